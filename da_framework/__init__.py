@@ -1,0 +1,1 @@
+"""Domain adaptation and transfer learning whose numbers can be trusted and repeated."""

@@ -1,0 +1,93 @@
+"""The nouns every room shares: what goes into a method and what comes out of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from da_framework.labels import UNLABELLED
+
+__all__ = ["UNLABELLED", "Batch", "Objective", "Outputs", "Samples", "Task", "Term", "as_input"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be learnt.
+
+    Attributes:
+        classes: names; the position is the label.
+        domains: names; the position is ``Samples.domain``.
+        rows: training rows of each role.
+        shape: of one input, without the batch.
+    """
+
+    classes: tuple[str, ...]
+    domains: tuple[str, ...]
+    rows: Mapping[str, int]
+    shape: tuple[int, ...]
+
+
+class Samples(NamedTuple):
+    """Rows of one role.
+
+    Attributes:
+        x: inputs.
+        y: labels; ``UNLABELLED`` in the role ``target``.
+        domain: which of the task's domains each row is from.
+        row: its number within the whole role.
+    """
+
+    x: Tensor
+    y: Tensor
+    domain: Tensor
+    row: Tensor
+
+    def at(self, rows: Tensor | slice) -> "Samples":
+        """Those rows alone."""
+        return Samples(*(field[rows] for field in self))
+
+
+class Outputs(NamedTuple):
+    """Samples with what the network makes of them."""
+
+    x: Tensor
+    y: Tensor
+    domain: Tensor
+    row: Tensor
+    features: Tensor
+    logits: Tensor
+
+
+Batch = Mapping[str, Samples]
+"""Role to samples."""
+
+
+def as_input(x: Tensor) -> Tensor:
+    """Images of bytes as numbers in [-1, 1]; anything else as it is."""
+    return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
+
+
+class Term(NamedTuple):
+    """One summand of an objective; logged unweighted."""
+
+    value: Tensor
+    weight: float = 1.0
+
+
+class Objective(NamedTuple):
+    """What one move of training minimises, and which parts move.
+
+    Attributes:
+        terms: by name.
+        updates: the parts (keys of ``Method.parts``) whose optimizers step.
+    """
+
+    terms: Mapping[str, Term]
+    updates: tuple[str, ...] = ("model",)
+
+    @property
+    def total(self) -> Tensor:
+        """Sum of weight times value."""
+        return torch.stack([term.weight * term.value for term in self.terms.values()]).sum()

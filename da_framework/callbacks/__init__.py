@@ -1,0 +1,1 @@
+"""What watches a run: progress, diagnostics, checkpoints and pictures."""

@@ -1,0 +1,56 @@
+"""``confusion.png``: which classes of the target are taken for which, after the last step."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+from jaxtyping import Int
+from torch import Tensor
+
+from da_framework.callbacks.base import Callback, Evaluation
+from da_framework.callbacks.pictures import picture
+from da_framework.metrics import confusion
+
+
+class Confusion(Callback):
+    """Draws the tested target's confusion matrix when training has ended.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.path = Path(folder) / "confusion.png"
+        self.last: Evaluation | None = None
+
+    def on_evaluation(
+        self, trainer: pl.Trainer, module: pl.LightningModule, evaluation: Evaluation
+    ) -> None:
+        self.last = evaluation
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.last is not None and trainer.is_global_zero:
+            counts = confusion(self.last.oracle.logits, self.last.oracle.y).cpu()
+            draw(self.path, counts, self.last.task.classes)
+
+
+def draw(path: Path, counts: Int[Tensor, "k k"], classes: tuple[str, ...]) -> None:
+    """Rows are true classes, each in percent of its own rows."""
+    k = len(classes)
+    share = counts / counts.sum(1, keepdim=True).clamp_min(1)
+    side = min(3.2 + 0.32 * k, 16)
+    with picture(path, width=side + 0.6, height=side) as figure:
+        axes = figure.subplots()
+        image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
+        accuracy = (counts.diagonal().sum() / counts.sum()).item()
+        axes.set(xlabel="predicted", ylabel="true", title=f"target, accuracy {accuracy:.1%}")
+        if k <= 40:
+            axes.set_xticks(range(k), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
+            axes.set_yticks(range(k), classes)
+        if k <= 12:
+            for i in range(k):
+                for j in range(k):
+                    if counts[i, j]:
+                        colour = "white" if share[i, j] > 0.5 else "black"
+                        text = f"{100 * share[i, j].item():.0f}"
+                        axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)

@@ -1,0 +1,60 @@
+"""``curves.png``: losses, schedules and accuracies over steps."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from da_framework.callbacks.base import Callback
+from da_framework.callbacks.pictures import SOURCE, TARGET, picture
+
+
+class Curves(Callback):
+    """Draws the history when training has ended.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.path = Path(folder) / "curves.png"
+
+    def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if trainer.is_global_zero:
+            draw(self.path, module.history, module.picks)
+
+
+def draw(
+    path: Path, history: Sequence[Mapping[str, float]], picks: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Terms on the left, accuracies with the picked steps on the right."""
+    with picture(path, width=9, height=3.4) as figure:
+        terms, accuracy = figure.subplots(1, 2)
+        names = sorted({n for row in history for n in row if n.startswith("train/")} - {"train/lr"})
+        for name in names:
+            rows = [row for row in history if name in row]
+            terms.plot([r["step"] for r in rows], [r[name] for r in rows], label=name[6:])
+        terms.set(xlabel="step", title="losses and schedules")
+        terms.legend(frameon=False, fontsize=8)
+        for side, colour in (("source", SOURCE), ("target", TARGET)):
+            rows = [row for row in history if f"{side}/accuracy" in row]
+            accuracy.plot(
+                [r["step"] for r in rows],
+                [r[f"{side}/accuracy"] for r in rows],
+                color=colour,
+                label=f"{side} (held out)" if side == "source" else "target, hidden from training",
+            )
+        for name, marker in (("chosen", "o"), ("oracle", "*")):
+            if name in picks:
+                accuracy.plot(
+                    picks[name]["step"],
+                    picks[name]["target"]["accuracy"],
+                    marker,
+                    color=TARGET,
+                    label=name,
+                )
+        accuracy.set(xlabel="step", title="accuracy", ylim=(0, 1))
+        accuracy.legend(frameon=False, fontsize=8, loc="lower right")
+        for axes in (terms, accuracy):
+            axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,78 @@
+"""``tsne.png``: features of source and target in the plane, before and after training."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+
+from da_framework.callbacks.base import Callback, Evaluation
+from da_framework.callbacks.pictures import SOURCE, TARGET, picture
+from da_framework.datasets.base import Array
+
+
+class TSNE(Callback):
+    """Draws features of both sides, untrained and trained.
+
+    van der Maaten, Hinton, "Visualizing Data using t-SNE", JMLR 2008.
+    https://jmlr.org/papers/v9/vandermaaten08a.html
+
+    Args:
+        folder: of the run.
+        rows: at most so many of each side.
+    """
+
+    def __init__(self, folder: str, rows: int) -> None:
+        self.path = Path(folder) / "tsne.png"
+        self.rows = rows
+        # on disk, so that a run killed and continued still has its first features
+        self.before = Path(folder) / "checkpoints" / "features_before.npz"
+        self.last: dict[str, Array] = {}
+
+    def on_evaluation(
+        self, trainer: pl.Trainer, module: pl.LightningModule, evaluation: Evaluation
+    ) -> None:
+        if not trainer.is_global_zero:
+            return
+        self.last = {}
+        for side, outputs in evaluation.validation.items():
+            picked = slice(None, None, max(1, -(-len(outputs.features) // self.rows)))
+            self.last[side] = outputs.features[picked].cpu().numpy()
+            # of the target what is predicted: its labels are not for pictures of training
+            labels = outputs.y if side == "source" else outputs.logits.argmax(1)
+            self.last[f"{side}_class"] = labels[picked].cpu().numpy()
+        if evaluation.step == 0:
+            self.before.parent.mkdir(parents=True, exist_ok=True)
+            partial = self.before.with_suffix(".partial.npz")
+            np.savez(partial, **self.last)
+            os.replace(partial, self.before)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.last and trainer.is_global_zero and self.before.exists():
+            with np.load(self.before) as before:
+                draw(self.path, {"before": dict(before), "after": self.last})
+
+
+def draw(path: Path, moments: dict[str, dict[str, Array]]) -> None:
+    """A panel a moment: colour is the side, the small digit or letter the class."""
+    from sklearn.manifold import TSNE as Embedding
+
+    with picture(path, width=4.6 * len(moments), height=4.4) as figure:
+        panels = figure.subplots(1, len(moments), squeeze=False)[0]
+        for axes, (moment, own) in zip(panels, moments.items(), strict=True):
+            sides = [side for side in ("source", "target") if side in own]
+            features = np.concatenate([own[side] for side in sides]).astype(np.float64)
+            perplexity = min(30.0, (len(features) - 1) / 3)
+            plane = Embedding(perplexity=perplexity, init="pca", random_state=0).fit_transform(features)
+            start = 0
+            for side, colour in (("source", SOURCE), ("target", TARGET)):
+                if side in own:
+                    points = plane[start : start + len(own[side])]
+                    start += len(points)
+                    axes.scatter(*points.T, s=9, color=colour, alpha=0.65, linewidths=0, label=side)
+                    if side == "source":
+                        for label in np.unique(own["source_class"]):
+                            x, y = np.median(points[own["source_class"] == label], axis=0)
+                            axes.text(x, y, str(label), fontsize=11, weight="bold", ha="center", va="center")
+            axes.set(title=f"{moment} training", xticks=[], yticks=[])
+        panels[0].legend(frameon=False, markerscale=2, loc="upper left")

@@ -1,0 +1,175 @@
+"""``da``: one word for what to do, Hydra's overrides for how.
+
+No torch, Lightning or W&B is imported here: help, listings and completion answer at once.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from da_framework import names, plugins
+from da_framework.errors import DivergedError, InputError
+
+HYDRA = {"train": "train", "evaluate": "evaluate"}
+"""Commands that Hydra runs, with their configs in ``conf/``."""
+
+COMMANDS = {
+    "train": "train a method, or a sweep with -m",
+    "evaluate": "score a finished run's weights: da evaluate run=...",
+    "check": "hold a method against its promises: da check method=...",
+    "report": "a table of finished runs: da report FOLDER ...",
+    "list": "what there is to choose from",
+}
+
+USAGE = f"""usage: da COMMAND [key=value ...]
+
+{chr(10).join(f"  {name:<10}{words}" for name, words in COMMANDS.items())}
+
+`da train --help` lists the keys of training; `da train` alone is a first run.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command; ends with 0, 2 for input that cannot be used, or 3 for a run that diverged."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    names.register()
+    plugins.register()
+    if arguments[:1] == ["-sc"]:
+        complete(arguments)
+        return
+    command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    if command in ("-h", "--help"):
+        print(USAGE)
+        return
+    if command not in COMMANDS:
+        fail(f"{command!r} is no command\n\n{USAGE}", code=2)
+    try:
+        if command in HYDRA:
+            run_hydra(command, rest)
+        else:
+            run_plain(command, rest)
+    except InputError as error:
+        fail(str(error), code=2)
+    except DivergedError as error:
+        fail(str(error), code=3)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        fail(f"{error.filename}: {error.strerror}", code=2)
+    except KeyboardInterrupt:
+        fail("interrupted; the same command continues from the last checkpoint", code=130)
+
+
+def run_plain(command: str, rest: list[str]) -> None:
+    """The commands with options of their own."""
+    if command == "list":
+        from da_framework.listing import main as run
+    elif command == "report":
+        from da_framework.report import main as run
+    else:
+        from da_framework.check import main as run
+    run(rest)
+
+
+def run_hydra(command: str, rest: list[str]) -> None:
+    """Hands over to Hydra: help, composition, sweeps and launchers are its own."""
+    import hydra
+    from hydra.errors import ConfigCompositionException, HydraException
+
+    if {"-m", "--multirun"} & set(rest) and not any(
+        word.startswith(("hydra.sweep.dir=", "experiments=", "+experiments=")) for word in rest
+    ):
+        own = names.relevant([word for word in rest if "=" in word])
+        rest = [*rest, f"hydra.sweep.dir=multirun/{names.slug([o.split('.')[-1] for o in own], hashed=own)}"]
+    task: Callable[[Any], Any] = train_task if command == "train" else evaluate_task
+    config_dir = str(plugins.conf_dir())
+    # errors come out of Hydra as they are, and are said here
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = [f"da {command}", *rest]
+    try:
+        hydra.main(version_base="1.3", config_path=config_dir, config_name=HYDRA[command])(task)()
+    except (ConfigCompositionException, HydraException) as error:
+        from da_framework.overrides import explain
+
+        raise InputError(explain(rest, config_dir, HYDRA[command], error)) from error
+
+
+def train_task(config: Any) -> float | None:
+    """One job: trains, or shows what is there."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from da_framework.config import plain
+    from da_framework.report import show
+    from da_framework.train import train
+
+    job = HydraConfig.get()
+    overrides = list(job.overrides.task)
+    folder = Path(job.runtime.output_dir)
+    sweeping = job.mode == RunMode.MULTIRUN
+    prepare_relaunch(job, overrides)
+    command = shlex.join(["da", "train", *overrides])
+    try:
+        values = plain(config)
+        if sweeping and values["trainer"]["devices"] != 1 and "basic" in job.launcher._target_:
+            raise InputError(
+                "several devices need a process for each job, which the in-process launcher has not: "
+                "add hydra/launcher=submitit_local"
+            )
+        record = train(values, folder, command=command, choices=dict(job.runtime.choices))
+    except (InputError, DivergedError, OSError) as error:
+        if sweeping:
+            print(f"failed: {command}\n{error}", file=sys.stderr)
+        raise
+    if not record:
+        return None
+    show(record, folder)
+    return float(record["target"]["chosen"]["score"])
+
+
+def evaluate_task(config: Any) -> float:
+    """Scores the weights of a finished run."""
+    from da_framework.config import plain
+    from da_framework.evaluate import evaluate
+
+    return evaluate(plain(config))
+
+
+def prepare_relaunch(job: Any, overrides: list[str]) -> None:
+    """Lets Lightning start further processes of this very job, not of the sweep it is part of."""
+    import importlib.machinery
+
+    import __main__
+    from omegaconf import open_dict, read_write
+
+    __main__.__spec__ = importlib.machinery.ModuleSpec("da_framework", None)
+    sys.argv = ["da", "train", *overrides]
+    with read_write(job), open_dict(job):
+        job.run.dir = job.runtime.output_dir
+
+
+def complete(arguments: list[str]) -> None:
+    """Answers the shell: our commands for the first word, Hydra's completion behind it."""
+    line = os.environ.get("COMP_LINE", "")
+    words = line.split()
+    if len(words) > 1 and words[1] in HYDRA and (len(words) > 2 or line.endswith(" ")):
+        cut = len(words[1]) + 1
+        os.environ["COMP_LINE"] = line.replace(f" {words[1]}", "", 1)
+        os.environ["COMP_POINT"] = str(int(os.environ.get("COMP_POINT", len(line))) - cut)
+        run_hydra(words[1], arguments)
+        return
+    begun = words[1] if len(words) > 1 else ""
+    print("\n".join(name for name in COMMANDS if name.startswith(begun)))
+
+
+def fail(message: str, *, code: int) -> NoReturn:
+    """Ends with a message."""
+    print(message, file=sys.stderr)
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

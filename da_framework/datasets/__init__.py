@@ -1,0 +1,1 @@
+"""Domains, their roles and splits, and labels that stay hidden."""

@@ -1,0 +1,311 @@
+"""A data set: named domains, and which of their rows play which role.
+
+This file and the data sets themselves need numpy alone, so that a finished run is recognised
+before torch is imported.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from da_framework.errors import InputError, listed
+from da_framework.labels import UNLABELLED
+from da_framework.ranges import Count, Fraction, Index
+from da_framework.seeds import mix
+
+Array = NDArray[Any]
+Rows = NDArray[np.int64]
+"""Row numbers within a domain."""
+
+
+class Roles(TypedDict, total=False):
+    """The keys every data set has; their defaults stand in ``conf/train.yaml``.
+
+    Attributes:
+        source: labelled domains.
+        target: domains to work on; ``None`` is every other domain.
+        protocol: ``inductive`` tests on target rows that training never saw; ``transductive``
+            trains, without labels, on the very rows it is tested on as well.
+        labels_per_class: labelled target rows a class (the role ``target_labelled``), or ``all``;
+            they leave the role ``target`` and every evaluation.
+        val: share of the training rows that is held out for validators.
+        test: share of a target that is tested on, where it has no official test part.
+        split_seed: of all the choices above, apart from the seed of training.
+        batch_size: rows of each role in a step, over all processes.
+    """
+
+    source: list[str]
+    target: list[str] | None
+    protocol: Literal["inductive", "transductive"]
+    labels_per_class: Index | Literal["all"]
+    val: Fraction
+    test: Fraction
+    split_seed: Index
+    batch_size: dict[str, Count]
+
+
+class Domain(NamedTuple):
+    """All rows of one domain.
+
+    Attributes:
+        x: inputs; uint8 images, or float32 of any meaning.
+        y: labels from 0.
+        test: marks the official test part; ``None`` where there is none.
+        classes: names of its own, if it brings any; they must be the data set's.
+    """
+
+    x: Array
+    y: Rows
+    test: NDArray[np.bool_] | None = None
+    classes: tuple[str, ...] | None = None
+
+
+class Part(NamedTuple):
+    """Rows of one domain in one role.
+
+    Attributes:
+        domain: its name.
+        rows: which of its rows.
+        labelled: whether their labels may be seen.
+    """
+
+    domain: str
+    rows: Rows
+    labelled: bool
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Who plays which role.
+
+    Attributes:
+        train: role to the parts trained on.
+        validation: ``source`` (labelled) and ``target`` (hidden), for validators.
+        test: the target's rows that results are about.
+    """
+
+    train: Mapping[str, Sequence[Part]]
+    validation: Mapping[str, Sequence[Part]]
+    test: Sequence[Part]
+
+
+class Dataset(ABC):
+    """Named domains with one set of classes.
+
+    A data set says where its files are and how a domain is read; roles and splits are the same
+    for all.
+    """
+
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    """The domains there are."""
+
+    def __init__(
+        self,
+        *,
+        source: list[str],
+        target: list[str] | None,
+        protocol: Literal["inductive", "transductive"],
+        labels_per_class: Index | Literal["all"],
+        val: Fraction,
+        test: Fraction,
+        split_seed: Index,
+        batch_size: dict[str, Count],
+    ) -> None:
+        self.source = tuple(source)
+        self.target = (
+            tuple(name for name in self.names if name not in source)
+            if target is None
+            else tuple(target)
+        )
+        self.protocol = protocol
+        self.labels_per_class = labels_per_class
+        self.val = val
+        self.test = test
+        self.split_seed = split_seed
+        self.batch_size = dict(batch_size)
+        self._domains: dict[str, Domain] = {}
+        self._check_names()
+
+    @abstractmethod
+    def load(self, name: str) -> Domain:
+        """Reads one domain.
+
+        Raises:
+            InputError: the files are missing or damaged; says which and what to do.
+        """
+
+    def files(self, name: str) -> Sequence[Path]:
+        """The files a domain is read from; none where it is generated."""
+        return ()
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains in use, sources first: the position is ``Samples.domain``."""
+        return (*self.source, *self.target)
+
+    def fingerprint(self, name: str) -> str:
+        """A hash of the bytes a domain comes from."""
+        digest = hashlib.sha256()
+        for file in self.files(name):
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        return digest.hexdigest()[:16] if self.files(name) else "generated"
+
+    def __getitem__(self, name: str) -> Domain:
+        """A domain, read once and checked."""
+        if name not in self._domains:
+            self._domains[name] = self._checked(name, self.load(name))
+        return self._domains[name]
+
+    def assign(self) -> Assignment:
+        """Splits every domain in use and gives its rows their roles."""
+        train: dict[str, list[Part]] = {"source": [], "target": [], "target_labelled": []}
+        validation: dict[str, list[Part]] = {"source": [], "target": []}
+        tested: list[Part] = []
+        for name in self.source:
+            rows = _training_rows(self[name])
+            held_out = self._held_out(name, rows, self.val, stratify=True)
+            train["source"].append(Part(name, np.setdiff1d(rows, held_out), labelled=True))
+            validation["source"].append(Part(name, held_out, labelled=True))
+        for name in self.target:
+            few = self._few_labelled(name)
+            rows, val, test = (np.setdiff1d(part, few) for part in self._split_target(name))
+            train["target"].append(Part(name, rows, labelled=False))
+            train["target_labelled"].append(Part(name, few, labelled=True))
+            validation["target"].append(Part(name, val, labelled=False))
+            tested.append(Part(name, test, labelled=False))
+            if not len(test):
+                raise InputError(
+                    f"no row of the target {name} is left to test on: "
+                    + (
+                        f"labels_per_class={self.labels_per_class} takes them all; "
+                        "protocol=inductive keeps a test part"
+                        if len(few)
+                        else f"dataset.test={self.test} of {len(self[name].y)} rows; raise it"
+                    )
+                )
+        return Assignment(
+            {role: parts for role, parts in train.items() if any(len(part.rows) for part in parts)},
+            validation,
+            tested,
+        )
+
+    def _split_target(self, name: str) -> tuple[Rows, Rows, Rows]:
+        """Rows to train on, to validate on, to test on; not stratified: labels decide nothing."""
+        domain = self[name]
+        rows = np.arange(len(domain.y))
+        if self.protocol == "transductive":
+            test = rows if domain.test is None else np.flatnonzero(domain.test)
+            return rows, test, test
+        if domain.test is None:
+            test = self._held_out(name, rows, self.test, stratify=False, part="test")
+        else:
+            test = np.flatnonzero(domain.test)
+        rows = np.setdiff1d(rows, test)
+        val = self._held_out(name, rows, self.val, stratify=False)
+        return np.setdiff1d(rows, val), val, test
+
+    def _few_labelled(self, name: str) -> Rows:
+        """The target rows whose labels are given away, by ``labels_per_class``."""
+        domain = self[name]
+        rows = (
+            _training_rows(domain)
+            if self.protocol == "transductive"
+            else self._split_target(name)[0]
+        )
+        if self.labels_per_class == "all":
+            return rows
+        if self.labels_per_class == 0:
+            return rows[:0]
+        generator = self._generator(name, "labelled")
+        chosen = []
+        for label, class_name in enumerate(self.classes):
+            of_class = rows[domain.y[rows] == label]
+            if len(of_class) < self.labels_per_class:
+                raise InputError(
+                    f"dataset.labels_per_class={self.labels_per_class}, but {name} has only "
+                    f"{len(of_class)} training rows of class {class_name}"
+                )
+            chosen.append(generator.choice(of_class, self.labels_per_class, replace=False))
+        return np.sort(np.concatenate(chosen))
+
+    def _held_out(
+        self, name: str, rows: Rows, share: float, *, stratify: bool, part: str = "val"
+    ) -> Rows:
+        """A share of the rows, by the split seed alone."""
+        generator = self._generator(name, part)
+        groups = [rows]
+        if stratify:
+            y = self[name].y[rows]
+            groups = [rows[y == label] for label in range(len(self.classes))]
+        picked = [generator.permutation(group)[: round(share * len(group))] for group in groups]
+        return np.sort(np.concatenate(picked))
+
+    def _generator(self, name: str, purpose: str) -> np.random.Generator:
+        return np.random.default_rng(mix(self.split_seed, name, purpose))
+
+    def _check_names(self) -> None:
+        for key in ("source", "target"):
+            for name in getattr(self, key):
+                if name not in self.names:
+                    raise InputError(
+                        f"dataset.{key} has {name!r}, which is no domain here; "
+                        f"the domains are {listed(self.names)}"
+                    )
+            given = getattr(self, key)
+            if len(set(given)) < len(given):
+                raise InputError(f"dataset.{key} names a domain twice: {listed(given)}")
+        if both := sorted(set(self.source) & set(self.target)):
+            raise InputError(
+                f"{listed(both)} is source and target at once; the domains are {listed(self.names)}"
+            )
+        if not self.target:
+            raise InputError(f"dataset.target is empty; the domains are {listed(self.names)}")
+
+    def _checked(self, name: str, domain: Domain) -> Domain:
+        where = listed(self.files(name)) if self.files(name) else name
+        if not len(domain.y):
+            raise InputError(f"the domain {name} is empty ({where})")
+        if len(domain.x) != len(domain.y):
+            raise InputError(f"{where}: {len(domain.x)} inputs but {len(domain.y)} labels")
+        if np.issubdtype(domain.x.dtype, np.floating):
+            finite = np.isfinite(domain.x.reshape(len(domain.x), -1)).all(axis=1)
+            if not finite.all():
+                bad = np.flatnonzero(~finite)
+                raise InputError(
+                    f"{where}: row {bad[0]} of {name} is NaN or infinite ({len(bad)} such rows)"
+                )
+        if domain.classes is not None and domain.classes != self.classes:
+            raise InputError(
+                f"{where}: the classes of {name} are {listed(domain.classes)}, "
+                f"but the data set's are {listed(self.classes)}"
+            )
+        wrong = np.flatnonzero((domain.y < 0) | (domain.y >= len(self.classes)))
+        if len(wrong):
+            raise InputError(
+                f"{where}: row {wrong[0]} of {name} has the label {domain.y[wrong[0]]}; "
+                f"labels are 0 to {len(self.classes) - 1} ({listed(self.classes)})"
+            )
+        for other in self._domains:
+            if self._domains[other].x.shape[1:] != domain.x.shape[1:]:
+                raise InputError(
+                    f"inputs of {name} have the shape {domain.x.shape[1:]}, "
+                    f"those of {other} {self._domains[other].x.shape[1:]}"
+                )
+        return domain
+
+
+def hidden(y: Rows) -> Rows:
+    """As many labels as these, none of them there."""
+    return np.full_like(y, UNLABELLED)
+
+
+def _training_rows(domain: Domain) -> Rows:
+    return np.arange(len(domain.y)) if domain.test is None else np.flatnonzero(~domain.test)

@@ -1,0 +1,207 @@
+"""The data as training sees it: endless streams of each role, and rows to evaluate on."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from da_framework.batch import Batch, Samples, Task, as_input
+from da_framework.datasets.base import Assignment, Dataset, Part, hidden
+from da_framework.errors import InputError
+from da_framework.seeds import mix
+
+
+class Domains(pl.LightningDataModule):
+    """Roles of a data set as tensors.
+
+    Target labels stop here: but for the few given away as ``target_labelled`` they are replaced by
+    ``UNLABELLED`` before anything else sees them. The true ones stand in ``oracle`` alone, for results.
+
+    Args:
+        dataset: domains, and which of their rows play which role.
+        roles: what a batch must hold (``Method.roles``).
+        seed: of the order of rows.
+
+    Attributes:
+        task: classes, domains and rows.
+        train: role to all its training rows.
+        validation: ``source`` and ``target`` rows for validators.
+        test: the target's rows that results are about, labels hidden.
+        oracle: their true labels.
+    """
+
+    def __init__(self, dataset: Dataset, roles: Sequence[str], *, seed: int) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.seed = seed
+        self._pools: dict[tuple[str, bool], Samples] = {}
+        assignment = dataset.assign()
+        _check_roles(roles, assignment, dataset)
+        self.train = {role: self._samples(assignment.train[role]) for role in roles}
+        self.validation = {
+            role: self._samples(parts) for role, parts in assignment.validation.items() if parts
+        }
+        self.test = self._samples(assignment.test)
+        self.oracle = torch.cat(
+            [torch.as_tensor(dataset[part.domain].y[part.rows]) for part in assignment.test]
+        )
+        self.task = Task(
+            classes=dataset.classes,
+            domains=dataset.domains,
+            rows={role: len(samples.x) for role, samples in self.train.items()},
+            shape=tuple(self.test.x.shape[1:]),
+        )
+        self.streams = {
+            role: Stream(samples, dataset.batch_size.get(role, 0), seed=mix(seed, role), role=role)
+            for role, samples in self.train.items()
+        }
+
+    def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
+        """Batch of a step: a pure function of seed, step and rank; ranks share the global batch."""
+        return {role: stream.batch(step, rank, world) for role, stream in self.streams.items()}
+
+    def to(self, device: torch.device) -> None:
+        """Moves all rows to where training is."""
+        moved: dict[int, Samples] = {}
+
+        def move(samples: Samples) -> Samples:
+            if id(samples) not in moved:
+                moved[id(samples)] = Samples(*(field.to(device) for field in samples))
+            return moved[id(samples)]
+
+        self.train = {role: move(samples) for role, samples in self.train.items()}
+        self.validation = {role: move(samples) for role, samples in self.validation.items()}
+        self.test = move(self.test)
+        self.oracle = self.oracle.to(device)
+        for role, stream in self.streams.items():
+            stream.samples = self.train[role]
+
+    def train_dataloader(self) -> "Ticks":
+        """One tick after another: what a step needs, it asks ``batch`` for."""
+        return Ticks()
+
+    def _samples(self, parts: Sequence[Part]) -> Samples:
+        """Rows of several parts; the same rows are held once."""
+        key = (
+            "|".join(f"{part.domain}:{mix(*part.rows.tolist())}" for part in parts),
+            parts[0].labelled,
+        )
+        if key not in self._pools:
+            dataset = self.dataset
+            ys = [dataset[p.domain].y[p.rows] for p in parts]
+            domains = [np.full(len(p.rows), dataset.domains.index(p.domain)) for p in parts]
+            y = np.concatenate([y if p.labelled else hidden(y) for p, y in zip(parts, ys, strict=True)])
+            self._pools[key] = Samples(
+                x=torch.as_tensor(np.concatenate([dataset[p.domain].x[p.rows] for p in parts])),
+                y=torch.as_tensor(y),
+                domain=torch.as_tensor(np.concatenate(domains)),
+                row=torch.arange(len(y)),
+            )
+        return self._pools[key]
+
+
+class Stream:
+    """Endless batches of one role, each row once a pass, the passes shuffled.
+
+    Several domains have equal shares of a batch. A batch larger than its domain holds rows twice.
+    """
+
+    def __init__(self, samples: Samples, size: int, *, seed: int, role: str) -> None:
+        if size < 1:
+            raise InputError(f"the role {role} needs a batch size: dataset.batch_size.{role}=64")
+        self.samples = samples
+        self.size = size
+        self.role = role
+        domains = samples.domain.unique().tolist()
+        if size < len(domains):
+            raise InputError(
+                f"dataset.batch_size.{role}={size} is too small for equal shares of "
+                f"{len(domains)} domains"
+            )
+        rows = [torch.nonzero(samples.domain == domain).squeeze(1) for domain in domains]
+        shares = [size // len(domains)] * len(domains)
+        for i, _ in zip(cycle(range(len(domains))), range(size % len(domains)), strict=False):
+            shares[i] += 1
+        self.passes = [
+            Passes(own, share, seed=mix(seed, index))
+            for index, (own, share) in enumerate(zip(rows, shares, strict=True))
+        ]
+
+    def batch(self, step: int, rank: int, world: int) -> Samples:
+        """This rank's slice of the global batch."""
+        if self.size % world:
+            raise InputError(
+                f"dataset.batch_size.{self.role}={self.size} cannot be shared by {world} processes"
+            )
+        own = self.size // world
+        rows = torch.cat([passes.take(step) for passes in self.passes])
+        rows = rows[own * rank : own * (rank + 1)].to(self.samples.x.device)
+        samples = self.samples.at(rows)
+        return samples._replace(x=as_input(samples.x))
+
+
+class Passes:
+    """Rows in an order that depends on seed and pass alone; batch k is cut out of their sequence."""
+
+    def __init__(self, rows: Tensor, size: int, *, seed: int) -> None:
+        self.rows = rows
+        self.size = size
+        self.seed = seed
+        self._orders: dict[int, Tensor] = {}
+
+    def take(self, step: int) -> Tensor:
+        """The rows of batch ``step``."""
+        start, stop = step * self.size, (step + 1) * self.size
+        pieces = []
+        while start < stop:
+            number, first = divmod(start, len(self.rows))
+            piece = self._order(number)[first : first + stop - start]
+            pieces.append(piece)
+            start += len(piece)
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    def _order(self, number: int) -> Tensor:
+        if number not in self._orders:
+            generator = torch.Generator().manual_seed(mix(self.seed, number))
+            order = self.rows[torch.randperm(len(self.rows), generator=generator)]
+            self._orders = {k: v for k, v in self._orders.items() if k == number - 1}
+            self._orders[number] = order
+        return self._orders[number]
+
+
+class Ticks:
+    """Endless; the step number lives in the module alone, so a resumed run cannot fall out of step."""
+
+    def __iter__(self) -> "Ticks":
+        return self
+
+    def __next__(self) -> int:
+        return 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing: it is there to tell the trainer that resuming is exact."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Nothing."""
+
+
+def _check_roles(roles: Sequence[str], assignment: Assignment, dataset: Dataset) -> None:
+    how = {
+        "source": "dataset.source is empty",
+        "target": "no target row is left without a label: lower dataset.labels_per_class",
+        "target_labelled": "no target row is labelled: set dataset.labels_per_class=3, or all",
+    }
+    for role in roles:
+        if role not in assignment.train:
+            raise InputError(
+                f"the method needs the role {role}, but {how.get(role, 'the data has none')}"
+            )
+        for part in assignment.train[role]:
+            if not len(part.rows):
+                raise InputError(f"{part.domain} has no row left for the role {role}")
+    if "source" in assignment.validation and not dataset.val:
+        raise InputError("dataset.val=0 leaves no source rows to validate on; the usual is 0.1")

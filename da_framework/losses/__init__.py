@@ -1,0 +1,1 @@
+"""Pure functions of tensors: one scalar each, no state."""

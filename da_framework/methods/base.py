@@ -1,0 +1,161 @@
+"""What every method is: the weighted joint loss, and the terms it adds."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import ClassVar, Literal, TypedDict
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from da_framework.batch import Batch, Objective, Outputs, Samples, Task, Term, as_input
+from da_framework.networks.network import Network
+from da_framework.ranges import Share
+
+
+class Base(TypedDict, total=False):
+    """The keys every method has; their defaults stand in ``conf/train.yaml``.
+
+    Attributes:
+        alpha: share of the source in the joint loss.
+        batch_norm: ``joint`` runs one pass over all roles, which share their batch statistics;
+            ``separate`` a pass a role.
+    """
+
+    alpha: Share
+    batch_norm: Literal["joint", "separate"]
+
+
+class Method(nn.Module):
+    r"""Classification by the weighted joint loss.
+
+    .. math:: \alpha L(\text{source}) + (1 - \alpha) L(\text{target labelled})
+
+    over whichever of the two roles there are; alone, a role has weight 1. A method adds
+    ``terms``, or yields several ``objectives`` of its own.
+
+    Args:
+        network: encoder and head.
+        task: classes, domains and rows.
+        alpha: share of the source in the joint loss.
+        batch_norm: one pass over all roles, or one each.
+    """
+
+    roles: ClassVar[tuple[str, ...]] = ("source", "target")
+    """What a batch must hold."""
+    refreshes: ClassVar[tuple[str, ...]] = ()
+    """Roles whose outputs over all training rows ``refresh`` is given."""
+    aligns: ClassVar[bool] = False
+    """Whether the added terms claim to bring the domains' features together."""
+    progress: float = 0.0
+    """Share of training done, in [0, 1]; the trainer keeps it."""
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        alpha: Share,
+        batch_norm: Literal["joint", "separate"],
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.task = task
+        self.alpha = alpha
+        self.batch_norm = batch_norm
+        # over several processes the trainer puts a gather with gradient in its place
+        self.gather: Callable[[Tensor], Tensor] = _identity
+
+    def forward(
+        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+    ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:
+        """Features and logits, as evaluated; no domain means the target's."""
+        features, logits = self.network(x, domain)
+        return features, logits
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        """What the method adds to the classification loss."""
+        return {}
+
+    def objectives(self, batch: Batch) -> Iterator[Objective]:
+        """The moves of one step, in order; computed one after the other, each before its update."""
+        outputs = self.outputs(batch)
+        added = (
+            self.terms(outputs["source"], outputs["target"])
+            if {"source", "target"} <= outputs.keys()
+            else {}
+        )
+        yield Objective({**self.classification(outputs), **added})
+
+    def parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        """What is optimised apart, an optimizer each."""
+        return {"model": [self]}
+
+    def updated(self, objective: Objective) -> None:
+        """After an objective's step: moving averages and the like."""
+
+    def refresh(self, outputs: Mapping[str, Outputs]) -> None:
+        """Before every epoch, given the outputs over the training rows of ``refreshes``.
+
+        What it makes belongs in buffers, or a resumed run would not have it.
+        """
+
+    def warnings(self, outputs: Mapping[str, Outputs]) -> Iterator[str]:
+        """What a person should know, in words, given the outputs of an evaluation."""
+        return iter(())
+
+    def outputs(self, batch: Batch) -> Mapping[str, Outputs]:
+        """Role to outputs of the global batch, gathered over processes with gradient."""
+        samples = [batch[role] for role in self.roles]
+        if self.batch_norm == "joint":
+            passed = self.network(
+                torch.cat([s.x for s in samples]), torch.cat([s.domain for s in samples])
+            )
+            sizes = [len(s.x) for s in samples]
+            features, logits = (field.split(sizes) for field in passed)
+        else:
+            passes = [self.network(s.x, s.domain) for s in samples]
+            features, logits = zip(*passes, strict=True)
+        return {
+            role: Outputs(*map(self.gather, (*samples[i], features[i], logits[i])))
+            for i, role in enumerate(self.roles)
+        }
+
+    def classification(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+        """The weighted joint loss, a term a labelled role."""
+        weights = {"source": self.alpha, "target_labelled": 1 - self.alpha}
+        labelled = {role: weight for role, weight in weights.items() if role in outputs}
+        if len(labelled) == 1:
+            labelled = dict.fromkeys(labelled, 1.0)
+        return {
+            role: Term(cross_entropy(outputs[role].logits, outputs[role].y), weight)
+            for role, weight in labelled.items()
+        }
+
+    @torch.no_grad()
+    def observe(self, samples: Samples, *, size: int = 512) -> Outputs:
+        """Outputs as evaluated, without gradient, ``size`` rows at a time; modes are restored."""
+        with evaluating(self):
+            passes = [
+                self(as_input(x), domain)
+                for x, domain in zip(samples.x.split(size), samples.domain.split(size), strict=True)
+            ]
+        features, logits = (torch.cat(field).float() for field in zip(*passes, strict=True))
+        return Outputs(*samples, features, logits)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """The module in evaluation mode; afterwards every part is in the mode it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def _identity(x: Tensor) -> Tensor:
+    return x

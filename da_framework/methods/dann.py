@@ -1,0 +1,59 @@
+"""Domain-adversarial training by gradient reversal."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Unpack
+
+import torch
+
+from da_framework.batch import Outputs, Task, Term
+from da_framework.losses.adversarial import domain_adversarial
+from da_framework.methods.base import Base, Method
+from da_framework.networks.adversary import Discriminator, reverse_gradient
+from da_framework.networks.network import Network
+from da_framework.ranges import Count, NonNegative
+from da_framework.schedules import Schedule
+
+
+class DANN(Method):
+    r"""Features from which a discriminator cannot tell the domain.
+
+    .. math::
+        \min_{f,\, c} \; \max_{d} \; L_y(c \circ f) - \lambda_p L_d(d \circ f), \qquad
+        \lambda_p = \frac{2}{1 + e^{-\gamma p}} - 1
+
+    One backward pass finds the saddle point: between features and discriminator the gradient
+    is multiplied by :math:`-\lambda_p`; the discriminator itself learns at full rate.
+
+    Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, eq. 9-10 and 17-18.
+    https://arxiv.org/abs/1505.07818
+
+    Args:
+        network: encoder and head.
+        task: classes, domains and rows.
+        hidden: widths of the discriminator's hidden layers.
+        weight: of the domain loss among the terms.
+        coefficient: λ of the gradient reversal, as a function of progress.
+    """
+
+    aligns: ClassVar = True
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        hidden: list[Count],
+        weight: NonNegative,
+        coefficient: Schedule,
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network, task, **base)
+        self.discriminator = Discriminator(network.feature_dim, hidden)
+        self.weight = weight
+        self.coefficient = coefficient
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        features = torch.cat([source.features, target.features])
+        # one pass over both domains: batch norm a pass a domain would erase the shift
+        logits = self.discriminator(reverse_gradient(features, self.coefficient(self.progress)))
+        return {"domain": Term(domain_adversarial(logits, n=len(source.features)), self.weight)}

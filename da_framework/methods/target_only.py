@@ -1,0 +1,18 @@
+"""Training on the target's labels alone."""
+
+from typing import ClassVar
+
+from da_framework.methods.base import Method
+
+
+class TargetOnly(Method):
+    r"""The few labelled target rows and nothing else; with all of them, the upper bound.
+
+    .. math:: \min_{f,\, c} \; L_y(c \circ f) \text{ on the role target\_labelled}
+
+    ``dataset.labels_per_class=all dataset.protocol=inductive`` is the row "train on target" of
+    Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, table 2.
+    https://arxiv.org/abs/1505.07818
+    """
+
+    roles: ClassVar = ("target_labelled",)

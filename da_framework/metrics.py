@@ -1,0 +1,55 @@
+"""How well predictions fit true labels."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def confusion(
+    logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]
+) -> Int[Tensor, "k k"]:
+    """Rows counted by true class (down) and predicted class (across)."""
+    k = logits.shape[1]
+    return torch.bincount(y * k + logits.argmax(1), minlength=k * k).reshape(k, k)
+
+
+def metrics(logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]) -> dict[str, Any]:
+    """Accuracy, macro precision, recall and F1, recall of each class, calibration error.
+
+    All are fractions of 1. Classes without a true or a predicted row count as 0 in the means, as
+    scikit-learn's do with ``zero_division=0``; classes without either are left out.
+    """
+    counts = confusion(logits, y).double()
+    hits, true, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
+    present = (true + predicted) > 0
+    recall = hits / true.clamp_min(1)
+    precision = hits / predicted.clamp_min(1)
+    f1 = 2 * hits / (true + predicted).clamp_min(1)
+    return {
+        "accuracy": (hits.sum() / counts.sum()).item(),
+        "precision": precision[present].mean().item(),
+        "recall": recall[present].mean().item(),
+        "f1": f1[present].mean().item(),
+        "calibration_error": calibration_error(logits, y),
+        "recall_per_class": recall.tolist(),
+        "rows": int(counts.sum().item()),
+    }
+
+
+def calibration_error(
+    logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"], *, bins: int = 15
+) -> float:
+    r"""Expected calibration error: how far confidence is from accuracy, over bins of confidence.
+
+    .. math:: \sum_b \frac{|B_b|}{n} \left| \mathrm{acc}(B_b) - \mathrm{conf}(B_b) \right|
+
+    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, eq. 3.
+    https://arxiv.org/abs/1706.04599
+    """
+    confidence, predicted = logits.double().softmax(1).max(1)
+    gap = (predicted == y).double() - confidence
+    bin_of = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    sums = torch.zeros(bins, dtype=torch.float64, device=logits.device).index_add_(0, bin_of, gap)
+    return (sums.abs().sum() / len(y)).item()

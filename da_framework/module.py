@@ -1,0 +1,317 @@
+"""The one training loop: it runs any method and names none."""
+
+import math
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any, Protocol
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from da_framework.batch import Batch, Outputs, Term
+from da_framework.callbacks.base import Callback, Evaluation
+from da_framework.datasets.domains import Domains
+from da_framework.errors import DivergedError
+from da_framework.methods.base import Method
+from da_framework.metrics import metrics
+from da_framework.optimizers import Optimizer
+from da_framework.schedules import Constant, Schedule
+from da_framework.seeds import mix
+from da_framework.validators.information_maximization import information_maximization
+
+
+class Validator(Protocol):
+    """Scores a checkpoint without target labels; higher is better."""
+
+    def __call__(self, outputs: Mapping[str, Outputs]) -> float: ...
+
+
+class Adaptation(pl.LightningModule):
+    """Trains a method on domains, step by step.
+
+    A step's batch and random numbers are functions of seed, step and rank, so a checkpoint needs the
+    step alone to go on bit for bit.
+
+    Args:
+        method: what is trained.
+        optimizer: makes an optimizer for each part of the method.
+        scheduler: factor on the learning rate, as a function of progress.
+        steps: of training.
+        evaluate_every: steps between two evaluations, an epoch: before each the method refreshes.
+        flush_every: steps between two readings of the losses.
+        checkpoint_every: steps between two checkpoints.
+        seed: of the random numbers of each step.
+        validator: chooses among the evaluations, without target labels.
+
+    Attributes:
+        step: steps done.
+        history: a row of figures for every flush and every evaluation.
+        picks: the evaluations that results show: ``last``, ``chosen`` by the validator, and
+            ``oracle``, the best on target labels.
+    """
+
+    domains: Domains
+
+    def __init__(
+        self,
+        method: Method,
+        *,
+        optimizer: Optimizer,
+        scheduler: Schedule | None = None,
+        steps: int = 1000,
+        evaluate_every: int = 100,
+        flush_every: int = 50,
+        checkpoint_every: int = 200,
+        seed: int = 1,
+        validator: Validator = information_maximization,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.method = method
+        self.optimizer = optimizer
+        self.scheduler = scheduler or Constant(1.0)
+        self.steps = steps
+        self.evaluate_every = evaluate_every
+        self.flush_every = flush_every
+        self.checkpoint_every = checkpoint_every
+        self.seed = seed
+        self.validator = validator
+        self.meter = Meter()
+        self.step = 0
+        self.history: list[dict[str, Any]] = []
+        self.picks: dict[str, dict[str, Any]] = {}
+        self.parts: dict[str, tuple[torch.optim.Optimizer, list[nn.Parameter]]] = {}
+
+    # one step
+
+    def training_step(self, batch: int, batch_index: int) -> None:
+        """As many steps as fit in a tenth of a second: Lightning's cost is paid once for all.
+
+        How many never changes a number. Processes must stay together, so each takes one.
+        """
+        deadline = perf_counter() + (0.1 if self.trainer.world_size == 1 else 0.0)
+        while self.step < self.steps:
+            self.take_step(self.domains.batch(self.step, self.global_rank, self.trainer.world_size))
+            if self.pause() or perf_counter() > deadline:
+                break
+        if self.step == self.steps:
+            self.trainer.should_stop = True
+
+    def take_step(self, batch: Batch) -> None:
+        """Every move of the method on one batch."""
+        seed_step(self.device, self.seed, self.step, self.global_rank)
+        self.method.progress = self.step / self.steps
+        for objective in self.method.objectives(batch):
+            self.zero_grad()
+            self.manual_backward(objective.total)
+            self.step_parts(objective.updates)
+            self.method.updated(objective)
+            self.meter.add(self.step, objective.terms)
+        self.step += 1
+
+    def step_parts(self, names: tuple[str, ...]) -> None:
+        """Moves these parts: unscale all, clip, step all, update the scaler once."""
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        rate = self.scheduler(self.method.progress)
+        for name in names:
+            optimizer, parameters = self.parts[name]
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * rate
+            if scaler is not None:
+                scaler.unscale_(optimizer)
+            if self.optimizer.clip is not None:
+                nn.utils.clip_grad_norm_(parameters, self.optimizer.clip)
+        for name in names:
+            optimizer, _ = self.parts[name]
+            optimizer.step() if scaler is None else scaler.step(optimizer)
+        if scaler is not None:
+            scaler.update()
+
+    # between steps
+
+    def pause(self) -> bool:
+        """Whether something stands between this step and the next; if so, does it."""
+        ended = self.step == self.steps
+        evaluating = ended or self.step % self.evaluate_every == 0
+        if not (evaluating or self.checkpointing or self.step % self.flush_every == 0):
+            return False
+        self.flush()
+        if evaluating:
+            self.evaluate()
+            if not ended:
+                self.refresh()
+        return True
+
+    @property
+    def checkpointing(self) -> bool:
+        """Whether this step is one to save."""
+        return self.step == self.steps or self.step % self.checkpoint_every == 0
+
+    def flush(self) -> None:
+        """Reads the losses of the last steps and records their mean.
+
+        Raises:
+            DivergedError: one of them is not finite.
+        """
+        means = self.meter.read()
+        if means:
+            schedules = {
+                name: schedule(self.method.progress)
+                for name, schedule in vars(self.method).items()
+                if isinstance(schedule, Schedule)
+            }
+            lr = {"lr": group["lr"] for group in self.parts_groups()[:1]}
+            self.record({f"train/{name}": v for name, v in (means | schedules | lr).items()})
+
+    def evaluate(self) -> None:
+        """Scores the model: the validator sees hidden labels, the results true ones."""
+        method, domains = self.method, self.domains
+        validation = {role: method.observe(rows) for role, rows in domains.validation.items()}
+        tested = domains.test is domains.validation["target"]
+        test = validation["target"] if tested else method.observe(domains.test)
+        oracle = test._replace(y=domains.oracle)
+        reading: dict[str, Any] = {
+            "step": self.step,
+            "score": self.validator(validation),
+            "target": by_domain(oracle, domains.task.domains),
+        }
+        if "source" in validation:
+            reading["source"] = by_domain(validation["source"], domains.task.domains)
+        self.pick(reading)
+        self.record(
+            {"score": reading["score"]}
+            | {f"{role}/accuracy": reading[role]["accuracy"] for role in validation}
+        )
+        evaluation = Evaluation(
+            self.step, domains.task, validation, oracle, reading, tuple(method.warnings(validation))
+        )
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Callback):
+                callback.on_evaluation(self.trainer, self, evaluation)
+
+    def pick(self, reading: dict[str, Any]) -> None:
+        """Keeps the evaluations that results show; the untrained model is never chosen."""
+        self.picks["last"] = reading
+        if self.step == 0:
+            return
+        better = {
+            "chosen": lambda old: reading["score"] > old["score"],
+            "oracle": lambda old: reading["target"]["accuracy"] > old["target"]["accuracy"],
+        }
+        for name, is_better in better.items():
+            if name not in self.picks or is_better(self.picks[name]):
+                self.picks[name] = reading
+
+    def refresh(self) -> None:
+        """Shows the method its outputs over whole training sets, if it asked for them."""
+        if self.method.refreshes:
+            train = self.domains.train
+            self.method.refresh({r: self.method.observe(train[r]) for r in self.method.refreshes})
+
+    def record(self, figures: Mapping[str, float]) -> None:
+        """A row of the history, and of every logger."""
+        self.history.append({"step": self.step, **figures})
+        for logger in self.trainer.loggers:
+            logger.log_metrics(dict(figures), step=self.step)
+
+    # Lightning's hooks
+
+    def setup(self, stage: str) -> None:
+        self.domains = self.trainer.datamodule  # type: ignore[attr-defined]
+        if self.trainer.world_size > 1:
+            self.method.gather = self.gathered
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        self.optimizer.check(self.method)
+        for name, modules in self.method.parts().items():
+            built = self.optimizer.build(self.method, list(modules))
+            parameters = [p for group in built.param_groups for p in group["params"]]
+            self.parts[name] = (built, parameters)
+        return [built for built, _ in self.parts.values()]
+
+    def on_train_start(self) -> None:
+        self.domains.to(self.device)
+        if self.step in (0, self.steps):
+            # the start of the curve; or a run that was stopped between its last step and its result
+            self.history = [row for row in self.history if row["step"] < self.step]
+            self.evaluate()
+        if self.step == 0:
+            self.refresh()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.flush()
+        for name, value in self.method.state_dict().items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise DivergedError(f"step {self.step}: the weight {name} is not finite")
+        checkpoint["adaptation"] = {
+            "step": self.step,
+            "history": self.history,
+            "picks": self.picks,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["adaptation"]
+        self.step, self.history, self.picks = state["step"], state["history"], state["picks"]
+
+    def parts_groups(self) -> list[dict[str, Any]]:
+        """Parameter groups of all parts."""
+        return [group for built, _ in self.parts.values() for group in built.param_groups]
+
+    def gathered(self, x: Tensor) -> Tensor:
+        """Rows of all processes in rank order, with gradient: the global batch."""
+        every: Tensor = self.all_gather(x, sync_grads=x.requires_grad)  # type: ignore[assignment]
+        return every.flatten(0, 1)
+
+
+class Meter:
+    """Values of terms, kept on the device until somebody reads them."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, tuple[str, ...], Tensor]] = []
+
+    def add(self, step: int, terms: Mapping[str, Term]) -> None:
+        """The terms of one objective."""
+        values = torch.stack([term.value.detach() for term in terms.values()])
+        self.rows.append((step, tuple(terms), values))
+
+    def read(self) -> dict[str, float]:
+        """Mean of each term since the last reading; one wait for the device.
+
+        Raises:
+            DivergedError: a value is not finite; names the first.
+        """
+        if not self.rows:
+            return {}
+        values = iter(torch.cat([row.double() for _, _, row in self.rows]).tolist())
+        seen: dict[str, list[float]] = {}
+        rows, self.rows = self.rows, []
+        for step, names, _ in rows:
+            for name in names:
+                value = next(values)
+                if not math.isfinite(value):
+                    raise DivergedError(f"step {step}: the term {name} is {value}")
+                seen.setdefault(name, []).append(value)
+        return {name: sum(own) / len(own) for name, own in seen.items()}
+
+
+def by_domain(outputs: Outputs, names: tuple[str, ...]) -> dict[str, Any]:
+    """Metrics over all rows, and of each domain where there are several."""
+    found = metrics(outputs.logits, outputs.y)
+    present = outputs.domain.unique().tolist()
+    if len(present) > 1:
+        each = {names[d]: outputs.domain == d for d in present}
+        found["domains"] = {
+            name: metrics(outputs.logits[rows], outputs.y[rows]) for name, rows in each.items()
+        }
+    return found
+
+
+def seed_step(device: torch.device, seed: int, step: int, rank: int) -> None:
+    """Random numbers of a step, whatever was drawn before it."""
+    number = mix(seed, "step", step, rank)
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index].manual_seed(number)
+    elif device.type == "mps":
+        torch.mps.manual_seed(number)

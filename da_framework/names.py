@@ -1,0 +1,46 @@
+"""Names of folders: readable, and the same whenever the command is the same."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+IGNORED = ("again=", "hydra.", "hydra/", "logger", "callback", "experiments=")
+"""Overrides that do not make another run."""
+
+
+def register() -> None:
+    """The resolvers that ``conf/train.yaml`` uses."""
+    OmegaConf.register_new_resolver("da.job", _job, replace=True)
+    OmegaConf.register_new_resolver("da.sweep", _sweep, replace=True)
+
+
+def slug(words: Sequence[str], *, hashed: Sequence[str]) -> str:
+    """Words joined by dashes, cut to a bearable length, and a hash of everything."""
+    text = "-".join(re.sub(r"[^A-Za-z0-9.=+]+", "_", word).strip("_") for word in words)
+    digest = hashlib.sha256("\n".join(sorted(hashed)).encode()).hexdigest()[:8]
+    return f"{text[:80].rstrip('-_')}-{digest}"
+
+
+def relevant(overrides: Sequence[str]) -> list[str]:
+    """The overrides that make another run, without Hydra's signs."""
+    plain = [override.lstrip("+") for override in overrides]
+    return [override for override in plain if not override.startswith(IGNORED)]
+
+
+def _job(*, _root_: DictConfig) -> str:
+    choices: Any = _root_.hydra.runtime.choices
+    own = relevant(_root_.hydra.overrides.task)
+    shown = [o.split(".")[-1] for o in own if not o.startswith(("method=", "dataset="))]
+    experiment = [choices.experiments] if choices.get("experiments") else []
+    return slug([choices.method, choices.dataset, *shown], hashed=[*own, *experiment])
+
+
+def _sweep() -> str | None:
+    job = HydraConfig.get()
+    return Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None

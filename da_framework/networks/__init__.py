@@ -1,0 +1,1 @@
+"""Modules: networks, what they are made of, and adversaries."""

@@ -1,0 +1,53 @@
+"""The other player of adversarial methods."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+
+from da_framework.networks.mlp import dense
+from da_framework.ranges import Count
+
+
+class _Reversal(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, coefficient: float) -> Tensor:
+        ctx.coefficient = coefficient  # type: ignore[attr-defined]
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return -ctx.coefficient * gradients[0], None
+
+
+def reverse_gradient(x: Float[Tensor, "*shape"], coefficient: float) -> Float[Tensor, "*shape"]:
+    r"""The identity forward; backward the gradient times :math:`-\lambda`.
+
+    Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, eq. 17-18.
+    https://arxiv.org/abs/1505.07818
+
+    Args:
+        x: any tensor.
+        coefficient: λ.
+    """
+    return _Reversal.apply(x, coefficient)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class Discriminator(nn.Module):
+    """Tells source from target: hidden layers with ReLU, then one logit (positive means source).
+
+    Args:
+        inputs: width of the features.
+        hidden: widths of the hidden layers.
+    """
+
+    def __init__(self, inputs: int, hidden: list[Count]) -> None:
+        super().__init__()
+        widths = [inputs, *hidden]
+        self.layers = nn.Sequential(*dense(widths, dropout=0.0), nn.Linear(widths[-1], 1))
+
+    def forward(self, features: Float[Tensor, "rows d"]) -> Float[Tensor, " rows"]:
+        logits: Tensor = self.layers(features)
+        return logits.squeeze(1)

@@ -1,0 +1,59 @@
+"""Small convolutional networks for digits."""
+
+from torch import Tensor, nn
+
+from da_framework.errors import InputError
+from da_framework.ranges import Count, Index
+
+
+class ConvNet(nn.Sequential):
+    """Convolution, batch norm if asked, ReLU and 2x2 max pooling, a block for each number of channels.
+
+    With channels 32 and 48, no padding and no batch norm it is the feature extractor of the MNIST
+    network of Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, figure 4a
+    (https://arxiv.org/abs/1505.07818); with 20 and 50 that of LeNet as the field uses it.
+
+    Args:
+        shape: of one image: channels, height, width.
+        channels: of each block.
+        kernel: side of the convolutions, in pixels.
+        padding: around the image, in pixels.
+        batch_norm: after each convolution.
+
+    Raises:
+        InputError: the images are too small, or no images.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        channels: list[Count],
+        kernel: Count,
+        padding: Index,
+        batch_norm: bool,
+    ) -> None:
+        if len(shape) != 3:
+            raise InputError(
+                f"a convolutional network needs images, but an input has the shape {shape}; "
+                "network=mlp takes any"
+            )
+        side = min(shape[1:])
+        for _ in channels:
+            side = (side + 2 * padding - kernel + 1) // 2
+        if side < 1:
+            raise InputError(
+                f"images of {shape[1]}x{shape[2]} pixels are too small for {len(channels)} blocks "
+                f"with kernel {kernel} and padding {padding}; raise dataset.size"
+            )
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip([shape[0], *channels], channels, strict=False):
+            layers.append(nn.Conv2d(inputs, outputs, kernel, padding=padding))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(outputs))
+            layers += [nn.ReLU(), nn.MaxPool2d(2)]
+        super().__init__(*layers, nn.Flatten())
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = super().forward(x)
+        return features

@@ -1,0 +1,64 @@
+"""The network of every method: an encoder that makes features, a head that makes logits."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from da_framework.networks.mlp import dense
+from da_framework.ranges import Count, Fraction
+
+
+class Network(nn.Module):
+    """Encoder (backbone, then bottleneck) and head.
+
+    What methods align are the features: what the encoder puts out and the head reads. So an empty
+    bottleneck and a deep head align early, a bottleneck and a linear head late.
+
+    Args:
+        backbone: makes the module that turns inputs of a shape into flat features.
+        bottleneck: widths of the fully connected layers after it; none is allowed.
+        head: widths of hidden layers before the logits; none makes it linear.
+        dropout: after each layer of bottleneck and head.
+        shape: of one input.
+        classes: number of logits.
+    """
+
+    def __init__(
+        self,
+        backbone: Callable[[tuple[int, ...]], nn.Module],
+        *,
+        bottleneck: list[Count],
+        head: list[Count],
+        dropout: Fraction,
+        shape: tuple[int, ...],
+        classes: Count,
+    ) -> None:
+        super().__init__()
+        body = backbone(shape)
+        width = _width(body, shape)
+        self.feature_dim = [width, *bottleneck][-1]
+        self.encoder = nn.Sequential(
+            OrderedDict(backbone=body, bottleneck=dense([width, *bottleneck], dropout))
+        )
+        self.head = nn.Sequential(
+            *dense([self.feature_dim, *head], dropout),
+            nn.Linear([self.feature_dim, *head][-1], classes),
+        )
+
+    def forward(
+        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+    ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:
+        """Features and logits."""
+        features = self.encoder(x)
+        return features, self.head(features)
+
+
+def _width(backbone: nn.Module, shape: tuple[int, ...]) -> int:
+    training = backbone.training
+    with torch.no_grad():
+        features = backbone.eval()(torch.zeros(1, *shape))
+    backbone.train(training)
+    return int(features.shape[1])

@@ -1,0 +1,86 @@
+"""Says what is wrong with a command line that Hydra could not compose, all of it at once."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from da_framework.errors import listed
+
+
+def explain(rest: Sequence[str], config_dir: str, name: str, error: Exception) -> str:
+    """One line for every override that cannot be used; Hydra's own words where nothing else fits."""
+    words = [word for word in rest if not word.startswith("-") and "=" in word]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir, version_base="1.3"):
+        lines, good = [], []
+        for word in words:
+            try:
+                override = OverridesParser.create().parse_override(word)
+            except HydraException as wrong:
+                lines.append(f"{word}: {str(wrong).splitlines()[0]}")
+                continue
+            key = override.key_or_group
+            options = groups(key)
+            if options:
+                lines += unknown_options(override, key, options)
+            elif not key.startswith("hydra"):
+                good.append(override)
+        lines += unknown_keys(good, name)
+    return "\n".join(lines) or str(error)
+
+
+def groups(group: str) -> list[str]:
+    """The options of a config group, those in folders below it too; none if it is no group."""
+    loader = GlobalHydra.instance().config_loader()
+    options = list(loader.get_group_options(group, results_filter=ObjectType.CONFIG))
+    for below in loader.get_group_options(group, results_filter=ObjectType.GROUP):
+        options += [f"{below}/{own}" for own in groups(f"{group}/{below}")]
+    return options
+
+
+def unknown_options(override: Override, group: str, options: list[str]) -> list[str]:
+    """A line for each chosen name that the group lacks."""
+    if override.is_sweep_override():
+        chosen: list[Any] = list(override.sweep_string_iterator())
+    else:
+        value = override.value()
+        chosen = value if isinstance(value, list) else [value]
+    lines = []
+    for one in chosen:
+        if one is not None and str(one) not in options:
+            near = get_close_matches(str(one), options, n=len(options), cutoff=0.4)
+            ordered = [*near, *(option for option in options if option not in near)]
+            lines.append(f"{group}={one}: there is no such {group}; there are {listed(ordered)}")
+    return lines
+
+
+def unknown_keys(overrides: list[Override], name: str) -> list[str]:
+    """A line for each dotted key that the config lacks."""
+    config: Any = compose(name, overrides=[])
+    known = keys(config)
+    lines = []
+    for override in overrides:
+        key = override.key_or_group
+        if key not in known and not override.is_add() and not override.is_force_add():
+            near = get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"see da {name} --help"
+            lines.append(f"{key}: there is no such key; {hint}")
+    return lines
+
+
+def keys(node: Any, prefix: str = "") -> list[str]:
+    """Every dotted key of a config."""
+    found = []
+    for key in node:
+        found.append(f"{prefix}{key}")
+        child = node._get_node(key)
+        if hasattr(child, "_get_node") and hasattr(child, "items") and not child._is_none():
+            found += keys(child, f"{prefix}{key}.")
+    return found

@@ -1,0 +1,37 @@
+"""Where configs are: ours, and those of installed packages."""
+
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+GROUP = "da_framework.conf"
+
+
+def conf_dir() -> Path:
+    """Our configs: in the package when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    for candidate in (package / "conf", package.parent / "conf"):
+        if (candidate / "train.yaml").is_file():
+            return candidate
+    raise FileNotFoundError("the package has no conf/ in or beside it: install it again")
+
+
+def sources() -> dict[str, str]:
+    """The packages that bring configs, with their search paths."""
+    return {point.name: f"pkg://{point.value}" for point in entry_points(group=GROUP)}
+
+
+class InstalledConfigs(SearchPathPlugin):
+    """Appends the configs of installed packages to Hydra's search path; imports none of them."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for name, path in sources().items():
+            search_path.append(provider=name, path=path)
+
+
+def register() -> None:
+    """Lets Hydra find them; may be called again."""
+    Plugins.instance().register(InstalledConfigs)

@@ -1,0 +1,146 @@
+"""The record of a run: written last and by rename, read by everything that reports."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from da_framework.errors import InputError
+
+RESULT = "result.json"
+KEY = "key.txt"
+
+IRRELEVANT = (
+    "again",
+    "callback",
+    "checkpoint_every",
+    "data_dir",
+    "dataset.data_dir",
+    "dataset.download",
+    "logger",
+    "paper",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+)
+"""What cannot change a number: it says where, how or whether to run and to log."""
+
+LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "scikit-learn", "wandb")
+
+
+def key(config: Mapping[str, Any], data: Mapping[str, str]) -> str:
+    """What recognises a finished run: config that can change a number, code, and data.
+
+    Args:
+        config: resolved.
+        data: fingerprint of each domain.
+    """
+    relevant = without(config, IRRELEVANT)
+    text = json.dumps([relevant, code_hash(config), dict(data)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def without(config: Mapping[str, Any], paths: tuple[str, ...], prefix: str = "") -> dict[str, Any]:
+    """A config less these dotted keys."""
+    return {
+        name: without(value, paths, f"{prefix}{name}.") if isinstance(value, Mapping) else value
+        for name, value in config.items()
+        if f"{prefix}{name}" not in paths
+    }
+
+
+def code_hash(config: Mapping[str, Any]) -> str:
+    """Hash of the sources of this package and of the plugins a config names."""
+    known = {"torch", "torchvision", "pytorch_lightning", "timm", "transformers"}
+    packages = {"da_framework"} | {target.split(".")[0] for target in targets(config)} - known
+    digest = hashlib.sha256()
+    for package in sorted(packages):
+        spec = importlib.util.find_spec(package)
+        for root in (spec.submodule_search_locations or []) if spec else []:
+            for file in sorted(Path(root).rglob("*.py")):
+                digest.update(f"{package}/{file.relative_to(root).as_posix()}\n".encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def targets(node: Any) -> Iterator[str]:
+    """Every ``_target_`` in a config."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield node["_target_"]
+        for value in node.values():
+            yield from targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from targets(value)
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """The record in a folder; none if there is none.
+
+    Raises:
+        InputError: the file is damaged, or not a record of ours.
+    """
+    file = folder / RESULT
+    if not file.is_file():
+        return None
+    try:
+        result = json.loads(file.read_text())
+        if not {"key", "config", "target"} <= result.keys():
+            raise ValueError("keys are missing")
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{file} is damaged or no record of a run ({error}); remove it") from None
+    return dict(result)
+
+
+def write(folder: Path, result: Mapping[str, Any]) -> None:
+    """Writes the record, whole or not at all."""
+    write_text(folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file under another name first, then renames it."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def claim(folder: Path, run_key: str, *, again: bool) -> str | None:
+    """Makes a folder this run's own; what another run left in it is moved aside.
+
+    Returns:
+        Where to, or none if nothing was in the way.
+    """
+    mark = folder / KEY
+    folder.mkdir(parents=True, exist_ok=True)
+    ours = mark.is_file() and mark.read_text().strip() == run_key
+    aside = None
+    if mark.is_file() and (again or not ours):
+        number = 1
+        while (aside := folder / f"before-{number}").exists():
+            number += 1
+        aside.mkdir()
+        for entry in folder.iterdir():
+            if not entry.name.startswith(("before-", ".hydra")) and entry.suffix != ".log":
+                shutil.move(entry, aside / entry.name)
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    write_text(mark, run_key + "\n")
+    return str(aside) if aside else None
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, as they stand in the record."""
+    versions = {"python": platform.python_version()}
+    for library in ("da_framework", *LIBRARIES):
+        try:
+            versions[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return {"versions": versions, "platform": platform.platform(), "cpus": os.cpu_count()}

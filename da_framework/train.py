@@ -1,0 +1,172 @@
+"""``da train``: config -> objects -> fit -> score -> result.json."""
+
+import logging
+import os
+import resource
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from da_framework import results
+from da_framework.config import check, instantiate
+from da_framework.errors import DivergedError
+
+if TYPE_CHECKING:
+    from da_framework.build import Run
+    from da_framework.datasets.base import Dataset
+
+log = logging.getLogger(__name__)
+
+PICTURES = ("curves", "confusion", "tsne")
+PICKS = ("last", "chosen", "oracle")
+
+
+def train(
+    config: Mapping[str, Any], folder: Path, *, command: str, choices: Mapping[str, str]
+) -> dict[str, Any]:
+    """Trains as a config says, or shows the result if it is there already.
+
+    Args:
+        config: resolved.
+        folder: of the run.
+        command: that repeats it.
+        choices: the names by which the parts were chosen, for the record.
+
+    Returns:
+        The record of the run; empty on all processes but the first.
+
+    Raises:
+        InputError: something given cannot be used.
+        DivergedError: a loss or weight is no longer finite.
+    """
+    begun = time.time()
+    check({"dataset": config["dataset"]}, lambda dataset: None)
+    dataset: Dataset = instantiate(config["dataset"])
+    data = {name: dataset.fingerprint(name) for name in dataset.domains}
+    key = results.key(config, data)
+    done = results.read(folder)
+    if done and done["key"] == key and not config["again"]:
+        log.info("already done; again=true runs it once more")
+        return done
+
+    # torch is imported from here on: showing a result does not wait for it
+    from da_framework.build import build
+
+    run = build(config, dataset)
+    first = process_rank() == 0
+    if first:
+        aside = results.claim(folder, key, again=config["again"])
+        if aside:
+            log.info("another run was in this folder: moved to %s", aside)
+    seconds = fit(run, config, folder, first=first)
+    if not first:
+        return {}
+    module = run.module
+    record = {
+        "key": key,
+        "command": command,
+        "choices": dict(choices),
+        "config": dict(config),
+        "domains": {"source": dataset.source, "target": dataset.target},
+        "classes": dataset.classes,
+        "rows": {**run.domains.task.rows, "test": len(run.domains.oracle)},
+        "data": data,
+        "code": results.code_hash(config),
+        "environment": {**results.environment(), "device": str(module.device)},
+        "steps": module.step,
+        "seconds": {"training": seconds, "all": time.time() - begun},
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "target": {
+            pick: {"step": own["step"], "score": own["score"], **own["target"]}
+            for pick in PICKS
+            for own in [module.picks[pick]]
+        },
+        "source": {
+            pick: module.picks[pick]["source"] for pick in PICKS if "source" in module.picks[pick]
+        },
+        "curve": [row for row in module.history if "score" in row],
+        "note": "target.oracle is the best evaluation by target test labels: no method may use it",
+    }
+    results.write(folder, record)
+    return record
+
+
+def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> float:
+    """Trains, from the last checkpoint if there is one, and writes what is seen on the way.
+
+    Returns:
+        Seconds it took.
+    """
+    from da_framework.build import build_trainer
+    from da_framework.callbacks.checkpoints import Checkpoints
+    from da_framework.callbacks.progress import ProgressBar
+
+    quiet()
+    callbacks = [instantiate(node) for node in (config["callback"] or {}).values()]
+    trainer = build_trainer(
+        config,
+        callbacks=[*callbacks, Checkpoints(str(folder)), ProgressBar(config["steps"])],
+        loggers=[instantiate(node) for node in (config["logger"] or {}).values()] if first else [],
+    )
+    last = folder / "checkpoints" / "last.ckpt"
+    resuming = last.is_file()
+    if first:
+        announce(run)
+        if resuming:
+            log.info("continuing from %s", last)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(dict(config))
+    begun = time.time()
+    try:
+        trainer.fit(run.module, datamodule=run.domains, ckpt_path=str(last) if resuming else None)
+    except DivergedError as error:
+        where = f"the last good checkpoint is {last}" if last.is_file() else "no checkpoint was due yet"
+        raise DivergedError(
+            f"{error}; {where}. Lower optimizer.lr or method.weight, or set optimizer.clip=1.0"
+        ) from None
+    if first:
+        results.write_text(folder / "metrics.csv", csv(run.module.history))
+    for logger in trainer.loggers:
+        logger.log_metrics(
+            {f"target/{pick}": run.module.picks[pick]["target"]["accuracy"] for pick in PICKS}
+        )
+        if hasattr(logger, "log_image"):
+            for name in PICTURES:
+                if (folder / f"{name}.png").is_file():
+                    logger.log_image(name, [str(folder / f"{name}.png")])
+        logger.finalize("success")
+    return time.time() - begun
+
+
+def announce(run: "Run") -> None:
+    """Says what is trained on what."""
+    dataset, task = run.domains.dataset, run.domains.task
+    sides = " -> ".join("+".join(side) or "nothing" for side in (dataset.source, dataset.target))
+    rows = ", ".join(f"{count} {role}" for role, count in task.rows.items())
+    log.info("%s, %s; training rows: %s", sides, dataset.protocol, rows)
+    for role, count in task.rows.items():
+        if count < dataset.batch_size[role]:
+            log.info("%s has fewer rows than a batch, which holds some more than once", role)
+
+
+def csv(history: list[dict[str, float]]) -> str:
+    """The history as a table: a row a step, a column a figure."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    lines = [",".join(columns)]
+    lines += [",".join(str(row.get(name, "")) for name in columns) for row in history]
+    return "\n".join(lines) + "\n"
+
+
+def process_rank() -> int:
+    """This process's number among those that train together, known before they meet."""
+    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+    return next((int(os.environ[name]) for name in names if name in os.environ), 0)
+
+
+def quiet() -> None:
+    """Turns off Lightning's talk of things that ``Adaptation`` does itself."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\.")

@@ -1,0 +1,1 @@
+"""Scores of a checkpoint without target labels; higher is better."""

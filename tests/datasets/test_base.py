@@ -1,0 +1,245 @@
+import re
+from collections.abc import Mapping
+from typing import Any, Unpack
+
+import numpy as np
+import pytest
+
+from da_framework.datasets.base import Array, Dataset, Domain, Roles, hidden
+from da_framework.errors import InputError
+from da_framework.labels import UNLABELLED
+
+NAMES = ("art", "photo", "sketch")
+
+
+class Toy(Dataset):
+    classes = ("cat", "dog", "owl")
+    names = NAMES
+
+    def __init__(self, domains: Mapping[str, Domain], **roles: Unpack[Roles]) -> None:
+        super().__init__(**roles)
+        self.given = domains
+
+    def load(self, name: str) -> Domain:
+        return self.given[name]
+
+
+def domain(per_class: tuple[int, int, int] = (60, 30, 10), *, tested: int = 0) -> Domain:
+    y = np.repeat(np.arange(3), per_class)
+    x = np.arange(len(y), dtype=np.float32)[:, None]
+    test = np.arange(len(y)) % (len(y) // tested) == 0 if tested else None
+    return Domain(x, y, test)
+
+
+def toy(domains: Mapping[str, Domain] | None = None, **roles: Any) -> Toy:
+    given: dict[str, Any] = {
+        "source": ["art"],
+        "target": ["photo"],
+        "protocol": "inductive",
+        "labels_per_class": 0,
+        "val": 0.2,
+        "test": 0.3,
+        "split_seed": 0,
+        "batch_size": {"source": 8, "target": 8},
+    }
+    return Toy(domains or {name: domain() for name in NAMES}, **(given | roles))
+
+
+def official(given: Domain) -> list[int]:
+    assert given.test is not None
+    return np.flatnonzero(given.test).tolist()
+
+
+def rows(parts: Any, name: str) -> list[int]:
+    found: list[int] = [row for part in parts if part.domain == name for row in part.rows.tolist()]
+    return found
+
+
+def splits(dataset: Dataset) -> dict[str, list[int]]:
+    assigned = dataset.assign()
+    groups = {f"train {role}": parts for role, parts in assigned.train.items()}
+    groups |= {f"validation {role}": parts for role, parts in assigned.validation.items()}
+    groups["test"] = assigned.test
+    return {
+        f"{group} {part.domain}": part.rows.tolist()
+        for group, parts in groups.items()
+        for part in parts
+    }
+
+
+def test_every_row_of_the_source_has_one_role_and_its_label() -> None:
+    assigned = toy().assign()
+    train, validation = rows(assigned.train["source"], "art"), assigned.validation["source"]
+    assert sorted(train + rows(validation, "art")) == list(range(100))
+    assert all(part.labelled for part in (*assigned.train["source"], *validation))
+
+
+def test_source_validation_keeps_the_shares_of_the_classes() -> None:
+    dataset = toy()
+    held_out = rows(dataset.assign().validation["source"], "art")
+    assert np.bincount(dataset["art"].y[held_out]).tolist() == [12, 6, 2]
+
+
+def test_every_row_of_an_inductive_target_has_one_role_and_no_label() -> None:
+    assigned = toy().assign()
+    parts = (*assigned.train["target"], *assigned.validation["target"], *assigned.test)
+    assert [len(part.rows) for part in parts] == [56, 14, 30]
+    assert sorted(rows(parts, "photo")) == list(range(100))
+    assert not any(part.labelled for part in parts)
+    assert "target_labelled" not in assigned.train
+
+
+def test_an_official_test_part_is_the_test() -> None:
+    domains = {name: domain(tested=20) for name in NAMES}
+    dataset = toy(domains)
+    assigned = dataset.assign()
+    tested = official(domains["photo"])
+    assert rows(assigned.test, "photo") == tested
+    assert not set(rows(assigned.train["target"], "photo")) & set(tested)
+    seen = rows(assigned.train["source"], "art") + rows(assigned.validation["source"], "art")
+    assert not set(seen) & set(official(domains["art"]))
+
+
+@pytest.mark.parametrize("tested", [0, 20])
+def test_a_transductive_target_is_trained_on_whole_and_tested_on(tested: int) -> None:
+    domains = {name: domain(tested=tested) for name in NAMES}
+    assigned = toy(domains, protocol="transductive").assign()
+    assert rows(assigned.train["target"], "photo") == list(range(100))
+    assert len(rows(assigned.test, "photo")) == (tested or 100)
+    assert rows(assigned.validation["target"], "photo") == rows(assigned.test, "photo")
+
+
+def test_the_split_of_a_target_does_not_look_at_its_labels() -> None:
+    shuffled = domain()._replace(y=np.random.default_rng(1).permutation(domain().y))
+    assert not np.array_equal(shuffled.y, domain().y)
+    for protocol in ("inductive", "transductive"):
+        before = toy(protocol=protocol)
+        after = toy({"art": domain(), "photo": shuffled}, protocol=protocol)
+        assert splits(before) == splits(after)
+
+
+@pytest.mark.parametrize("protocol", ["inductive", "transductive"])
+@pytest.mark.parametrize("tested", [0, 20])
+def test_the_few_labelled_rows_leave_the_target_and_every_evaluation(
+    protocol: str, tested: int
+) -> None:
+    domains = {name: domain(tested=tested) for name in NAMES}
+    dataset = toy(domains, protocol=protocol, labels_per_class=3)
+    assigned = dataset.assign()
+    (few,) = assigned.train["target_labelled"]
+    assert few.labelled
+    assert np.bincount(dataset["photo"].y[few.rows]).tolist() == [3, 3, 3]
+    others = (*assigned.train["target"], *assigned.validation["target"], *assigned.test)
+    assert not set(rows(others, "photo")) & set(few.rows.tolist())
+
+
+def test_all_labels_make_the_training_rows_labelled_and_leave_the_rest() -> None:
+    none, every = toy().assign(), toy(labels_per_class="all").assign()
+    assert rows(every.train["target_labelled"], "photo") == rows(none.train["target"], "photo")
+    assert "target" not in every.train
+    assert rows(every.test, "photo") == rows(none.test, "photo")
+
+
+def test_the_split_seed_alone_decides() -> None:
+    assert splits(toy()) == splits(toy(batch_size={"source": 1, "target": 1}))
+    assert splits(toy()) != splits(toy(split_seed=1))
+
+
+def test_several_sources_and_targets_come_in_order() -> None:
+    dataset = toy(source=["sketch", "art"], target=["photo"])
+    assert dataset.domains == ("sketch", "art", "photo")
+    assert [part.domain for part in dataset.assign().train["source"]] == ["sketch", "art"]
+    assert toy(target=None).target == ("photo", "sketch")
+    assert toy(source=[]).assign().train.keys() == {"target"}
+
+
+def test_a_domain_is_split_alike_next_to_any_other() -> None:
+    alone, together = splits(toy()), splits(toy(source=["sketch", "art"]))
+    assert alone["train source art"] == together["train source art"]
+    assert alone["train source art"] != together["train source sketch"]
+
+
+def test_hidden_labels_are_no_class() -> None:
+    assert hidden(np.array([0, 1, 2])).tolist() == [UNLABELLED] * 3
+    assert UNLABELLED not in range(3)
+
+
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        ({"source": ["arts"]}, "dataset.source has 'arts'.*art, photo, sketch"),
+        ({"target": ["fotos"]}, "dataset.target has 'fotos'.*art, photo, sketch"),
+        ({"source": ["art", "art"]}, "dataset.source names a domain twice: art, art"),
+        ({"source": ["art", "photo"]}, "photo is source and target at once"),
+        ({"target": []}, "dataset.target is empty"),
+        ({"source": list(NAMES), "target": None}, "dataset.target is empty"),
+    ],
+)
+def test_impossible_domains_are_refused(roles: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        toy(**roles)
+
+
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        (
+            {"labels_per_class": 9},
+            "labels_per_class=9, but photo has only [0-9] training rows of class owl",
+        ),
+        (
+            {"labels_per_class": "all", "protocol": "transductive"},
+            "labels_per_class=all takes them all; protocol=inductive",
+        ),
+        ({"test": 0.0}, r"dataset.test=0.0 of 100 rows; raise it"),
+    ],
+)
+def test_impossible_splits_are_refused(roles: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        toy(**roles).assign()
+
+
+def with_x(x: Array) -> Domain:
+    return domain()._replace(x=x)
+
+
+def with_label(label: int) -> Domain:
+    y = domain().y
+    y[7] = label
+    return domain()._replace(y=y)
+
+
+def with_value(value: float) -> Domain:
+    x = domain().x
+    x[[7, 9]] = value
+    return with_x(x)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (Domain(np.zeros((0, 1), np.float32), np.zeros(0, np.int64)), "domain photo is empty"),
+        (with_x(np.zeros((99, 1), np.float32)), "99 inputs but 100 labels"),
+        (with_value(np.nan), r"row 7 of photo is NaN or infinite \(2 such rows\)"),
+        (with_value(-np.inf), r"row 7 of photo is NaN or infinite \(2 such rows\)"),
+        (with_label(3), r"row 7 of photo has the label 3; labels are 0 to 2 \(cat, dog, owl\)"),
+        (with_label(-1), "row 7 of photo has the label -1"),
+        (
+            domain()._replace(classes=("cat", "owl", "dog")),
+            "classes of photo are cat, owl, dog, but the data set's are cat, dog, owl",
+        ),
+        (
+            with_x(np.zeros((100, 2), np.float32)),
+            re.escape("inputs of photo have the shape (2,), those of art (1,)"),
+        ),
+    ],
+)
+def test_a_broken_domain_is_refused(broken: Domain, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        toy({"art": domain(), "photo": broken}).assign()
+
+
+def test_a_domain_is_read_once_and_generated_ones_say_so() -> None:
+    dataset = toy()
+    assert dataset["art"] is dataset["art"]
+    assert dataset.fingerprint("art") == "generated"
