@@ -1,8 +1,10 @@
 """Where figures go besides the run's own folder."""
 
 import logging
+import netrc
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -25,45 +27,54 @@ def wandb(*, project: str, folder: str, group: str | None, job_type: str, tags: 
         job_type: of the run: its method.
         tags: of the run: its data.
     """
-    os.environ.setdefault("WANDB_SILENT", "true")
+    import wandb as client
     from pytorch_lightning.loggers import WandbLogger
 
-    offline = os.environ.get("WANDB_MODE") not in ("online", "disabled") and bool(reason := why_offline())
-    if offline:
+    mode = os.environ.get("WANDB_MODE", "online")
+    if mode == "online" and (reason := why_offline()):
+        mode = "offline"
         log.info("W&B is offline (%s); send it later: wandb sync %s/wandb/offline-run-*", reason, folder)
-    return WandbLogger(
+    run = client.init(
         project=project,
         name=Path(folder).name,
+        # of the folder, so that a run killed and continued is one run there too
         id=f"{mix(str(Path(folder).absolute())):016x}",
         resume="allow",
         group=group,
         job_type=job_type,
         tags=tags,
-        save_dir=folder,
-        offline=offline,
-        log_model=False,
+        dir=folder,
+        mode=mode,
+        settings=client.Settings(silent=True, console="off"),
     )
+    return WandbLogger(experiment=run, log_model=False)
 
 
 def why_offline() -> str:
     """Why W&B cannot be reached; empty if it can."""
     import wandb as client
 
-    if os.environ.get("WANDB_MODE") == "offline":
-        return "WANDB_MODE=offline"
-    settings = client.Settings()
+    # asked of nothing that would remember the answer: the client settles its mode at first use
+    address = os.environ.get("WANDB_BASE_URL") or str(client.Settings().base_url)
+    url = urlparse(address)
+    host = url.hostname or ""
+    if not (os.environ.get("WANDB_API_KEY") or netrc_key(host)):
+        return "no API key: run wandb login"
     try:
-        key = client.api.api_key
-    except Exception:  # a damaged netrc must not stop training
-        key = None
-    if not key:
-        return "no API key: wandb login"
-    url = urlparse(str(settings.base_url))
-    try:
-        socket.create_connection((url.hostname or "", url.port or 443), timeout=2).close()
+        socket.create_connection((host, url.port or (80 if url.scheme == "http" else 443)), 2).close()
     except OSError as error:
-        return f"{url.hostname} does not answer: {error}"
+        return f"{host} does not answer: {error}"
     return ""
+
+
+def netrc_key(host: str) -> str | None:
+    """The key that ``wandb login`` left in the user's netrc file."""
+    file = os.environ.get("NETRC") or str(Path.home() / ".netrc")
+    try:
+        found = netrc.netrc(file).authenticators(host)
+    except (OSError, netrc.NetrcParseError):
+        return None
+    return found[2] if found else None
 
 
 def tensorboard(*, folder: str) -> Any:
@@ -71,3 +82,11 @@ def tensorboard(*, folder: str) -> Any:
     from pytorch_lightning.loggers import TensorBoardLogger
 
     return TensorBoardLogger(folder, name="", version="tensorboard")
+
+
+def close(loggers: Iterable[Any]) -> None:
+    """Ends their runs, so that the next job in this process begins one of its own."""
+    for logger in loggers:
+        logger.finalize("success")
+        if hasattr(logger.experiment, "finish"):
+            logger.experiment.finish()

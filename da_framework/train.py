@@ -102,46 +102,51 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
     from da_framework.build import build_trainer
     from da_framework.callbacks.checkpoints import Checkpoints
     from da_framework.callbacks.progress import ProgressBar
+    from da_framework.loggers import close
 
     quiet()
     callbacks = [instantiate(node) for node in (config["callback"] or {}).values()]
-    trainer = build_trainer(
-        config,
-        callbacks=[*callbacks, Checkpoints(str(folder)), ProgressBar(config["steps"])],
-        loggers=[instantiate(node) for node in (config["logger"] or {}).values()] if first else [],
-    )
-    last = folder / "checkpoints" / "last.ckpt"
-    resuming = last.is_file()
-    if first:
-        announce(run)
-        if resuming:
-            log.info("continuing from %s", last)
-    for logger in trainer.loggers:
-        logger.log_hyperparams(dict(config))
+    loggers = [instantiate(node) for node in (config["logger"] or {}).values()] if first else []
     begun = time.time()
     try:
-        trainer.fit(run.module, datamodule=run.domains, ckpt_path=str(last) if resuming else None)
-    except DivergedError as error:
-        where = f"the last good checkpoint is {last}" if last.is_file() else "no checkpoint was due yet"
-        raise DivergedError(
-            f"{error}; {where}. Lower optimizer.lr or method.weight, or set optimizer.clip=1.0"
-        ) from None
-    if first:
-        results.write_text(folder / "metrics.csv", csv(run.module.history))
-    for logger in trainer.loggers:
-        logger.log_metrics(
-            {f"target/{pick}": run.module.picks[pick]["target"]["accuracy"] for pick in PICKS}
+        trainer = build_trainer(
+            config,
+            callbacks=[*callbacks, Checkpoints(str(folder)), ProgressBar(config["steps"])],
+            loggers=loggers,
         )
+        for logger in loggers:
+            logger.log_hyperparams(dict(config))
+        last = folder / "checkpoints" / "last.ckpt"
+        resume = str(last) if last.is_file() else None
+        if first:
+            announce(run, resume)
+        try:
+            trainer.fit(run.module, datamodule=run.domains, ckpt_path=resume)
+        except DivergedError as error:
+            kept = f"the last good checkpoint is {last}" if last.is_file() else "no checkpoint was due yet"
+            mend = "Lower optimizer.lr or method.weight, or set optimizer.clip=1.0"
+            raise DivergedError(f"{error}; {kept}. {mend}") from None
+        if first:
+            results.write_text(folder / "metrics.csv", csv(run.module.history))
+        show_in(loggers, run, folder)
+    finally:
+        close(loggers)
+    return time.time() - begun
+
+
+def show_in(loggers: list[Any], run: "Run", folder: Path) -> None:
+    """The end of a run for those who watch it elsewhere: the three numbers, and the pictures."""
+    accuracies = {f"target/{pick}": run.module.picks[pick]["target"]["accuracy"] for pick in PICKS}
+    for logger in loggers:
+        logger.log_metrics(accuracies)
         if hasattr(logger, "log_image"):
             for name in PICTURES:
                 if (folder / f"{name}.png").is_file():
                     logger.log_image(name, [str(folder / f"{name}.png")])
-        logger.finalize("success")
-    return time.time() - begun
 
 
-def announce(run: "Run") -> None:
-    """Says what is trained on what."""
+def announce(run: "Run", resume: str | None) -> None:
+    """Says what is trained on what, and from where."""
     dataset, task = run.domains.dataset, run.domains.task
     sides = " -> ".join("+".join(side) or "nothing" for side in (dataset.source, dataset.target))
     rows = ", ".join(f"{count} {role}" for role, count in task.rows.items())
@@ -149,6 +154,8 @@ def announce(run: "Run") -> None:
     for role, count in task.rows.items():
         if count < dataset.batch_size[role]:
             log.info("%s has fewer rows than a batch, which holds some more than once", role)
+    if resume:
+        log.info("continuing from %s", resume)
 
 
 def csv(history: list[dict[str, float]]) -> str:

@@ -201,7 +201,7 @@ def fetch(name: str, folder: Path) -> Path:
             arrays[f"y_{part}"] = np.asarray(got.targets, dtype=np.int64)
     except (*_UNREADABLE, HTTPException, RuntimeError, AssertionError) as error:
         raise InputError(
-            f"{name} could not be downloaded to {raw} ({_first_line(error)}); remove {raw} and try "
+            f"{name} could not be downloaded to {raw} ({_reason(error)}); remove {raw} and try "
             f"again, or put {file.name} into {folder} from elsewhere: {FILES[file.name].what}"
         ) from error
     save(file, _verified(file, arrays, name))
@@ -381,7 +381,7 @@ def _missing(files: Sequence[Path]) -> InputError:
 
 def _damaged(file: Path, error: Exception) -> InputError:
     return InputError(
-        f"{file} cannot be read ({_first_line(error)}), it is damaged or truncated: {_again(file)}"
+        f"{file} cannot be read ({_reason(error)}), it is damaged or truncated: {_again(file)}"
     )
 
 
@@ -395,5 +395,6 @@ def _again(file: Path) -> str:
     return f"fetch it again: remove it and run {command}{also}"
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0] or type(error).__name__
+def _reason(error: Exception) -> str:
+    """An error on one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
