@@ -28,8 +28,6 @@ class Settings:
     optimizer: Any
     scheduler: Any
     trainer: Any
-    logger: Any
-    callback: Any
     seed: Index
     steps: Count
     evaluate_every: Count
@@ -37,6 +35,8 @@ class Settings:
     flush_every: Count
     again: bool
     data_dir: str
+    logger: Any = None
+    callback: Any = None
     paper: Any = None
 
 

@@ -6,7 +6,8 @@ No torch, Lightning or W&B is imported here: help, listings and completion answe
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -46,11 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if command not in COMMANDS:
         fail(f"{command!r} is no command\n\n{USAGE}", code=2)
-    try:
+    with told():
         if command in HYDRA:
             run_hydra(command, rest)
         else:
             run_plain(command, rest)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Ends with one message for what a person can mend, not with a traceback."""
+    try:
+        yield
     except InputError as error:
         fail(str(error), code=2)
     except DivergedError as error:
@@ -112,7 +120,8 @@ def train_task(config: Any) -> float | None:
     sweeping = job.mode == RunMode.MULTIRUN
     prepare_relaunch(job, overrides)
     command = shlex.join(["da", "train", *overrides])
-    try:
+    # a job of a sweep fails alone: its error is said here and raised for the launcher to count
+    with said_and_raised(command) if sweeping else told():
         values = plain(config)
         if sweeping and values["trainer"]["devices"] != 1 and "basic" in job.launcher._target_:
             raise InputError(
@@ -120,14 +129,20 @@ def train_task(config: Any) -> float | None:
                 "add hydra/launcher=submitit_local"
             )
         record = train(values, folder, command=command, choices=dict(job.runtime.choices))
-    except (InputError, DivergedError, OSError) as error:
-        if sweeping:
-            print(f"failed: {command}\n{error}", file=sys.stderr)
-        raise
     if not record:
         return None
     show(record, folder)
     return float(record["target"]["chosen"]["score"])
+
+
+@contextmanager
+def said_and_raised(command: str) -> Iterator[None]:
+    """Says at once which job of a sweep failed and why."""
+    try:
+        yield
+    except Exception as error:
+        print(f"failed: {command}\n  {error}", file=sys.stderr)
+        raise
 
 
 def evaluate_task(config: Any) -> float:

@@ -105,8 +105,8 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
     from da_framework.loggers import close
 
     quiet()
-    callbacks = [instantiate(node) for node in (config["callback"] or {}).values()]
-    loggers = [instantiate(node) for node in (config["logger"] or {}).values()] if first else []
+    callbacks = [instantiate(node) for node in (config.get("callback") or {}).values()]
+    loggers = [instantiate(node) for node in (config.get("logger") or {}).values()] if first else []
     begun = time.time()
     try:
         trainer = build_trainer(
