@@ -84,6 +84,15 @@ def build(config: Mapping[str, Any], dataset: Dataset | None = None) -> Run:
     return Run(domains, module)
 
 
+def strategy(config: Mapping[str, Any]) -> str:
+    """How processes train together: a move that leaves out parts needs its unused weights found."""
+    asked: str = config["trainer"]["strategy"]
+    kind: type[Method] = instantiate(config["method"]).func
+    if config["trainer"]["devices"] == 1 or kind.objectives is Method.objectives:
+        return asked
+    return f"{'ddp' if asked == 'auto' else asked}_find_unused_parameters_true"
+
+
 def build_trainer(config: Mapping[str, Any], *, callbacks: list[Callback], loggers: list[Any]) -> Any:
     """Lightning's trainer with everything off that ``Adaptation`` does itself.
 
@@ -95,6 +104,7 @@ def build_trainer(config: Mapping[str, Any], *, callbacks: list[Callback], logge
     make = instantiate(config["trainer"])
     try:
         trainer = make(
+            strategy=strategy(config),
             max_epochs=-1,
             logger=loggers,
             callbacks=callbacks,

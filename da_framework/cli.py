@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 from da_framework import names, plugins
 from da_framework.errors import DivergedError, InputError
 
-HYDRA = {"train": "train", "evaluate": "evaluate"}
-"""Commands that Hydra runs, with their configs in ``conf/``."""
+HYDRA = ("train", "evaluate", "check")
+"""Commands that Hydra runs; each has a config of its name in ``conf/``."""
 
 COMMANDS = {
     "train": "train a method, or a sweep with -m",
@@ -75,10 +75,8 @@ def run_plain(command: str, rest: list[str]) -> None:
     """The commands with options of their own."""
     if command == "list":
         from da_framework.listing import main as run
-    elif command == "report":
-        from da_framework.report import main as run
     else:
-        from da_framework.check import main as run
+        from da_framework.report import main as run
     run(rest)
 
 
@@ -92,17 +90,17 @@ def run_hydra(command: str, rest: list[str]) -> None:
     ):
         own = names.relevant([word for word in rest if "=" in word])
         rest = [*rest, f"hydra.sweep.dir=multirun/{names.slug([o.split('.')[-1] for o in own], hashed=own)}"]
-    task: Callable[[Any], Any] = train_task if command == "train" else evaluate_task
+    task = {"train": train_task, "evaluate": evaluate_task, "check": check_task}[command]
     config_dir = str(plugins.conf_dir())
     # errors come out of Hydra as they are, and are said here
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = [f"da {command}", *rest]
     try:
-        hydra.main(version_base="1.3", config_path=config_dir, config_name=HYDRA[command])(task)()
+        hydra.main(version_base="1.3", config_path=config_dir, config_name=command)(task)()
     except (ConfigCompositionException, HydraException) as error:
         from da_framework.overrides import explain
 
-        raise InputError(explain(rest, config_dir, HYDRA[command], error)) from error
+        raise InputError(explain(rest, config_dir, command, error)) from error
 
 
 def train_task(config: Any) -> float | None:
@@ -148,9 +146,20 @@ def said_and_raised(command: str) -> Iterator[None]:
 def evaluate_task(config: Any) -> float:
     """Scores the weights of a finished run."""
     from da_framework.config import plain
-    from da_framework.evaluate import evaluate
+    from da_framework.evaluate import main
 
-    return evaluate(plain(config))
+    with told():
+        return main(plain(config))
+
+
+def check_task(config: Any) -> None:
+    """Holds a method against its promises."""
+    from da_framework.check import main
+    from da_framework.config import plain
+
+    with told():
+        if not main(plain(config)):
+            fail("a promise is broken", code=1)
 
 
 def prepare_relaunch(job: Any, overrides: list[str]) -> None:

@@ -24,6 +24,11 @@ def sources() -> dict[str, str]:
     return {point.name: f"pkg://{point.value}" for point in entry_points(group=GROUP)}
 
 
+def packages() -> set[str]:
+    """The packages whose code configs may name."""
+    return {point.value.split(".")[0] for point in entry_points(group=GROUP)}
+
+
 class InstalledConfigs(SearchPathPlugin):
     """Appends the configs of installed packages to Hydra's search path; imports none of them."""
 

@@ -79,3 +79,8 @@ class Cosine(Schedule):
 
     def __call__(self, progress: float) -> float:
         return (1 + math.cos(math.pi * progress)) / 2
+
+
+def as_schedule(value: Schedule | float) -> Schedule:
+    """A plain number means that number throughout."""
+    return value if isinstance(value, Schedule) else Constant(value)

@@ -164,6 +164,10 @@ class Dataset(ABC):
             self._domains[name] = self._checked(name, self.load(name))
         return self._domains[name]
 
+    def replace(self, name: str, domain: Domain) -> None:
+        """Puts another domain in a domain's place, as if it had been read."""
+        self._domains[name] = domain
+
     def assign(self) -> Assignment:
         """Splits every domain in use and gives its rows their roles."""
         train: dict[str, list[Part]] = {"source": [], "target": [], "target_labelled": []}

@@ -10,9 +10,10 @@ from da_framework.seeds import mix
 
 
 class TwoMoons(Dataset):
-    """Points of two interlocking half circles in the plane; the domains differ by a rotation.
+    """Points of two interlocking half circles in the plane; the domains differ by a
+    rotation and, if asked for, a shift.
 
-    Each domain is a draw of its own, centred on its mean, so that the rotation is the whole shift.
+    Each domain is a draw of its own, centred on its mean before it is rotated.
     There is no official test part.
 
     Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, section 5.1.1 (with a
@@ -21,6 +22,7 @@ class TwoMoons(Dataset):
     Args:
         rows: points of a domain, half of them in each class.
         rotation: of the domain ``rotated``, in degrees, counter-clockwise.
+        shift: of the domain ``rotated``, along both axes.
         noise: standard deviation added to both coordinates; the half circles have radius 1.
         seed: of the points, apart from the seeds of splits and of training.
     """
@@ -33,6 +35,7 @@ class TwoMoons(Dataset):
         *,
         rows: Count,
         rotation: Finite,
+        shift: Finite,
         noise: NonNegative,
         seed: Index,
         **roles: Unpack[Roles],
@@ -40,6 +43,7 @@ class TwoMoons(Dataset):
         super().__init__(**roles)
         self.rows = rows
         self.rotation = rotation
+        self.shift = shift
         self.noise = noise
         self.seed = seed
 
@@ -53,5 +57,5 @@ class TwoMoons(Dataset):
         if name == "rotated":
             angle = np.deg2rad(self.rotation)
             turned = [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
-            points = points @ np.array(turned)
+            points = points @ np.array(turned) + self.shift
         return Domain(points.astype(np.float32), y.astype(np.int64))

@@ -67,7 +67,7 @@ def squared_distances(z: Float[Tensor, "rows d"]) -> Float[Tensor, "rows rows"]:
     would cancel. Never in half precision, whatever autocast says.
     """
     with torch.autocast(z.device.type, enabled=False):
-        z = z.double() if z.dtype == torch.float64 else z.float()
+        z = _at_least_single(z)
         z = z - z.mean(0, keepdim=True).detach()
         norms = z.square().sum(1)
         squared = (norms[:, None] + norms[None, :] - 2 * z @ z.T).clamp_min(0)
@@ -85,7 +85,8 @@ def bandwidths(
 
     .. math:: 2 \sigma_b^2 = f_b \cdot D, \quad D = \text{mean or median of } \lVert x - y \rVert^2
 
-    over the pairs of different rows of both batches together; the mean has a closed form in O((n+m) d).
+    over the pairs of different rows of both batches together; the mean has a closed form in
+    O((n+m) d).
 
     Args:
         source, target: features of the two batches.
@@ -114,9 +115,14 @@ def _mean_pair(kernel: Float[Tensor, "n n"], estimator: Estimator) -> Float[Tens
 def _linear(
     source: Float[Tensor, "n d"], target: Float[Tensor, "m d"], bandwidths: Float[Tensor, " b"]
 ) -> Float[Tensor, ""]:
+    source, target = _at_least_single(source), _at_least_single(target)
     pairs = min(len(source), len(target)) // 2
     s1, s2 = source[: 2 * pairs : 2], source[1 : 2 * pairs : 2]
     t1, t2 = target[: 2 * pairs : 2], target[1 : 2 * pairs : 2]
     distances = [(a - b).square().sum(1) for a, b in ((s1, s2), (t1, t2), (s1, t2), (s2, t1))]
-    ss, tt, st, ts = gaussian(torch.stack(distances), bandwidths)
+    ss, tt, st, ts = gaussian(torch.stack(distances), bandwidths).unbind()
     return (ss + tt - st - ts).mean()
+
+
+def _at_least_single(z: Tensor) -> Tensor:
+    return z if z.dtype == torch.float64 else z.float()

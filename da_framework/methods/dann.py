@@ -10,8 +10,8 @@ from da_framework.losses.adversarial import domain_adversarial
 from da_framework.methods.base import Base, Method
 from da_framework.networks.adversary import Discriminator, reverse_gradient
 from da_framework.networks.network import Network
-from da_framework.ranges import Count, NonNegative
-from da_framework.schedules import Schedule
+from da_framework.ranges import Count, Finite, NonNegative
+from da_framework.schedules import Schedule, as_schedule
 
 
 class DANN(Method):
@@ -44,13 +44,13 @@ class DANN(Method):
         *,
         hidden: list[Count],
         weight: NonNegative,
-        coefficient: Schedule,
+        coefficient: Schedule | Finite,
         **base: Unpack[Base],
     ) -> None:
         super().__init__(network, task, **base)
         self.discriminator = Discriminator(network.feature_dim, hidden)
         self.weight = weight
-        self.coefficient = coefficient
+        self.coefficient = as_schedule(coefficient)
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
         features = torch.cat([source.features, target.features])

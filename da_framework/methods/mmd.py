@@ -10,8 +10,8 @@ from da_framework.batch import Outputs, Task, Term
 from da_framework.losses.mmd import Bandwidth, Estimator, bandwidths, gaussian, mmd
 from da_framework.methods.base import Base, Method
 from da_framework.networks.network import Network
-from da_framework.ranges import NonNegative, Positive
-from da_framework.schedules import Schedule
+from da_framework.ranges import Finite, NonNegative, Positive
+from da_framework.schedules import Schedule, as_schedule
 
 
 class MMD(Method):
@@ -44,7 +44,7 @@ class MMD(Method):
         task: Task,
         *,
         weight: NonNegative,
-        ramp: Schedule,
+        ramp: Schedule | Finite,
         estimator: Estimator,
         bandwidth: Bandwidth,
         factors: list[Positive],
@@ -52,7 +52,7 @@ class MMD(Method):
     ) -> None:
         super().__init__(network, task, **base)
         self.weight = weight
-        self.ramp = ramp
+        self.ramp = as_schedule(ramp)
         self.estimator: Estimator = estimator
         self.bandwidth: Bandwidth = bandwidth
         self.register_buffer("factors", torch.tensor(factors))

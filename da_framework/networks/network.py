@@ -51,7 +51,9 @@ class Network(nn.Module):
     def forward(
         self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
     ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:
-        """Features and logits."""
+        """Features and logits, in the precision of the weights."""
+        if x.is_floating_point():
+            x = x.to(next(self.head.parameters()).dtype)
         features = self.encoder(x)
         return features, self.head(features)
 

@@ -1,0 +1,343 @@
+"""``da check``: holds a method against its promises, on a shift that is known."""
+
+import contextlib
+import copy
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from rich.console import Console
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+from da_framework.batch import Samples
+from da_framework.build import Run, build, build_trainer
+from da_framework.callbacks.base import Callback
+from da_framework.callbacks.checkpoints import Checkpoints
+from da_framework.config import instantiate
+from da_framework.datasets.base import Dataset
+from da_framework.methods.base import Method
+
+SHORT = 12
+"""Steps of the runs that are compared bit for bit."""
+FALL = 0.05
+"""By how much a method that aligns must lower the domain accuracy."""
+SMALL = ({"source": 5, "target": 3}, {"source": 2, "target": 7}, {"source": 2, "target": 2})
+"""Sizes of small and unequal batches."""
+
+
+class Finding(NamedTuple):
+    """One line of the check.
+
+    Attributes:
+        promise: what is held against the method.
+        kept: whether it is kept; ``None`` where it cannot apply.
+        words: the figure, or why not.
+    """
+
+    promise: str
+    kept: bool | None
+    words: str
+
+
+def findings(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Every promise, one after the other.
+
+    Args:
+        config: of ``conf/check.yaml`` with the method in question.
+    """
+    for promise in (
+        terms_have_gradient,
+        brings_domains_together,
+        nothing_at_weight_zero,
+        takes_any_batch,
+        resumes_bit_for_bit,
+        ignores_target_labels,
+        two_processes_equal_one,
+        restores_modes,
+        keeps_its_state,
+    ):
+        kept, words = promise(config)
+        yield Finding(promise.__name__.replace("_", " "), kept, words)
+
+
+def terms_have_gradient(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """The added terms have a gradient in the encoder; a detached one would do nothing, silently."""
+    run = build(config)
+    method = run.module.method
+    method.progress = 0.5
+    norms = {}
+    for objective in method.objectives(run.domains.batch(0)):
+        added = {n: t for n, t in objective.terms.items() if n not in ("source", "target_labelled")}
+        for name, term in added.items():
+            own = [p for p in method.network.encoder.parameters() if p.requires_grad]
+            gradients = torch.autograd.grad(
+                term.weight * term.value, own, retain_graph=True, allow_unused=True
+            ) if term.value.requires_grad else ()
+            norms[name] = sum(g.square().sum().item() for g in gradients if g is not None) ** 0.5
+    if not norms:
+        return None, "adds no terms"
+    words = ", ".join(f"|gradient of {name}| = {norm:.2g}" for name, norm in norms.items())
+    return any(norm > 0 for norm in norms.values()), words
+
+
+def brings_domains_together(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """A linear classifier tells the domains apart less well than without the method."""
+    if not kind(config).aligns:
+        return None, "does not claim to"
+    with_method = domain_accuracy(fit(config))
+    without = domain_accuracy(fit(config, change=control))
+    words = f"held-out linear domain accuracy {with_method:.3f}, without the method {without:.3f}"
+    return with_method <= without - FALL, words
+
+
+def nothing_at_weight_zero(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """With the knobs at 0 the task's weights are those without the method, dropout included."""
+    config = short(config) | {"network": config["network"] | {"dropout": 0.5}}
+    knobs = [name for name in ("weight", "coefficient") if name in config["method"]]
+    if not knobs:
+        return None, "has no weight and no coefficient"
+    expected = fit(config, change=control).module.method.network.state_dict()
+    wrong = []
+    for knob in knobs:
+        changed = config | {"method": config["method"] | {knob: 0.0}}
+        found = fit(changed).module.method.network.state_dict()
+        wrong += [f"{knob}=0 changes {name}" for name in differing(expected, found)]
+    return not wrong, "; ".join(wrong[:3]) or " and ".join(f"{knob}=0" for knob in knobs) + ": equal"
+
+
+def takes_any_batch(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """Small batches, and more rows of one role than of another, give finite terms."""
+    run = build(config)
+    method, wrong = run.module.method, []
+    for sizes in SMALL:
+        batch = {
+            role: Samples(*(field[: sizes.get(role, 4)] for field in samples))
+            for role, samples in run.domains.batch(0).items()
+        }
+        for objective in method.objectives(batch):
+            wrong += [
+                f"{name} is {term.value.item()} at {sizes}"
+                for name, term in objective.terms.items()
+                if not term.value.isfinite()
+            ]
+    shown = ", ".join("+".join(str(n) for n in sizes.values()) for sizes in SMALL)
+    return not wrong, "; ".join(wrong) or f"finite at {shown}"
+
+
+def resumes_bit_for_bit(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """Stopped in the middle and continued from its checkpoint, it ends with the same state."""
+    config = short(config) | {"checkpoint_every": SHORT // 3}
+    expected = fit(config).module.state_dict()
+    with tempfile.TemporaryDirectory() as folder:
+        with contextlib.suppress(Stop):
+            fit(config, callbacks=[Checkpoints(folder), Interruption(SHORT // 2 + 1)])
+        resumed = fit(config, checkpoint=Path(folder) / "checkpoints" / "last.ckpt")
+    wrong = differing(expected, resumed.module.state_dict())
+    return not wrong, f"differs in {', '.join(wrong[:3])}" if wrong else "equal"
+
+
+def ignores_target_labels(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """With the target's hidden labels shuffled in the data, it ends with the same state."""
+    config = short(config)
+    expected = fit(config).module.state_dict()
+    shuffled = fit(config, dataset=with_shuffled_labels(instantiate(config["dataset"])))
+    wrong = differing(expected, shuffled.module.state_dict())
+    return not wrong, f"differs in {', '.join(wrong[:3])}" if wrong else "equal"
+
+
+def two_processes_equal_one(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """Two processes with half the batch each end where one does, to rounding."""
+    config = short(config) | {"network": config["network"] | {"dropout": 0.0}}
+    one = config["trainer"] | {"precision": "64-true"}
+    two = one | {"devices": 2, "strategy": "ddp_fork"}
+    expected, found = (
+        fit(config | {"trainer": trainer}, change=doubled).module.state_dict() for trainer in (one, two)
+    )
+    gap = max(
+        (found[n] - expected[n]).abs().max().item() for n in expected if expected[n].is_floating_point()
+    )
+    return gap < 1e-9, f"largest difference {gap:.1e}"
+
+
+def restores_modes(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """An evaluation and a step leave every module in the mode it was in."""
+    run = build(config)
+    method = run.module.method.train()
+    before = {name: module.training for name, module in method.named_modules()}
+    method.observe(run.domains.test)
+    for _ in method.objectives(run.domains.batch(0)):
+        pass
+    wrong = [name for name, module in method.named_modules() if module.training != before[name]]
+    return not wrong, f"changed: {', '.join(wrong)}" if wrong else "restored"
+
+
+def keeps_its_state(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """What training changes is in the state dict: nothing else would survive a checkpoint."""
+    run = build(short(config))
+    method = run.module.method
+    before = {n: copy.deepcopy(plain_state(m)) for n, m in method.named_modules()}
+    fit_run(run, short(config))
+    wrong = []
+    for name, module in method.named_modules():
+        now = plain_state(module)
+        wrong += [f"{name}.{key}".lstrip(".") for key in now if not same(now[key], before[name].get(key))]
+        wrong += [
+            f"{name}.{key} (not persistent)".lstrip(".")
+            for key in module._non_persistent_buffers_set
+        ]
+    return not wrong, f"lost: {', '.join(wrong)}" if wrong else "all of it"
+
+
+# what the promises are made of
+
+
+class Stop(Exception):  # noqa: N818
+    """Ends a run in the middle."""
+
+
+class Interruption(Callback):
+    """Ends a run once so many steps are done."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
+        if module.step >= self.step:
+            raise Stop
+
+
+def fit(
+    config: Mapping[str, Any],
+    *,
+    change: Callable[[Run], Run] = lambda run: run,
+    dataset: Dataset | None = None,
+    callbacks: list[Callback] | None = None,
+    checkpoint: Path | None = None,
+) -> Run:
+    """Builds, changes and trains."""
+    run = change(build(config, dataset))
+    fit_run(run, config, callbacks=callbacks, checkpoint=checkpoint)
+    return run
+
+
+def fit_run(
+    run: Run,
+    config: Mapping[str, Any],
+    *,
+    callbacks: list[Callback] | None = None,
+    checkpoint: Path | None = None,
+) -> None:
+    """Trains without a trace."""
+    trainer = build_trainer(config, callbacks=callbacks or [], loggers=[])
+    trainer.fit(run.module, datamodule=run.domains, ckpt_path=checkpoint)
+
+
+def short(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A few steps, an evaluation and a refresh among them."""
+    return {**config, "steps": SHORT, "evaluate_every": SHORT // 2, "flush_every": 3}
+
+
+def kind(config: Mapping[str, Any]) -> type[Method]:
+    """The class of the method."""
+    found: type[Method] = instantiate(config["method"]).func
+    return found
+
+
+def control(run: Run) -> Run:
+    """The same network and passes under the classification loss alone."""
+    method = run.module.method
+    roles = method.roles
+    plain = type("Plain", (Method,), {"roles": roles})(
+        method.network, method.task, alpha=method.alpha, batch_norm=method.batch_norm
+    )
+    run.module.method = plain
+    return run
+
+
+def doubled(run: Run) -> Run:
+    """In double precision already here, so that nothing is rounded on the way back from a process."""
+    run.module.double()
+    return run
+
+
+def domain_accuracy(run: Run) -> float:
+    """How well a linear classifier tells source from target features it was not fitted on."""
+    features, labels = [], []
+    for label, role in enumerate(("source", "target")):
+        own = run.module.method.observe(run.domains.train[role]).features
+        features.append(own)
+        labels.append(np.full(len(own), label))
+    x = torch.cat(features).numpy()
+    y = np.concatenate(labels)
+    order = np.random.default_rng(0).permutation(len(y))
+    fitted, held = order[::2], order[1::2]
+    scale = x[fitted].std() + 1e-12
+    classifier = LogisticRegression(class_weight="balanced", max_iter=1000)
+    classifier.fit(x[fitted] / scale, y[fitted])
+    right = classifier.predict(x[held] / scale) == y[held]
+    return float(np.mean([right[y[held] == label].mean() for label in (0, 1)]))
+
+
+def with_shuffled_labels(dataset: Dataset) -> Dataset:
+    """The data set with the target's labels in another order, but for those that were given away."""
+    assignment = dataset.assign()
+    given = {part.domain: part.rows for part in assignment.train.get("target_labelled", ())}
+    for name in dataset.target:
+        domain = dataset[name]
+        hidden = np.setdiff1d(np.arange(len(domain.y)), given.get(name, []))
+        y = domain.y.copy()
+        y[hidden] = np.random.default_rng(0).permutation(y[hidden])
+        dataset.replace(name, domain._replace(y=y))
+    dataset.assign = lambda: assignment  # type: ignore[method-assign]
+    return dataset
+
+
+def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
+    """Names of what is not equal bit for bit."""
+    return [name for name in one.keys() | other.keys() if not same(one.get(name), other.get(name))]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, tensors bit for bit."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.equal(one, other)
+    return type(one) is type(other) and bool(one == other)
+
+
+def plain_state(module: torch.nn.Module) -> dict[str, Any]:
+    """Numbers and tensors that a module holds outside its parameters and buffers."""
+    kept = ("training", "progress")
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, Tensor | int | float | list | dict)
+        and not name.startswith("_")
+        and name not in kept
+    }
+
+
+def main(config: Mapping[str, Any]) -> bool:
+    """Prints a line for each promise; true if none is broken."""
+    from da_framework.train import quiet
+
+    quiet()
+    torch.set_num_threads(1)
+    logging.getLogger("da_framework").setLevel(logging.WARNING)
+    console = Console(highlight=False)
+    begun = time.perf_counter()
+    marks = {True: "[green]kept[/]  ", False: "[red]BROKEN[/]", None: "[dim]  -   [/]"}
+    good = True
+    for finding in findings(config):
+        console.print(f"{marks[finding.kept]} {finding.promise}: {finding.words}", soft_wrap=True)
+        good &= finding.kept is not False
+    console.print(f"{time.perf_counter() - begun:.1f} s")
+    return good

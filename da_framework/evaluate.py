@@ -1,0 +1,80 @@
+"""``da evaluate``: scores the weights of a finished run, on its data or on other."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from da_framework import results
+from da_framework.build import build
+from da_framework.config import check
+from da_framework.errors import InputError, listed
+from da_framework.module import by_domain
+from da_framework.plugins import packages
+
+TRUSTED = ("da_framework", "pytorch_lightning", "timm", "torch", "torchvision", "transformers")
+
+
+def evaluate(
+    *, run: str, pick: Literal["last", "chosen"], data_dir: str | None, dataset: dict[str, Any]
+) -> dict[str, Any]:
+    """Metrics on the target rows that results are about.
+
+    Args:
+        run: folder of a finished run.
+        pick: which of its weights.
+        data_dir: where the data is now; ``None``: where it was.
+        dataset: keys of the data set to change.
+
+    Returns:
+        The metrics, as in ``result.json``.
+
+    Raises:
+        InputError: there is no such run, or its record names code of unknown origin.
+    """
+    folder = Path(run)
+    record = results.read(folder)
+    if record is None:
+        raise InputError(f"run={run}: there is no {results.RESULT} in this folder")
+    weights = folder / "checkpoints" / f"{pick}.ckpt"
+    if not weights.is_file():
+        raise InputError(f"pick={pick}: {weights} is not there")
+    config = dict(record["config"])
+    config["dataset"] = config["dataset"] | dataset
+    if data_dir is not None and "data_dir" in config["dataset"]:
+        config["dataset"]["data_dir"] = data_dir
+    trust(results.targets(config))
+    built = build(config)
+    state = torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
+    built.module.load_state_dict(state)
+    domains = built.domains
+    outputs = built.module.method.observe(domains.test)._replace(y=domains.oracle)
+    return by_domain(outputs, domains.task.domains)
+
+
+def trust(targets: Iterable[str]) -> None:
+    """Refuses to run what a file names, unless it is ours, a plugin's or a well-known library's."""
+    known = {*TRUSTED, *packages()}
+    for target in targets:
+        if target.split(".")[0] not in known:
+            raise InputError(
+                f"the record names {target}, which is neither ours nor an installed plugin's; "
+                f"known are {listed(sorted(known))}"
+            )
+
+
+def main(config: Mapping[str, Any]) -> float:
+    """Evaluates and prints; returns the accuracy."""
+    check(config, evaluate)
+    found = evaluate(**config)
+    table = Table(title=f"{config['run']}: {config['pick']} weights on {found['rows']} target rows")
+    for name in ("accuracy", "precision", "recall", "f1", "calibration_error"):
+        table.add_column(name.replace("_", " "), justify="right")
+    rows = [found, *found.get("domains", {}).values()]
+    for own in rows:
+        table.add_row(*(f"{own[name]:.4f}" for name in ("accuracy", "precision", "recall", "f1", "calibration_error")))
+    Console(highlight=False).print(table)
+    return float(found["accuracy"])

@@ -1,0 +1,52 @@
+import math
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.testing import assert_close
+
+from da_framework.losses.adversarial import domain_adversarial
+
+LOGITS = torch.tensor([1.3, -0.4, 0.2, 2.0, -1.1], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (3, 3), (2, 7)])
+def test_a_blind_discriminator_costs_log_2(n: int, m: int) -> None:
+    value = domain_adversarial(torch.zeros(n + m).double(), n=n)
+    assert_close(value, torch.tensor(math.log(2)).double(), rtol=1e-7, atol=0)
+
+
+def test_a_perfect_discriminator_costs_nothing_and_an_inverted_one_its_logits() -> None:
+    logits = torch.tensor([50.0, 60.0, -70.0]).double()
+    assert domain_adversarial(logits, n=2) < 1e-12
+    assert domain_adversarial(-logits, n=2).item() == pytest.approx((55 + 70) / 2)
+
+
+def test_equals_the_formula() -> None:
+    def sigmoid(logit: float) -> float:
+        return 1 / (1 + math.exp(-logit))
+
+    source = [-math.log(sigmoid(logit)) for logit in LOGITS[:2].tolist()]
+    target = [-math.log(1 - sigmoid(logit)) for logit in LOGITS[2:].tolist()]
+    expected = sum(source) / (2 * 2) + sum(target) / (2 * 3)
+    assert domain_adversarial(LOGITS, n=2).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_domains_weigh_alike_whatever_their_sizes() -> None:
+    source, target = LOGITS[:2], LOGITS[2:]
+    expected = domain_adversarial(LOGITS, n=2)
+    assert_close(domain_adversarial(torch.cat([source, target, target, target]), n=2), expected)
+    assert_close(domain_adversarial(torch.cat([source, source, target]), n=4), expected)
+
+
+def test_equals_binary_cross_entropy_at_equal_sizes() -> None:
+    logits, labels = LOGITS[:4], torch.tensor([1.0, 1.0, 0.0, 0.0]).double()
+    expected = binary_cross_entropy_with_logits(logits, labels)
+    assert_close(domain_adversarial(logits, n=2), expected)
+
+
+def test_gradient() -> None:
+    assert gradcheck(
+        lambda logits: domain_adversarial(logits, n=2), LOGITS.clone().requires_grad_()
+    )

@@ -1,0 +1,214 @@
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from functools import partial
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.testing import assert_close
+
+from da_framework.batch import Batch, Outputs, Samples, Task, Term, as_input
+from da_framework.methods.base import Method, evaluating
+from da_framework.networks.mlp import MLP, Identity
+from da_framework.networks.network import Network
+
+TASK = Task(("a", "b"), ("s", "t"), {"source": 5, "target": 3}, (2,))
+
+
+class Both(Method):
+    """Labels of both domains, and a term of its own."""
+
+    roles: ClassVar = ("source", "target", "target_labelled")
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        return {"gap": Term(target.features.mean() - source.features.mean(), 0.2)}
+
+
+def network(dropout: float = 0.0) -> Network:
+    torch.manual_seed(0)
+    keys: dict[str, Any] = {"bottleneck": [4], "head": [], "dropout": dropout}
+    backbone = partial(MLP, widths=[5], dropout=0.0)
+    return Network(backbone, shape=(2,), classes=2, **keys).double()
+
+
+def normed() -> Network:
+    torch.manual_seed(0)
+
+    def backbone(shape: tuple[int, ...]) -> nn.Module:
+        return nn.Sequential(nn.Linear(shape[0], 4), nn.BatchNorm1d(4), nn.Tanh())
+
+    return Network(backbone, bottleneck=[], head=[], dropout=0.0, shape=(2,), classes=2).double()
+
+
+def method(net: Network | None = None, kind: type[Method] = Both, **keys: Any) -> Method:
+    given: dict[str, Any] = {"alpha": 0.3, "batch_norm": "joint"}
+    return kind(net or network(), TASK, **(given | keys))
+
+
+def samples(rows: int, seed: int, domain: int) -> Samples:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(rows, 2, dtype=torch.float64, generator=generator) + 3 * domain
+    y = torch.randint(2, (rows,), generator=generator)
+    return Samples(x, y, torch.full((rows,), domain), torch.arange(rows) + 100 * seed)
+
+
+BATCH: Batch = {
+    "source": samples(5, 1, 0),
+    "target": samples(3, 2, 1)._replace(y=torch.full((3,), -1)),
+    "target_labelled": samples(4, 3, 1),
+}
+
+
+def loss(net: Network, role: str) -> Tensor:
+    return cross_entropy(net(BATCH[role].x)[1], BATCH[role].y)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_classification_is_the_weighted_joint_loss(alpha: float) -> None:
+    net = network()
+    own = method(net, alpha=alpha)
+    terms = own.classification(own.outputs(BATCH))
+    assert set(terms) == {"source", "target_labelled"}
+    assert {role: term.weight for role, term in terms.items()} == pytest.approx(
+        {"source": alpha, "target_labelled": 1 - alpha}
+    )
+    for role, term in terms.items():
+        assert_close(term.value, loss(net, role))
+
+
+@pytest.mark.parametrize("role", ["source", "target_labelled"])
+def test_a_labelled_role_alone_weighs_one(role: str) -> None:
+    net = network()
+    own = method(net, alpha=0.3)
+    own.roles = (role, "target")  # type: ignore[misc]
+    ((name, term),) = own.classification(own.outputs(BATCH)).items()
+    assert name == role
+    assert term.weight == 1
+    assert_close(term.value, loss(net, role))
+
+
+def test_the_objective_is_the_joint_loss_and_the_method_s_terms() -> None:
+    net = network()
+    (objective,) = method(net, alpha=0.3).objectives(BATCH)
+    assert objective.updates == ("model",)
+    gap = net(BATCH["target"].x)[0].mean() - net(BATCH["source"].x)[0].mean()
+    expected = 0.3 * loss(net, "source") + 0.7 * loss(net, "target_labelled") + 0.2 * gap
+    assert_close(objective.total, expected)
+    parameters = list(net.parameters())
+    assert_close(
+        torch.autograd.grad(objective.total, parameters),
+        torch.autograd.grad(expected, parameters),
+    )
+
+
+@pytest.mark.parametrize("batch_norm", ["joint", "separate"])
+def test_outputs_carry_each_role_s_rows(batch_norm: str) -> None:
+    net = network()
+    outputs = method(net, batch_norm=batch_norm).outputs(BATCH)
+    assert list(outputs) == ["source", "target", "target_labelled"]
+    for role, given in BATCH.items():
+        own = outputs[role]
+        assert all(torch.equal(a, b) for a, b in zip(own[:4], given, strict=True))
+        assert_close((own.features, own.logits), net(given.x))
+
+
+def test_joint_batch_norm_is_one_pass_over_all_roles() -> None:
+    net = normed()
+    reference = deepcopy(net)
+    outputs = method(net, batch_norm="joint").outputs(BATCH)
+    features, logits = reference(torch.cat([given.x for given in BATCH.values()]))
+    assert_close(torch.cat([own.features for own in outputs.values()]), features)
+    assert_close(torch.cat([own.logits for own in outputs.values()]), logits)
+    assert_close(dict(net.named_buffers()), dict(reference.named_buffers()))
+
+
+def test_separate_batch_norm_is_a_pass_a_role() -> None:
+    net = normed()
+    reference = deepcopy(net)
+    outputs = method(net, batch_norm="separate").outputs(BATCH)
+    for role, given in BATCH.items():
+        assert_close((outputs[role].features, outputs[role].logits), reference(given.x))
+    assert_close(dict(net.named_buffers()), dict(reference.named_buffers()))
+    joint = method(normed(), batch_norm="joint").outputs(BATCH)
+    assert not torch.allclose(joint["source"].features, outputs["source"].features)
+
+
+def test_every_field_is_gathered_over_processes() -> None:
+    own = method()
+    alone = own.outputs(BATCH)
+    own.gather = lambda x: torch.cat([x, x])
+    for role, outputs in own.outputs(BATCH).items():
+        for field, expected in zip(outputs, alone[role], strict=True):
+            assert torch.equal(field, torch.cat([expected, expected]))
+
+
+def modes(module: nn.Module) -> list[bool]:
+    return [part.training for part in module.modules()]
+
+
+def test_observe_is_the_evaluated_forward_pass_without_a_trace() -> None:
+    own = method(normed()).train()
+    state = {name: value.clone() for name, value in own.state_dict().items()}
+    seen = own.observe(BATCH["source"])
+    assert all(torch.equal(a, b) for a, b in zip(seen[:4], BATCH["source"], strict=True))
+    assert not seen.features.requires_grad
+    assert not seen.logits.requires_grad
+    assert seen.features.dtype == seen.logits.dtype == torch.float32
+    assert_close(dict(own.state_dict()), state)
+    features, logits = own.eval()(BATCH["source"].x)
+    assert_close((seen.features, seen.logits), (features.float(), logits.float()))
+
+
+def test_observe_drops_nothing_out() -> None:
+    own = method(network(dropout=0.5)).train()
+    first, second = (own.observe(BATCH["source"]) for _ in range(2))
+    assert torch.equal(first.features, second.features)
+
+
+def test_observe_restores_the_mode_of_every_part() -> None:
+    own = method(normed()).train()
+    own.network.encoder.eval()
+    before = modes(own)
+    own.observe(BATCH["source"])
+    assert modes(own) == before
+    assert len(set(before)) == 2
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 100])
+def test_observe_does_not_depend_on_how_many_rows_a_pass_has(size: int) -> None:
+    own = method(normed()).train()
+    seen, expected = own.observe(BATCH["source"], size=size), own.observe(BATCH["source"])
+    assert_close(tuple(seen), tuple(expected))
+
+
+def test_observe_turns_bytes_into_inputs() -> None:
+    keys: dict[str, Any] = {"bottleneck": [], "head": [], "dropout": 0.0}
+    own = method(Network(Identity, shape=(2,), classes=2, **keys))
+    x = torch.tensor([[0, 255], [51, 102]], dtype=torch.uint8)
+    given = Samples(x, *(torch.zeros(2, dtype=torch.long) for _ in range(3)))
+    seen = own.observe(given)
+    assert torch.equal(seen.x, x)
+    assert_close(seen.features, as_input(x))
+    assert_close(seen.features[0], torch.tensor([-1.0, 1.0]))
+
+
+def test_modes_are_restored_after_an_error() -> None:
+    own = method().train()
+
+    def fail() -> Iterator[None]:
+        with evaluating(own):
+            assert not any(modes(own))
+            raise KeyError("anything")
+        yield
+
+    with pytest.raises(KeyError, match="anything"):
+        next(fail())
+    assert all(modes(own))
+
+
+def test_everything_is_one_part_and_nothing_is_said_unless_a_method_does() -> None:
+    own = method()
+    assert own.parts() == {"model": [own]}
+    assert list(own.warnings({})) == []
