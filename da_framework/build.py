@@ -1,5 +1,7 @@
 """From a config to the objects of a run."""
 
+import logging
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -101,6 +103,7 @@ def build_trainer(config: Mapping[str, Any], *, callbacks: list[Callback], logge
     """
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+    quiet()
     make = instantiate(config["trainer"])
     try:
         trainer = make(
@@ -118,3 +121,9 @@ def build_trainer(config: Mapping[str, Any], *, callbacks: list[Callback], logge
     if trainer.world_size > 1 and trainer.precision == "16-mixed":
         raise InputError("trainer.precision=16-mixed needs one device; bf16-mixed takes several")
     return trainer
+
+def quiet() -> None:
+    """Turns off Lightning's talk of things that ``Adaptation`` does itself."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\.")

@@ -327,9 +327,6 @@ def plain_state(module: torch.nn.Module) -> dict[str, Any]:
 
 def main(config: Mapping[str, Any]) -> bool:
     """Prints a line for each promise; true if none is broken."""
-    from da_framework.train import quiet
-
-    quiet()
     torch.set_num_threads(1)
     logging.getLogger("da_framework").setLevel(logging.WARNING)
     console = Console(highlight=False)

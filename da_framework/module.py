@@ -1,9 +1,9 @@
 """The one training loop: it runs any method and names none."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -21,10 +21,8 @@ from da_framework.seeds import mix
 from da_framework.validators.information_maximization import information_maximization
 
 
-class Validator(Protocol):
-    """Scores a checkpoint without target labels; higher is better."""
-
-    def __call__(self, outputs: Mapping[str, Outputs]) -> float: ...
+Validator = Callable[[Mapping[str, Outputs]], float]
+"""Scores a checkpoint without target labels; higher is better."""
 
 
 class Adaptation(pl.LightningModule):

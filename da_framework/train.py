@@ -4,7 +4,6 @@ import logging
 import os
 import resource
 import time
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +103,6 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
     from da_framework.callbacks.progress import ProgressBar
     from da_framework.loggers import close
 
-    quiet()
     callbacks = [instantiate(node) for node in (config.get("callback") or {}).values()]
     loggers = [instantiate(node) for node in (config.get("logger") or {}).values()] if first else []
     begun = time.time()
@@ -171,9 +169,3 @@ def process_rank() -> int:
     names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
     return next((int(os.environ[name]) for name in names if name in os.environ), 0)
 
-
-def quiet() -> None:
-    """Turns off Lightning's talk of things that ``Adaptation`` does itself."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\.")

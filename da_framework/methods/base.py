@@ -19,12 +19,12 @@ class Base(TypedDict, total=False):
 
     Attributes:
         alpha: share of the source in the joint loss.
-        batch_norm: ``joint`` runs one pass over all roles, which share their batch statistics;
-            ``separate`` a pass a role.
+        batch_norm: ``shared``: one pass over all roles, which share their batch statistics;
+            ``separate``: a pass a role.
     """
 
     alpha: Share
-    batch_norm: Literal["joint", "separate"]
+    batch_norm: Literal["shared", "separate"]
 
 
 class Method(nn.Module):
@@ -57,7 +57,7 @@ class Method(nn.Module):
         task: Task,
         *,
         alpha: Share,
-        batch_norm: Literal["joint", "separate"],
+        batch_norm: Literal["shared", "separate"],
     ) -> None:
         super().__init__()
         self.network = network
@@ -108,7 +108,7 @@ class Method(nn.Module):
     def outputs(self, batch: Batch) -> Mapping[str, Outputs]:
         """Role to outputs of the global batch, gathered over processes with gradient."""
         samples = [batch[role] for role in self.roles]
-        if self.batch_norm == "joint":
+        if self.batch_norm == "shared":
             passed = self.network(
                 torch.cat([s.x for s in samples]), torch.cat([s.domain for s in samples])
             )

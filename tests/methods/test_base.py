@@ -43,7 +43,7 @@ def normed() -> Network:
 
 
 def method(net: Network | None = None, kind: type[Method] = Both, **keys: Any) -> Method:
-    given: dict[str, Any] = {"alpha": 0.3, "batch_norm": "joint"}
+    given: dict[str, Any] = {"alpha": 0.3, "batch_norm": "shared"}
     return kind(net or network(), TASK, **(given | keys))
 
 
@@ -103,7 +103,7 @@ def test_the_objective_is_the_joint_loss_and_the_method_s_terms() -> None:
     )
 
 
-@pytest.mark.parametrize("batch_norm", ["joint", "separate"])
+@pytest.mark.parametrize("batch_norm", ["shared", "separate"])
 def test_outputs_carry_each_role_s_rows(batch_norm: str) -> None:
     net = network()
     outputs = method(net, batch_norm=batch_norm).outputs(BATCH)
@@ -117,7 +117,7 @@ def test_outputs_carry_each_role_s_rows(batch_norm: str) -> None:
 def test_joint_batch_norm_is_one_pass_over_all_roles() -> None:
     net = normed()
     reference = deepcopy(net)
-    outputs = method(net, batch_norm="joint").outputs(BATCH)
+    outputs = method(net, batch_norm="shared").outputs(BATCH)
     features, logits = reference(torch.cat([given.x for given in BATCH.values()]))
     assert_close(torch.cat([own.features for own in outputs.values()]), features)
     assert_close(torch.cat([own.logits for own in outputs.values()]), logits)
@@ -131,7 +131,7 @@ def test_separate_batch_norm_is_a_pass_a_role() -> None:
     for role, given in BATCH.items():
         assert_close((outputs[role].features, outputs[role].logits), reference(given.x))
     assert_close(dict(net.named_buffers()), dict(reference.named_buffers()))
-    joint = method(normed(), batch_norm="joint").outputs(BATCH)
+    joint = method(normed(), batch_norm="shared").outputs(BATCH)
     assert not torch.allclose(joint["source"].features, outputs["source"].features)
 
 

@@ -49,8 +49,8 @@ def total(method: Control | SourceOnly) -> Tensor:
 def test_without_batch_norm_it_is_source_only() -> None:
     net = network()
     parameters = list(net.parameters())
-    control = total(Control(net, TASK, alpha=0.3, batch_norm="joint"))
-    source_only = total(SourceOnly(net, TASK, alpha=0.3, batch_norm="joint"))
+    control = total(Control(net, TASK, alpha=0.3, batch_norm="shared"))
+    source_only = total(SourceOnly(net, TASK, alpha=0.3, batch_norm="shared"))
     assert_close(control, source_only)
     assert_close(
         torch.autograd.grad(control, parameters), torch.autograd.grad(source_only, parameters)
@@ -60,16 +60,16 @@ def test_without_batch_norm_it_is_source_only() -> None:
 def test_batch_norm_sees_the_target() -> None:
     net = normed()
     reference = deepcopy(net)
-    value = total(Control(net, TASK, alpha=0.3, batch_norm="joint"))
+    value = total(Control(net, TASK, alpha=0.3, batch_norm="shared"))
     _, logits = reference(torch.cat([BATCH["source"].x, BATCH["target"].x]))
     assert_close(value, cross_entropy(logits[:5], BATCH["source"].y))
     assert_close(dict(net.named_buffers()), dict(reference.named_buffers()))
-    alone = total(SourceOnly(normed(), TASK, alpha=0.3, batch_norm="joint"))
+    alone = total(SourceOnly(normed(), TASK, alpha=0.3, batch_norm="shared"))
     assert not torch.allclose(value, alone)
 
 
 def test_the_target_s_labels_are_in_no_loss() -> None:
     hidden = {**BATCH, "target": BATCH["target"]._replace(y=torch.full((3,), -1))}
-    method = Control(network(), TASK, alpha=0.3, batch_norm="joint")
+    method = Control(network(), TASK, alpha=0.3, batch_norm="shared")
     (objective,) = method.objectives(hidden)
     assert torch.equal(objective.total, total(method))

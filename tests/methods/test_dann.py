@@ -27,7 +27,7 @@ def dann(coefficient: float | Schedule = 1.0, **keys: Any) -> DANN:
         "weight": 1.0,
         "coefficient": coefficient,
         "alpha": 0.5,
-        "batch_norm": "joint",
+        "batch_norm": "shared",
     }
     return DANN(network, TASK, **(given | keys)).double()
 

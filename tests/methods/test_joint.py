@@ -32,7 +32,7 @@ BATCH: Batch = {"source": samples(5, 1), "target_labelled": samples(3, 2)}
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 def test_total_is_the_weighted_joint_loss(alpha: float) -> None:
     net = network()
-    (objective,) = Joint(net, TASK, alpha=alpha, batch_norm="joint").objectives(BATCH)
+    (objective,) = Joint(net, TASK, alpha=alpha, batch_norm="shared").objectives(BATCH)
     assert list(objective.terms) == ["source", "target_labelled"]
     source, target = (
         cross_entropy(net(BATCH[role].x)[1], BATCH[role].y)
@@ -50,6 +50,6 @@ def test_total_is_the_weighted_joint_loss(alpha: float) -> None:
 def test_never_sees_the_unlabelled_target() -> None:
     assert Joint.roles == ("source", "target_labelled")
     poisoned = {**BATCH, "target": samples(4, 3)._replace(x=torch.full((4, 2), torch.nan))}
-    method = Joint(network(), TASK, alpha=0.5, batch_norm="joint")
+    method = Joint(network(), TASK, alpha=0.5, batch_norm="shared")
     (clean,), (seen,) = method.objectives(BATCH), method.objectives(poisoned)
     assert torch.equal(clean.total, seen.total)

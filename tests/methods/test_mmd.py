@@ -29,7 +29,7 @@ def method(**keys: Any) -> MMD:
         "bandwidth": "mean",
         "factors": FACTORS,
         "alpha": 0.5,
-        "batch_norm": "joint",
+        "batch_norm": "shared",
     }
     return MMD(network.double(), TASK, **(given | keys))
 

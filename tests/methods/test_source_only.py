@@ -39,7 +39,7 @@ SOURCE = samples(5, 1)
 
 def method(backbone: Callable[[tuple[int, ...]], nn.Module]) -> SourceOnly:
     # alpha is of no account: the source stands alone
-    return SourceOnly(network(backbone), TASK, alpha=0.3, batch_norm="joint")
+    return SourceOnly(network(backbone), TASK, alpha=0.3, batch_norm="shared")
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)

@@ -32,7 +32,7 @@ TARGET = samples(3, 2)
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 def test_total_is_the_labelled_target_s_loss_whatever_alpha(alpha: float) -> None:
     net = network()
-    method = TargetOnly(net, TASK, alpha=alpha, batch_norm="joint")
+    method = TargetOnly(net, TASK, alpha=alpha, batch_norm="shared")
     (objective,) = method.objectives({"target_labelled": TARGET})
     assert list(objective.terms) == ["target_labelled"]
     assert_close(objective.total, cross_entropy(net(TARGET.x)[1], TARGET.y))
@@ -41,6 +41,6 @@ def test_total_is_the_labelled_target_s_loss_whatever_alpha(alpha: float) -> Non
 def test_never_sees_the_source() -> None:
     assert TargetOnly.roles == ("target_labelled",)
     source = samples(4, 1)._replace(x=torch.full((4, 2), torch.nan))
-    method = TargetOnly(network(), TASK, alpha=0.5, batch_norm="joint")
+    method = TargetOnly(network(), TASK, alpha=0.5, batch_norm="shared")
     (objective,) = method.objectives({"source": source, "target_labelled": TARGET})
     assert objective.total.isfinite()
