@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 
+from da_framework import names, plugins
 from da_framework.callbacks.base import Callback
-from da_framework.config import check, instantiate
+from da_framework.config import check, instantiate, plain
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.domains import Domains
 from da_framework.errors import InputError
@@ -40,6 +43,19 @@ class Settings:
     logger: Any = None
     callback: Any = None
     paper: Any = None
+
+
+def compose(*overrides: str, name: str = "train") -> dict[str, Any]:
+    """The config of a command, as a notebook needs it: without the loggers and pictures of a folder.
+
+    Args:
+        overrides: as on the command line: ``method=...``, ``optimizer.lr=0.1``.
+        name: of the command.
+    """
+    names.register()
+    plugins.register()
+    with initialize_config_dir(str(plugins.conf_dir()), version_base="1.3"):
+        return plain(hydra_compose(name, ["logger=[]", "callback=[]", *overrides]))
 
 
 @dataclass(frozen=True)
@@ -81,7 +97,10 @@ def build(config: Mapping[str, Any], dataset: Dataset | None = None) -> Run:
         scheduler=instantiate(config["scheduler"]),
         validator=instantiate(config["validator"]),
         seed=seed,
-        **{name: config[name] for name in ("steps", "evaluate_every", "checkpoint_every", "flush_every")},
+        **{
+            name: config[name]
+            for name in ("steps", "evaluate_every", "checkpoint_every", "flush_every")
+        },
     )
     return Run(domains, module)
 
@@ -95,7 +114,9 @@ def strategy(config: Mapping[str, Any]) -> str:
     return f"{'ddp' if asked == 'auto' else asked}_find_unused_parameters_true"
 
 
-def build_trainer(config: Mapping[str, Any], *, callbacks: list[Callback], loggers: list[Any]) -> Any:
+def build_trainer(
+    config: Mapping[str, Any], *, callbacks: list[Callback], loggers: list[Any]
+) -> Any:
     """Lightning's trainer with everything off that ``Adaptation`` does itself.
 
     Raises:
@@ -121,6 +142,7 @@ def build_trainer(config: Mapping[str, Any], *, callbacks: list[Callback], logge
     if trainer.world_size > 1 and trainer.precision == "16-mixed":
         raise InputError("trainer.precision=16-mixed needs one device; bf16-mixed takes several")
     return trainer
+
 
 def quiet() -> None:
     """Turns off Lightning's talk of things that ``Adaptation`` does itself."""

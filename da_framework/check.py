@@ -77,9 +77,13 @@ def terms_have_gradient(config: Mapping[str, Any]) -> tuple[bool | None, str]:
         added = {n: t for n, t in objective.terms.items() if n not in ("source", "target_labelled")}
         for name, term in added.items():
             own = [p for p in method.network.encoder.parameters() if p.requires_grad]
-            gradients = torch.autograd.grad(
-                term.weight * term.value, own, retain_graph=True, allow_unused=True
-            ) if term.value.requires_grad else ()
+            gradients = (
+                torch.autograd.grad(
+                    term.weight * term.value, own, retain_graph=True, allow_unused=True
+                )
+                if term.value.requires_grad
+                else ()
+            )
             norms[name] = sum(g.square().sum().item() for g in gradients if g is not None) ** 0.5
     if not norms:
         return None, "adds no terms"
@@ -109,7 +113,9 @@ def nothing_at_weight_zero(config: Mapping[str, Any]) -> tuple[bool | None, str]
         changed = config | {"method": config["method"] | {knob: 0.0}}
         found = fit(changed).module.method.network.state_dict()
         wrong += [f"{knob}=0 changes {name}" for name in differing(expected, found)]
-    return not wrong, "; ".join(wrong[:3]) or " and ".join(f"{knob}=0" for knob in knobs) + ": equal"
+    return not wrong, "; ".join(wrong[:3]) or " and ".join(
+        f"{knob}=0" for knob in knobs
+    ) + ": equal"
 
 
 def takes_any_batch(config: Mapping[str, Any]) -> tuple[bool | None, str]:
@@ -158,10 +164,13 @@ def two_processes_equal_one(config: Mapping[str, Any]) -> tuple[bool | None, str
     one = config["trainer"] | {"precision": "64-true"}
     two = one | {"devices": 2, "strategy": "ddp_fork"}
     expected, found = (
-        fit(config | {"trainer": trainer}, change=doubled).module.state_dict() for trainer in (one, two)
+        fit(config | {"trainer": trainer}, change=doubled).module.state_dict()
+        for trainer in (one, two)
     )
     gap = max(
-        (found[n] - expected[n]).abs().max().item() for n in expected if expected[n].is_floating_point()
+        (found[n] - expected[n]).abs().max().item()
+        for n in expected
+        if expected[n].is_floating_point()
     )
     return gap < 1e-9, f"largest difference {gap:.1e}"
 
@@ -187,7 +196,9 @@ def keeps_its_state(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     wrong = []
     for name, module in method.named_modules():
         now = plain_state(module)
-        wrong += [f"{name}.{key}".lstrip(".") for key in now if not same(now[key], before[name].get(key))]
+        wrong += [
+            f"{name}.{key}".lstrip(".") for key in now if not same(now[key], before[name].get(key))
+        ]
         wrong += [
             f"{name}.{key} (not persistent)".lstrip(".")
             for key in module._non_persistent_buffers_set

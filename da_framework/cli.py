@@ -17,6 +17,8 @@ from da_framework.errors import DivergedError, InputError
 HYDRA = ("train", "evaluate", "check")
 """Commands that Hydra runs; each has a config of its name in ``conf/``."""
 
+MULTIRUN = ("-m", "--multirun")
+
 COMMANDS = {
     "train": "train a method, or a sweep with -m",
     "evaluate": "score a finished run's weights: da evaluate run=...",
@@ -85,11 +87,14 @@ def run_hydra(command: str, rest: list[str]) -> None:
     import hydra
     from hydra.errors import ConfigCompositionException, HydraException
 
-    if {"-m", "--multirun"} & set(rest) and not any(
+    # options first: Hydra takes none between overrides
+    rest = sorted(rest, key=lambda word: word not in MULTIRUN)
+    if set(MULTIRUN) & set(rest) and not any(
         word.startswith(("hydra.sweep.dir=", "experiments=", "+experiments=")) for word in rest
     ):
         own = names.relevant([word for word in rest if "=" in word])
-        rest = [*rest, f"hydra.sweep.dir=multirun/{names.slug([o.split('.')[-1] for o in own], hashed=own)}"]
+        name = names.slug([word.split(".")[-1] for word in own], hashed=own)
+        rest = [*rest, f"hydra.sweep.dir='multirun/{name}'"]  # quoted: it holds equals signs
     task = {"train": train_task, "evaluate": evaluate_task, "check": check_task}[command]
     config_dir = str(plugins.conf_dir())
     # errors come out of Hydra as they are, and are said here

@@ -3,10 +3,10 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
+from pkgutil import resolve_name
 from typing import Any, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_object
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -55,12 +55,16 @@ def problems(
     """A line for everything wrong with a node."""
     known, required, open_ended = signature(target)
     for key, value in node.items():
-        where = f"{path}.{key}" if path else str(key)
+        where = nested(path, key)
         if key in SPECIAL:
             continue
         if key not in known and not open_ended:
             near = get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"the keys are {listed(sorted(known))}"
+            hint = (
+                f"did you mean {nested(path, near[0])}?"
+                if near
+                else f"the keys are {listed(sorted(known))}"
+            )
             yield f"{where}: there is no such key; {hint}"
         elif holds_nodes(value):
             yield from inner(value, where)
@@ -68,17 +72,21 @@ def problems(
             yield from mismatches(value, known.get(key, Any), where)
     if not partial:
         for key in required - node.keys():
-            where = f"{path}.{key}" if path else key
-            yield f"{where}: missing"
+            yield f"{nested(path, key)}: missing"
+
+
+def nested(path: str, key: object) -> str:
+    """The dotted name of a key."""
+    return f"{path}.{key}" if path else str(key)
 
 
 def inner(value: Any, path: str) -> Iterator[str]:
     """The problems of the nodes inside a value."""
     if isinstance(value, Mapping) and "_target_" in value:
         try:
-            target = get_object(value["_target_"])
+            target = resolve_name(value["_target_"])
         except Exception as error:  # whatever a plugin's import may raise
-            yield f"{path}: cannot import {value['_target_']}: {error}"
+            yield f"{path}: cannot import {value['_target_']}: {' '.join(str(error).split())}"
             return
         yield from problems(value, target, path, partial=bool(value.get("_partial_")))
     elif isinstance(value, Mapping):
@@ -105,7 +113,9 @@ def mismatches(value: Any, hint: Any, path: str) -> Iterator[str]:
         adapter.validate_python(value, strict=True)
     except ValidationError as error:
         said = {
-            ".".join([path, *(str(p) for p in e["loc"] if isinstance(p, int) or p in flat(value))]): e
+            ".".join(
+                [path, *(str(p) for p in e["loc"] if isinstance(p, int) or p in flat(value))]
+            ): e
             for e in error.errors()
         }
         for where, e in said.items():

@@ -75,6 +75,11 @@ def main(config: Mapping[str, Any]) -> float:
         table.add_column(name.replace("_", " "), justify="right")
     rows = [found, *found.get("domains", {}).values()]
     for own in rows:
-        table.add_row(*(f"{own[name]:.4f}" for name in ("accuracy", "precision", "recall", "f1", "calibration_error")))
+        table.add_row(
+            *(
+                f"{own[name]:.4f}"
+                for name in ("accuracy", "precision", "recall", "f1", "calibration_error")
+            )
+        )
     Console(highlight=False).print(table)
     return float(found["accuracy"])

@@ -3,6 +3,7 @@
 import argparse
 import ast
 import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,25 +42,51 @@ def summary(file: Path) -> str:
 
 
 def docstring(target: str) -> str:
-    """First line of the docstring of ``package.module.Name``, found in its source."""
-    module, _, name = target.rpartition(".")
+    """First line of what ``package.module.Name`` says of itself."""
     try:
-        spec = importlib.util.find_spec(module)
+        return source_docstring(target).partition("\n")[0]
     except ImportError as error:
         return f"cannot be found: {error}"
+
+
+def source_docstring(target: str) -> str:
+    """The docstring of ``package.module.Name``, found in its source without importing it.
+
+    Raises:
+        ImportError: there is no such module.
+    """
+    module, _, name = target.rpartition(".")
+    spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
-        return f"cannot be found: {module}"
+        raise ImportError(module)
     for node in ast.parse(Path(spec.origin).read_text()).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-            return (ast.get_docstring(node) or "").partition("\n")[0]
+            return ast.get_docstring(node) or ""
     return ""
+
+
+def methods_table() -> str:
+    """Our methods with their papers, as Markdown: the table of the README."""
+    lines = ["| `method=` | what it does | paper |", "|---|---|---|"]
+    for file in sorted((conf_dir() / "method").glob("*.yaml")):
+        words = source_docstring(OmegaConf.load(file)["_target_"])
+        links = re.findall(r"https://\S+", words)
+        years = re.findall(r"\b(?:19|20)\d\d\b", words)
+        paper = f"[{years[0]}]({links[0]})" if links and years else ""
+        lines.append(f"| `{file.stem}` | {words.partition(chr(10))[0]} | {paper} |")
+    return "\n".join(lines)
 
 
 def main(arguments: list[str]) -> None:
     """``da list [GROUP]``: names, what they are and where they come from."""
     parser = argparse.ArgumentParser(prog="da list", description=main.__doc__)
     parser.add_argument("group", nargs="?", choices=GROUPS)
-    chosen = parser.parse_args(arguments).group
+    parser.add_argument("--markdown", action="store_true", help="the methods with their papers")
+    parsed = parser.parse_args(arguments)
+    if parsed.markdown:
+        print(methods_table())
+        return
+    chosen = parsed.group
     for group in [chosen] if chosen else GROUPS:
         print(f"{group}=")
         found = list(entries(group))

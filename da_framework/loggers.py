@@ -33,7 +33,9 @@ def wandb(*, project: str, folder: str, group: str | None, job_type: str, tags: 
     mode = os.environ.get("WANDB_MODE", "online")
     if mode == "online" and (reason := why_offline()):
         mode = "offline"
-        log.info("W&B is offline (%s); send it later: wandb sync %s/wandb/offline-run-*", reason, folder)
+        log.info(
+            "W&B is offline (%s); send it later: wandb sync %s/wandb/offline-run-*", reason, folder
+        )
     run = client.init(
         project=project,
         name=Path(folder).name,
@@ -61,7 +63,9 @@ def why_offline() -> str:
     if not (os.environ.get("WANDB_API_KEY") or netrc_key(host)):
         return "no API key: run wandb login"
     try:
-        socket.create_connection((host, url.port or (80 if url.scheme == "http" else 443)), 2).close()
+        socket.create_connection(
+            (host, url.port or (80 if url.scheme == "http" else 443)), 2
+        ).close()
     except OSError as error:
         return f"{host} does not answer: {error}"
     return ""

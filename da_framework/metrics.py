@@ -7,9 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def confusion(
-    logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]
-) -> Int[Tensor, "k k"]:
+def confusion(logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]) -> Int[Tensor, "k k"]:
     """Rows counted by true class (down) and predicted class (across)."""
     k = logits.shape[1]
     return torch.bincount(y * k + logits.argmax(1), minlength=k * k).reshape(k, k)

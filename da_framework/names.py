@@ -22,7 +22,7 @@ def register() -> None:
 
 def slug(words: Sequence[str], *, hashed: Sequence[str]) -> str:
     """Words joined by dashes, cut to a bearable length, and a hash of everything."""
-    text = "-".join(re.sub(r"[^A-Za-z0-9.=+]+", "_", word).strip("_") for word in words)
+    text = "-".join(re.sub(r"[^A-Za-z0-9.=+]+", "_", re.sub(r"[][{}'\"]", "", w)) for w in words)
     digest = hashlib.sha256("\n".join(sorted(hashed)).encode()).hexdigest()[:8]
     return f"{text[:80].rstrip('-_')}-{digest}"
 

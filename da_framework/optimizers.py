@@ -86,7 +86,12 @@ def sgd(
 
     def algorithm(groups: Any) -> torch.optim.Optimizer:
         return torch.optim.SGD(
-            groups, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True
+            groups,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+            fused=True,
         )
 
     return Optimizer(algorithm, **base)
@@ -98,6 +103,8 @@ def adam(
     """Adam, its weight decay apart from the gradient (AdamW)."""
 
     def algorithm(groups: Any) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(groups, lr=lr, betas=(betas[0], betas[1]), weight_decay=weight_decay, fused=True)
+        return torch.optim.AdamW(
+            groups, lr=lr, betas=(betas[0], betas[1]), weight_decay=weight_decay, fused=True
+        )
 
     return Optimizer(algorithm, **base)

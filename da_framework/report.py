@@ -1,6 +1,7 @@
 """Finished runs as tables."""
 
 import argparse
+import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,11 @@ from rich.table import Table
 from da_framework import results
 from da_framework.errors import InputError
 
-PICKS = {"last": "last step", "chosen": "chosen by {validator}", "oracle": "oracle (uses target labels)"}
+PICKS = {
+    "last": "last step",
+    "chosen": "chosen by {validator}",
+    "oracle": "oracle (uses target labels)",
+}
 
 
 def show(record: Mapping[str, Any], folder: Path) -> None:
@@ -32,48 +37,96 @@ def show(record: Mapping[str, Any], folder: Path) -> None:
             f"{own['calibration_error']:.3f}",
         )
     console.print(table)
-    console.print(f"trained for {record['seconds']['training']:.0f} s; written to {folder}:", soft_wrap=True)
-    files = sorted(file.name for file in folder.iterdir() if file.suffix in (".json", ".png", ".csv"))
+    console.print(
+        f"trained for {record['seconds']['training']:.0f} s; written to {folder}:", soft_wrap=True
+    )
+    files = sorted(
+        file.name for file in folder.iterdir() if file.suffix in (".json", ".png", ".csv")
+    )
     console.print(f"  {'  '.join(files)}", soft_wrap=True)
 
 
-def gather(folders: Sequence[Path]) -> list[dict[str, Any]]:
-    """The records below these folders.
+def gather(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """The records of the runs below these folders, or kept in these files.
 
     Raises:
         InputError: there is none, or one is damaged.
     """
-    files = sorted({file for folder in folders for file in folder.rglob(results.RESULT)})
-    kept = [file for file in files if not any(p.startswith("before-") for p in file.parts)]
-    records = [record for file in kept if (record := results.read(file.parent)) is not None]
+    records: list[dict[str, Any]] = []
+    for path in paths:
+        if path.is_file():
+            records += json.loads(path.read_text())
+        for file in sorted(path.rglob(results.RESULT)):
+            if not any(part.startswith("before-") for part in file.parts):
+                records += [found] if (found := results.read(file.parent)) else []
     if not records:
-        raise InputError(f"no {results.RESULT} below {', '.join(map(str, folders))}")
+        raise InputError(f"no {results.RESULT} below {', '.join(map(str, paths))}")
     return records
 
 
-def markdown(records: Sequence[Mapping[str, Any]]) -> str:
-    """Mean and standard deviation over seeds, a row for what differs between the runs otherwise."""
-    cells: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
-    for record in records:
-        domains = " -> ".join("+".join(record["domains"][side]) for side in ("source", "target"))
-        cells.setdefault((domains, record["choices"]["method"], setting(record)), []).append(record)
-    lines = [
-        "| task | method | last | chosen | oracle | seeds |",
-        "|---|---|---|---|---|---|",
+def keep(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Writes what tables are made of, without what belongs to a single run."""
+    apart = ("recall_per_class", "domains")
+    kept = [
+        {
+            "command": record["command"],
+            "choices": {"method": record["choices"]["method"]},
+            "config": {"seed": record["config"]["seed"]},
+            "domains": record["domains"],
+            "target": {
+                pick: {name: value for name, value in own.items() if name not in apart}
+                for pick, own in record["target"].items()
+            },
+            "seconds": record["seconds"],
+            "code": record["code"],
+            "environment": record["environment"],
+        }
+        for record in records
     ]
-    for (domains, method, settings), own in cells.items():
-        figures = [spread([r["target"][pick]["accuracy"] for r in own]) for pick in PICKS]
-        seeds = ", ".join(str(seed) for seed in sorted(r["config"]["seed"] for r in own))
-        name = f"{method} ({settings})" if settings else method
-        lines.append(f"| {domains} | {name} | {' | '.join(figures)} | {seeds} |")
+    results.write_text(path, json.dumps(kept, indent=0) + "\n")
+
+
+def markdown(records: Sequence[Mapping[str, Any]], *, against: str | None = None) -> str:
+    """Mean and standard deviation over seeds, a row for what differs between the runs otherwise.
+
+    Args:
+        records: of the runs.
+        against: a method: how far the last step is above it on the same seeds, in the mean and on
+            the worst seed.
+    """
+    cells: dict[tuple[str, str, str], dict[int, Mapping[str, Any]]] = {}
+    for record in records:
+        task = " → ".join("+".join(record["domains"][side]) for side in ("source", "target"))
+        cell = cells.setdefault((task, record["choices"]["method"], setting(record)), {})
+        cell[record["config"]["seed"]] = record
+    gain = f" above `{against}` (worst seed) |" if against else ""
+    lines = [f"| task | method | last | chosen | oracle |{gain} seeds |"]
+    lines += ["|---" * lines[0].count(" |") + "|"]
+    for (task, method, settings), own in cells.items():
+        figures = [spread([r["target"][pick]["accuracy"] for r in own.values()]) for pick in PICKS]
+        if against:
+            base = next((c for (t, m, _), c in cells.items() if (t, m) == (task, against)), {})
+            figures.append(gains(own, base))
+        name = f"`{method}` {settings}".rstrip()
+        lines.append(f"| {task} | {name} | {' | '.join(figures)} | {len(own)} |")
     return "\n".join(lines)
+
+
+def gains(own: Mapping[int, Mapping[str, Any]], base: Mapping[int, Mapping[str, Any]]) -> str:
+    """Paired differences of the last step in points: mean, and the worst seed."""
+    last = [
+        100 * (own[seed]["target"]["last"]["accuracy"] - base[seed]["target"]["last"]["accuracy"])
+        for seed in own.keys() & base.keys()
+    ]
+    return f"{statistics.mean(last):+.1f} ({min(last):+.1f})" if last and own is not base else ""
 
 
 def setting(record: Mapping[str, Any]) -> str:
     """The overrides of a run beyond method, domains and seed."""
     apart = ("method=", "seed=", "dataset=", "dataset.source=", "dataset.target=", "experiments=")
     words = [word.lstrip("+") for word in record["command"].split()[2:]]
-    return ", ".join(sorted(w for w in words if not w.startswith((*apart, "logger", "callback", "again"))))
+    shown = [w for w in words if not w.startswith((*apart, "logger", "callback", "again"))]
+    return ", ".join(sorted(word.removeprefix("method.") for word in shown))
 
 
 def spread(values: Sequence[float]) -> str:
@@ -85,5 +138,11 @@ def spread(values: Sequence[float]) -> str:
 def main(arguments: list[str]) -> None:
     """``da report FOLDER ...``: a Markdown table of the runs below."""
     parser = argparse.ArgumentParser(prog="da report", description=main.__doc__)
-    parser.add_argument("folders", nargs="+", type=Path)
-    print(markdown(gather(parser.parse_args(arguments).folders)))
+    parser.add_argument("folders", nargs="+", type=Path, help="of runs, or files made by --keep")
+    parser.add_argument("--against", help="a method: also print how far the others are above it")
+    parser.add_argument("--keep", type=Path, help="a file to keep these runs' numbers in")
+    parsed = parser.parse_args(arguments)
+    records = gather(parsed.folders)
+    if parsed.keep:
+        keep(parsed.keep, records)
+    print(markdown(records, against=parsed.against))

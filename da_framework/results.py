@@ -32,7 +32,15 @@ IRRELEVANT = (
 )
 """What cannot change a number: it says where, how or whether to run and to log."""
 
-LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "scikit-learn", "wandb")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "hydra-core",
+    "numpy",
+    "scikit-learn",
+    "wandb",
+)
 
 
 def key(config: Mapping[str, Any], data: Mapping[str, str]) -> str:
@@ -127,7 +135,8 @@ def claim(folder: Path, run_key: str, *, again: bool) -> str | None:
         while (aside := folder / f"before-{number}").exists():
             number += 1
         aside.mkdir()
-        for entry in folder.iterdir():
+        # the mark goes last: without it, what a kill left here would be taken for ours
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == KEY):
             if not entry.name.startswith(("before-", ".hydra")) and entry.suffix != ".log":
                 shutil.move(entry, aside / entry.name)
     (folder / "checkpoints").mkdir(exist_ok=True)

@@ -112,6 +112,8 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
             callbacks=[*callbacks, Checkpoints(str(folder)), ProgressBar(config["steps"])],
             loggers=loggers,
         )
+        # asked for before there are processes, so that one message says what they cannot share
+        run.domains.batch(0, 0, trainer.world_size)
         for logger in loggers:
             logger.log_hyperparams(dict(config))
         last = folder / "checkpoints" / "last.ckpt"
@@ -121,7 +123,11 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
         try:
             trainer.fit(run.module, datamodule=run.domains, ckpt_path=resume)
         except DivergedError as error:
-            kept = f"the last good checkpoint is {last}" if last.is_file() else "no checkpoint was due yet"
+            kept = (
+                f"the last good checkpoint is {last}"
+                if last.is_file()
+                else "no checkpoint was due yet"
+            )
             mend = "Lower optimizer.lr or method.weight, or set optimizer.clip=1.0"
             raise DivergedError(f"{error}; {kept}. {mend}") from None
         if first:
@@ -156,7 +162,7 @@ def announce(run: "Run", resume: str | None) -> None:
         log.info("continuing from %s", resume)
 
 
-def csv(history: list[dict[str, float]]) -> str:
+def csv(history: list[dict[str, Any]]) -> str:
     """The history as a table: a row a step, a column a figure."""
     columns = list(dict.fromkeys(name for row in history for name in row))
     lines = [",".join(columns)]
@@ -168,4 +174,3 @@ def process_rank() -> int:
     """This process's number among those that train together, known before they meet."""
     names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
     return next((int(os.environ[name]) for name in names if name in os.environ), 0)
-

@@ -5,13 +5,12 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from torch import nn
 from torch.nn.functional import binary_cross_entropy
 
-from da_framework import check, names, plugins
+from da_framework import check
 from da_framework.batch import Outputs, Term
-from da_framework.config import plain
+from da_framework.build import compose
 from da_framework.losses.mmd import bandwidths, mmd
 from da_framework.methods.base import Method
 from da_framework.networks.adversary import reverse_gradient
@@ -21,11 +20,8 @@ METHODS = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
 ONE = torch.ones(1)
 
 
-def config(method: str, *overrides: str) -> dict[str, Any]:
-    names.register()
-    plugins.register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return plain(compose("check", [f"method={method}", *overrides]))
+def config(method: str) -> dict[str, Any]:
+    return compose(f"method={method}", name="check")
 
 
 def broken(kind: type[Method], **keys: Any) -> dict[str, Any]:
@@ -97,7 +93,11 @@ class PassADomain(Method):
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
         own = [self.critic(reverse_gradient(side.features, 1.0)) for side in (source, target)]
-        return {"domain": Term(nn.functional.softplus(-own[0]).mean() + nn.functional.softplus(own[1]).mean())}
+        return {
+            "domain": Term(
+                nn.functional.softplus(-own[0]).mean() + nn.functional.softplus(own[1]).mean()
+            )
+        }
 
 
 class Forgetful(Method):
@@ -107,7 +107,11 @@ class Forgetful(Method):
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
         self.steps = self.steps + 1
-        return {"pull": Term((source.features.mean(0) - target.features.mean(0)).square().sum(), self.steps)}
+        return {
+            "pull": Term(
+                (source.features.mean(0) - target.features.mean(0)).square().sum(), self.steps
+            )
+        }
 
 
 class Peeking(Method):

@@ -3,15 +3,12 @@
 import inspect
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
-from da_framework import names, plugins
-from da_framework.build import Settings, build
-from da_framework.config import check, plain
+from da_framework.build import Settings, build, compose
+from da_framework.config import check
 from da_framework.plugins import conf_dir
 
 CONF = conf_dir()
@@ -28,30 +25,22 @@ EXPERIMENTS = [
 LISTS = ("logger", "callback")
 
 
-def composed(config: str, *overrides: str) -> dict[str, Any]:
-    names.register()
-    plugins.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return plain(compose(config, list(overrides)))
-
-
 @pytest.mark.parametrize(("group", "name"), GROUPS, ids=lambda part: part)
 def test_keys_are_the_constructors(group: str, name: str) -> None:
-    choice = f"[{name}]" if group in LISTS else name
-    fixed = [f"{other}=[]" for other in LISTS if other != group]
-    overrides = [f"{group}={choice}", *fixed]
+    overrides = [f"{group}=[{name}]" if group in LISTS else f"{group}={name}"]
     if group in LISTS:  # they name the run's folder and its sweep, which are there in a job alone
         overrides += [f"{group}.{name}.folder=here"] * (name != "diagnostics")
-        overrides += ["logger.wandb.group=null", "logger.wandb.job_type=x", "logger.wandb.tags=[]"] * (
-            name == "wandb"
-        )
-    config = composed("train", *overrides)
-    check(config, Settings)
+        overrides += [
+            "logger.wandb.group=null",
+            "logger.wandb.job_type=x",
+            "logger.wandb.tags=[]",
+        ] * (name == "wandb")
+    check(compose(*overrides), Settings)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_runs_a_step_on_two_moons(name: str) -> None:
-    run = build(composed("check", f"method={name}"))
+    run = build(compose(f"method={name}", name="check"))
     method = run.module.method
     for objective in method.objectives(run.domains.batch(0)):
         assert objective.total.isfinite()
@@ -61,7 +50,7 @@ def test_a_method_runs_a_step_on_two_moons(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_cites_its_paper_and_shows_its_formula(name: str) -> None:
-    words = inspect.getdoc(type(build(composed("check", f"method={name}")).module.method)) or ""
+    words = inspect.getdoc(type(build(compose(f"method={name}", name="check")).module.method)) or ""
     assert re.search(r"https://\S+", words)
     assert re.search(r"\b(19|20)\d\d\b", words)
     assert ".. math::" in words
@@ -69,7 +58,7 @@ def test_a_method_cites_its_paper_and_shows_its_formula(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for group, name in GROUPS if group == "network"])
 def test_a_network_makes_features_and_logits(name: str) -> None:
-    run = build(composed("train", f"network={name}", "dataset.size=28", "logger=[]", "callback=[]"))
+    run = build(compose(f"network={name}", "dataset.size=28"))
     network = run.module.method.network
     features, logits = network(torch.zeros(3, 1, 28, 28))
     assert features.shape == (3, network.feature_dim)
@@ -78,7 +67,7 @@ def test_a_network_makes_features_and_logits(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_composes_and_says_what_it_is(name: str) -> None:
-    check(composed("train", f"experiments={name}", "logger=[]", "callback=[]"), Settings)
+    check(compose(f"experiments={name}", "logger=[]", "callback=[]"), Settings)
     first, second = (CONF / "experiments" / f"{name}.yaml").read_text().splitlines()[:2]
     assert first == "# @package _global_"
     assert second.startswith("# ")

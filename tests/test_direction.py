@@ -64,7 +64,9 @@ def test_nobody_names_a_method(path: Path) -> None:
     if room(path) == "methods" and path.stem in names:
         return
     tree = ast.parse(path.read_text())
-    texts = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    texts = {
+        n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    }
     assert not texts & names
     modules = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
     assert not modules & {f"da_framework.methods.{name}" for name in names}

@@ -26,7 +26,7 @@ class Curves(Callback):
 
 
 def draw(
-    path: Path, history: Sequence[Mapping[str, float]], picks: Mapping[str, Mapping[str, Any]]
+    path: Path, history: Sequence[Mapping[str, Any]], picks: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """Terms on the left, accuracies with the picked steps on the right."""
     with picture(path, width=9, height=3.4) as figure:

@@ -63,7 +63,9 @@ def draw(path: Path, moments: dict[str, dict[str, Array]]) -> None:
             sides = [side for side in ("source", "target") if side in own]
             features = np.concatenate([own[side] for side in sides]).astype(np.float64)
             perplexity = min(30.0, (len(features) - 1) / 3)
-            plane = Embedding(perplexity=perplexity, init="pca", random_state=0).fit_transform(features)
+            plane = Embedding(perplexity=perplexity, init="pca", random_state=0).fit_transform(
+                features
+            )
             start = 0
             for side, colour in (("source", SOURCE), ("target", TARGET)):
                 if side in own:
@@ -73,6 +75,14 @@ def draw(path: Path, moments: dict[str, dict[str, Array]]) -> None:
                     if side == "source":
                         for label in np.unique(own["source_class"]):
                             x, y = np.median(points[own["source_class"] == label], axis=0)
-                            axes.text(x, y, str(label), fontsize=11, weight="bold", ha="center", va="center")
+                            axes.text(
+                                x,
+                                y,
+                                str(label),
+                                fontsize=11,
+                                weight="bold",
+                                ha="center",
+                                va="center",
+                            )
             axes.set(title=f"{moment} training", xticks=[], yticks=[])
         panels[0].legend(frameon=False, markerscale=2, loc="upper left")

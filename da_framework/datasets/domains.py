@@ -93,7 +93,9 @@ class Domains(pl.LightningDataModule):
             dataset = self.dataset
             ys = [dataset[p.domain].y[p.rows] for p in parts]
             domains = [np.full(len(p.rows), dataset.domains.index(p.domain)) for p in parts]
-            y = np.concatenate([y if p.labelled else hidden(y) for p, y in zip(parts, ys, strict=True)])
+            y = np.concatenate(
+                [y if p.labelled else hidden(y) for p, y in zip(parts, ys, strict=True)]
+            )
             self._pools[key] = Samples(
                 x=torch.as_tensor(np.concatenate([dataset[p.domain].x[p.rows] for p in parts])),
                 y=torch.as_tensor(y),
