@@ -46,7 +46,7 @@ class Settings:
 
 
 def compose(*overrides: str, name: str = "train") -> dict[str, Any]:
-    """The config of a command, as a notebook needs it: without the loggers and pictures of a folder.
+    """The config of a command for a notebook: without the loggers and pictures of a folder.
 
     Args:
         overrides: as on the command line: ``method=...``, ``optimizer.lr=0.1``.
@@ -122,7 +122,7 @@ def build_trainer(
     Raises:
         InputError: it cannot have the accelerator, devices or precision asked for.
     """
-    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     quiet()
     make = instantiate(config["trainer"])

@@ -275,7 +275,7 @@ def control(run: Run) -> Run:
 
 
 def doubled(run: Run) -> Run:
-    """In double precision already here, so that nothing is rounded on the way back from a process."""
+    """In double precision already here: nothing is rounded on the way back from a process."""
     run.module.double()
     return run
 
@@ -299,7 +299,7 @@ def domain_accuracy(run: Run) -> float:
 
 
 def with_shuffled_labels(dataset: Dataset) -> Dataset:
-    """The data set with the target's labels in another order, but for those that were given away."""
+    """The data set with the target's labels in another order, but for those given away."""
     assignment = dataset.assign()
     given = {part.domain: part.rows for part in assignment.train.get("target_labelled", ())}
     for name in dataset.target:

@@ -6,7 +6,7 @@ No torch, Lightning or W&B is imported here: help, listings and completion answe
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,7 +36,7 @@ USAGE = f"""usage: da COMMAND [key=value ...]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs one command; ends with 0, 2 for input that cannot be used, or 3 for a run that diverged."""
+    """Runs one command; ends with 2 for input that cannot be used, 3 for a run that diverged."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     names.register()
     plugins.register()
@@ -171,8 +171,9 @@ def prepare_relaunch(job: Any, overrides: list[str]) -> None:
     """Lets Lightning start further processes of this very job, not of the sweep it is part of."""
     import importlib.machinery
 
-    import __main__
     from omegaconf import open_dict, read_write
+
+    import __main__
 
     __main__.__spec__ = importlib.machinery.ModuleSpec("da_framework", None)
     sys.argv = ["da", "train", *overrides]

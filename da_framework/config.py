@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pkgutil import resolve_name
-from typing import Any, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, get_args, get_type_hints, is_typeddict
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate as hydra_instantiate
@@ -55,16 +55,12 @@ def problems(
     """A line for everything wrong with a node."""
     known, required, open_ended = signature(target)
     for key, value in node.items():
-        where = nested(path, key)
+        where = f"{path}.{key}" if path else str(key)
         if key in SPECIAL:
             continue
         if key not in known and not open_ended:
             near = get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = (
-                f"did you mean {nested(path, near[0])}?"
-                if near
-                else f"the keys are {listed(sorted(known))}"
-            )
+            hint = f"did you mean {near[0]}?" if near else f"the keys are {listed(sorted(known))}"
             yield f"{where}: there is no such key; {hint}"
         elif holds_nodes(value):
             yield from inner(value, where)
@@ -72,12 +68,8 @@ def problems(
             yield from mismatches(value, known.get(key, Any), where)
     if not partial:
         for key in required - node.keys():
-            yield f"{nested(path, key)}: missing"
-
-
-def nested(path: str, key: object) -> str:
-    """The dotted name of a key."""
-    return f"{path}.{key}" if path else str(key)
+            where = f"{path}.{key}" if path else key
+            yield f"{where}: missing"
 
 
 def inner(value: Any, path: str) -> Iterator[str]:
@@ -135,8 +127,8 @@ def holds_nodes(value: Any) -> bool:
 
 
 def signature(target: Callable[..., Any]) -> tuple[dict[str, Any], set[str], bool]:
-    """Types of the keys a callable takes, which it must be given, and whether it takes any other."""
-    function = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+    """Types of the keys a callable takes, which of them it must have, and if it takes others."""
+    function = target.__init__ if inspect.isclass(target) else target
     try:
         hints = get_type_hints(function, include_extras=True)
     except (NameError, TypeError):

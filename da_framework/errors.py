@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """Something given cannot be used; the message says what, what is possible and how to mend it."""
+    """Something given cannot be used; says what, what is possible and how to mend it."""
 
 
 class DivergedError(RuntimeError):

@@ -1,4 +1,4 @@
-"""``da list``: what there is to choose from, read from configs and sources without importing them."""
+"""``da list``: what there is to choose from, read from files without importing any."""
 
 import argparse
 import ast
@@ -37,7 +37,8 @@ def summary(file: Path) -> str:
     first = next((line for line in text.splitlines() if line and not line.startswith("# @")), "")
     if first.startswith("#"):
         return first.lstrip("# ")
-    target = OmegaConf.create(text).get("_target_")
+    config = OmegaConf.to_container(OmegaConf.create(text))
+    target = config.get("_target_") if isinstance(config, dict) else None
     return docstring(target) if target else ""
 
 
@@ -69,7 +70,7 @@ def methods_table() -> str:
     """Our methods with their papers, as Markdown: the table of the README."""
     lines = ["| `method=` | what it does | paper |", "|---|---|---|"]
     for file in sorted((conf_dir() / "method").glob("*.yaml")):
-        words = source_docstring(OmegaConf.load(file)["_target_"])
+        words = source_docstring(OmegaConf.select(OmegaConf.load(file), "_target_"))
         links = re.findall(r"https://\S+", words)
         years = re.findall(r"\b(?:19|20)\d\d\b", words)
         paper = f"[{years[0]}]({links[0]})" if links and years else ""

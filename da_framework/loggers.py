@@ -30,7 +30,7 @@ def wandb(*, project: str, folder: str, group: str | None, job_type: str, tags: 
     import wandb as client
     from pytorch_lightning.loggers import WandbLogger
 
-    mode = os.environ.get("WANDB_MODE", "online")
+    mode: Any = os.environ.get("WANDB_MODE", "online")
     if mode == "online" and (reason := why_offline()):
         mode = "offline"
         log.info(

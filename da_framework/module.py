@@ -20,7 +20,6 @@ from da_framework.schedules import Constant, Schedule
 from da_framework.seeds import mix
 from da_framework.validators.information_maximization import information_maximization
 
-
 Validator = Callable[[Mapping[str, Outputs]], float]
 """Scores a checkpoint without target labels; higher is better."""
 
@@ -28,8 +27,8 @@ Validator = Callable[[Mapping[str, Outputs]], float]
 class Adaptation(pl.LightningModule):
     """Trains a method on domains, step by step.
 
-    A step's batch and random numbers are functions of seed, step and rank, so a checkpoint needs the
-    step alone to go on bit for bit.
+    A step's batch and random numbers are functions of seed, step and rank, so a checkpoint needs
+    the step alone to go on bit for bit.
 
     Args:
         method: what is trained.
@@ -159,8 +158,8 @@ class Adaptation(pl.LightningModule):
                 for name, schedule in vars(self.method).items()
                 if isinstance(schedule, Schedule)
             }
-            lr = {"lr": group["lr"] for group in self.parts_groups()[:1]}
-            self.record({f"train/{name}": v for name, v in (means | schedules | lr).items()})
+            figures = means | schedules | {"lr": self.groups()[0]["lr"]}
+            self.record({f"train/{name}": value for name, value in figures.items()})
 
     def evaluate(self) -> None:
         """Scores the model: the validator sees hidden labels, the results true ones."""
@@ -193,13 +192,11 @@ class Adaptation(pl.LightningModule):
         self.picks["last"] = reading
         if self.step == 0:
             return
-        better = {
-            "chosen": lambda old: reading["score"] > old["score"],
-            "oracle": lambda old: reading["target"]["accuracy"] > old["target"]["accuracy"],
-        }
-        for name, is_better in better.items():
-            if name not in self.picks or is_better(self.picks[name]):
-                self.picks[name] = reading
+        chosen, oracle = self.picks.get("chosen"), self.picks.get("oracle")
+        if chosen is None or reading["score"] > chosen["score"]:
+            self.picks["chosen"] = reading
+        if oracle is None or reading["target"]["accuracy"] > oracle["target"]["accuracy"]:
+            self.picks["oracle"] = reading
 
     def refresh(self) -> None:
         """Shows the method its outputs over whole training sets, if it asked for them."""
@@ -252,7 +249,7 @@ class Adaptation(pl.LightningModule):
         state = checkpoint["adaptation"]
         self.step, self.history, self.picks = state["step"], state["history"], state["picks"]
 
-    def parts_groups(self) -> list[dict[str, Any]]:
+    def groups(self) -> list[dict[str, Any]]:
         """Parameter groups of all parts."""
         return [group for built, _ in self.parts.values() for group in built.param_groups]
 
@@ -296,7 +293,7 @@ class Meter:
 def by_domain(outputs: Outputs, names: tuple[str, ...]) -> dict[str, Any]:
     """Metrics over all rows, and of each domain where there are several."""
     found = metrics(outputs.logits, outputs.y)
-    present = outputs.domain.unique().tolist()
+    present = torch.unique(outputs.domain).tolist()
     if len(present) > 1:
         each = {names[d]: outputs.domain == d for d in present}
         found["domains"] = {

@@ -10,16 +10,20 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
-from da_framework.errors import listed
+from da_framework.config import check, plain
+from da_framework.errors import InputError, listed
 
 
 def explain(rest: Sequence[str], config_dir: str, name: str, error: Exception) -> str:
-    """One line for every override that cannot be used; Hydra's own words where nothing else fits."""
-    words = [word for word in rest if not word.startswith("-") and "=" in word]
+    """One line for every override that cannot be used; Hydra's own words if there is none."""
+    words = [word for word in rest if "=" in word.lstrip("-") or word.startswith("~")]
     GlobalHydra.instance().clear()
     with initialize_config_dir(config_dir, version_base="1.3"):
-        lines, good = [], []
+        lines: list[str] = []
+        choices: list[str] = []
+        keyed: list[Override] = []
         for word in words:
             try:
                 override = OverridesParser.create().parse_override(word)
@@ -27,12 +31,18 @@ def explain(rest: Sequence[str], config_dir: str, name: str, error: Exception) -
                 lines.append(f"{word}: {str(wrong).splitlines()[0]}")
                 continue
             key = override.key_or_group
-            options = groups(key)
-            if options:
-                lines += unknown_options(override, key, options)
+            if options := groups(key):
+                wrong = unknown_options(override, key, options)
+                lines += wrong
+                choices += [] if wrong else [first(override)]
             elif not key.startswith("hydra"):
-                good.append(override)
-        lines += unknown_keys(good, name)
+                keyed.append(override)
+        try:
+            lines += unknown_keys(keyed, choices, name)
+            if name != "evaluate":  # whose keys are few and checked when it runs
+                lines += unknown_additions(keyed, choices, name)
+        except HydraException as wrong:
+            lines.append(str(wrong))
     return "\n".join(lines) or str(error)
 
 
@@ -61,9 +71,16 @@ def unknown_options(override: Override, group: str, options: list[str]) -> list[
     return lines
 
 
-def unknown_keys(overrides: list[Override], name: str) -> list[str]:
-    """A line for each dotted key that the config lacks."""
-    config: Any = compose(name, overrides=[])
+def first(override: Override) -> str:
+    """The override of a sweep's first job."""
+    if not override.is_sweep_override():
+        return str(override.input_line)
+    return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
+
+
+def unknown_keys(overrides: list[Override], choices: list[str], name: str) -> list[str]:
+    """A line for each dotted key that the config lacks, given the chosen parts."""
+    config: Any = compose(name, overrides=choices)
     known = keys(config)
     lines = []
     for override in overrides:
@@ -73,6 +90,24 @@ def unknown_keys(overrides: list[Override], name: str) -> list[str]:
             hint = f"did you mean {near[0]}?" if near else f"see da {name} --help"
             lines.append(f"{key}: there is no such key; {hint}")
     return lines
+
+
+def unknown_additions(overrides: list[Override], choices: list[str], name: str) -> list[str]:
+    """A line for each key added with ``+`` or ``++`` that no constructor takes."""
+    added = [first(o) for o in overrides if o.is_add() or o.is_force_add()]
+    if not added:
+        return []
+    # imports torch: only for those who add keys
+    from da_framework.build import Settings
+
+    config = compose(name, overrides=[*choices, *added])
+    # what a job alone can resolve is left out
+    parts = [str(key) for key in config if key not in ("logger", "callback")]
+    try:
+        check(plain(OmegaConf.masked_copy(config, parts)), Settings)
+    except InputError as error:
+        return str(error).splitlines()
+    return []
 
 
 def keys(node: Any, prefix: str = "") -> list[str]:

@@ -8,6 +8,7 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -129,11 +130,9 @@ def claim(folder: Path, run_key: str, *, again: bool) -> str | None:
     mark = folder / KEY
     folder.mkdir(parents=True, exist_ok=True)
     ours = mark.is_file() and mark.read_text().strip() == run_key
-    aside = None
+    aside: Path | None = None
     if mark.is_file() and (again or not ours):
-        number = 1
-        while (aside := folder / f"before-{number}").exists():
-            number += 1
+        aside = next(p for n in count(1) if not (p := folder / f"before-{n}").exists())
         aside.mkdir()
         # the mark goes last: without it, what a kill left here would be taken for ours
         for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == KEY):

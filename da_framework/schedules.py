@@ -65,7 +65,7 @@ class InverseDecay(Schedule):
         self.power = power
 
     def __call__(self, progress: float) -> float:
-        return (1 + self.alpha * progress) ** -self.power
+        return math.pow(1 + self.alpha * progress, -self.power)
 
 
 class Cosine(Schedule):

@@ -1,4 +1,4 @@
-"""Random numbers as functions of what they are for, so that nothing has to be saved to repeat them."""
+"""Random numbers as functions of what they are for: nothing is saved to repeat them."""
 
 import zlib
 

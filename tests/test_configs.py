@@ -44,7 +44,7 @@ def test_a_method_runs_a_step_on_two_moons(name: str) -> None:
     method = run.module.method
     for objective in method.objectives(run.domains.batch(0)):
         assert objective.total.isfinite()
-        objective.total.backward()
+        objective.total.backward()  # type: ignore[no-untyped-call]
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in method.parameters())
 
 

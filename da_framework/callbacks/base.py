@@ -17,7 +17,7 @@ class Evaluation:
         step: steps of training done.
         task: classes and domains.
         validation: outputs of held-out ``source`` and of ``target``, whose labels are hidden.
-        oracle: outputs of the tested target rows with their true labels: for results, never for choices.
+        oracle: outputs of the tested target rows with their true labels: for results alone.
         reading: the figures, as they stand in the curve.
         warnings: what a person should know, in words.
     """

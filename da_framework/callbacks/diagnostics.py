@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class Diagnostics(Callback):
-    """Warns once of each: collapsed features, collapsed predictions, and what the method itself says.
+    """Warns of collapsed features or predictions, and of what the method says; once of each.
 
     Args:
         spread: share of the untrained features' variance under which they count as collapsed.
@@ -45,15 +45,15 @@ class Diagnostics(Callback):
         if self.before and now < self.spread * self.before:
             yield (
                 "features",
-                f"features have collapsed: their variance is {now / self.before:.0e} of what it was "
-                "untrained; lower method.weight, ramp it, or use batch norm",
+                f"features have collapsed: their variance is {now / self.before:.0e} of what"
+                " it was untrained; lower method.weight, ramp it, or use batch norm",
             )
         target = evaluation.validation["target"].logits.argmax(1)
         share = target.bincount().max().item() / len(target)
         if share > self.majority:
             yield (
                 "predictions",
-                f"predictions have collapsed: {share:.0%} of the target's rows are put in one class; "
+                f"predictions have collapsed: {share:.0%} of target rows are in one class; "
                 "lower method.weight or the learning rate",
             )
 

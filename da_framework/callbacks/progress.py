@@ -48,7 +48,9 @@ class ProgressBar(Callback):
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_index: int
     ) -> None:
         speed = self.bar.tasks[0].speed
-        losses = next((r for r in reversed(module.history) if "lr" in str(r.keys())), {})
+        losses: dict[str, float] = next(
+            (row for row in reversed(module.history) if "train/lr" in row), {}
+        )
         self.bar.update(
             self.task,
             completed=module.step,

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -27,7 +28,7 @@ class TSNE(Callback):
         self.rows = rows
         # on disk, so that a run killed and continued still has its first features
         self.before = Path(folder) / "checkpoints" / "features_before.npz"
-        self.last: dict[str, Array] = {}
+        self.last: dict[str, Any] = {}
 
     def on_evaluation(
         self, trainer: pl.Trainer, module: pl.LightningModule, evaluation: Evaluation
@@ -55,7 +56,7 @@ class TSNE(Callback):
 
 def draw(path: Path, moments: dict[str, dict[str, Array]]) -> None:
     """A panel a moment: colour is the side, the small digit or letter the class."""
-    from sklearn.manifold import TSNE as Embedding
+    from sklearn import manifold
 
     with picture(path, width=4.6 * len(moments), height=4.4) as figure:
         panels = figure.subplots(1, len(moments), squeeze=False)[0]
@@ -63,7 +64,7 @@ def draw(path: Path, moments: dict[str, dict[str, Array]]) -> None:
             sides = [side for side in ("source", "target") if side in own]
             features = np.concatenate([own[side] for side in sides]).astype(np.float64)
             perplexity = min(30.0, (len(features) - 1) / 3)
-            plane = Embedding(perplexity=perplexity, init="pca", random_state=0).fit_transform(
+            plane = manifold.TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(
                 features
             )
             start = 0

@@ -17,8 +17,8 @@ from da_framework.seeds import mix
 class Domains(pl.LightningDataModule):
     """Roles of a data set as tensors.
 
-    Target labels stop here: but for the few given away as ``target_labelled`` they are replaced by
-    ``UNLABELLED`` before anything else sees them. The true ones stand in ``oracle`` alone, for results.
+    Target labels stop here: but for the few given away as ``target_labelled`` they are replaced
+    by ``UNLABELLED`` before anything else sees them. The true ones stand in ``oracle`` alone.
 
     Args:
         dataset: domains, and which of their rows play which role.
@@ -117,7 +117,7 @@ class Stream:
         self.samples = samples
         self.size = size
         self.role = role
-        domains = samples.domain.unique().tolist()
+        domains = torch.unique(samples.domain).tolist()
         if size < len(domains):
             raise InputError(
                 f"dataset.batch_size.{role}={size} is too small for equal shares of "
@@ -146,7 +146,7 @@ class Stream:
 
 
 class Passes:
-    """Rows in an order that depends on seed and pass alone; batch k is cut out of their sequence."""
+    """Rows in an order that seed and pass decide; batch k is cut out of their sequence."""
 
     def __init__(self, rows: Tensor, size: int, *, seed: int) -> None:
         self.rows = rows
@@ -175,7 +175,7 @@ class Passes:
 
 
 class Ticks:
-    """Endless; the step number lives in the module alone, so a resumed run cannot fall out of step."""
+    """Endless; the step number lives in the module alone: a resumed run cannot lose step."""
 
     def __iter__(self) -> "Ticks":
         return self

@@ -10,8 +10,7 @@ from da_framework.seeds import mix
 
 
 class TwoMoons(Dataset):
-    """Points of two interlocking half circles in the plane; the domains differ by a
-    rotation and, if asked for, a shift.
+    """Points of two interlocking half circles; the domains differ by a rotation, or a shift.
 
     Each domain is a draw of its own, centred on its mean before it is rotated.
     There is no official test part.

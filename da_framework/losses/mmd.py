@@ -95,7 +95,7 @@ def bandwidths(
     """
     if policy == "fixed":
         return factors
-    z = torch.cat([source, target]).detach().float()
+    z = torch.cat([source, target]).detach()
     if policy == "mean":
         scale = 2 * (z - z.mean(0)).square().sum() / max(len(z) - 1, 1)
     else:

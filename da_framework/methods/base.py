@@ -113,7 +113,7 @@ class Method(nn.Module):
                 torch.cat([s.x for s in samples]), torch.cat([s.domain for s in samples])
             )
             sizes = [len(s.x) for s in samples]
-            features, logits = (field.split(sizes) for field in passed)
+            features, logits = (field.split_with_sizes(sizes) for field in passed)
         else:
             passes = [self.network(s.x, s.domain) for s in samples]
             features, logits = zip(*passes, strict=True)

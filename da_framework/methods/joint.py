@@ -10,8 +10,8 @@ class Joint(Method):
 
     .. math:: \min_{f,\, c} \; \alpha L_y^{S}(c \circ f) + (1 - \alpha) L_y^{T}(c \circ f)
 
-    α trades the many rows of the wrong domain for the few of the right one: Ben-David et al., "A theory
-    of learning from different domains", Machine Learning 2010, section 6, minimise this
+    α trades the many rows of the wrong domain for the few of the right one: Ben-David et al.,
+    "A theory of learning from different domains", Machine Learning 2010, section 6, minimise this
     combination (α there is the target's share). https://doi.org/10.1007/s10994-009-5152-4
     """
 

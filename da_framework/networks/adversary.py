@@ -32,7 +32,7 @@ def reverse_gradient(x: Float[Tensor, "*shape"], coefficient: float) -> Float[Te
         x: any tensor.
         coefficient: λ.
     """
-    return _Reversal.apply(x, coefficient)  # type: ignore[no-any-return, no-untyped-call]
+    return _Reversal.apply(x, coefficient)  # type: ignore[no-any-return]
 
 
 class Discriminator(nn.Module):

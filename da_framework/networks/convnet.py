@@ -1,13 +1,13 @@
 """Small convolutional networks for digits."""
 
-from torch import Tensor, nn
+from torch import nn
 
 from da_framework.errors import InputError
 from da_framework.ranges import Count, Index
 
 
 class ConvNet(nn.Sequential):
-    """Convolution, batch norm if asked, ReLU and 2x2 max pooling, a block for each number of channels.
+    """Blocks of convolution, batch norm if asked, ReLU and 2x2 max pooling.
 
     With channels 32 and 48, no padding and no batch norm it is the feature extractor of the MNIST
     network of Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, figure 4a
@@ -53,7 +53,3 @@ class ConvNet(nn.Sequential):
                 layers.append(nn.BatchNorm2d(outputs))
             layers += [nn.ReLU(), nn.MaxPool2d(2)]
         super().__init__(*layers, nn.Flatten())
-
-    def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = super().forward(x)
-        return features
