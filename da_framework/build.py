@@ -137,7 +137,7 @@ def build_trainer(
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, ImportError, ValueError, RuntimeError) as error:
         raise InputError(f"trainer: {error}") from error
     if trainer.world_size > 1 and trainer.precision == "16-mixed":
         raise InputError("trainer.precision=16-mixed needs one device; bf16-mixed takes several")

@@ -128,8 +128,8 @@ def train_task(config: Any) -> float | None:
         values = plain(config)
         if sweeping and values["trainer"]["devices"] != 1 and "basic" in job.launcher._target_:
             raise InputError(
-                "several devices need a process for each job, which the in-process launcher has not: "
-                "add hydra/launcher=submitit_local"
+                "several devices need a process for each job, which the in-process launcher has "
+                "not: add hydra/launcher=submitit_local"
             )
         record = train(values, folder, command=command, choices=dict(job.runtime.choices))
     if not record:

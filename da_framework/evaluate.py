@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
@@ -48,8 +49,14 @@ def evaluate(
         config["dataset"]["data_dir"] = data_dir
     trust(results.targets(config))
     built = build(config)
-    state = torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
-    built.module.load_state_dict(state)
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
+        built.module.load_state_dict(state)
+    except (RuntimeError, UnpicklingError, EOFError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{weights} is damaged, or of another network or other inputs: {reason}"
+        ) from None
     domains = built.domains
     outputs = built.module.method.observe(domains.test)._replace(y=domains.oracle)
     return by_domain(outputs, domains.task.domains)

@@ -36,7 +36,7 @@ def relevant(overrides: Sequence[str]) -> list[str]:
 def _job(*, _root_: DictConfig) -> str:
     choices: Any = _root_.hydra.runtime.choices
     own = relevant(_root_.hydra.overrides.task)
-    shown = [o.split(".")[-1] for o in own if not o.startswith(("method=", "dataset="))]
+    shown = [re.sub(r"^[^=]*\.", "", o) for o in own if not o.startswith(("method=", "dataset="))]
     experiment = [choices.experiments] if choices.get("experiments") else []
     return slug([choices.method, choices.dataset, *shown], hashed=[*own, *experiment])
 

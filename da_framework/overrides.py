@@ -18,7 +18,9 @@ from da_framework.errors import InputError, listed
 
 def explain(rest: Sequence[str], config_dir: str, name: str, error: Exception) -> str:
     """One line for every override that cannot be used; Hydra's own words if there is none."""
-    words = [word for word in rest if "=" in word.lstrip("-") or word.startswith("~")]
+    words = [
+        word for word in rest if word.startswith("~") or ("=" in word and not word.startswith("-"))
+    ]
     GlobalHydra.instance().clear()
     with initialize_config_dir(config_dir, version_base="1.3"):
         lines: list[str] = []
@@ -32,9 +34,9 @@ def explain(rest: Sequence[str], config_dir: str, name: str, error: Exception) -
                 continue
             key = override.key_or_group
             if options := groups(key):
-                wrong = unknown_options(override, key, options)
-                lines += wrong
-                choices += [] if wrong else [first(override)]
+                unknown = unknown_options(override, key, options)
+                lines += unknown
+                choices += [] if unknown else [first(override)]
             elif not key.startswith("hydra"):
                 keyed.append(override)
         try:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -124,7 +125,7 @@ def gains(own: Mapping[int, Mapping[str, Any]], base: Mapping[int, Mapping[str, 
 def setting(record: Mapping[str, Any]) -> str:
     """The overrides of a run beyond method, domains and seed."""
     apart = ("method=", "seed=", "dataset=", "dataset.source=", "dataset.target=", "experiments=")
-    words = [word.lstrip("+") for word in record["command"].split()[2:]]
+    words = [word.lstrip("+") for word in shlex.split(record["command"])[2:]]
     shown = [w for w in words if not w.startswith((*apart, "logger", "callback", "again"))]
     return ", ".join(sorted(word.removeprefix("method.") for word in shown))
 

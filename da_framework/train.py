@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from da_framework import results
 from da_framework.config import check, instantiate
-from da_framework.errors import DivergedError
+from da_framework.errors import DivergedError, InputError
 
 if TYPE_CHECKING:
     from da_framework.build import Run
@@ -23,7 +23,7 @@ PICKS = ("last", "chosen", "oracle")
 
 
 def train(
-    config: Mapping[str, Any], folder: Path, *, command: str, choices: Mapping[str, str]
+    config: Mapping[str, Any], folder: Path, *, command: str, choices: Mapping[str, str | None]
 ) -> dict[str, Any]:
     """Trains as a config says, or shows the result if it is there already.
 
@@ -41,7 +41,13 @@ def train(
         DivergedError: a loss or weight is no longer finite.
     """
     begun = time.time()
-    check({"dataset": config["dataset"]}, lambda dataset: None)
+    try:
+        check({"dataset": config["dataset"]}, lambda dataset: None)
+    except InputError:
+        from da_framework.build import Settings
+
+        check(config, Settings)  # says it together with whatever else is wrong
+        raise
     dataset: Dataset = instantiate(config["dataset"])
     data = {name: dataset.fingerprint(name) for name in dataset.domains}
     key = results.key(config, data)
@@ -106,6 +112,12 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
     callbacks = [instantiate(node) for node in (config.get("callback") or {}).values()]
     loggers = [instantiate(node) for node in (config.get("logger") or {}).values()] if first else []
     begun = time.time()
+    strategy = str(config["trainer"]["strategy"])
+    if strategy.startswith(("ddp_fork", "ddp_spawn", "ddp_notebook")):
+        raise InputError(
+            f"trainer.strategy={strategy} trains in copies of this process, whose figures are lost "
+            "with them; trainer.strategy=ddp keeps them"
+        )
     try:
         trainer = build_trainer(
             config,

@@ -50,7 +50,11 @@ def anything(**keys: Any) -> dict[str, Any]:
 
 
 def settings(
-    method: Any, seed: int, name: str = "x", callback: Any = None, sizes: dict[str, Count] | None = None
+    method: Any,
+    seed: int,
+    name: str = "x",
+    callback: Any = None,
+    sizes: dict[str, Count] | None = None,
 ) -> None:
     """The keys at the top."""
 
@@ -182,9 +186,7 @@ def test_nodes_in_lists_and_dicts_are_checked(nodes: Any, where: str) -> None:
     assert line.startswith(f"{where}: ")
 
 
-def test_what_cannot_be_imported_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_imported_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken_plugin.py").write_text("raise RuntimeError('no licence')")
     monkeypatch.syspath_prepend(tmp_path)
     nodes = [

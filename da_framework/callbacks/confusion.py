@@ -37,10 +37,10 @@ def draw(path: Path, counts: Int[Tensor, "k k"], classes: tuple[str, ...]) -> No
     """Rows are true classes, each in percent of its own rows."""
     k = len(classes)
     share = counts / counts.sum(1, keepdim=True).clamp_min(1)
-    side = min(3.2 + 0.32 * k, 16)
+    side = min(3.2 + 0.32 * k, 16.0)
     with picture(path, width=side + 0.6, height=side) as figure:
         axes = figure.subplots()
-        image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        image = axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
         figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
         accuracy = (counts.diagonal().sum() / counts.sum()).item()
         axes.set(xlabel="predicted", ylabel="true", title=f"target, accuracy {accuracy:.1%}")

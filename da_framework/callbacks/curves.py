@@ -29,7 +29,7 @@ def draw(
     path: Path, history: Sequence[Mapping[str, Any]], picks: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """Terms on the left, accuracies with the picked steps on the right."""
-    with picture(path, width=9, height=3.4) as figure:
+    with picture(path, width=9.0, height=3.4) as figure:
         terms, accuracy = figure.subplots(1, 2)
         names = sorted({n for row in history for n in row if n.startswith("train/")} - {"train/lr"})
         for name in names:

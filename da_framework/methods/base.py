@@ -137,10 +137,8 @@ class Method(nn.Module):
     def observe(self, samples: Samples, *, size: int = 512) -> Outputs:
         """Outputs as evaluated, without gradient, ``size`` rows at a time; modes are restored."""
         with evaluating(self):
-            passes = [
-                self(as_input(x), domain)
-                for x, domain in zip(samples.x.split(size), samples.domain.split(size), strict=True)
-            ]
+            chunks = [samples.at(slice(i, i + size)) for i in range(0, len(samples.x), size)]
+            passes = [self(as_input(chunk.x), chunk.domain) for chunk in chunks]
         features, logits = (torch.cat(field).float() for field in zip(*passes, strict=True))
         return Outputs(*samples, features, logits)
 

@@ -1,0 +1,424 @@
+import logging
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+
+from da_framework.batch import UNLABELLED, Outputs, Task
+from da_framework.callbacks import confusion, curves, tsne
+from da_framework.callbacks.base import Callback, Evaluation
+from da_framework.callbacks.checkpoints import Checkpoints
+from da_framework.callbacks.confusion import Confusion
+from da_framework.callbacks.curves import Curves
+from da_framework.callbacks.diagnostics import Diagnostics
+from da_framework.callbacks.pictures import picture
+from da_framework.callbacks.progress import ProgressBar
+from da_framework.callbacks.tsne import TSNE
+
+
+class Trainer(pl.Trainer):
+    """A process's number and no more."""
+
+    def __init__(self, rank: int = 0) -> None:
+        self.rank = rank
+
+    @property
+    def is_global_zero(self) -> bool:
+        return self.rank == 0
+
+
+class Module(pl.LightningModule):
+    """What callbacks read of a module that trains."""
+
+    def __init__(self, **known: Any) -> None:
+        super().__init__()
+        vars(self).update({"step": 0, "history": [], "picks": {}} | known)
+
+
+TRAINER, OTHER, MODULE = Trainer(0), Trainer(1), Module()
+
+
+def outputs(rows: int, k: int, domain: int, *, labelled: bool, spread: float = 1.0) -> Outputs:
+    generator = torch.Generator().manual_seed(rows + k + domain)
+    y = torch.arange(rows) % k
+    logits = torch.randn(rows, k, generator=generator) + 3 * torch.eye(k)[y]
+    return Outputs(
+        x=torch.zeros(rows, 1),
+        y=y if labelled else torch.full_like(y, UNLABELLED),
+        domain=torch.full((rows,), domain),
+        row=torch.arange(rows),
+        features=spread * torch.randn(rows, 4, generator=generator) + 5 * domain,
+        logits=logits,
+    )
+
+
+def evaluation(
+    step: int = 1,
+    *,
+    k: int = 3,
+    rows: int = 30,
+    source: bool = True,
+    spread: float = 1.0,
+    one_class: float = 0.0,
+    words: tuple[str, ...] = (),
+) -> Evaluation:
+    target = outputs(rows, k, int(source), labelled=False, spread=spread)
+    target.logits[: int(one_class * rows), 0] = 99.0
+    validation = {"target": target}
+    if source:
+        validation = {"source": outputs(rows, k, 0, labelled=True, spread=spread)} | validation
+    oracle = target._replace(y=torch.arange(rows) % k)
+    names = (("s", "t") if source else ("t",), tuple(f"class {i}" for i in range(k)))
+    task = Task(classes=names[1], domains=names[0], rows={}, shape=(1,))
+    reading: dict[str, Any] = {"step": step, "score": 0.125, "target": {"accuracy": 0.5}}
+    if source:
+        reading["source"] = {"accuracy": 0.75}
+    return Evaluation(step, task, validation, oracle, reading, words)
+
+
+def size(path: Path) -> tuple[int, int]:
+    """Of a picture that is whole and shows something."""
+    with Image.open(path) as image:
+        image.load()
+        assert image.format == "PNG"
+        assert len(set(np.asarray(image.convert("L")).ravel().tolist())) > 10
+        return image.size
+
+
+def sensible(path: Path) -> bool:
+    return all(200 <= side <= 2500 for side in size(path))
+
+
+# pictures
+
+
+@pytest.mark.parametrize("k", [2, 12, 13, 50])
+def test_the_confusion_matrix_is_drawn_at_the_end(tmp_path: Path, k: int) -> None:
+    callback = Confusion(str(tmp_path))
+    callback.on_train_end(TRAINER, MODULE)
+    assert not list(tmp_path.iterdir())  # nothing was seen
+    callback.on_evaluation(TRAINER, MODULE, evaluation(0, k=k, rows=100))
+    callback.on_evaluation(TRAINER, MODULE, evaluation(7, k=k, rows=100))
+    assert not list(tmp_path.iterdir())
+    callback.on_train_end(OTHER, MODULE)
+    assert not list(tmp_path.iterdir())
+    callback.on_train_end(TRAINER, MODULE)
+    assert sensible(tmp_path / "confusion.png")
+
+
+def test_more_classes_make_a_larger_matrix(tmp_path: Path) -> None:
+    sizes = []
+    for k in (2, 50):
+        path = tmp_path / f"{k}.png"
+        confusion.draw(path, torch.eye(k).long() * 3, tuple(map(str, range(k))))
+        sizes.append(size(path)[0])
+    assert sizes[0] < sizes[1]
+
+
+def test_the_matrix_bears_a_class_without_rows(tmp_path: Path) -> None:
+    confusion.draw(tmp_path / "a.png", torch.tensor([[3, 1], [0, 0]]), ("a", "b"))
+    assert sensible(tmp_path / "a.png")
+
+
+HISTORY: list[dict[str, Any]] = [
+    {"step": 0, "score": 0.1, "source/accuracy": 0.5, "target/accuracy": 0.4},
+    {"step": 5, "train/source": 0.7, "train/domain": 1.4, "train/lr": 0.1},
+    {"step": 10, "train/source": 0.5, "train/domain": 1.2, "train/lr": 0.1},
+    {"step": 10, "score": 0.3, "source/accuracy": 0.9, "target/accuracy": 0.8},
+]
+PICKS = {name: {"step": 10, "target": {"accuracy": 0.8}} for name in ("last", "chosen", "oracle")}
+
+
+def test_curves_are_drawn_at_the_end(tmp_path: Path) -> None:
+    module = Module(history=HISTORY, picks=PICKS)
+    Curves(str(tmp_path)).on_train_end(OTHER, module)
+    assert not list(tmp_path.iterdir())
+    Curves(str(tmp_path)).on_train_end(TRAINER, module)
+    assert sensible(tmp_path / "curves.png")
+
+
+@pytest.mark.parametrize(
+    "history",
+    [HISTORY[:3], [{k: v for k, v in row.items() if "source" not in k} for row in HISTORY]],
+    ids=["stopped early", "no source"],
+)
+def test_curves_bear_what_is_not_there(tmp_path: Path, history: list[dict[str, Any]]) -> None:
+    curves.draw(tmp_path / "a.png", history, {})
+    assert sensible(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(("k", "source"), [(2, True), (50, True), (3, False)])
+def test_tsne_shows_features_before_and_after(tmp_path: Path, k: int, source: bool) -> None:
+    callback = TSNE(str(tmp_path), rows=40)
+    callback.on_evaluation(TRAINER, MODULE, evaluation(0, k=k, rows=100, source=source))
+    callback.on_evaluation(TRAINER, MODULE, evaluation(5, k=k, rows=100, source=source, spread=2.0))
+    assert not (tmp_path / "tsne.png").exists()
+    callback.on_train_end(TRAINER, MODULE)
+    width, height = size(tmp_path / "tsne.png")
+    assert width > 1.5 * height  # two panels
+    assert {file.name for file in tmp_path.iterdir()} == {"tsne.png", "checkpoints"}
+    sides = {"target", "target_class"} | ({"source", "source_class"} if source else set())
+    with np.load(tmp_path / "checkpoints" / "features_before.npz") as before:
+        assert set(before) == sides
+        assert len(before["target"]) <= 40
+
+
+def moments(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    drawn: list[dict[str, Any]] = []
+    monkeypatch.setattr(tsne, "draw", lambda path, own: drawn.append(own))
+    return drawn
+
+
+def test_a_continued_run_still_has_its_first_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = moments(monkeypatch)
+    first = evaluation(0, spread=1.0)
+    TSNE(str(tmp_path), rows=400).on_evaluation(TRAINER, MODULE, first)
+    resumed = TSNE(str(tmp_path), rows=400)
+    last = evaluation(9, spread=2.0)
+    resumed.on_evaluation(TRAINER, MODULE, last)
+    resumed.on_train_end(TRAINER, MODULE)
+    (own,) = drawn
+    for moment, seen in (("before", first), ("after", last)):
+        for side in ("source", "target"):
+            expected = seen.validation[side].features.numpy()
+            np.testing.assert_array_equal(own[moment][side], expected)
+
+
+def test_tsne_colours_the_target_by_predictions_not_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = moments(monkeypatch)
+    callback = TSNE(str(tmp_path), rows=400)
+    seen = evaluation(0)
+    callback.on_evaluation(TRAINER, MODULE, seen)
+    callback.on_train_end(TRAINER, MODULE)
+    predicted = seen.validation["target"].logits.argmax(1).numpy()
+    np.testing.assert_array_equal(drawn[0]["after"]["target_class"], predicted)
+
+
+def test_without_first_features_or_on_another_process_nothing_is_drawn(tmp_path: Path) -> None:
+    callback = TSNE(str(tmp_path), rows=400)
+    callback.on_evaluation(TRAINER, MODULE, evaluation(5))
+    callback.on_train_end(TRAINER, MODULE)
+    other = TSNE(str(tmp_path), rows=400)
+    other.on_evaluation(OTHER, MODULE, evaluation(0))
+    other.on_train_end(OTHER, MODULE)
+    assert not (tmp_path / "tsne.png").exists()
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_picture_that_fails_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_text("before")
+
+    def killed(*paths: object) -> None:
+        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with picture(path, width=2.0, height=2.0):
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        interrupted()
+    assert path.read_text() == "before"
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        drawn(path)
+    assert path.read_text() == "before"
+    monkeypatch.undo()
+    drawn(path)
+    assert size(path) == (240, 360)
+
+
+def drawn(path: Path) -> None:
+    with picture(path, width=2.0, height=3.0) as figure:
+        figure.subplots().imshow(np.arange(100).reshape(10, 10))
+
+
+# diagnostics
+
+
+def said(
+    caplog: pytest.LogCaptureFixture, *seen: Evaluation, callback: Diagnostics | None = None
+) -> list[str]:
+    caplog.clear()
+    own = callback or Diagnostics(spread=1e-4, majority=0.95)
+    with caplog.at_level(logging.WARNING):
+        for one in seen:
+            own.on_evaluation(TRAINER, MODULE, one)
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_a_healthy_run_is_silent(caplog: pytest.LogCaptureFixture) -> None:
+    assert said(caplog, *(evaluation(step) for step in (0, 1, 2))) == []
+    almost = evaluation(1, one_class=0.9)
+    assert said(caplog, evaluation(0), almost) == []
+
+
+def test_collapsed_features_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    def seen(step: int, spread: float) -> Evaluation:
+        found = evaluation(step, spread=spread)
+        for own in found.validation.values():
+            own.features.sub_(own.features.mean(0))
+        return found
+
+    assert said(caplog, seen(0, 1.0), seen(5, 0.02)) == []
+    lines = said(caplog, seen(0, 1.0), seen(5, 0.001), seen(6, 0.001))
+    assert len(lines) == 1
+    assert lines[0].startswith("warning at step 5: features have collapsed: ")
+    assert "their variance is 1e-06 of" in lines[0]
+
+
+def test_collapsed_predictions_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    seen = [evaluation(step, one_class=1.0) for step in (0, 5, 6)]
+    lines = said(caplog, *seen)
+    assert len(lines) == 1  # the untrained model may predict what it likes
+    assert lines[0].startswith("warning at step 5: predictions have collapsed: 100%")
+
+
+def test_the_method_s_own_words_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    seen = [evaluation(step, words=("the kernels see nothing", "and more")) for step in (0, 5)]
+    lines = said(caplog, *seen)
+    assert lines == ["warning at step 0: the kernels see nothing; and more"]
+
+
+def test_each_kind_has_a_warning_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    ill = evaluation(5, one_class=1.0, words=("kernels",))
+    for own in ill.validation.values():
+        own.features.zero_()
+    assert len(said(caplog, evaluation(0), ill, ill)) == 3
+
+
+def test_a_continued_run_does_not_say_it_again(caplog: pytest.LogCaptureFixture) -> None:
+    ill = evaluation(5, one_class=1.0)
+    for own in ill.validation.values():
+        own.features.zero_()
+    first = Diagnostics(spread=1e-4, majority=0.95)
+    said(caplog, evaluation(0), evaluation(4, one_class=1.0), callback=first)
+    resumed = Diagnostics(spread=1e-4, majority=0.95)
+    resumed.load_state_dict(first.state_dict())
+    lines = said(caplog, ill, callback=resumed)
+    assert len(lines) == 1
+    assert "features have collapsed" in lines[0]
+
+
+def test_only_the_first_process_warns(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        Diagnostics(1e-4, 0.95).on_evaluation(OTHER, MODULE, evaluation(0, words=("a",)))
+    assert not caplog.records
+
+
+# progress
+
+
+def test_off_a_terminal_an_evaluation_is_one_line(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bar = ProgressBar(10)
+    assert bar.bar.disable
+    module = Module(step=4, history=HISTORY)
+    with caplog.at_level(logging.INFO):
+        bar.on_train_start(TRAINER, module)
+        for index in range(3):
+            bar.on_train_batch_end(TRAINER, module, None, None, index)
+        bar.on_evaluation(TRAINER, module, evaluation(5))
+        bar.on_evaluation(TRAINER, module, evaluation(10, source=False))
+        bar.on_evaluation(OTHER, module, evaluation(10))
+        bar.teardown(TRAINER, module, "fit")
+    assert [record.getMessage() for record in caplog.records] == [
+        "step 5 of 10: score 0.1250, held-out source accuracy 0.750",
+        "step 10 of 10: score 0.1250",
+    ]
+    assert "".join(capsys.readouterr()).strip() == ""
+
+
+def test_on_a_terminal_the_bar_stands_and_evaluations_add_no_line(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(isatty=lambda: True))
+    bar = ProgressBar(10)
+    assert not bar.bar.disable
+    with caplog.at_level(logging.INFO):
+        bar.on_evaluation(TRAINER, MODULE, evaluation(5))
+    assert not caplog.records
+    bar.on_train_batch_end(TRAINER, Module(step=7, history=HISTORY), 0, 0, 0)
+    assert bar.bar.tasks[0].completed == 7
+    figures = bar.bar.tasks[0].fields["figures"]
+    assert "source 0.5" in figures
+    assert "domain 1.2" in figures
+
+
+# checkpoints
+
+
+class Saving(Trainer):
+    """Writes the step it is at, and may be killed while it does."""
+
+    killed = False
+    own: Any = None
+
+    def save_checkpoint(self, filepath: Any, *args: Any, **keys: Any) -> None:
+        Path(filepath).write_text("half" if self.killed else f"step {self.own.step}")
+        if self.killed:
+            raise KeyboardInterrupt
+
+
+def checkpointed(tmp_path: Path) -> tuple[Callable[..., None], Saving, Path]:
+    (tmp_path / "checkpoints").mkdir()
+    trainer, callback = Saving(), Checkpoints(str(tmp_path))
+
+    def after(step: int, *, chosen: int | None = None, checkpointing: bool = False) -> None:
+        picks = {} if chosen is None else {"chosen": {"step": chosen}}
+        trainer.own = Module(step=step, picks=picks, checkpointing=checkpointing)
+        callback.on_train_batch_end(trainer, trainer.own, None, None, 0)
+
+    return after, trainer, tmp_path / "checkpoints"
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {file.name: file.read_text() for file in folder.iterdir()}
+
+
+def test_the_last_and_the_chosen_weights_are_kept(tmp_path: Path) -> None:
+    after, _, folder = checkpointed(tmp_path)
+    after(0, chosen=0, checkpointing=True)
+    assert texts(folder) == {}
+    after(1)
+    assert texts(folder) == {}
+    after(2, checkpointing=True)
+    assert texts(folder) == {"last.ckpt": "step 2"}
+    after(3, chosen=3)
+    after(4, chosen=3, checkpointing=True)
+    after(5, chosen=3)
+    assert texts(folder) == {"last.ckpt": "step 4", "chosen.ckpt": "step 3"}
+    after(6, chosen=6, checkpointing=True)
+    assert texts(folder) == {"last.ckpt": "step 6", "chosen.ckpt": "step 6"}
+
+
+def test_a_kill_while_saving_leaves_the_checkpoints_before(tmp_path: Path) -> None:
+    after, trainer, folder = checkpointed(tmp_path)
+    after(2, chosen=2, checkpointing=True)
+    trainer.killed = True
+    with pytest.raises(KeyboardInterrupt):
+        after(4, chosen=4)
+    with pytest.raises(KeyboardInterrupt):
+        after(4, checkpointing=True)
+    kept = {name: text for name, text in texts(folder).items() if name.endswith(".ckpt")}
+    assert kept == {"last.ckpt": "step 2", "chosen.ckpt": "step 2"}
+
+
+def test_a_callback_need_not_listen() -> None:
+    Callback().on_evaluation(TRAINER, MODULE, evaluation())
+    assert math.isclose(evaluation().reading["score"], 0.125)
