@@ -87,12 +87,12 @@ def keep(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     results.write_text(path, json.dumps(kept, indent=0) + "\n")
 
 
-def markdown(records: Sequence[Mapping[str, Any]], *, against: str | None = None) -> str:
+def markdown(records: Sequence[Mapping[str, Any]], *, against: Sequence[str] = ()) -> str:
     """Mean and standard deviation over seeds, a row for what differs between the runs otherwise.
 
     Args:
         records: of the runs.
-        against: a method: how far the last step is above it on the same seeds, in the mean and on
+        against: methods: how far the last step is above each on the same seeds, in the mean and on
             the worst seed.
     """
     cells: dict[tuple[str, str, str], dict[int, Mapping[str, Any]]] = {}
@@ -100,13 +100,15 @@ def markdown(records: Sequence[Mapping[str, Any]], *, against: str | None = None
         task = " → ".join("+".join(record["domains"][side]) for side in ("source", "target"))
         cell = cells.setdefault((task, record["choices"]["method"], setting(record)), {})
         cell[record["config"]["seed"]] = record
-    gain = f" above `{against}` (worst seed) |" if against else ""
+    gain = "".join(f" above `{other}` (worst seed) |" for other in against)
     lines = [f"| task | method | last | chosen | oracle |{gain} seeds |"]
     lines += ["|---" * lines[0].count(" |") + "|"]
-    for (task, method, settings), own in cells.items():
+    tasks = list(dict.fromkeys(task for task, _, _ in cells))
+    ordered = sorted(cells.items(), key=lambda cell: tasks.index(cell[0][0]))
+    for (task, method, settings), own in ordered:
         figures = [spread([r["target"][pick]["accuracy"] for r in own.values()]) for pick in PICKS]
-        if against:
-            base = next((c for (t, m, _), c in cells.items() if (t, m) == (task, against)), {})
+        for other in against:
+            base = next((c for (t, m, _), c in cells.items() if (t, m) == (task, other)), {})
             figures.append(gains(own, base))
         name = f"`{method}` {settings}".rstrip()
         lines.append(f"| {task} | {name} | {' | '.join(figures)} | {len(own)} |")
@@ -140,7 +142,9 @@ def main(arguments: list[str]) -> None:
     """``da report FOLDER ...``: a Markdown table of the runs below."""
     parser = argparse.ArgumentParser(prog="da report", description=main.__doc__)
     parser.add_argument("folders", nargs="+", type=Path, help="of runs, or files made by --keep")
-    parser.add_argument("--against", help="a method: also print how far the others are above it")
+    parser.add_argument(
+        "--against", nargs="+", default=(), help="methods: also print how far others are above them"
+    )
     parser.add_argument("--keep", type=Path, help="a file to keep these runs' numbers in")
     parsed = parser.parse_args(arguments)
     records = gather(parsed.folders)

@@ -12,14 +12,15 @@ from da_framework.report import gather, markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 PAIR = ROOT / "experiments" / "digits_pair"
+BASELINES = {"alignment": ["source_only", "control"], "few_labels": ["source_only", "target_only"]}
 
 
 def parts() -> dict[str, str]:
     """Every generated part by name."""
     dann = (ROOT / "da_framework" / "methods" / "dann.py").read_text()
     tables = {
-        name: markdown(gather([PAIR / f"{name}.recorded.json"]), against="source_only")
-        for name in ("alignment", "few_labels")
+        name: markdown(gather([PAIR / f"{name}.recorded.json"]), against=against)
+        for name, against in BASELINES.items()
     }
     return {"methods": methods_table(), "dann": f"```python\n{dann}```", **tables}
 

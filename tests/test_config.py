@@ -103,11 +103,11 @@ def test_everything_wrong_is_said_at_once() -> None:
         ),
         (
             config(method=method(wieght=1.0)),
-            "method.wieght: there is no such key; did you mean method.weight?",
+            "method.wieght: there is no such key; did you mean weight?",
         ),
         (
             config(method=method(alhpa=0.1)),
-            "method.alhpa: there is no such key; did you mean method.alpha?",
+            "method.alhpa: there is no such key; did you mean alpha?",
         ),
         ({"method": method()}, "seed: missing"),
         (config(seed="???"), "seed: must be given"),

@@ -45,8 +45,15 @@ def records(file: Path) -> Iterator[Any]:
 
 
 def offline_run(folder: Path) -> list[Any]:
+    """The whole run: W&B's own process may write its last block after ``finish`` has returned."""
     (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
-    return list(records(file))
+    deadline = time.monotonic() + 20
+    found = list(records(file))
+    while not any(own.WhichOneof("record_type") == "exit" for own in found):
+        assert time.monotonic() < deadline, "the run never ended"
+        time.sleep(0.05)
+        found = list(records(file))
+    return found
 
 
 def figures(found: list[Any]) -> list[dict[str, Any]]:

@@ -87,7 +87,7 @@ def test_seeds_make_one_row() -> None:
 def test_a_gain_is_paired_by_seed() -> None:
     base = [record(a, seed=s, method="control") for a, s in ((0.5, 1), (0.6, 2), (0.9, 9))]
     own = [record(a, seed=s) for a, s in ((0.7, 1), (0.62, 2), (0.1, 3))]
-    control, dann = markdown([*base, *own], against="control").splitlines()[2:]
+    control, dann = markdown([*base, *own], against=["control"]).splitlines()[2:]
     assert "| +11.0 (+2.0) |" in dann  # of 20 and 2 points; seeds 3 and 9 have no partner
     assert "|  |" in control
 

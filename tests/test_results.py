@@ -52,8 +52,24 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
+NO_NUMBER = (  # by hand: one more in IRRELEVANT would take two runs for one
+    "again",
+    "callback",
+    "checkpoint_every",
+    "data_dir",
+    "dataset.data_dir",
+    "dataset.download",
+    "logger",
+    "paper",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+)
+
+
 def cannot_matter(path: str) -> bool:
-    return any(path == name or path.startswith(f"{name}.") for name in IRRELEVANT)
+    return any(path == name or path.startswith(f"{name}.") for name in NO_NUMBER)
 
 
 def test_the_config_under_test_has_every_irrelevant_key() -> None:

@@ -158,7 +158,7 @@ def test_target_labels_do_not_reach_the_weights(
     honest, other = da.record("honest"), da.record("shuffled")
     assert honest["data"]["usps"] != other["data"]["usps"]
     # the labels did change, and the choice did not
-    assert honest["target"]["last"]["accuracy"] != other["target"]["last"]["accuracy"]
+    assert honest["target"]["last"] != other["target"]["last"]
     assert honest["target"]["chosen"]["step"] == other["target"]["chosen"]["step"]
     assert [r["score"] for r in honest["curve"]] == [r["score"] for r in other["curve"]]
 
@@ -219,9 +219,18 @@ def test_a_sweep_of_values_with_equals_signs_and_brackets_runs(da: Any) -> None:
 # kills
 
 CONTINUED = (
-    *("steps=60", "evaluate_every=15", "checkpoint_every=10", "flush_every=6"),
+    *("steps=60", "evaluate_every=5", "checkpoint_every=10", "flush_every=6"),
     *("network.dropout=0.5", "optimizer.momentum=0.9", "method=dann"),
+    "validator._target_=early.score",
 )
+
+# chooses an early evaluation, which a killed run has to remember
+EARLY = """
+from da_framework.validators.entropy import entropy
+
+def score(outputs):
+    return -entropy(outputs)
+"""
 
 SLOW = """
 import sys, time
@@ -266,9 +275,13 @@ def equal_to_undisturbed(da: Any, run: str, *, table: bool = True) -> None:
 @pytest.fixture
 def whole(da: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     """The command of the run that nobody disturbed, which is done."""
+    (da.folder / "early.py").write_text(EARLY)
+    monkeypatch.syspath_prepend(da.folder)
+    monkeypatch.delitem(sys.modules, "early", raising=False)
     torch.set_num_threads(1)  # as in the process that is killed
     arguments = ("train", *CONVNET, *CONTINUED)
     assert da(*arguments, "hydra.run.dir=whole").code == 0
+    assert da.record("whole")["target"]["chosen"]["step"] == 5
     return arguments
 
 
