@@ -1,6 +1,6 @@
 """``da``: one word for what to do, Hydra's overrides for how.
 
-No torch, Lightning or W&B is imported here: help, listings and completion answer at once.
+Nothing heavy is imported here: help, listings and completion answer at once.
 """
 
 import os
@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from da_framework import names, plugins
 from da_framework.errors import DivergedError, InputError
 
 HYDRA = ("train", "evaluate", "check")
@@ -38,8 +37,6 @@ USAGE = f"""usage: da COMMAND [key=value ...]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; ends with 2 for input that cannot be used, 3 for a run that diverged."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    names.register()
-    plugins.register()
     if arguments[:1] == ["-sc"]:
         complete(arguments)
         return
@@ -87,13 +84,17 @@ def run_hydra(command: str, rest: list[str]) -> None:
     import hydra
     from hydra.errors import ConfigCompositionException, HydraException
 
+    from da_framework import names, plugins
+
+    names.register()
+    plugins.register()
     # options first: Hydra takes none between overrides
     rest = sorted(rest, key=lambda word: word not in MULTIRUN)
     if set(MULTIRUN) & set(rest) and not any(
         word.startswith(("hydra.sweep.dir=", "experiments=", "+experiments=")) for word in rest
     ):
         own = names.relevant([word for word in rest if "=" in word])
-        name = names.slug([word.split(".")[-1] for word in own], hashed=own)
+        name = names.slug([names.short(word) for word in own], hashed=own)
         rest = [*rest, f"hydra.sweep.dir='multirun/{name}'"]  # quoted: it holds equals signs
     task = {"train": train_task, "evaluate": evaluate_task, "check": check_task}[command]
     config_dir = str(plugins.conf_dir())

@@ -26,9 +26,8 @@ def roots() -> Iterator[tuple[str, Path]]:
     """Where configs are, and which package brings them."""
     yield "da_framework", conf_dir()
     for name, path in sources().items():
-        spec = importlib.util.find_spec(path.removeprefix("pkg://"))
-        for location in (spec.submodule_search_locations or []) if spec else []:
-            yield name, Path(location)
+        if folder := located(path.removeprefix("pkg://")):
+            yield name, folder
 
 
 def summary(file: Path) -> str:
@@ -57,13 +56,27 @@ def source_docstring(target: str) -> str:
         ImportError: there is no such module.
     """
     module, _, name = target.rpartition(".")
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ImportError(module)
-    for node in ast.parse(Path(spec.origin).read_text()).body:
+    file = located(module)
+    if file is None:
+        raise ImportError(f"no module {module}")
+    file = file / "__init__.py" if file.is_dir() else file
+    for node in ast.parse(file.read_text()).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return ast.get_docstring(node) or ""
     return ""
+
+
+def located(module: str) -> Path | None:
+    """The file of a module or folder of a package, found without importing what is around it."""
+    first, *rest = module.split(".")
+    spec = importlib.util.find_spec(first)
+    for root in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(root, *rest)
+        if path.is_dir():
+            return path
+        if path.with_suffix(".py").is_file():
+            return path.with_suffix(".py")
+    return None
 
 
 def methods_table() -> str:

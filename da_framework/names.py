@@ -33,10 +33,15 @@ def relevant(overrides: Sequence[str]) -> list[str]:
     return [override for override in plain if not override.startswith(IGNORED)]
 
 
+def short(override: str) -> str:
+    """An override with the last part of its key alone."""
+    return re.sub(r"^[^=]*\.", "", override)
+
+
 def _job(*, _root_: DictConfig) -> str:
     choices: Any = _root_.hydra.runtime.choices
     own = relevant(_root_.hydra.overrides.task)
-    shown = [re.sub(r"^[^=]*\.", "", o) for o in own if not o.startswith(("method=", "dataset="))]
+    shown = [short(o) for o in own if not o.startswith(("method=", "dataset="))]
     experiment = [choices.experiments] if choices.get("experiments") else []
     return slug([choices.method, choices.dataset, *shown], hashed=[*own, *experiment])
 

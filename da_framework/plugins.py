@@ -1,11 +1,9 @@
 """Where configs are: ours, and those of installed packages."""
 
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.plugins import Plugins
-from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 GROUP = "da_framework.conf"
 
@@ -29,14 +27,16 @@ def packages() -> set[str]:
     return {point.value.split(".")[0] for point in entry_points(group=GROUP)}
 
 
-class InstalledConfigs(SearchPathPlugin):
-    """Appends the configs of installed packages to Hydra's search path; imports none of them."""
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        for name, path in sources().items():
-            search_path.append(provider=name, path=path)
-
-
+@cache
 def register() -> None:
-    """Lets Hydra find them; may be called again."""
+    """Lets Hydra find the configs of installed packages; imports none of them."""
+    from hydra.core.config_search_path import ConfigSearchPath
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+    class InstalledConfigs(SearchPathPlugin):
+        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+            for name, path in sources().items():
+                search_path.append(provider=name, path=path)
+
     Plugins.instance().register(InstalledConfigs)

@@ -53,13 +53,12 @@ def gather(paths: Sequence[Path]) -> list[dict[str, Any]]:
     Raises:
         InputError: there is none, or one is damaged.
     """
-    records: list[dict[str, Any]] = []
-    for path in paths:
-        if path.is_file():
-            records += json.loads(path.read_text())
-        for file in sorted(path.rglob(results.RESULT)):
-            if not any(part.startswith("before-") for part in file.parts):
-                records += [found] if (found := results.read(file.parent)) else []
+    kept = [path for path in paths if path.is_file()]
+    records: list[dict[str, Any]] = [one for path in kept for one in json.loads(path.read_text())]
+    files = {file.resolve() for path in paths for file in path.rglob(results.RESULT)}
+    for file in sorted(files):
+        if not any(part.startswith("before-") for part in file.parts):
+            records += [found] if (found := results.read(file.parent)) else []
     if not records:
         raise InputError(f"no {results.RESULT} below {', '.join(map(str, paths))}")
     return records
@@ -99,7 +98,13 @@ def markdown(records: Sequence[Mapping[str, Any]], *, against: Sequence[str] = (
     for record in records:
         task = " → ".join("+".join(record["domains"][side]) for side in ("source", "target"))
         cell = cells.setdefault((task, record["choices"]["method"], setting(record)), {})
-        cell[record["config"]["seed"]] = record
+        seed = record["config"]["seed"]
+        if seed in cell:
+            raise InputError(
+                f"two runs of {record['choices']['method']} on {task} with seed {seed}: "
+                f"{cell[seed]['command']} and {record['command']}; report one folder at a time"
+            )
+        cell[seed] = record
     gain = "".join(f" above `{other}` (worst seed) |" for other in against)
     lines = [f"| task | method | last | chosen | oracle |{gain} seeds |"]
     lines += ["|---" * lines[0].count(" |") + "|"]

@@ -131,7 +131,8 @@ def claim(folder: Path, run_key: str, *, again: bool) -> str | None:
     folder.mkdir(parents=True, exist_ok=True)
     ours = mark.is_file() and mark.read_text().strip() == run_key
     aside: Path | None = None
-    if mark.is_file() and (again or not ours):
+    # again after a kill goes on: what is unfinished is not what is to be run once more
+    if mark.is_file() and (not ours or (again and (folder / RESULT).is_file())):
         aside = next(p for n in count(1) if not (p := folder / f"before-{n}").exists())
         aside.mkdir()
         # the mark goes last: without it, what a kill left here would be taken for ours

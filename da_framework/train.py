@@ -106,48 +106,45 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
     """
     from da_framework.build import build_trainer
     from da_framework.callbacks.checkpoints import Checkpoints
+    from da_framework.callbacks.history import History
     from da_framework.callbacks.progress import ProgressBar
     from da_framework.loggers import close
 
-    callbacks = [instantiate(node) for node in (config.get("callback") or {}).values()]
-    loggers = [instantiate(node) for node in (config.get("logger") or {}).values()] if first else []
-    begun = time.time()
     strategy = str(config["trainer"]["strategy"])
     if strategy.startswith(("ddp_fork", "ddp_spawn", "ddp_notebook")):
         raise InputError(
             f"trainer.strategy={strategy} trains in copies of this process, whose figures are lost "
             "with them; trainer.strategy=ddp keeps them"
         )
+    callbacks = [instantiate(node) for node in (config.get("callback") or {}).values()]
+    # first, so that the last checkpoint is there when others draw
+    callbacks = [Checkpoints(str(folder)), History(str(folder)), *callbacks]
+    loggers = [instantiate(node) for node in (config.get("logger") or {}).values()] if first else []
+    last = folder / "checkpoints" / "last.ckpt"
     try:
         trainer = build_trainer(
-            config,
-            callbacks=[*callbacks, Checkpoints(str(folder)), ProgressBar(config["steps"])],
-            loggers=loggers,
+            config, callbacks=[*callbacks, ProgressBar(config["steps"])], loggers=loggers
         )
         # asked for before there are processes, so that one message says what they cannot share
         run.domains.batch(0, 0, trainer.world_size)
         for logger in loggers:
             logger.log_hyperparams(dict(config))
-        last = folder / "checkpoints" / "last.ckpt"
         resume = str(last) if last.is_file() else None
         if first:
             announce(run, resume)
-        try:
-            trainer.fit(run.module, datamodule=run.domains, ckpt_path=resume)
-        except DivergedError as error:
-            kept = (
-                f"the last good checkpoint is {last}"
-                if last.is_file()
-                else "no checkpoint was due yet"
-            )
-            mend = "Lower optimizer.lr or method.weight, or set optimizer.clip=1.0"
-            raise DivergedError(f"{error}; {kept}. {mend}") from None
-        if first:
-            results.write_text(folder / "metrics.csv", csv(run.module.history))
+        begun = time.time()
+        trainer.fit(run.module, datamodule=run.domains, ckpt_path=resume)
+        seconds = time.time() - begun
         show_in(loggers, run, folder)
+    except DivergedError as error:
+        kept = f"last good checkpoint: {last}" if last.is_file() else "no checkpoint was due yet"
+        mend = "lower optimizer.lr or method.weight, or set optimizer.clip=1.0"
+        raise DivergedError(f"{error}; {kept}; {mend}") from None
+    except SystemExit:  # Lightning's answer to an interrupt
+        raise KeyboardInterrupt from None
     finally:
         close(loggers)
-    return time.time() - begun
+    return seconds
 
 
 def show_in(loggers: list[Any], run: "Run", folder: Path) -> None:
@@ -172,14 +169,6 @@ def announce(run: "Run", resume: str | None) -> None:
             log.info("%s has fewer rows than a batch, which holds some more than once", role)
     if resume:
         log.info("continuing from %s", resume)
-
-
-def csv(history: list[dict[str, Any]]) -> str:
-    """The history as a table: a row a step, a column a figure."""
-    columns = list(dict.fromkeys(name for row in history for name in row))
-    lines = [",".join(columns)]
-    lines += [",".join(str(row.get(name, "")) for name in columns) for row in history]
-    return "\n".join(lines) + "\n"
 
 
 def process_rank() -> int:

@@ -12,7 +12,7 @@ import pytest
 from da_framework import results
 from da_framework.errors import InputError
 from da_framework.results import IRRELEVANT, claim, code_hash, key, read, targets, without, write
-from da_framework.train import csv
+from da_framework.callbacks.history import csv
 
 CONFIG: dict[str, Any] = {
     "method": {"_target_": "da_framework.methods.dann.DANN", "weight": 1.0},

@@ -224,13 +224,8 @@ CONTINUED = (
     "validator._target_=early.score",
 )
 
-# chooses an early evaluation, which a killed run has to remember
-EARLY = """
-from da_framework.validators.entropy import entropy
-
-def score(outputs):
-    return -entropy(outputs)
-"""
+# likes all evaluations the same, so that a killed run has to remember the first
+EARLY = "def score(outputs):\n    return 0.0\n"
 
 SLOW = """
 import sys, time

@@ -50,7 +50,7 @@ def draw(path: Path, counts: Int[Tensor, "k k"], classes: tuple[str, ...]) -> No
         if k <= 12:
             for i in range(k):
                 for j in range(k):
-                    if counts[i, j]:
+                    if share[i, j] >= 0.005:
                         colour = "white" if share[i, j] > 0.5 else "black"
                         text = f"{100 * share[i, j].item():.0f}"
                         axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)

@@ -36,7 +36,8 @@ def draw(
             rows = [row for row in history if name in row]
             terms.plot([r["step"] for r in rows], [r[name] for r in rows], label=name[6:])
         terms.set(xlabel="step", title="losses and schedules")
-        terms.legend(frameon=False, fontsize=8)
+        if names:
+            terms.legend(frameon=False, fontsize=8)
         for side, colour in (("source", SOURCE), ("target", TARGET)):
             rows = [row for row in history if f"{side}/accuracy" in row]
             accuracy.plot(
@@ -45,13 +46,15 @@ def draw(
                 color=colour,
                 label=f"{side} (held out)" if side == "source" else "target, hidden from training",
             )
-        for name, marker in (("chosen", "o"), ("oracle", "*")):
+        for name, marker, size in (("chosen", "o", 5), ("oracle", "s", 11)):
             if name in picks:
                 accuracy.plot(
                     picks[name]["step"],
                     picks[name]["target"]["accuracy"],
                     marker,
                     color=TARGET,
+                    fillstyle="full" if name == "chosen" else "none",
+                    markersize=size,
                     label=name,
                 )
         accuracy.set(xlabel="step", title="accuracy", ylim=(0, 1))

@@ -36,12 +36,13 @@ class TSNE(Callback):
         if not trainer.is_global_zero:
             return
         self.last = {}
+        names = np.array(evaluation.task.classes)
         for side, outputs in evaluation.validation.items():
             picked = slice(None, None, max(1, -(-len(outputs.features) // self.rows)))
             self.last[side] = outputs.features[picked].cpu().numpy()
             # of the target what is predicted: its labels are not for pictures of training
             labels = outputs.y if side == "source" else outputs.logits.argmax(1)
-            self.last[f"{side}_class"] = labels[picked].cpu().numpy()
+            self.last[f"{side}_class"] = names[labels[picked].cpu().numpy()]
         if evaluation.step == 0:
             self.before.parent.mkdir(parents=True, exist_ok=True)
             partial = self.before.with_suffix(".partial.npz")

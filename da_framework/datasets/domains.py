@@ -205,5 +205,8 @@ def _check_roles(roles: Sequence[str], assignment: Assignment, dataset: Dataset)
         for part in assignment.train[role]:
             if not len(part.rows):
                 raise InputError(f"{part.domain} has no row left for the role {role}")
-    if "source" in assignment.validation and not dataset.val:
-        raise InputError("dataset.val=0 leaves no source rows to validate on; the usual is 0.1")
+    for role, parts in assignment.validation.items():
+        if parts and not any(len(part.rows) for part in parts):
+            raise InputError(
+                f"dataset.val={dataset.val} leaves no {role} row to validate on; the usual is 0.1"
+            )

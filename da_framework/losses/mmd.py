@@ -95,7 +95,7 @@ def bandwidths(
     """
     if policy == "fixed":
         return factors
-    z = torch.cat([source, target]).detach()
+    z = _at_least_single(torch.cat([source, target]).detach())
     if policy == "mean":
         scale = 2 * (z - z.mean(0)).square().sum() / max(len(z) - 1, 1)
     else:

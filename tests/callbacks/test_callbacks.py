@@ -202,7 +202,7 @@ def test_tsne_colours_the_target_by_predictions_not_labels(
     seen = evaluation(0)
     callback.on_evaluation(TRAINER, MODULE, seen)
     callback.on_train_end(TRAINER, MODULE)
-    predicted = seen.validation["target"].logits.argmax(1).numpy()
+    predicted = np.array(seen.task.classes)[seen.validation["target"].logits.argmax(1).numpy()]
     np.testing.assert_array_equal(drawn[0]["after"]["target_class"], predicted)
 
 

@@ -281,7 +281,7 @@ def test_a_method_of_the_target_alone_needs_no_source() -> None:
             {"source": ["art", "toys"], "tested": "toys"},
             "toys has no row left for the role source",
         ),
-        (("source",), {"val": 0.0}, "dataset.val=0 leaves no source rows to validate on"),
+        (("source",), {"val": 0.0}, "dataset.val=0.0 leaves no source row to validate on"),
         (
             ("source", "target"),
             {"batch_size": {"source": 8}},

@@ -10,6 +10,7 @@ def moons(**keys: Any) -> TwoMoons:
     given: dict[str, Any] = {
         "rows": 200,
         "rotation": 30.0,
+        "shift": 0.0,
         "noise": 0.0,
         "seed": 0,
         "source": ["straight"],

@@ -1,0 +1,33 @@
+"""``metrics.csv``: the figures of a run as a table, renewed at every evaluation."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from da_framework.callbacks.base import Callback, Evaluation
+from da_framework.results import write_text
+
+
+class History(Callback):
+    """Writes the history: a row a reading, a column a figure.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.path = Path(folder) / "metrics.csv"
+
+    def on_evaluation(self, trainer: pl.Trainer, module: Any, evaluation: Evaluation) -> None:
+        if trainer.is_global_zero:
+            write_text(self.path, csv(module.history))
+
+
+def csv(history: Sequence[Mapping[str, Any]]) -> str:
+    """The history with one header for all rows."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    lines = [",".join(columns)]
+    lines += [",".join(str(row.get(name, "")) for name in columns) for row in history]
+    return "\n".join(lines) + "\n"
