@@ -86,9 +86,7 @@ def build(config: Mapping[str, Any], dataset: Dataset | None = None) -> Run:
     domains = Domains(dataset or instantiate(config["dataset"]), kind.roles, seed=seed)
     with torch.random.fork_rng():
         torch.manual_seed(mix(seed, "network"))
-        network = instantiate(config["network"])(
-            shape=domains.task.shape, classes=len(domains.task.classes)
-        )
+        network = instantiate(config["network"])(domains.task.shape, len(domains.task.classes))
         torch.manual_seed(mix(seed, "method"))
         method: Method = make_method(network, domains.task)
     module = Adaptation(

@@ -103,7 +103,10 @@ def run_hydra(command: str, rest: list[str]) -> None:
     sys.argv = [f"da {command}", *rest]
     try:
         hydra.main(version_base="1.3", config_path=config_dir, config_name=command)(task)()
-    except (ConfigCompositionException, HydraException) as error:
+    except (ConfigCompositionException, HydraException, ValueError) as error:
+        # a group set to nothing is a plain ValueError of Hydra's
+        if isinstance(error, ValueError) and "Config group override" not in str(error):
+            raise
         from da_framework.overrides import explain
 
         raise InputError(explain(rest, config_dir, command, error)) from error
@@ -197,8 +200,9 @@ def complete(arguments: list[str]) -> None:
 
 
 def fail(message: str, *, code: int) -> NoReturn:
-    """Ends with a message."""
-    print(message, file=sys.stderr)
+    """Ends with a message, said once however many processes train together."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(message, file=sys.stderr)
     raise SystemExit(code)
 
 

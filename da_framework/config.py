@@ -53,7 +53,7 @@ def problems(
     node: Mapping[str, Any], target: Callable[..., Any], path: str, *, partial: bool
 ) -> Iterator[str]:
     """A line for everything wrong with a node."""
-    known, required, open_ended = signature(target)
+    known, required, later, open_ended = signature(target)
     for key, value in node.items():
         where = f"{path}.{key}" if path else str(key)
         if key in SPECIAL:
@@ -66,10 +66,8 @@ def problems(
             yield from inner(value, where)
         else:
             yield from mismatches(value, known.get(key, Any), where)
-    if not partial:
-        for key in required - node.keys():
-            where = f"{path}.{key}" if path else key
-            yield f"{where}: missing"
+    for key in (required if partial else required | later) - node.keys():
+        yield f"{path}.{key}: missing" if path else f"{key}: missing"
 
 
 def inner(value: Any, path: str) -> Iterator[str]:
@@ -126,8 +124,13 @@ def holds_nodes(value: Any) -> bool:
     return isinstance(value, list) and any(holds_nodes(own) for own in value)
 
 
-def signature(target: Callable[..., Any]) -> tuple[dict[str, Any], set[str], bool]:
-    """Types of the keys a callable takes, which of them it must have, and if it takes others."""
+def signature(target: Callable[..., Any]) -> tuple[dict[str, Any], set[str], set[str], bool]:
+    """What a callable takes.
+
+    Returns:
+        The types of its keys; those it must be given in a config; those that code may give later,
+        by position, where the config makes a partial; and whether it takes any other.
+    """
     function = target.__init__ if inspect.isclass(target) else target
     try:
         hints = get_type_hints(function, include_extras=True)
@@ -135,6 +138,7 @@ def signature(target: Callable[..., Any]) -> tuple[dict[str, Any], set[str], boo
         hints = {}
     known: dict[str, Any] = {}
     required: set[str] = set()
+    later: set[str] = set()
     open_ended = False
     for name, parameter in inspect.signature(target).parameters.items():
         hint = hints.get(name, Any)
@@ -142,10 +146,11 @@ def signature(target: Callable[..., Any]) -> tuple[dict[str, Any], set[str], boo
             extra = get_args(hint)[0] if get_args(hint) else None
             if extra is not None and is_typeddict(extra):
                 known |= get_type_hints(extra, include_extras=True)
+                required |= extra.__required_keys__
             else:
                 open_ended = True
         elif parameter.kind is not parameter.VAR_POSITIONAL:
             known[name] = hint
             if parameter.default is parameter.empty:
-                required.add(name)
-    return known, required, open_ended
+                (required if parameter.kind is parameter.KEYWORD_ONLY else later).add(name)
+    return known, required, later, open_ended

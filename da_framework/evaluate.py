@@ -16,7 +16,16 @@ from da_framework.errors import InputError, listed
 from da_framework.module import by_domain
 from da_framework.plugins import packages
 
-TRUSTED = ("da_framework", "pytorch_lightning", "timm", "torch", "torchvision", "transformers")
+TRUSTED = (
+    "da_framework.",
+    "pytorch_lightning.Trainer",
+    "timm.",
+    "torch.nn.",
+    "torch.optim.",
+    "torchvision.models.",
+    "transformers.",
+)
+"""What a record may name, besides installed plugins: makers of models, not just anything."""
 
 
 def evaluate(
@@ -64,12 +73,12 @@ def evaluate(
 
 def trust(targets: Iterable[str]) -> None:
     """Refuses to run what a file names, unless it is ours, a plugin's or a well-known library's."""
-    known = {*TRUSTED, *packages()}
+    known = (*TRUSTED, *(f"{package}." for package in sorted(packages())))
     for target in targets:
-        if target.split(".")[0] not in known:
+        if not target.startswith(known):
             raise InputError(
                 f"the record names {target}, which is neither ours nor an installed plugin's; "
-                f"known are {listed(sorted(known))}"
+                f"known are {listed(known)}"
             )
 
 

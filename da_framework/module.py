@@ -229,7 +229,7 @@ class Adaptation(pl.LightningModule):
         self.domains.to(self.device)
         if self.step in (0, self.steps):
             # the start of the curve; or a run that was stopped between its last step and its result
-            self.history = [row for row in self.history if row["step"] < self.step]
+            self.history = [r for r in self.history if r["step"] < self.step or "score" not in r]
             self.evaluate()
         if self.step == 0:
             self.refresh()

@@ -66,7 +66,7 @@ def unknown_options(override: Override, group: str, options: list[str]) -> list[
         chosen = value if isinstance(value, list) else [value]
     lines = []
     for one in chosen:
-        if one is not None and str(one) not in options:
+        if str(one) not in options:
             near = get_close_matches(str(one), options, n=len(options), cutoff=0.4)
             ordered = [*near, *(option for option in options if option not in near)]
             lines.append(f"{group}={one}: there is no such {group}; there are {listed(ordered)}")

@@ -4,7 +4,6 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
-
 GROUP = "da_framework.conf"
 
 

@@ -155,9 +155,6 @@ def test_an_unknown_name_is_listed_among_those_there_are(
     assert also in there.split(", ")
 
 
-@pytest.mark.xfail(
-    reason="conf/train.yaml says `optional experiments`, which Hydra skips", strict=True
-)
 def test_an_unknown_experiment_is_refused(da: Any) -> None:
     (line,) = lines(da, "experiments=digits_pair/alignmen")
     assert "there are digits_pair/alignment, " in line
@@ -268,7 +265,7 @@ def test_a_file_with_another_hash_is_named(da: Any) -> None:
         (["dataset.target=[]"], "dataset.target is empty"),
         (["dataset.source=[]"], "needs the role source, but dataset.source is empty"),
         (["method=joint"], "set dataset.labels_per_class=3"),
-        (["dataset.val=0.0"], "leaves no source rows to validate on"),
+        (["dataset.val=0.0"], "leaves no source row to validate on"),
         (
             ["method=joint", "dataset.labels_per_class=10000"],
             "dataset.labels_per_class=10000, but rotated has only ",

@@ -162,10 +162,11 @@ def test_a_number_may_stand_where_a_schedule_may() -> None:
     assert lines[0].startswith("method.coefficient: ")
 
 
-def test_a_partial_node_may_leave_keys_to_its_caller() -> None:
+def test_a_partial_node_leaves_to_its_caller_what_goes_by_position() -> None:
     node = method()
-    del node["weight"]
     check(config(method=node), settings)
+    del node["weight"]
+    assert complaints(config(method=node)) == ["method.weight: missing"]
     whole = {key: value for key, value in node.items() if key != "_partial_"}
     assert sorted(complaints(config(method=whole))) == [
         "method.network: missing",

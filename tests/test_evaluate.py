@@ -49,7 +49,6 @@ def test_the_numbers_are_those_of_the_record(da: Any, run: Path, pick: Any) -> N
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.xfail(reason="Hydra's job_logging leaves an empty da.log here", strict=True)
 def test_nothing_is_written(da: Any, run: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     da("evaluate", "run=run")

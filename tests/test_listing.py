@@ -88,7 +88,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_plugin_s_methods_are_listed_without_importing_them() -> None:
     found = {name: (words, origin) for name, words, origin in entries("method")}
     assert found["foo"] == ("Does foo.", "listed")
-    assert found["lost"] == ("cannot be found: listed_da.lost", "listed")
+    assert found["lost"] == ("cannot be found: no module listed_da.lost", "listed")
     assert found["dann"][1] == "da_framework"
     assert "listed_da.methods" not in sys.modules
 

@@ -112,7 +112,7 @@ class Fit:
         self.domains = Domains(moons(), roles, seed=3)
         torch.manual_seed(0)
         network = Network(
-            partial(MLP, widths=[6], dropout=0.0),
+            backbone=partial(MLP, widths=[6], dropout=0.0),
             bottleneck=[5],
             head=[],
             dropout=dropout,

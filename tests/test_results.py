@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from da_framework import results
+from da_framework.callbacks.history import csv
 from da_framework.errors import InputError
 from da_framework.results import IRRELEVANT, claim, code_hash, key, read, targets, without, write
-from da_framework.callbacks.history import csv
 
 CONFIG: dict[str, Any] = {
     "method": {"_target_": "da_framework.methods.dann.DANN", "weight": 1.0},

@@ -313,9 +313,6 @@ def test_a_run_killed_between_last_step_and_result_writes_it(
     equal_to_undisturbed(da, "killed", table=False)
 
 
-@pytest.mark.xfail(
-    reason="on_train_start drops the last losses together with the last evaluation", strict=True
-)
 def test_a_run_killed_between_last_step_and_result_keeps_its_last_losses(
     da: Any, whole: tuple[str, ...]
 ) -> None:

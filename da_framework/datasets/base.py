@@ -24,7 +24,7 @@ Rows = NDArray[np.int64]
 """Row numbers within a domain."""
 
 
-class Roles(TypedDict, total=False):
+class Roles(TypedDict):
     """The keys every data set has; their defaults stand in ``conf/train.yaml``.
 
     Attributes:

@@ -14,7 +14,7 @@ from da_framework.networks.network import Network
 from da_framework.ranges import Share
 
 
-class Base(TypedDict, total=False):
+class Base(TypedDict):
     """The keys every method has; their defaults stand in ``conf/train.yaml``.
 
     Attributes:

@@ -18,23 +18,23 @@ class Network(nn.Module):
     bottleneck and a deep head align early, a bottleneck and a linear head late.
 
     Args:
+        shape: of one input.
+        classes: number of logits.
         backbone: makes the module that turns inputs of a shape into flat features.
         bottleneck: widths of the fully connected layers after it; none is allowed.
         head: widths of hidden layers before the logits; none makes it linear.
         dropout: after each layer of bottleneck and head.
-        shape: of one input.
-        classes: number of logits.
     """
 
     def __init__(
         self,
-        backbone: Callable[[tuple[int, ...]], nn.Module],
+        shape: tuple[int, ...],
+        classes: int,
         *,
+        backbone: Callable[[tuple[int, ...]], nn.Module],
         bottleneck: list[Count],
         head: list[Count],
         dropout: Fraction,
-        shape: tuple[int, ...],
-        classes: Count,
     ) -> None:
         super().__init__()
         body = backbone(shape)

@@ -30,7 +30,7 @@ def network(dropout: float = 0.0) -> Network:
     torch.manual_seed(0)
     keys: dict[str, Any] = {"bottleneck": [4], "head": [], "dropout": dropout}
     backbone = partial(MLP, widths=[5], dropout=0.0)
-    return Network(backbone, shape=(2,), classes=2, **keys).double()
+    return Network(backbone=backbone, shape=(2,), classes=2, **keys).double()
 
 
 def normed() -> Network:
@@ -39,7 +39,9 @@ def normed() -> Network:
     def backbone(shape: tuple[int, ...]) -> nn.Module:
         return nn.Sequential(nn.Linear(shape[0], 4), nn.BatchNorm1d(4), nn.Tanh())
 
-    return Network(backbone, bottleneck=[], head=[], dropout=0.0, shape=(2,), classes=2).double()
+    return Network(
+        backbone=backbone, bottleneck=[], head=[], dropout=0.0, shape=(2,), classes=2
+    ).double()
 
 
 def method(net: Network | None = None, kind: type[Method] = Both, **keys: Any) -> Method:
@@ -185,7 +187,7 @@ def test_observe_does_not_depend_on_how_many_rows_a_pass_has(size: int) -> None:
 
 def test_observe_turns_bytes_into_inputs() -> None:
     keys: dict[str, Any] = {"bottleneck": [], "head": [], "dropout": 0.0}
-    own = method(Network(Identity, shape=(2,), classes=2, **keys))
+    own = method(Network(backbone=Identity, shape=(2,), classes=2, **keys))
     x = torch.tensor([[0, 255], [51, 102]], dtype=torch.uint8)
     given = Samples(x, *(torch.zeros(2, dtype=torch.long) for _ in range(3)))
     seen = own.observe(given)

@@ -18,7 +18,9 @@ TASK = Task(("a", "b"), ("s", "t"), {}, (2,))
 def network() -> Network:
     torch.manual_seed(0)
     backbone = partial(MLP, widths=[5], dropout=0.0)
-    return Network(backbone, bottleneck=[4], head=[], dropout=0.0, shape=(2,), classes=2).double()
+    return Network(
+        backbone=backbone, bottleneck=[4], head=[], dropout=0.0, shape=(2,), classes=2
+    ).double()
 
 
 def samples(rows: int, seed: int) -> Samples:
@@ -34,7 +36,9 @@ def normed() -> Network:
     def backbone(shape: tuple[int, ...]) -> nn.Module:
         return nn.Sequential(nn.Linear(shape[0], 4), nn.BatchNorm1d(4))
 
-    return Network(backbone, bottleneck=[], head=[], dropout=0.0, shape=(2,), classes=2).double()
+    return Network(
+        backbone=backbone, bottleneck=[], head=[], dropout=0.0, shape=(2,), classes=2
+    ).double()
 
 
 BATCH: Batch = {"source": samples(5, 1), "target": samples(3, 2)}

@@ -21,7 +21,9 @@ TASK = Task(("a", "b"), ("s", "t"), {"source": 5, "target": 3}, (2,))
 def dann(coefficient: float | Schedule = 1.0, **keys: Any) -> DANN:
     torch.manual_seed(0)
     backbone = partial(MLP, widths=[5], dropout=0.0)
-    network = Network(backbone, bottleneck=[4], head=[], dropout=0.0, shape=(2,), classes=2)
+    network = Network(
+        backbone=backbone, bottleneck=[4], head=[], dropout=0.0, shape=(2,), classes=2
+    )
     given: dict[str, Any] = {
         "hidden": [6],
         "weight": 1.0,

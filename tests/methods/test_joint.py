@@ -16,7 +16,9 @@ TASK = Task(("a", "b"), ("s", "t"), {}, (2,))
 def network() -> Network:
     torch.manual_seed(0)
     backbone = partial(MLP, widths=[5], dropout=0.0)
-    return Network(backbone, bottleneck=[4], head=[], dropout=0.0, shape=(2,), classes=2).double()
+    return Network(
+        backbone=backbone, bottleneck=[4], head=[], dropout=0.0, shape=(2,), classes=2
+    ).double()
 
 
 def samples(rows: int, seed: int) -> Samples:

@@ -21,7 +21,9 @@ FACTORS = [0.5, 1.0, 2.0]
 def method(**keys: Any) -> MMD:
     torch.manual_seed(0)
     backbone = partial(MLP, widths=[5], dropout=0.0)
-    network = Network(backbone, bottleneck=[4], head=[], dropout=0.0, shape=(2,), classes=2)
+    network = Network(
+        backbone=backbone, bottleneck=[4], head=[], dropout=0.0, shape=(2,), classes=2
+    )
     given: dict[str, Any] = {
         "weight": 1.0,
         "ramp": Constant(1.0),

@@ -24,7 +24,9 @@ BACKBONES = [partial(MLP, widths=[5], dropout=0.0), normed]
 
 def network(backbone: Callable[[tuple[int, ...]], nn.Module]) -> Network:
     torch.manual_seed(0)
-    return Network(backbone, bottleneck=[4], head=[], dropout=0.0, shape=(2,), classes=2).double()
+    return Network(
+        backbone=backbone, bottleneck=[4], head=[], dropout=0.0, shape=(2,), classes=2
+    ).double()
 
 
 def samples(rows: int, seed: int) -> Samples:

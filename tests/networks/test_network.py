@@ -35,7 +35,7 @@ SETTINGS: dict[str, tuple[Backbone, list[int], list[int], tuple[int, ...], int]]
 
 def network(backbone: Backbone = Identity, **keys: Any) -> Network:
     given: dict[str, Any] = {"bottleneck": [], "head": [], "dropout": 0.0, "shape": (2,)}
-    return Network(backbone, classes=10, **(given | keys))
+    return Network(backbone=backbone, classes=10, **(given | keys))
 
 
 def count(module: nn.Module) -> int:
