@@ -18,7 +18,6 @@ from da_framework.metrics import metrics
 from da_framework.optimizers import Optimizer
 from da_framework.schedules import Constant, Schedule
 from da_framework.seeds import mix
-from da_framework.validators.information_maximization import information_maximization
 
 Validator = Callable[[Mapping[str, Outputs]], float]
 """Scores a checkpoint without target labels; higher is better."""
@@ -33,13 +32,14 @@ class Adaptation(pl.LightningModule):
     Args:
         method: what is trained.
         optimizer: makes an optimizer for each part of the method.
-        scheduler: factor on the learning rate, as a function of progress.
-        steps: of training.
-        evaluate_every: steps between two evaluations, an epoch: before each the method refreshes.
-        flush_every: steps between two readings of the losses.
-        checkpoint_every: steps between two checkpoints.
-        seed: of the random numbers of each step.
         validator: chooses among the evaluations, without target labels.
+        steps: of training.
+        seed: of the random numbers of each step.
+        scheduler: factor on the learning rate, as a function of progress; ``None`` is 1.
+        evaluate_every: steps between two evaluations: an epoch, before which the method refreshes.
+        flush_every: steps between two readings of the losses.
+        checkpoint_every: steps between two checkpoints. Where one of the three is ``None``, it is
+            at the end alone.
 
     Attributes:
         step: steps done.
@@ -55,13 +55,13 @@ class Adaptation(pl.LightningModule):
         method: Method,
         *,
         optimizer: Optimizer,
+        validator: Validator,
+        steps: int,
+        seed: int,
         scheduler: Schedule | None = None,
-        steps: int = 1000,
-        evaluate_every: int = 100,
-        flush_every: int = 50,
-        checkpoint_every: int = 200,
-        seed: int = 1,
-        validator: Validator = information_maximization,
+        evaluate_every: int | None = None,
+        flush_every: int | None = None,
+        checkpoint_every: int | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -69,9 +69,9 @@ class Adaptation(pl.LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler or Constant(1.0)
         self.steps = steps
-        self.evaluate_every = evaluate_every
-        self.flush_every = flush_every
-        self.checkpoint_every = checkpoint_every
+        self.evaluate_every = evaluate_every or steps
+        self.flush_every = flush_every or steps
+        self.checkpoint_every = checkpoint_every or steps
         self.seed = seed
         self.validator = validator
         self.meter = Meter()

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PICTURES = ("curves", "confusion", "tsne")
-PICKS = ("last", "chosen", "oracle")
 
 
 def train(
@@ -60,42 +59,44 @@ def train(
     from da_framework.build import build
 
     run = build(config, dataset)
-    first = process_rank() == 0
-    if first:
-        aside = results.claim(folder, key, again=config["again"])
-        if aside:
-            log.info("another run was in this folder: moved to %s", aside)
+    first = config["trainer"]["devices"] == 1 or process_rank() == 0
+    if first and (aside := results.claim(folder, key, again=config["again"])):
+        log.info("another run was in this folder: moved to %s", aside)
     seconds = fit(run, config, folder, first=first)
     if not first:
         return {}
-    module = run.module
     record = {
         "key": key,
         "command": command,
         "choices": dict(choices),
         "config": dict(config),
-        "domains": {"source": dataset.source, "target": dataset.target},
-        "classes": dataset.classes,
-        "rows": {**run.domains.task.rows, "test": len(run.domains.oracle)},
         "data": data,
         "code": results.code_hash(config),
-        "environment": {**results.environment(), "device": str(module.device)},
-        "steps": module.step,
         "seconds": {"training": seconds, "all": time.time() - begun},
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "target": {
-            pick: {"step": own["step"], "score": own["score"], **own["target"]}
-            for pick in PICKS
-            for own in [module.picks[pick]]
-        },
-        "source": {
-            pick: module.picks[pick]["source"] for pick in PICKS if "source" in module.picks[pick]
-        },
-        "curve": [row for row in module.history if "score" in row],
-        "note": "target.oracle is the best evaluation by target test labels: no method may use it",
+        **outcome(run),
     }
     results.write(folder, record)
     return record
+
+
+def outcome(run: "Run") -> dict[str, Any]:
+    """What a trained run adds to its record: the three numbers, and what they stand on."""
+    module, dataset = run.module, run.domains.dataset
+    return {
+        "domains": {"source": dataset.source, "target": dataset.target},
+        "classes": dataset.classes,
+        "rows": {**run.domains.task.rows, "test": len(run.domains.oracle)},
+        "environment": {**results.environment(), "device": str(module.device)},
+        "steps": module.step,
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "target": {
+            pick: {"step": own["step"], "score": own["score"], **own["target"]}
+            for pick, own in module.picks.items()
+        },
+        "source": {pick: own["source"] for pick, own in module.picks.items() if "source" in own},
+        "curve": [row for row in module.history if "score" in row],
+        "note": "target.oracle is the best evaluation by target test labels: no method may use it",
+    }
 
 
 def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> float:
@@ -149,7 +150,8 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
 
 def show_in(loggers: list[Any], run: "Run", folder: Path) -> None:
     """The end of a run for those who watch it elsewhere: the three numbers, and the pictures."""
-    accuracies = {f"target/{pick}": run.module.picks[pick]["target"]["accuracy"] for pick in PICKS}
+    picks = run.module.picks
+    accuracies = {f"target/{pick}": own["target"]["accuracy"] for pick, own in picks.items()}
     for logger in loggers:
         logger.log_metrics(accuracies)
         if hasattr(logger, "log_image"):

@@ -31,6 +31,7 @@ from da_framework.networks.mlp import MLP
 from da_framework.networks.network import Network
 from da_framework.optimizers import Optimizer, sgd
 from da_framework.schedules import Constant, InverseDecay, Schedule, SigmoidRamp
+from da_framework.validators.information_maximization import information_maximization
 
 PACKAGE = Path(da_framework.__file__).parent
 LR, MOMENTUM = 0.1, 0.9
@@ -131,7 +132,8 @@ class Fit:
     ) -> Adaptation:
         optimizer = keys.pop("optimizer", None) or plain()
         given: dict[str, Any] = {"steps": 6, "evaluate_every": 3, "flush_every": 2}
-        module = Adaptation(self.method, optimizer=optimizer, **(given | {"seed": 3} | keys))
+        given |= {"seed": 3, "validator": information_maximization}
+        module = Adaptation(self.method, optimizer=optimizer, **(given | keys))
         config = {
             "method": {
                 "_target_": "da_framework.methods.source_only.SourceOnly",
@@ -351,7 +353,9 @@ def test_the_picks_are_the_last_and_the_best_trained() -> None:
 
 
 def test_the_oracle_is_the_best_by_true_labels_and_never_the_untrained() -> None:
-    module = Adaptation(Fit().method, optimizer=plain())
+    module = Adaptation(
+        Fit().method, optimizer=plain(), validator=information_maximization, steps=9, seed=1
+    )
     for step, accuracy in enumerate([1.0, 0.2, 0.8, 0.8, 0.5]):
         module.step = step
         module.pick({"step": step, "score": -step, "target": {"accuracy": accuracy}})
