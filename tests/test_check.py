@@ -54,6 +54,13 @@ def test_every_method_keeps_its_promises(name: str) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("name", ["dann", "mmd"])
+def test_at_zero_the_digits_network_is_the_control_s(name: str) -> None:
+    """Convolutions, batch norm over both domains and dropout: what `da train` runs."""
+    kept, words = check.nothing_at_weight_zero(compose(f"method={name}", "trainer.accelerator=cpu"))
+    assert kept, words
+
+
 class SoftmaxOverOneUnit(Method):
     """A discriminator whose output is constant: it never adapts."""
 

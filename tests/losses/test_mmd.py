@@ -2,6 +2,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from itertools import permutations
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ from sklearn.metrics.pairwise import rbf_kernel
 from torch import Tensor
 from torch.autograd import gradcheck
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from da_framework.losses import mmd as module
 from da_framework.losses.mmd import (
     Bandwidth,
     Estimator,
@@ -287,3 +290,45 @@ def test_gaussian_is_one_at_no_distance_and_falls() -> None:
     assert values[0] == 1
     assert (values.diff() < 0).all()
     assert values[-1] == 0
+
+
+@pytest.mark.parametrize("estimator", ["biased", "unbiased"])
+@pytest.mark.parametrize(("n", "m"), [(7, 5), (8, 8), (12, 3), (2, 9)])
+def test_tiles_give_the_whole_matrix_to_rounding(
+    monkeypatch: pytest.MonkeyPatch, n: int, m: int, estimator: Estimator
+) -> None:
+    monkeypatch.setattr(module, "TILE", 4)
+    source = rows(n, 3).requires_grad_()
+    target = rows(m, 3, seed=1, shift=0.5).requires_grad_()
+    found = []
+    for dense in (n + m, 0):
+        monkeypatch.setattr(module, "DENSE", dense)
+        value = mmd(source, target, bandwidths=LADDER, estimator=estimator)
+        found.append((value, *torch.autograd.grad(value, (source, target))))
+    for whole, tiled in zip(*found, strict=True):
+        assert_close(tiled, whole, rtol=0, atol=1e-12)
+
+
+def test_the_gradient_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TILE", 2)
+    monkeypatch.setattr(module, "DENSE", 0)
+    sides = (rows(5).requires_grad_(), rows(3, seed=1).requires_grad_())
+    for estimator in ("biased", "unbiased"):
+        assert gradcheck(partial(mmd, bandwidths=LADDER, estimator=estimator), sides)
+
+
+def test_large_batches_never_hold_the_whole_matrix() -> None:
+    seen: list[int] = []
+
+    class Sizes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            found = function(*args, **(kwargs or {}))
+            seen.extend(x.numel() for x in (found,) if isinstance(x, Tensor))
+            return found
+
+    source, target = rows(1200).requires_grad_(), rows(1200, seed=1)
+    with Sizes():  # type: ignore[no-untyped-call]
+        mmd(source, target, bandwidths=LADDER).backward()  # type: ignore[no-untyped-call]
+    assert max(seen) <= max(module.TILE**2, 2400 * 2)
