@@ -1,5 +1,6 @@
 """The record of a run: written last and by rename, read by everything that reports."""
 
+import fcntl
 import hashlib
 import importlib.util
 import json
@@ -7,6 +8,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
@@ -121,6 +123,25 @@ def write_text(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Holds a folder for this process; the system lets go of it however the process ends.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another process is training in {folder}: wait for it, or give this one a folder "
+                "of its own: hydra.run.dir=..."
+            ) from None
+        yield
+
+
 def claim(folder: Path, run_key: str, *, again: bool) -> str | None:
     """Makes a folder this run's own; what another run left in it is moved aside.
 
@@ -137,7 +158,8 @@ def claim(folder: Path, run_key: str, *, again: bool) -> str | None:
         aside.mkdir()
         # the mark goes last: without it, what a kill left here would be taken for ours
         for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == KEY):
-            if not entry.name.startswith(("before-", ".hydra")) and entry.suffix != ".log":
+            kept = entry.name.startswith(("before-", ".hydra", ".lock")) or entry.suffix == ".log"
+            if not kept:
                 shutil.move(entry, aside / entry.name)
     (folder / "checkpoints").mkdir(exist_ok=True)
     write_text(mark, run_key + "\n")

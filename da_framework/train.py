@@ -3,6 +3,7 @@
 import logging
 import os
 import resource
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,22 +61,24 @@ def train(
 
     run = build(config, dataset)
     first = config["trainer"]["devices"] == 1 or process_rank() == 0
-    if first and (aside := results.claim(folder, key, again=config["again"])):
-        log.info("another run was in this folder: moved to %s", aside)
-    seconds = fit(run, config, folder, first=first)
     if not first:
+        fit(run, config, folder, first=False)
         return {}
-    record = {
-        "key": key,
-        "command": command,
-        "choices": dict(choices),
-        "config": dict(config),
-        "data": data,
-        "code": results.code_hash(config),
-        "seconds": {"training": seconds, "all": time.time() - begun},
-        **outcome(run),
-    }
-    results.write(folder, record)
+    with results.alone(folder):
+        if aside := results.claim(folder, key, again=config["again"]):
+            log.info("another run was in this folder: moved to %s", aside)
+        seconds = fit(run, config, folder, first=True)
+        record = {
+            "key": key,
+            "command": command,
+            "choices": dict(choices),
+            "config": dict(config),
+            "data": data,
+            "code": results.code_hash(config),
+            "seconds": {"training": seconds, "all": time.time() - begun},
+            **outcome(run),
+        }
+        results.write(folder, record)
     return record
 
 
@@ -88,7 +91,7 @@ def outcome(run: "Run") -> dict[str, Any]:
         "rows": {**run.domains.task.rows, "test": len(run.domains.oracle)},
         "environment": {**results.environment(), "device": str(module.device)},
         "steps": module.step,
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_memory_mib": peak_memory(),
         "target": {
             pick: {"step": own["step"], "score": own["score"], **own["target"]}
             for pick, own in module.picks.items()
@@ -171,6 +174,12 @@ def announce(run: "Run", resume: str | None) -> None:
             log.info("%s has fewer rows than a batch, which holds some more than once", role)
     if resume:
         log.info("continuing from %s", resume)
+
+
+def peak_memory() -> float:
+    """The most memory this process has held, in MiB."""
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return held / (1024**2 if sys.platform == "darwin" else 1024)  # bytes there, KiB on Linux
 
 
 def process_rank() -> int:

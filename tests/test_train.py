@@ -320,3 +320,22 @@ def test_a_run_killed_between_last_step_and_result_keeps_its_last_losses(
     (da.folder / "killed" / "result.json").unlink()
     assert da(*whole, "hydra.run.dir=killed").code == 0
     assert metrics(da, "killed") == metrics(da, "whole")
+
+
+def test_a_folder_that_another_process_trains_in_is_left_alone(da: Any) -> None:
+    code = (
+        "import sys, pathlib; from da_framework.results import alone\n"
+        "with alone(pathlib.Path('run')): print('held', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    refused = da.train()
+    assert refused.code == 2
+    assert "another process is training in" in refused.err
+    assert not (da.folder / "run" / "result.json").exists()
+    other.kill()
+    other.communicate()
+    assert da.train().code == 0
