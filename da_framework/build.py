@@ -42,7 +42,6 @@ class Settings:
     data_dir: str
     logger: Any = None
     callback: Any = None
-    paper: Any = None
 
 
 def compose(*overrides: str, name: str = "train") -> dict[str, Any]:
@@ -83,7 +82,9 @@ def build(config: Mapping[str, Any], dataset: Dataset | None = None) -> Run:
     seed = config["seed"]
     make_method = instantiate(config["method"])
     kind: type[Method] = make_method.func
-    domains = Domains(dataset or instantiate(config["dataset"]), kind.roles, seed=seed)
+    domains = Domains(
+        dataset or instantiate(config["dataset"]), kind.roles, seed=seed, optional=kind.optional
+    )
     with torch.random.fork_rng():
         torch.manual_seed(mix(seed, "network"))
         network = instantiate(config["network"])(domains.task.shape, len(domains.task.classes))

@@ -52,6 +52,8 @@ def findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     Args:
         config: of ``conf/check.yaml`` with the method in question.
     """
+    if "target_labelled" in kind(config).roles:
+        config = {**config, "dataset": config["dataset"] | {"labels_per_class": 5}}
     for promise in (
         terms_have_gradient,
         brings_domains_together,
@@ -103,6 +105,8 @@ def brings_domains_together(config: Mapping[str, Any]) -> tuple[bool | None, str
 
 def nothing_at_weight_zero(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     """With the knobs at 0 the task's weights are those without the method, dropout included."""
+    if kind(config).objectives is not Method.objectives:
+        return None, "has moves of its own, which no weight takes back"
     config = short(config) | {"network": config["network"] | {"dropout": 0.5}}
     knobs = [name for name in ("weight", "coefficient") if name in config["method"]]
     if not knobs:
@@ -266,8 +270,8 @@ def kind(config: Mapping[str, Any]) -> type[Method]:
 def control(run: Run) -> Run:
     """The same network and passes under the classification loss alone."""
     method = run.module.method
-    roles = method.roles
-    plain = type("Plain", (Method,), {"roles": roles})(
+    passes = {"roles": method.roles, "optional": method.optional}
+    plain = type("Plain", (Method,), passes)(
         method.network, method.task, alpha=method.alpha, batch_norm=method.batch_norm
     )
     run.module.method = plain

@@ -65,9 +65,9 @@ def told() -> Iterator[None]:
     except OSError as error:
         if error.filename is None:
             raise
-        fail(f"{error.filename}: {error.strerror}", code=2)
+        fail(f"{error.filename2 or error.filename}: {error.strerror}", code=2)
     except KeyboardInterrupt:
-        fail("interrupted; the same command continues from the last checkpoint", code=130)
+        fail("interrupted; the same command continues from the last checkpoint, if any", code=130)
 
 
 def run_plain(command: str, rest: list[str]) -> None:

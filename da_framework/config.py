@@ -102,14 +102,13 @@ def mismatches(value: Any, hint: Any, path: str) -> Iterator[str]:
     try:
         adapter.validate_python(value, strict=True)
     except ValidationError as error:
-        said = {
-            ".".join(
-                [path, *(str(p) for p in e["loc"] if isinstance(p, int) or p in flat(value))]
-            ): e
-            for e in error.errors()
-        }
-        for where, e in said.items():
-            yield f"{where}: {e['msg'][0].lower()}{e['msg'][1:]}, but it is {e['input']!r}"
+        said: dict[str, tuple[list[str], Any]] = {}
+        for one in error.errors():
+            inside = [str(p) for p in one["loc"] if isinstance(p, int) or p in flat(value)]
+            words, _ = said.setdefault(".".join([path, *inside]), ([], one["input"]))
+            words.append(one["msg"][0].lower() + one["msg"][1:])
+        for where, (words, given) in said.items():
+            yield f"{where}: {', or '.join(words)}, but it is {given!r}"
 
 
 def flat(value: Any) -> set[str]:

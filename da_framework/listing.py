@@ -2,7 +2,6 @@
 
 import argparse
 import ast
-import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from da_framework.plugins import conf_dir, sources
+from da_framework.sources import located, source
 
 GROUPS = ("method", "dataset", "network", "validator", "experiments")
 
@@ -56,27 +56,13 @@ def source_docstring(target: str) -> str:
         ImportError: there is no such module.
     """
     module, _, name = target.rpartition(".")
-    file = located(module)
+    file = source(module)
     if file is None:
         raise ImportError(f"no module {module}")
-    file = file / "__init__.py" if file.is_dir() else file
     for node in ast.parse(file.read_text()).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return ast.get_docstring(node) or ""
     return ""
-
-
-def located(module: str) -> Path | None:
-    """The file of a module or folder of a package, found without importing what is around it."""
-    first, *rest = module.split(".")
-    spec = importlib.util.find_spec(first)
-    for root in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(root, *rest)
-        if path.is_dir():
-            return path
-        if path.with_suffix(".py").is_file():
-            return path.with_suffix(".py")
-    return None
 
 
 def methods_table() -> str:

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
-
-from da_framework.seeds import mix
+from uuid import uuid4
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +38,7 @@ def wandb(*, project: str, folder: str, group: str | None, job_type: str, tags: 
     run = client.init(
         project=project,
         name=Path(folder).name,
-        # of the folder, so that a run killed and continued is one run there too
-        id=f"{mix(str(Path(folder).absolute())):016x}",
+        id=run_id(Path(folder)),
         resume="allow",
         group=group,
         job_type=job_type,
@@ -50,6 +48,15 @@ def wandb(*, project: str, folder: str, group: str | None, job_type: str, tags: 
         settings=client.Settings(silent=True, console="off"),
     )
     return WandbLogger(experiment=run, log_model=False)
+
+
+def run_id(folder: Path) -> str:
+    """Kept in the folder, so that a run killed and continued is one run there too."""
+    file = folder / "wandb.id"
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(uuid4().hex[:16])
+    return file.read_text().strip()
 
 
 def why_offline() -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from da_framework.batch import Batch, Outputs, Term
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.datasets.domains import Domains
-from da_framework.errors import DivergedError
+from da_framework.errors import DivergedError, InputError, listed
 from da_framework.methods.base import Method
 from da_framework.metrics import metrics
 from da_framework.optimizers import Optimizer
@@ -46,6 +46,7 @@ class Adaptation(pl.LightningModule):
         history: a row of figures for every flush and every evaluation.
         picks: the evaluations that results show: ``last``, ``chosen`` by the validator, and
             ``oracle``, the best on target labels.
+        seconds: of training, those before a resume included.
     """
 
     domains: Domains
@@ -78,6 +79,8 @@ class Adaptation(pl.LightningModule):
         self.step = 0
         self.history: list[dict[str, Any]] = []
         self.picks: dict[str, dict[str, Any]] = {}
+        self.seconds = 0.0
+        self.begun = time()
         self.parts: dict[str, tuple[torch.optim.Optimizer, list[nn.Parameter]]] = {}
 
     # one step
@@ -111,6 +114,11 @@ class Adaptation(pl.LightningModule):
         """Moves these parts: unscale all, clip, step all, update the scaler once."""
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         rate = self.scheduler(self.method.progress)
+        if unknown := set(names) - self.parts.keys():
+            raise InputError(
+                f"{type(self.method).__name__} updates {listed(sorted(unknown))}, "
+                f"but its parts are {listed(self.parts)}"
+            )
         for name in names:
             optimizer, parameters = self.parts[name]
             for group in optimizer.param_groups:
@@ -163,23 +171,28 @@ class Adaptation(pl.LightningModule):
 
     def evaluate(self) -> None:
         """Scores the model: the validator sees hidden labels, the results true ones."""
+        seed_step(self.device, self.seed, self.step, 0, purpose="evaluate")
         method, domains = self.method, self.domains
         validation = {role: method.observe(rows) for role, rows in domains.validation.items()}
         tested = domains.test is domains.validation["target"]
         test = validation["target"] if tested else method.observe(domains.test)
+        for role, outputs in (*validation.items(), ("target", test)):
+            if not outputs.logits.isfinite().all():
+                raise DivergedError(f"step {self.step}: logits of the {role} are not finite")
         oracle = test._replace(y=domains.oracle)
         reading: dict[str, Any] = {
             "step": self.step,
-            "score": self.validator(validation),
+            "score": float(self.validator(validation)),
             "target": by_domain(oracle, domains.task.domains),
         }
         if "source" in validation:
             reading["source"] = by_domain(validation["source"], domains.task.domains)
         self.pick(reading)
-        self.record(
-            {"score": reading["score"]}
-            | {f"{role}/accuracy": reading[role]["accuracy"] for role in validation}
-        )
+        # named for what it is: a figure that no choice may rest on
+        figures = {"score": reading["score"], "oracle/accuracy": reading["target"]["accuracy"]}
+        if "source" in reading:
+            figures["source/accuracy"] = reading["source"]["accuracy"]
+        self.record(figures)
         evaluation = Evaluation(
             self.step, domains.task, validation, oracle, reading, tuple(method.warnings(validation))
         )
@@ -201,6 +214,7 @@ class Adaptation(pl.LightningModule):
     def refresh(self) -> None:
         """Shows the method its outputs over whole training sets, if it asked for them."""
         if self.method.refreshes:
+            seed_step(self.device, self.seed, self.step, 0, purpose="refresh")
             train = self.domains.train
             self.method.refresh({r: self.method.observe(train[r]) for r in self.method.refreshes})
 
@@ -220,12 +234,20 @@ class Adaptation(pl.LightningModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         self.optimizer.check(self.method)
         for name, modules in self.method.parts().items():
-            built = self.optimizer.build(self.method, list(modules))
+            built = self.optimizer.build(self.method, name, list(modules))
             parameters = [p for group in built.param_groups for p in group["params"]]
             self.parts[name] = (built, parameters)
+        moved = [id(p) for _, parameters in self.parts.values() for p in parameters]
+        for name, parameter in self.method.named_parameters():
+            if parameter.requires_grad and moved.count(id(parameter)) != 1:
+                raise InputError(
+                    f"{type(self.method).__name__}: {name} is in {moved.count(id(parameter))} of "
+                    f"the parts {listed(self.parts)}; what is trained belongs to exactly one"
+                )
         return [built for built, _ in self.parts.values()]
 
     def on_train_start(self) -> None:
+        self.begun = time() - self.seconds
         self.domains.to(self.device)
         if self.step in (0, self.steps):
             # the start of the curve; or a run that was stopped between its last step and its result
@@ -233,6 +255,9 @@ class Adaptation(pl.LightningModule):
             self.evaluate()
         if self.step == 0:
             self.refresh()
+
+    def on_train_end(self) -> None:
+        self.seconds = time() - self.begun
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.flush()
@@ -243,11 +268,13 @@ class Adaptation(pl.LightningModule):
             "step": self.step,
             "history": self.history,
             "picks": self.picks,
+            "seconds": time() - self.begun,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["adaptation"]
         self.step, self.history, self.picks = state["step"], state["history"], state["picks"]
+        self.seconds = state["seconds"]
 
     def groups(self) -> list[dict[str, Any]]:
         """Parameter groups of all parts."""
@@ -302,9 +329,11 @@ def by_domain(outputs: Outputs, names: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def seed_step(device: torch.device, seed: int, step: int, rank: int) -> None:
-    """Random numbers of a step, whatever was drawn before it."""
-    number = mix(seed, "step", step, rank)
+def seed_step(
+    device: torch.device, seed: int, step: int, rank: int, *, purpose: str = "step"
+) -> None:
+    """Random numbers of a step, or of what is between steps, whatever was drawn before."""
+    number = mix(seed, purpose, step, rank)
     torch.default_generator.manual_seed(number)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index].manual_seed(number)

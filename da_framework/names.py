@@ -10,8 +10,21 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-IGNORED = ("again=", "hydra.", "hydra/", "logger", "callback", "experiments=")
-"""Overrides that do not make another run."""
+IRRELEVANT = (
+    "again",
+    "callback",
+    "checkpoint_every",
+    "data_dir",
+    "dataset.data_dir",
+    "dataset.download",
+    "flush_every",
+    "logger",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+)
+"""Keys that are not meant to change a result: where, how or whether to run and to log."""
 
 
 def register() -> None:
@@ -22,7 +35,7 @@ def register() -> None:
 
 def slug(words: Sequence[str], *, hashed: Sequence[str]) -> str:
     """Words joined by dashes, cut to a bearable length, and a hash of everything."""
-    text = "-".join(re.sub(r"[^A-Za-z0-9.=+]+", "_", re.sub(r"[][{}'\"]", "", w)) for w in words)
+    text = "-".join(re.sub(r"[^A-Za-z0-9.+]+", "_", re.sub(r"[][{}'\"]", "", w)) for w in words)
     digest = hashlib.sha256("\n".join(sorted(hashed)).encode()).hexdigest()[:8]
     return f"{text[:80].rstrip('-_')}-{digest}"
 
@@ -30,7 +43,8 @@ def slug(words: Sequence[str], *, hashed: Sequence[str]) -> str:
 def relevant(overrides: Sequence[str]) -> list[str]:
     """The overrides that make another run, without Hydra's signs."""
     plain = [override.lstrip("+") for override in overrides]
-    return [override for override in plain if not override.startswith(IGNORED)]
+    beside = tuple(f"{key}{sign}" for key in IRRELEVANT for sign in "=.")
+    return [o for o in plain if not o.startswith((*beside, "hydra.", "hydra/", "experiments="))]
 
 
 def short(override: str) -> str:
@@ -40,7 +54,7 @@ def short(override: str) -> str:
 
 def _job(*, _root_: DictConfig) -> str:
     choices: Any = _root_.hydra.runtime.choices
-    own = relevant(_root_.hydra.overrides.task)
+    own = sorted(relevant(_root_.hydra.overrides.task))
     shown = [short(o) for o in own if not o.startswith(("method=", "dataset="))]
     experiment = [choices.experiments] if choices.get("experiments") else []
     return slug([choices.method, choices.dataset, *shown], hashed=[*own, *experiment])

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any, TypedDict, Unpack
+from typing import Annotated, Any, TypedDict, Unpack
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from da_framework.errors import InputError
@@ -20,7 +21,7 @@ class Base(TypedDict, total=False):
         clip: largest gradient norm of a part; ``None`` does not clip.
     """
 
-    factor: dict[str, NonNegative]
+    factor: dict[str, NonNegative] | None
     clip: Positive | None
 
 
@@ -44,14 +45,25 @@ class Optimizer:
         self.factor = dict(factor or {})
         self.clip = clip
 
-    def build(self, method: nn.Module, modules: list[nn.Module]) -> torch.optim.Optimizer:
-        """An optimizer over what is trainable in these modules of a method."""
+    def build(
+        self, method: nn.Module, part: str, modules: list[nn.Module]
+    ) -> torch.optim.Optimizer:
+        """An optimizer over what is trainable in a part of a method.
+
+        Raises:
+            InputError: nothing is, or torch refuses the settings.
+        """
         names = {id(parameter): name for name, parameter in method.named_parameters()}
         groups: dict[float, list[nn.Parameter]] = {}
         for parameter in nn.ModuleList(modules).parameters():
             if parameter.requires_grad:
                 groups.setdefault(self._factor(names[id(parameter)]), []).append(parameter)
-        optimizer = self.algorithm([{"params": own} for own in groups.values()])
+        if not groups:
+            raise InputError(f"{type(method).__name__}: nothing in the part {part} can be trained")
+        try:
+            optimizer = self.algorithm([{"params": own} for own in groups.values()])
+        except ValueError as error:
+            raise InputError(f"optimizer: {error}") from error
         for group, factor in zip(optimizer.param_groups, groups, strict=True):
             # the schedule works on this; kept in the group, it is saved with it
             group["initial_lr"] = group["lr"] * factor
@@ -98,7 +110,11 @@ def sgd(
 
 
 def adam(
-    *, lr: Positive, betas: list[Fraction], weight_decay: NonNegative, **base: Unpack[Base]
+    *,
+    lr: Positive,
+    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)],
+    weight_decay: NonNegative,
+    **base: Unpack[Base],
 ) -> Optimizer:
     """Adam, its weight decay apart from the gradient (AdamW)."""
 

@@ -6,13 +6,14 @@ import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
 from da_framework import results
-from da_framework.errors import InputError
+from da_framework.errors import InputError, listed
+from da_framework.names import IRRELEVANT, relevant
 
 PICKS = {
     "last": "last step",
@@ -53,12 +54,16 @@ def gather(paths: Sequence[Path]) -> list[dict[str, Any]]:
     Raises:
         InputError: there is none, or one is damaged.
     """
-    kept = [path for path in paths if path.is_file()]
-    records: list[dict[str, Any]] = [one for path in kept for one in json.loads(path.read_text())]
-    files = {file.resolve() for path in paths for file in path.rglob(results.RESULT)}
-    for file in sorted(files):
-        if not any(part.startswith("before-") for part in file.parts):
-            records += [found] if (found := results.read(file.parent)) else []
+    records: list[dict[str, Any]] = []
+    files: dict[Path, None] = {}
+    for path in paths:
+        if path.is_file() and path.name != results.RESULT:
+            records += kept(path)
+        for file in [path] if path.is_file() else sorted(path.rglob(results.RESULT)):
+            below = file.relative_to(path).parts
+            if file.name == results.RESULT and not any(p.startswith("before-") for p in below):
+                files[file.resolve()] = None
+    records += [found for file in files if (found := results.read(file.parent))]
     if not records:
         raise InputError(f"no {results.RESULT} below {', '.join(map(str, paths))}")
     return records
@@ -71,7 +76,7 @@ def keep(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
         {
             "command": record["command"],
             "choices": {"method": record["choices"]["method"]},
-            "config": {"seed": record["config"]["seed"]},
+            "config": results.without(record["config"], IRRELEVANT),
             "domains": record["domains"],
             "target": {
                 pick: {name: value for name, value in own.items() if name not in apart}
@@ -83,7 +88,52 @@ def keep(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
         }
         for record in records
     ]
-    results.write_text(path, json.dumps(kept, indent=0) + "\n")
+    results.write_text(path, "[\n" + ",\n".join(map(json.dumps, kept)) + "\n]\n")
+
+
+def kept(path: Path) -> list[dict[str, Any]]:
+    """The records in a file that ``keep`` wrote.
+
+    Raises:
+        InputError: it is another file.
+    """
+    try:
+        records = json.loads(path.read_text())
+        if not all({"choices", "config", "target"} <= record.keys() for record in records):
+            raise ValueError("keys are missing")
+    except (ValueError, AttributeError, TypeError) as error:
+        raise InputError(f"{path} holds no runs kept by da report --keep ({error})") from None
+    return list(records)
+
+
+class Cell(NamedTuple):
+    """What runs share that differ in their seed alone.
+
+    Attributes:
+        task: source and target.
+        method: its name.
+        rest: all that can change a number, but for the seed and the method.
+        config: the same with the method's own keys.
+    """
+
+    task: str
+    method: str
+    rest: str
+    config: str
+
+
+def cell(record: Mapping[str, Any]) -> Cell:
+    """The cell of a run, by its resolved config."""
+    config = results.without(record["config"], (*IRRELEVANT, "seed"))
+    if config["dataset"].get("split_seed") == record["config"]["seed"]:
+        del config["dataset"]["split_seed"]  # drawn anew for every seed
+    apart = {name: value for name, value in config.items() if name != "method"}
+    return Cell(
+        " → ".join("+".join(record["domains"][side]) for side in ("source", "target")),
+        record["choices"]["method"],
+        json.dumps(apart, sort_keys=True),
+        json.dumps(config, sort_keys=True),
+    )
 
 
 def markdown(records: Sequence[Mapping[str, Any]], *, against: Sequence[str] = ()) -> str:
@@ -91,32 +141,38 @@ def markdown(records: Sequence[Mapping[str, Any]], *, against: Sequence[str] = (
 
     Args:
         records: of the runs.
-        against: methods: how far the last step is above each on the same seeds, in the mean and on
-            the worst seed.
+        against: methods: how far the last step is above each on the same seeds and otherwise the
+            same config, in the mean and on the worst seed; empty where there is no such run.
+
+    Raises:
+        InputError: two runs of one cell have the same seed, or nothing is named so in ``against``.
     """
-    cells: dict[tuple[str, str, str], dict[int, Mapping[str, Any]]] = {}
+    cells: dict[Cell, dict[int, Mapping[str, Any]]] = {}
     for record in records:
-        task = " → ".join("+".join(record["domains"][side]) for side in ("source", "target"))
-        cell = cells.setdefault((task, record["choices"]["method"], setting(record)), {})
+        runs = cells.setdefault(cell(record), {})
         seed = record["config"]["seed"]
-        if seed in cell:
+        if seed in runs:
             raise InputError(
-                f"two runs of {record['choices']['method']} on {task} with seed {seed}: "
-                f"{cell[seed]['command']} and {record['command']}; report one folder at a time"
+                f"two runs of one config with seed {seed}: {runs[seed]['command']} and "
+                f"{record['command']}; report one folder at a time"
             )
-        cell[seed] = record
+        runs[seed] = record
+    if unknown := set(against) - {one.method for one in cells}:
+        raise InputError(
+            f"--against {listed(sorted(unknown))}: there is no such run; the methods here are "
+            f"{listed(sorted({one.method for one in cells}))}"
+        )
     gain = "".join(f" above `{other}` (worst seed) |" for other in against)
     lines = [f"| task | method | last | chosen | oracle |{gain} seeds |"]
     lines += ["|---" * lines[0].count(" |") + "|"]
-    tasks = list(dict.fromkeys(task for task, _, _ in cells))
-    ordered = sorted(cells.items(), key=lambda cell: tasks.index(cell[0][0]))
-    for (task, method, settings), own in ordered:
-        figures = [spread([r["target"][pick]["accuracy"] for r in own.values()]) for pick in PICKS]
+    tasks = list(dict.fromkeys(one.task for one in cells))
+    for one, runs in sorted(cells.items(), key=lambda item: tasks.index(item[0].task)):
+        figures = [spread([r["target"][pick]["accuracy"] for r in runs.values()]) for pick in PICKS]
         for other in against:
-            base = next((c for (t, m, _), c in cells.items() if (t, m) == (task, other)), {})
-            figures.append(gains(own, base))
-        name = f"`{method}` {settings}".rstrip()
-        lines.append(f"| {task} | {name} | {' | '.join(figures)} | {len(own)} |")
+            same = [c for c in cells if (c.task, c.rest, c.method) == (one.task, one.rest, other)]
+            figures.append(gains(runs, cells[same[0]]) if len(same) == 1 else "")
+        name = f"`{one.method}` {setting(next(iter(runs.values())))}".rstrip()
+        lines.append(f"| {one.task} | {name} | {' | '.join(figures)} | {len(runs)} |")
     return "\n".join(lines)
 
 
@@ -130,11 +186,10 @@ def gains(own: Mapping[int, Mapping[str, Any]], base: Mapping[int, Mapping[str, 
 
 
 def setting(record: Mapping[str, Any]) -> str:
-    """The overrides of a run beyond method, domains and seed."""
-    apart = ("method=", "seed=", "dataset=", "dataset.source=", "dataset.target=", "experiments=")
-    words = [word.lstrip("+") for word in shlex.split(record["command"])[2:]]
-    shown = [w for w in words if not w.startswith((*apart, "logger", "callback", "again"))]
-    return ", ".join(sorted(word.removeprefix("method.") for word in shown))
+    """The overrides of a run beyond method, domains and seed: what the eye tells it by."""
+    apart = ("method=", "seed=", "dataset=", "dataset.source=", "dataset.target=")
+    words = [w for w in relevant(shlex.split(record["command"])[2:]) if not w.startswith(apart)]
+    return ", ".join(sorted(word.removeprefix("method.") for word in words))
 
 
 def spread(values: Sequence[float]) -> str:

@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import importlib.util
 import json
 import os
 import platform
@@ -15,25 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from da_framework.errors import InputError
+from da_framework.names import IRRELEVANT
+from da_framework.sources import closure
 
 RESULT = "result.json"
 KEY = "key.txt"
-
-IRRELEVANT = (
-    "again",
-    "callback",
-    "checkpoint_every",
-    "data_dir",
-    "dataset.data_dir",
-    "dataset.download",
-    "logger",
-    "paper",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.num_nodes",
-    "trainer.strategy",
-)
-"""What cannot change a number: it says where, how or whether to run and to log."""
 
 LIBRARIES = (
     "torch",
@@ -68,16 +53,14 @@ def without(config: Mapping[str, Any], paths: tuple[str, ...], prefix: str = "")
 
 
 def code_hash(config: Mapping[str, Any]) -> str:
-    """Hash of the sources of this package and of the plugins a config names."""
-    known = {"torch", "torchvision", "pytorch_lightning", "timm", "transformers"}
-    packages = {"da_framework"} | {target.split(".")[0] for target in targets(config)} - known
+    """Hash of the sources that a run imports, ours and its plugins'."""
+    known = ("torch", "torchvision", "pytorch_lightning", "timm", "transformers")
+    named = {target.rpartition(".")[0] for target in targets(config)}
+    own = {module for module in named if module.split(".")[0] not in known}
     digest = hashlib.sha256()
-    for package in sorted(packages):
-        spec = importlib.util.find_spec(package)
-        for root in (spec.submodule_search_locations or []) if spec else []:
-            for file in sorted(Path(root).rglob("*.py")):
-                digest.update(f"{package}/{file.relative_to(root).as_posix()}\n".encode())
-                digest.update(file.read_bytes())
+    for module, path in sorted(closure({"da_framework.train", *own}).items()):
+        digest.update(f"{module}\n".encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -67,7 +67,7 @@ def train(
     with results.alone(folder):
         if aside := results.claim(folder, key, again=config["again"]):
             log.info("another run was in this folder: moved to %s", aside)
-        seconds = fit(run, config, folder, first=True)
+        fit(run, config, folder, first=True)
         record = {
             "key": key,
             "command": command,
@@ -75,7 +75,7 @@ def train(
             "config": dict(config),
             "data": data,
             "code": results.code_hash(config),
-            "seconds": {"training": seconds, "all": time.time() - begun},
+            "seconds": {"training": run.module.seconds, "all": time.time() - begun},
             **outcome(run),
         }
         results.write(folder, record)
@@ -102,12 +102,10 @@ def outcome(run: "Run") -> dict[str, Any]:
     }
 
 
-def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> float:
-    """Trains, from the last checkpoint if there is one, and writes what is seen on the way.
+def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> None:
+    """Trains, from the last checkpoint if there is one, and writes what is seen on the way."""
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-    Returns:
-        Seconds it took.
-    """
     from da_framework.build import build_trainer
     from da_framework.callbacks.checkpoints import Checkpoints
     from da_framework.callbacks.history import History
@@ -133,22 +131,26 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
         run.domains.batch(0, 0, trainer.world_size)
         for logger in loggers:
             logger.log_hyperparams(dict(config))
-        resume = str(last) if last.is_file() else None
+        resume = str(sound(last)) if last.is_file() else None
         if first:
             announce(run, resume)
-        begun = time.time()
         trainer.fit(run.module, datamodule=run.domains, ckpt_path=resume)
-        seconds = time.time() - begun
+        if run.module.step < run.module.steps:
+            raise InputError(
+                f"training ended at step {run.module.step} of {run.module.steps}: one of the keys "
+                "of trainer stopped it; without it, the same command continues"
+            )
         show_in(loggers, run, folder)
     except DivergedError as error:
         kept = f"last good checkpoint: {last}" if last.is_file() else "no checkpoint was due yet"
         mend = "lower optimizer.lr or method.weight, or set optimizer.clip=1.0"
         raise DivergedError(f"{error}; {kept}; {mend}") from None
+    except MisconfigurationException as error:
+        raise InputError(f"trainer: {error}") from error
     except SystemExit:  # Lightning's answer to an interrupt
         raise KeyboardInterrupt from None
     finally:
         close(loggers)
-    return seconds
 
 
 def show_in(loggers: list[Any], run: "Run", folder: Path) -> None:
@@ -174,6 +176,25 @@ def announce(run: "Run", resume: str | None) -> None:
             log.info("%s has fewer rows than a batch, which holds some more than once", role)
     if resume:
         log.info("continuing from %s", resume)
+
+
+def sound(checkpoint: Path) -> Path:
+    """A checkpoint that can be read.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    import torch
+
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=True)["adaptation"]
+    except Exception as error:  # what a damaged file makes of itself has no type
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{checkpoint} is damaged ({type(error).__name__}: {reason}); remove it and the same "
+            "command begins anew"
+        ) from None
+    return checkpoint
 
 
 def peak_memory() -> float:

@@ -132,15 +132,15 @@ class Peeking(Method):
 
 
 class DrawsAhead(Method):
-    """Leaves the discriminator's random draw in the middle of the network's."""
+    """Draws before the network does, and so shifts its dropout."""
 
     def __init__(self, network: Any, task: Any, *, weight: float, **base: Any) -> None:
         super().__init__(network, task, **base)
         self.weight = weight
 
-    def objectives(self, batch: Any) -> Any:
+    def outputs(self, batch: Any) -> Any:
         torch.rand(3)
-        return super().objectives(batch)
+        return super().outputs(batch)
 
 
 class OwnBatch(Method):

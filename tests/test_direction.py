@@ -16,10 +16,10 @@ FLOORS = (
     {"build"},
     {"module"},
     {"callbacks", "datasets"},
-    {"methods", "validators", "optimizers", "config", "results", "loggers", "plugins", "names"},
-    {"losses", "networks"},
+    {"methods", "validators", "optimizers", "config", "results", "loggers", "plugins"},
+    {"losses", "networks", "names"},
     {"batch", "schedules", "metrics"},
-    {"errors", "labels", "ranges", "seeds"},
+    {"errors", "labels", "ranges", "seeds", "sources"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SIBLINGS = {("callbacks", "datasets")}

@@ -320,7 +320,7 @@ def test_a_row_stands_at_every_flush_evaluation_and_the_end() -> None:
     assert losses == [3, 4, 6, 7]
     assert scores == [0, 4, 7]
     assert all(
-        {"source/accuracy", "target/accuracy"} <= row.keys()
+        {"source/accuracy", "oracle/accuracy"} <= row.keys()
         for row in module.history
         if "score" in row
     )
@@ -345,7 +345,7 @@ def test_the_picks_are_the_last_and_the_best_trained() -> None:
     module = Fit().run(steps=5, evaluate_every=1, validator=validator)
     assert module.picks["last"]["step"] == 5
     assert module.picks["chosen"]["step"] == 2
-    curve = {r["step"]: r["target/accuracy"] for r in module.history if "target/accuracy" in r}
+    curve = {r["step"]: r["oracle/accuracy"] for r in module.history if "oracle/accuracy" in r}
     del curve[0]
     assert module.picks["oracle"]["step"] == max(curve, key=curve.__getitem__)
     for own in module.picks.values():
@@ -446,7 +446,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(tmp_path: Path) -> Non
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     fit = Fit(Breaking, way="gradient", at=0.75)
-    with pytest.raises(DivergedError, match=r"step 4: the weight network\.\S+ is not finite"):
+    with pytest.raises(DivergedError, match=r"step 4: logits of the \w+ are not finite"):
         fit.run(
             steps=4,
             evaluate_every=100,

@@ -29,7 +29,7 @@ def plain(**keys: Any) -> Optimizer:
 
 def rates(optimizer: Optimizer, method: nn.Module) -> dict[str, float]:
     names = {parameter: name for name, parameter in method.named_parameters()}
-    built = optimizer.build(method, [method])
+    built = optimizer.build(method, "model", [method])
     return {names[p]: group["initial_lr"] for group in built.param_groups for p in group["params"]}
 
 
@@ -83,7 +83,7 @@ def test_a_prefix_ends_at_a_dot() -> None:
 def test_each_trainable_parameter_of_the_part_is_optimised_once() -> None:
     method = Toy()
     method.network["head"].requires_grad_(False)
-    built = plain().build(method, [method.network, method.network])
+    built = plain().build(method, "model", [method.network, method.network])
     parameters = [p for group in built.param_groups for p in group["params"]]
     encoder = method.network["encoder"].parameters()
     assert {id(p) for p in parameters} == {id(p) for p in encoder}
@@ -116,7 +116,7 @@ def test_sgd_is_the_formula(nesterov: bool) -> None:
     optimizer = plain(
         momentum=momentum, weight_decay=decay, nesterov=nesterov, factor={"w": factor}
     )
-    built = optimizer.build(method, [method])
+    built = optimizer.build(method, "model", [method])
     expected, velocity = w.detach().clone(), torch.zeros(2).double()
     for gradient in (torch.tensor([3.0, 4.0]), torch.tensor([-1.0, 0.5]), torch.tensor([0.0, 2.0])):
         w.grad = gradient.double()
@@ -132,7 +132,7 @@ def test_adam_is_the_formula_with_decay_apart_from_the_gradient() -> None:
     lr, decay, first, second = 0.01, 0.1, 0.9, 0.99
     method, w = weight(1.0, -2.0)
     optimizer = adam(lr=lr, betas=[first, second], weight_decay=decay)
-    built = optimizer.build(method, [method])
+    built = optimizer.build(method, "model", [method])
     expected = w.detach().clone()
     mean, square = torch.zeros(2).double(), torch.zeros(2).double()
     for t, gradient in enumerate(([3.0, -0.5], [-1.0, 0.5]), start=1):
@@ -148,7 +148,7 @@ def test_adam_is_the_formula_with_decay_apart_from_the_gradient() -> None:
 def moved(clip: float | None) -> Tensor:
     method, w = weight(0.0, 0.0)
     optimizer = plain(lr=1.0, clip=clip)
-    built = optimizer.build(method, [method])
+    built = optimizer.build(method, "model", [method])
     w.grad = torch.tensor([3.0, 4.0]).double()
     step(optimizer, built)
     return -w.detach()

@@ -8,6 +8,8 @@ import pytest
 from da_framework.errors import InputError
 from da_framework.report import gather, main, markdown, setting, show, spread
 
+BESIDE = ("logger", "callback", "again", "experiments")
+
 
 def record(
     accuracy: float = 0.5,
@@ -23,7 +25,14 @@ def record(
         "key": "k",
         "command": " ".join(["da train", f"method={method}", f"seed={seed}", *words]),
         "choices": {"method": method, "validator": "entropy"},
-        "config": {"seed": seed},
+        "config": {
+            "seed": seed,
+            "method": {"name": method, "own": [w for w in words if w.startswith("method.")]},
+            "dataset": {"split_seed": 0},
+            "other": [
+                w.lstrip("+") for w in words if not w.lstrip("+").startswith(("method.", *BESIDE))
+            ],
+        },
         "domains": {"source": list(source), "target": ["usps"]},
         "seconds": {"training": 12.4},
         "target": {
@@ -109,6 +118,37 @@ def test_what_differs_otherwise_makes_rows_of_their_own() -> None:
         ("mnist → usps", "`dann` optimizer.lr=0.1", "2"),
         ("mnist+svhn → usps", "`dann`", "1"),
     ]
+
+
+def test_a_gain_is_over_the_same_config_alone() -> None:
+    turned = ("dataset.rotation=60",)
+    runs = [
+        record(0.9, method="control"),
+        record(0.5, method="control", words=turned),
+        record(0.7, words=turned),
+        record(0.7, words=("dataset.rotation=90",)),
+    ]
+    rows = markdown(runs, against=["control"]).splitlines()[2:]
+    assert "| +20.0 (+20.0) |" in rows[2]
+    assert "+" not in rows[3]
+    assert "-" not in rows[3]
+
+
+def test_a_baseline_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match=r"--against contrl: .* the methods here are dann"):
+        markdown([record()], against=["contrl"])
+
+
+def test_runs_of_other_configs_are_never_pooled_whatever_they_are_called() -> None:
+    other = record(0.9, seed=2)
+    other["config"]["dataset"]["labels_per_class"] = 3
+    assert len(markdown([record(), other]).splitlines()) == 4
+
+
+def test_a_file_that_holds_no_runs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "table.json").write_text('{"a": 1}')
+    with pytest.raises(InputError, match=r"table\.json holds no runs"):
+        gather([tmp_path / "table.json"])
 
 
 def test_what_makes_no_other_run_makes_no_other_row() -> None:

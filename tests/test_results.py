@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +11,9 @@ import pytest
 from da_framework import results
 from da_framework.callbacks.history import csv
 from da_framework.errors import InputError
-from da_framework.results import IRRELEVANT, claim, code_hash, key, read, targets, without, write
+from da_framework.names import IRRELEVANT
+from da_framework.results import claim, code_hash, key, read, targets, without, write
+from da_framework.sources import closure
 
 CONFIG: dict[str, Any] = {
     "method": {"_target_": "da_framework.methods.dann.DANN", "weight": 1.0},
@@ -26,7 +27,6 @@ CONFIG: dict[str, Any] = {
     },
     "logger": {"wandb": {"project": "a"}},
     "callback": {"tsne": {"rows": 400}},
-    "paper": None,
     "data_dir": "data",
     "again": False,
     "checkpoint_every": 200,
@@ -52,7 +52,8 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
-NO_NUMBER = (  # by hand: one more in IRRELEVANT would take two runs for one
+NO_NUMBER = (
+    "flush_every",  # by hand: one more in IRRELEVANT would take two runs for one
     "again",
     "callback",
     "checkpoint_every",
@@ -60,7 +61,6 @@ NO_NUMBER = (  # by hand: one more in IRRELEVANT would take two runs for one
     "dataset.data_dir",
     "dataset.download",
     "logger",
-    "paper",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",
@@ -118,23 +118,31 @@ def test_a_plugin_s_sources_count_and_only_its_sources(
     assert code_hash(config) == seen[-1]
     (package / "methods" / "foo.py").write_text("a = 2\n")
     seen.append(code_hash(config))
-    (package / "methods" / "foo.py").rename(package / "methods" / "bar.py")
+    (package / "methods" / "foo.py").write_text("import some_plugin.methods.bar\n")
     seen.append(code_hash(config))
-    assert len(set(seen)) == 4
+    (package / "methods" / "bar.py").write_text("b = 1\n")
+    seen.append(code_hash(config))
+    assert len(set(seen)) == 5
+    # what the run does not import is not asked
+    (package / "methods" / "other.py").write_text("c = 1\n")
+    assert code_hash(config) == seen[-1]
 
 
-def test_our_own_sources_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    asked: list[str] = []
-    monkeypatch.setattr(
-        "importlib.util.find_spec",
-        lambda name: asked.append(name) or spec,  # type: ignore[func-returns-value]
-    )
-    (tmp_path / "module.py").write_text("a = 1\n")
-    before = code_hash({"a": {"_target_": "torch.optim.SGD"}})
-    (tmp_path / "module.py").write_text("a = 2\n")
-    assert code_hash({}) != before
-    assert set(asked) == {"da_framework"}
+def test_a_plugin_of_one_file_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "single_plugin.py").write_text("a = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    config = {"method": {"_target_": "single_plugin.Foo"}}
+    before = code_hash(config)
+    (tmp_path / "single_plugin.py").write_text("a = 2\n")
+    assert code_hash(config) != before
+
+
+def test_our_own_sources_count_as_far_as_the_run_imports_them() -> None:
+    read = closure(["da_framework.train", "da_framework.methods.mmd"])
+    names = {name.removeprefix("da_framework.") for name in read}
+    assert names >= {"module", "build", "seeds", "losses.mmd", "methods.base", "callbacks.base"}
+    assert not names & {"cli", "report", "listing", "methods.dann", "losses.adversarial"}
 
 
 def test_targets_are_found_at_any_depth() -> None:

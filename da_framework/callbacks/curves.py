@@ -38,13 +38,13 @@ def draw(
         terms.set(xlabel="step", title="losses and schedules")
         if names:
             terms.legend(frameon=False, fontsize=8)
-        for side, colour in (("source", SOURCE), ("target", TARGET)):
+        for side, colour in (("source", SOURCE), ("oracle", TARGET)):
             rows = [row for row in history if f"{side}/accuracy" in row]
             accuracy.plot(
                 [r["step"] for r in rows],
                 [r[f"{side}/accuracy"] for r in rows],
                 color=colour,
-                label=f"{side} (held out)" if side == "source" else "target, hidden from training",
+                label=f"{side} (held out)" if side == "source" else "target, by its hidden labels",
             )
         for name, marker, size in (("chosen", "o", 5), ("oracle", "s", 11)):
             if name in picks:

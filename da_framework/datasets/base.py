@@ -279,6 +279,13 @@ class Dataset(ABC):
             raise InputError(f"the domain {name} is empty ({where})")
         if len(domain.x) != len(domain.y):
             raise InputError(f"{where}: {len(domain.x)} inputs but {len(domain.y)} labels")
+        if not np.issubdtype(domain.y.dtype, np.integer):
+            raise InputError(f"{where}: labels of {name} are {domain.y.dtype}, not whole numbers")
+        if domain.x.dtype not in (np.uint8, np.float32):
+            raise InputError(
+                f"{where}: inputs of {name} are {domain.x.dtype}; uint8 and float32 are read"
+            )
+        domain = domain._replace(y=domain.y.astype(np.int64))
         if np.issubdtype(domain.x.dtype, np.floating):
             finite = np.isfinite(domain.x.reshape(len(domain.x), -1)).all(axis=1)
             if not finite.all():

@@ -24,6 +24,7 @@ class Domains(pl.LightningDataModule):
         dataset: domains, and which of their rows play which role.
         roles: what a batch must hold (``Method.roles``).
         seed: of the order of rows.
+        optional: what it holds as well where the data has it (``Method.optional``).
 
     Attributes:
         task: classes, domains and rows.
@@ -33,14 +34,17 @@ class Domains(pl.LightningDataModule):
         oracle: their true labels.
     """
 
-    def __init__(self, dataset: Dataset, roles: Sequence[str], *, seed: int) -> None:
+    def __init__(
+        self, dataset: Dataset, roles: Sequence[str], *, seed: int, optional: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self.dataset = dataset
         self.seed = seed
         self._pools: dict[tuple[str, bool], Samples] = {}
         assignment = dataset.assign()
         _check_roles(roles, assignment, dataset)
-        self.train = {role: self._samples(assignment.train[role]) for role in roles}
+        used = dict.fromkeys((*roles, *(r for r in optional if r in assignment.train)))
+        self.train = {role: self._samples(assignment.train[role]) for role in used}
         self.validation = {
             role: self._samples(parts) for role, parts in assignment.validation.items() if parts
         }

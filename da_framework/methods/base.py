@@ -44,6 +44,8 @@ class Method(nn.Module):
 
     roles: ClassVar[tuple[str, ...]] = ("source", "target")
     """What a batch must hold."""
+    optional: ClassVar[tuple[str, ...]] = ("target_labelled",)
+    """What it holds as well where the data has it."""
     refreshes: ClassVar[tuple[str, ...]] = ()
     """Roles whose outputs over all training rows ``refresh`` is given."""
     aligns: ClassVar[bool] = False
@@ -107,7 +109,8 @@ class Method(nn.Module):
 
     def outputs(self, batch: Batch) -> Mapping[str, Outputs]:
         """Role to outputs of the global batch, gathered over processes with gradient."""
-        samples = [batch[role] for role in self.roles]
+        roles = [r for r in dict.fromkeys((*self.roles, *self.optional)) if r in batch]
+        samples = [batch[role] for role in roles]
         if self.batch_norm == "shared":
             passed = self.network(
                 torch.cat([s.x for s in samples]), torch.cat([s.domain for s in samples])
@@ -119,7 +122,7 @@ class Method(nn.Module):
             features, logits = zip(*passes, strict=True)
         return {
             role: Outputs(*map(self.gather, (*samples[i], features[i], logits[i])))
-            for i, role in enumerate(self.roles)
+            for i, role in enumerate(roles)
         }
 
     def classification(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
@@ -136,7 +139,8 @@ class Method(nn.Module):
     @torch.no_grad()
     def observe(self, samples: Samples, *, size: int = 512) -> Outputs:
         """Outputs as evaluated, without gradient, ``size`` rows at a time; modes are restored."""
-        with evaluating(self):
+        # in the weights' own precision, whoever asks
+        with evaluating(self), torch.autocast(samples.x.device.type, enabled=False):
             chunks = [samples.at(slice(i, i + size)) for i in range(0, len(samples.x), size)]
             passes = [self(as_input(chunk.x), chunk.domain) for chunk in chunks]
         features, logits = (torch.cat(field).float() for field in zip(*passes, strict=True))

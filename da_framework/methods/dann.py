@@ -18,7 +18,7 @@ class DANN(Method):
     r"""Features from which a discriminator cannot tell the domain.
 
     .. math::
-        \min_{f,\, c} \; \max_{d} \; L_y(c \circ f) - \lambda_p L_d(d \circ f), \qquad
+        \min_{f,\, c} \; \max_{d} \; L_y(c \circ f) - w \lambda_p L_d(d \circ f), \qquad
         \lambda_p = \frac{2}{1 + e^{-\gamma p}} - 1
 
     One backward pass finds the saddle point: between features and discriminator the gradient
@@ -26,12 +26,14 @@ class DANN(Method):
 
     Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, eq. 9-10 and 17-18.
     https://arxiv.org/abs/1505.07818
+    Departure: the domain loss is the mean of the two domains' losses, where the paper's eq. 9 has
+    their sum; w = 2 is the paper's. Common code has the mean, and so have our defaults.
 
     Args:
         network: encoder and head.
         task: classes, domains and rows.
         hidden: widths of the discriminator's hidden layers.
-        weight: of the domain loss among the terms.
+        weight: w of the domain loss among the terms.
         coefficient: λ of the gradient reversal, as a function of progress.
     """
 

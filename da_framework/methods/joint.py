@@ -16,3 +16,4 @@ class Joint(Method):
     """
 
     roles: ClassVar = ("source", "target_labelled")
+    optional: ClassVar = ()

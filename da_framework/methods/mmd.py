@@ -1,9 +1,10 @@
 """Alignment by the maximum mean discrepancy of the features."""
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Unpack
+from typing import Annotated, ClassVar, Unpack
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from da_framework.batch import Outputs, Task, Term
@@ -47,7 +48,7 @@ class MMD(Method):
         ramp: Schedule | Finite,
         estimator: Estimator,
         bandwidth: Bandwidth,
-        factors: list[Positive],
+        factors: Annotated[list[Positive], Field(min_length=1)],
         **base: Unpack[Base],
     ) -> None:
         super().__init__(network, task, **base)
@@ -68,7 +69,11 @@ class MMD(Method):
         return bandwidths(source, target, policy=self.bandwidth, factors=factors)
 
     def warnings(self, outputs: Mapping[str, Outputs]) -> Iterator[str]:
-        source, target = (outputs[role].features[:256] for role in ("source", "target"))
+        # rows of a file are often in order of class: some from everywhere
+        source, target = (
+            outputs[role].features[:: 1 + len(outputs[role].features) // 256]
+            for role in ("source", "target")
+        )
         # not by way of the Gram matrix, which cancels far from the origin
         nearest = torch.cdist(source, target, compute_mode="donot_use_mm_for_euclid_dist").square()
         largest = gaussian(nearest, self.widths(source, target)).max().item()

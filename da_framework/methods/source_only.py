@@ -16,3 +16,4 @@ class SourceOnly(Method):
     """
 
     roles: ClassVar = ("source",)
+    optional: ClassVar = ()

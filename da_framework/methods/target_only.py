@@ -16,3 +16,4 @@ class TargetOnly(Method):
     """
 
     roles: ClassVar = ("target_labelled",)
+    optional: ClassVar = ()

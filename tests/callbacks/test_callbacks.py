@@ -129,10 +129,10 @@ def test_the_matrix_bears_a_class_without_rows(tmp_path: Path) -> None:
 
 
 HISTORY: list[dict[str, Any]] = [
-    {"step": 0, "score": 0.1, "source/accuracy": 0.5, "target/accuracy": 0.4},
+    {"step": 0, "score": 0.1, "source/accuracy": 0.5, "oracle/accuracy": 0.4},
     {"step": 5, "train/source": 0.7, "train/domain": 1.4, "train/lr": 0.1},
     {"step": 10, "train/source": 0.5, "train/domain": 1.2, "train/lr": 0.1},
-    {"step": 10, "score": 0.3, "source/accuracy": 0.9, "target/accuracy": 0.8},
+    {"step": 10, "score": 0.3, "source/accuracy": 0.9, "oracle/accuracy": 0.8},
 ]
 PICKS = {name: {"step": 10, "target": {"accuracy": 0.8}} for name in ("last", "chosen", "oracle")}
 

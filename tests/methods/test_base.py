@@ -85,6 +85,7 @@ def test_a_labelled_role_alone_weighs_one(role: str) -> None:
     net = network()
     own = method(net, alpha=0.3)
     own.roles = (role, "target")  # type: ignore[misc]
+    own.optional = ()  # type: ignore[misc]
     ((name, term),) = own.classification(own.outputs(BATCH)).items()
     assert name == role
     assert term.weight == 1
@@ -214,3 +215,12 @@ def test_everything_is_one_part_and_nothing_is_said_unless_a_method_does() -> No
     own = method()
     assert own.parts() == {"model": [own]}
     assert list(own.warnings({})) == []
+
+
+def test_the_few_labelled_rows_join_wherever_the_data_has_them() -> None:
+    net = network()
+    own = method(net, alpha=0.3)
+    own.roles = ("source", "target")  # type: ignore[misc]
+    assert set(own.outputs(BATCH)) == {"source", "target", "target_labelled"}
+    without = {role: given for role, given in BATCH.items() if role != "target_labelled"}
+    assert set(own.outputs(without)) == {"source", "target"}

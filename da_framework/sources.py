@@ -1,0 +1,59 @@
+"""Source files, found and read without importing them."""
+
+import ast
+import importlib.util
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+
+def located(module: str) -> Path | None:
+    """The file of a module, or the folder of a package."""
+    first, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(first)
+    except ValueError:  # a module of a running program without one
+        return None
+    if spec is None:
+        return None
+    if spec.submodule_search_locations is None:
+        return Path(spec.origin) if spec.origin and not rest else None
+    for root in spec.submodule_search_locations:
+        path = Path(root, *rest)
+        if path.is_dir():
+            return path
+        if path.with_suffix(".py").is_file():
+            return path.with_suffix(".py")
+    return None
+
+
+def source(module: str) -> Path | None:
+    """The file with a module's code."""
+    path = located(module)
+    if path is not None and path.is_dir():
+        path = path / "__init__.py"
+    return path if path is not None and path.suffix == ".py" and path.is_file() else None
+
+
+def closure(modules: Iterable[str]) -> dict[str, Path]:
+    """These modules and all that they import from the same packages, by name."""
+    waiting = list(modules)
+    packages = {module.split(".")[0] for module in waiting}
+    found: dict[str, Path] = {}
+    while waiting:
+        module = waiting.pop()
+        path = source(module)
+        if path is None or module in found:
+            continue
+        found[module] = path
+        waiting += [name for name in imported(path) if name.split(".")[0] in packages]
+    return found
+
+
+def imported(path: Path) -> Iterator[str]:
+    """What a file imports by absolute names; of ``from a import b`` both ``a`` and ``a.b``."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
