@@ -145,3 +145,20 @@ def test_hidden_targets_are_found_wherever_they_are() -> None:
     trust(["da_framework.methods.dann.DANN", "torch.nn.ReLU"])
     with pytest.raises(InputError, match=r"subprocess\.run"):
         trust(["torch.nn.ReLU", "subprocess.run"])
+
+
+def test_rows_that_were_trained_on_are_said(da: Any, run: Path) -> None:
+    own = da("evaluate", "run=run")
+    assert "trained on" not in own.out + own.err
+    other = da("evaluate", "run=run", "+dataset.split_seed=1")
+    assert "of these rows were trained on" in other.out + other.err
+
+
+def test_a_module_of_ours_is_no_way_to_others(da: Any, run: Path) -> None:
+    from da_framework.errors import InputError
+    from da_framework.evaluate import trust
+
+    trust(["torch.optim.SGD", "da_framework.methods.base.Method", "pytorch_lightning.Trainer"])
+    for target in ("da_framework.cli.os.system", "os.system", "torch.hub.load"):
+        with pytest.raises(InputError, match="neither ours"):
+            trust([target])

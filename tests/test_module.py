@@ -22,7 +22,7 @@ from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.callbacks.checkpoints import Checkpoints
 from da_framework.datasets.domains import Domains
 from da_framework.datasets.two_moons import TwoMoons
-from da_framework.errors import DivergedError
+from da_framework.errors import DivergedError, InputError
 from da_framework.methods.base import Method
 from da_framework.methods.dann import DANN
 from da_framework.methods.source_only import SourceOnly
@@ -575,3 +575,50 @@ def test_a_method_s_step_never_waits_for_the_device(file: Path) -> None:
     for name, own in functions(file).items():
         if name.rpartition(".")[2] in ("terms", "objectives", "updated"):
             assert not called(own) & (WAITS - {"log"}), name
+
+
+class TwoParts(Method):
+    """Trains its head apart, or claims to."""
+
+    named: str = "head"
+    inside: bool = True
+
+    def parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        own = {"encoder": [self.network.encoder], "head": [self.network.head]}
+        return own if self.inside else {"encoder": own["encoder"]}
+
+    def objectives(self, batch: Batch) -> Iterator[Objective]:
+        outputs = self.outputs(batch)
+        yield Objective(self.classification(outputs), updates=("encoder", self.named))
+
+
+def test_a_part_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TwoParts, "named", "heads")
+    with pytest.raises(InputError, match="updates heads, but its parts are encoder, head"):
+        Fit(TwoParts).run()
+
+
+def test_what_is_in_no_part_is_not_forgotten_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TwoParts, "inside", False)
+    with pytest.raises(InputError, match=r"network\.head\.\S+ is in 0 of the parts encoder"):
+        Fit(TwoParts).run()
+
+
+class Drawing(SourceOnly):
+    """Draws when it is shown its outputs."""
+
+    refreshes: ClassVar = ("source",)
+
+    def refresh(self, outputs: Mapping[str, Outputs]) -> None:
+        drawn.append(torch.rand(1).item())
+
+
+drawn: list[float] = []
+
+
+def test_what_is_drawn_between_steps_is_repeated_too() -> None:
+    for before in (1, 2):
+        torch.manual_seed(before)
+        Fit(Drawing).run()
+    assert len(set(drawn)) == len(drawn) // 2 > 1
+    assert drawn[: len(drawn) // 2] == drawn[len(drawn) // 2 :]

@@ -339,3 +339,47 @@ def test_a_folder_that_another_process_trains_in_is_left_alone(da: Any) -> None:
     other.kill()
     other.communicate()
     assert da.train().code == 0
+
+
+def test_a_run_that_is_stopped_short_leaves_no_result(da: Any) -> None:
+    ended = da.train("steps=100000", "+trainer.max_time=00:00:00:01")
+    assert ended.code == 2
+    assert "of 100000" in ended.err
+    assert not (da.folder / "run" / "result.json").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04"])
+def test_a_damaged_checkpoint_is_named_with_the_way_out(da: Any, content: bytes) -> None:
+    assert da.train().code == 0
+    (da.folder / "run" / "result.json").unlink()
+    (da.folder / "run" / "checkpoints" / "last.ckpt").write_bytes(content)
+    ended = da.train()
+    assert ended.code == 2
+    assert "last.ckpt is damaged" in ended.err
+    assert "remove it" in ended.err
+    (da.folder / "run" / "checkpoints" / "last.ckpt").unlink()
+    assert da.train().code == 0
+
+
+def test_an_option_that_the_loop_does_itself_is_refused(da: Any) -> None:
+    ended = da.train("+trainer.gradient_clip_val=1.0")
+    assert ended.code == 2
+    assert ended.err.startswith("trainer: ")
+
+
+def test_figures_that_are_not_finite_at_an_evaluation_stop_the_run(da: Any) -> None:
+    ended = da.train("steps=1", "evaluate_every=1", "optimizer.lr=1.0e+30")
+    assert ended.code == 3
+    assert "not finite" in ended.err
+    assert not (da.folder / "run" / "result.json").exists()
+
+
+def test_a_learning_rate_factor_is_a_key_like_others(da: Any) -> None:
+    assert da.train("optimizer.factor={network.encoder.backbone: 0.0}").code == 0
+    weights = da.weights()
+    assert da.train("seed=1", "steps=21", "optimizer.factor={network: 0.0}", run="other").code == 0
+    name = "method.network.encoder.backbone.1.weight"
+    assert torch.equal(weights[name], da.weights("other")[name])
+    assert not torch.equal(
+        weights["method.network.head.0.weight"], da.weights("other")["method.network.head.0.weight"]
+    )
