@@ -130,7 +130,7 @@ def build_trainer(
             strategy=strategy(config),
             max_epochs=-1,
             logger=loggers,
-            callbacks=callbacks,
+            callbacks=list(callbacks),  # Lightning adds its own to what it is given
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,

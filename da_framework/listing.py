@@ -3,6 +3,7 @@
 import argparse
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,10 @@ def roots() -> Iterator[tuple[str, Path]]:
     """Where configs are, and which package brings them."""
     yield "da_framework", conf_dir()
     for name, path in sources().items():
-        if folder := located(path.removeprefix("pkg://")):
+        folder = located(path.removeprefix("pkg://"))
+        if folder is None:
+            print(f"plugin {name}: {path} cannot be found; ours are listed", file=sys.stderr)
+        else:
             yield name, folder
 
 

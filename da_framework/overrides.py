@@ -27,6 +27,9 @@ def explain(rest: Sequence[str], config_dir: str, name: str, error: Exception) -
         choices: list[str] = []
         keyed: list[Override] = []
         for word in words:
+            if word.startswith("="):
+                lines.append(f"{word}: a key is missing before it; write key=value without spaces")
+                continue
             try:
                 override = OverridesParser.create().parse_override(word)
             except HydraException as wrong:
