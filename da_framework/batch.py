@@ -17,16 +17,18 @@ class Task:
     """What is to be learnt.
 
     Attributes:
-        classes: names; the position is the label.
+        classes: names of what can be learnt; the position is the label.
         domains: names; the position is ``Samples.domain``.
         rows: training rows of each role.
         shape: of one input, without the batch.
+        sources: how many of the domains are sources; they are the first.
     """
 
     classes: tuple[str, ...]
     domains: tuple[str, ...]
     rows: Mapping[str, int]
     shape: tuple[int, ...]
+    sources: int = 1
 
 
 class Samples(NamedTuple):

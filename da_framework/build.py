@@ -4,18 +4,21 @@ import logging
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from omegaconf import OmegaConf
 
 from da_framework import names, plugins
 from da_framework.callbacks.base import Callback
 from da_framework.config import check, instantiate, plain
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.domains import Domains
-from da_framework.errors import InputError
+from da_framework.errors import InputError, MissingRoleError, listed
+from da_framework.initial import load
 from da_framework.methods.base import Method
 from da_framework.module import Adaptation
 from da_framework.ranges import Count, Index
@@ -40,6 +43,8 @@ class Settings:
     flush_every: Count
     again: bool
     data_dir: str
+    init_from: str | None = None
+    term: Any = None
     logger: Any = None
     callback: Any = None
 
@@ -65,7 +70,9 @@ class Run:
     module: Adaptation
 
 
-def build(config: Mapping[str, Any], dataset: Dataset | None = None) -> Run:
+def build(
+    config: Mapping[str, Any], dataset: Dataset | None = None, *, initialise: bool = True
+) -> Run:
     """Checks the whole config, then builds data, network, method and module.
 
     The network is built first and from a seed of its own, so that every method starts from the
@@ -74,6 +81,7 @@ def build(config: Mapping[str, Any], dataset: Dataset | None = None) -> Run:
     Args:
         config: resolved.
         dataset: if it was built already.
+        initialise: whether to begin with what ``init_from`` names; not if weights are loaded later.
 
     Raises:
         InputError: with every wrong key, or what else cannot be used.
@@ -82,14 +90,34 @@ def build(config: Mapping[str, Any], dataset: Dataset | None = None) -> Run:
     seed = config["seed"]
     make_method = instantiate(config["method"])
     kind: type[Method] = make_method.func
-    domains = Domains(
-        dataset or instantiate(config["dataset"]), kind.roles, seed=seed, optional=kind.optional
-    )
+    start = config.get("init_from")
+    if initialise and kind.continues and start is None:
+        raise InputError(
+            f"{kind.__name__} goes on from a trained network: train one on the source first, then "
+            "give its folder: init_from=runs/..."
+        )
+    dataset = dataset or instantiate(config["dataset"])
+    extra = {name: instantiate(node) for name, node in (config.get("term") or {}).items()}
+    try:
+        domains = Domains(dataset, kind.roles, seed=seed, optional=kind.optional)
+    except MissingRoleError as error:
+        raise InputError(f"{error}; {without(error.role)}") from None
+    for name, own in extra.items():
+        if missing := [role for role in own.roles if role not in domains.train]:
+            raise InputError(
+                f"term={name} reads the role {listed(missing)}, which {kind.__name__} is not given"
+            )
     with torch.random.fork_rng():
         torch.manual_seed(mix(seed, "network"))
-        network = instantiate(config["network"])(domains.task.shape, len(domains.task.classes))
+        classes = domains.task.classes
+        network = instantiate(config["network"])(
+            domains.task.shape, kind.head_classes(len(classes))
+        )
+        if initialise and start is not None:
+            load(network, start, classes)
         torch.manual_seed(mix(seed, "method"))
         method: Method = make_method(network, domains.task)
+    method.extra = extra
     module = Adaptation(
         method,
         optimizer=instantiate(config["optimizer"]),
@@ -102,6 +130,16 @@ def build(config: Mapping[str, Any], dataset: Dataset | None = None) -> Run:
         },
     )
     return Run(domains, module)
+
+
+def without(role: str) -> str:
+    """The methods that do not need a role, in words."""
+    able = []
+    for file in sorted((plugins.conf_dir() / "method").glob("*.yaml")):
+        kind: type[Method] = resolve_name(OmegaConf.select(OmegaConf.load(file), "_target_"))
+        if role not in kind.roles:
+            able.append(file.stem)
+    return f"methods that do without: {listed(able)}"
 
 
 def strategy(config: Mapping[str, Any]) -> str:

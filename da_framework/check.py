@@ -1,13 +1,13 @@
 """``da check``: holds a method against its promises, on a shift that is known."""
 
-import contextlib
 import copy
 import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -23,7 +23,10 @@ from da_framework.callbacks.checkpoints import Checkpoints
 from da_framework.config import instantiate
 from da_framework.datasets.base import Dataset
 from da_framework.methods.base import Method
+from da_framework.methods.extra import Extra
 
+WARM = 200
+"""Steps of training after which a method's terms are looked at."""
 SHORT = 12
 """Steps of the runs that are compared bit for bit."""
 FALL = 0.05
@@ -52,41 +55,38 @@ def findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     Args:
         config: of ``conf/check.yaml`` with the method in question.
     """
-    if "target_labelled" in kind(config).roles:
-        config = {**config, "dataset": config["dataset"] | {"labels_per_class": 5}}
-    for promise in (
-        terms_have_gradient,
-        brings_domains_together,
-        nothing_at_weight_zero,
-        takes_any_batch,
-        resumes_bit_for_bit,
-        ignores_target_labels,
-        two_processes_equal_one,
-        restores_modes,
-        keeps_its_state,
-    ):
-        kept, words = promise(config)
-        yield Finding(promise.__name__.replace("_", " "), kept, words)
+    exempt = kind(config).exempt
+    with suited(config) as config:
+        for promise in PROMISES:
+            name = promise.__name__
+            kept, words = (None, exempt[name]) if name in exempt else promise(config)
+            yield Finding(name.replace("_", " "), kept, words)
+        for name in exempt.keys() - {promise.__name__ for promise in PROMISES}:
+            yield Finding(name, False, "is no promise that a method could be exempt from")
 
 
 def terms_have_gradient(config: Mapping[str, Any]) -> tuple[bool | None, str]:
-    """The added terms have a gradient in the encoder; a detached one would do nothing, silently."""
-    run = build(config)
+    """The added terms have a gradient in the encoder; a detached one would do nothing, silently.
+
+    After some steps: a method may wait for predictions it can trust.
+    """
+    config = {**config, "steps": WARM, "evaluate_every": WARM // 4}
+    run = fit(config)
     method = run.module.method
-    method.progress = 0.5
-    norms = {}
-    for objective in method.objectives(run.domains.batch(0)):
+    own = [p for p in method.network.encoder.parameters() if p.requires_grad]
+    norms: dict[str, float] = {}
+    for objective in method.objectives(run.domains.batch(WARM)):
         added = {n: t for n, t in objective.terms.items() if n not in ("source", "target_labelled")}
         for name, term in added.items():
-            own = [p for p in method.network.encoder.parameters() if p.requires_grad]
             gradients = (
                 torch.autograd.grad(
                     term.weight * term.value, own, retain_graph=True, allow_unused=True
                 )
-                if term.value.requires_grad
+                if term.value.requires_grad and own
                 else ()
             )
-            norms[name] = sum(g.square().sum().item() for g in gradients if g is not None) ** 0.5
+            squares = sum(g.square().sum().item() for g in gradients if g is not None)
+            norms[name] = norms.get(name, 0.0) + squares**0.5
     if not norms:
         return None, "adds no terms"
     words = ", ".join(f"|gradient of {name}| = {norm:.2g}" for name, norm in norms.items())
@@ -105,8 +105,6 @@ def brings_domains_together(config: Mapping[str, Any]) -> tuple[bool | None, str
 
 def nothing_at_weight_zero(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     """With the knobs at 0 the task's weights are those without the method, dropout included."""
-    if kind(config).objectives is not Method.objectives:
-        return None, "has moves of its own, which no weight takes back"
     config = short(config) | {"network": config["network"] | {"dropout": 0.5}}
     knobs = [name for name in ("weight", "coefficient") if name in config["method"]]
     if not knobs:
@@ -141,12 +139,38 @@ def takes_any_batch(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     return not wrong, "; ".join(wrong) or f"finite at {shown}"
 
 
+def takes_several_sources(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """With two sources its terms are finite."""
+    if "source" not in kind(config).roles:
+        return None, "takes none"
+    run = build({**config, "dataset": config["dataset"] | {"source": ["straight", "halfway"]}})
+    wrong = [
+        f"{name} is {term.value.item()}"
+        for objective in run.module.method.objectives(run.domains.batch(0))
+        for name, term in objective.terms.items()
+        if not term.value.isfinite()
+    ]
+    return not wrong, "; ".join(wrong) or "finite with two"
+
+
+def takes_extra_terms(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """What the configuration adds (``term=[...]``) is among its terms."""
+    run = build(config)
+    method = run.module.method
+    role = "source" if "source" in method.roles else method.roles[0]
+    read: Any = f"{role}.features"
+    method.extra = {"size": Extra(loss=torch.mean, reads=[read], weight=1.0, ramp=1.0)}
+    moves = [own.terms for own in method.objectives(run.domains.batch(0))]
+    found = sum("extra_size" in terms for terms in moves)
+    return found == 1, f"in {found} of its {len(moves)} moves"
+
+
 def resumes_bit_for_bit(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     """Stopped in the middle and continued from its checkpoint, it ends with the same state."""
     config = short(config) | {"checkpoint_every": SHORT // 3}
     expected = fit(config).module.state_dict()
     with tempfile.TemporaryDirectory() as folder:
-        with contextlib.suppress(Stop):
+        with suppress(Stop):
             fit(config, callbacks=[Checkpoints(folder), Interruption(SHORT // 2 + 1)])
         resumed = fit(config, checkpoint=Path(folder) / "checkpoints" / "last.ckpt")
     wrong = differing(expected, resumed.module.state_dict())
@@ -210,7 +234,48 @@ def keeps_its_state(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     return not wrong, f"lost: {', '.join(wrong)}" if wrong else "all of it"
 
 
+PROMISES = (
+    terms_have_gradient,
+    brings_domains_together,
+    nothing_at_weight_zero,
+    takes_any_batch,
+    takes_several_sources,
+    takes_extra_terms,
+    resumes_bit_for_bit,
+    ignores_target_labels,
+    two_processes_equal_one,
+    restores_modes,
+    keeps_its_state,
+)
+
+
 # what the promises are made of
+
+
+@contextmanager
+def suited(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The config with what the method cannot do without: labelled rows, or a trained network."""
+    config = dict(config)
+    method = kind(config)
+    if "target_labelled" in method.roles:
+        config["dataset"] = config["dataset"] | {"labels_per_class": 5}
+    if not method.continues or config.get("init_from"):
+        yield config
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        first = {"_target_": f"{__name__}.SourceFirst", "_partial_": True}
+        base = {name: config["method"][name] for name in ("alpha", "batch_norm")}
+        run = fit({**config, "method": first | base, "steps": WARM, "evaluate_every": WARM})
+        file = Path(folder) / "source.ckpt"
+        torch.save({"state_dict": run.module.state_dict()}, file)
+        yield config | {"init_from": str(file)}
+
+
+class SourceFirst(Method):
+    """What a method goes on from."""
+
+    roles: ClassVar = ("source",)
+    optional: ClassVar = ()
 
 
 class Stop(Exception):  # noqa: N818

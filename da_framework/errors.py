@@ -5,6 +5,19 @@ class InputError(ValueError):
     """Something given cannot be used; says what, what is possible and how to mend it."""
 
 
+class MissingRoleError(InputError):
+    """A method needs a role that the data has not.
+
+    Args:
+        role: which.
+        why: the data has it not, and what to do.
+    """
+
+    def __init__(self, role: str, why: str) -> None:
+        super().__init__(f"the method needs the role {role}, but {why}")
+        self.role = role
+
+
 class DivergedError(RuntimeError):
     """A loss or a weight is no longer finite."""
 

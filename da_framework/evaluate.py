@@ -64,7 +64,7 @@ def evaluate(
         config["dataset"] = config["dataset"] | {"data_dir": data_dir}
     trained = instantiate(config["dataset"])
     config["dataset"] = config["dataset"] | dataset
-    built = build(config)
+    built = build(config, initialise=False)
     if count := seen(trained, built.domains.dataset):
         log.warning("warning: %d of these rows were trained on: the accuracy is flattered", count)
     if any(built.domains.dataset.fingerprint(d) != f for d, f in record["data"].items()):
@@ -79,7 +79,7 @@ def evaluate(
         ) from None
     domains = built.domains
     outputs = built.module.method.observe(domains.test)._replace(y=domains.oracle)
-    return by_domain(outputs, domains.task.domains)
+    return by_domain(outputs, domains.task)
 
 
 def seen(trained: Dataset, tested: Dataset) -> int:

@@ -7,17 +7,28 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def confusion(logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]) -> Int[Tensor, "k k"]:
-    """Rows counted by true class (down) and predicted class (across)."""
-    k = logits.shape[1]
+def confusion(logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]) -> Int[Tensor, "c c"]:
+    """Rows counted by true class (down) and predicted class (across).
+
+    One more class than there are logits where some rows are of an unknown one.
+    """
+    k = max(logits.shape[1], int(y.max().item()) + 1)
     return torch.bincount(y * k + logits.argmax(1), minlength=k * k).reshape(k, k)
 
 
-def metrics(logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]) -> dict[str, Any]:
+def metrics(
+    logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"], *, known: int | None = None
+) -> dict[str, Any]:
     """Accuracy, macro precision, recall and F1, recall of each class, calibration error.
 
     All are fractions of 1. Classes without a true or a predicted row count as 0 in the means, as
     scikit-learn's do with ``zero_division=0``; classes without either are left out.
+
+    Args:
+        logits: of the classes; one more column where the unknown can be predicted.
+        y: labels.
+        known: how many classes are known; labels from there on are the unknown, and where there
+            are any, ``open_set`` is added.
     """
     counts = confusion(logits, y).double()
     hits, true, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
@@ -25,7 +36,7 @@ def metrics(logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]) -> dict[st
     recall = hits / true.clamp_min(1)
     precision = hits / predicted.clamp_min(1)
     f1 = 2 * hits / (true + predicted).clamp_min(1)
-    return {
+    found: dict[str, Any] = {
         "accuracy": (hits.sum() / counts.sum()).item(),
         "precision": precision[present].mean().item(),
         "recall": recall[present].mean().item(),
@@ -34,6 +45,28 @@ def metrics(logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]) -> dict[st
         "recall_per_class": recall.tolist(),
         "rows": int(counts.sum().item()),
     }
+    if known is not None and len(true) > known and true[known:].sum() > 0:
+        found["open_set"] = open_set(recall, true, known)
+    return found
+
+
+def open_set(
+    recall: Float[Tensor, " c"], true: Float[Tensor, " c"], known: int
+) -> dict[str, float]:
+    r"""How well known classes are told apart, and the unknown from them.
+
+    .. math:: \mathrm{HOS} = \frac{2 \, \mathrm{OS^*} \, \mathrm{UNK}}{\mathrm{OS^*} + \mathrm{UNK}}
+
+    OS* is the mean recall of the known classes, UNK the recall of the unknown. Bucci, Loghmani,
+    Tommasi, "On the Effectiveness of Image Rotation for Open Set Domain Adaptation", ECCV 2020,
+    eq. 7. https://arxiv.org/abs/2007.12360
+    """
+    own = recall[:known][true[:known] > 0]
+    os_star = own.mean().item() if len(own) else 0.0
+    unknown = recall[known].item()
+    both = os_star + unknown
+    hos = 2 * os_star * unknown / both if both else 0.0
+    return {"os_star": os_star, "unk": unknown, "hos": hos}
 
 
 def calibration_error(

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from da_framework.batch import Batch, Outputs, Term
+from da_framework.batch import Batch, Outputs, Task, Term
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.datasets.domains import Domains
 from da_framework.errors import DivergedError, InputError, listed
@@ -101,6 +101,7 @@ class Adaptation(pl.LightningModule):
     def take_step(self, batch: Batch) -> None:
         """Every move of the method on one batch."""
         seed_step(self.device, self.seed, self.step, self.global_rank)
+        self.method.generator.manual_seed(mix(self.seed, "method", self.step))
         self.method.progress = self.step / self.steps
         for objective in self.method.objectives(batch):
             self.zero_grad()
@@ -182,11 +183,11 @@ class Adaptation(pl.LightningModule):
         oracle = test._replace(y=domains.oracle)
         reading: dict[str, Any] = {
             "step": self.step,
-            "score": float(self.validator(validation)),
-            "target": by_domain(oracle, domains.task.domains),
+            "score": self.score(validation),
+            "target": by_domain(oracle, domains.task),
         }
         if "source" in validation:
-            reading["source"] = by_domain(validation["source"], domains.task.domains)
+            reading["source"] = by_domain(validation["source"], domains.task)
         self.pick(reading)
         # named for what it is: a figure that no choice may rest on
         figures = {"score": reading["score"], "oracle/accuracy": reading["target"]["accuracy"]}
@@ -199,6 +200,20 @@ class Adaptation(pl.LightningModule):
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Callback):
                 callback.on_evaluation(self.trainer, self, evaluation)
+
+    def score(self, validation: Mapping[str, Outputs]) -> float:
+        """What the validator makes of these outputs.
+
+        Raises:
+            InputError: it needs a role that the data has not.
+        """
+        try:
+            return float(self.validator(validation))
+        except KeyError as error:
+            raise InputError(
+                f"the validator needs the role {error}, but the data has {listed(validation)}; "
+                "validator=entropy and validator=information_maximization need the target alone"
+            ) from None
 
     def pick(self, reading: dict[str, Any]) -> None:
         """Keeps the evaluations that results show; the untrained model is never chosen."""
@@ -215,6 +230,8 @@ class Adaptation(pl.LightningModule):
         """Shows the method its outputs over whole training sets, if it asked for them."""
         if self.method.refreshes:
             seed_step(self.device, self.seed, self.step, 0, purpose="refresh")
+            self.method.generator.manual_seed(mix(self.seed, "refresh", self.step))
+            self.method.progress = self.step / self.steps
             train = self.domains.train
             self.method.refresh({r: self.method.observe(train[r]) for r in self.method.refreshes})
 
@@ -317,14 +334,16 @@ class Meter:
         return {name: sum(own) / len(own) for name, own in seen.items()}
 
 
-def by_domain(outputs: Outputs, names: tuple[str, ...]) -> dict[str, Any]:
+def by_domain(outputs: Outputs, task: Task) -> dict[str, Any]:
     """Metrics over all rows, and of each domain where there are several."""
-    found = metrics(outputs.logits, outputs.y)
+    known = len(task.classes)
+    found = metrics(outputs.logits, outputs.y, known=known)
     present = torch.unique(outputs.domain).tolist()
     if len(present) > 1:
-        each = {names[d]: outputs.domain == d for d in present}
+        each = {task.domains[d]: outputs.domain == d for d in present}
         found["domains"] = {
-            name: metrics(outputs.logits[rows], outputs.y[rows]) for name, rows in each.items()
+            name: metrics(outputs.logits[rows], outputs.y[rows], known=known)
+            for name, rows in each.items()
         }
     return found
 

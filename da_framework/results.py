@@ -31,15 +31,16 @@ LIBRARIES = (
 )
 
 
-def key(config: Mapping[str, Any], data: Mapping[str, str]) -> str:
+def key(config: Mapping[str, Any], data: Mapping[str, str], *, start: str | None = None) -> str:
     """What recognises a finished run: config that can change a number, code, and data.
 
     Args:
         config: resolved.
         data: fingerprint of each domain.
+        start: of the weights it begins with, wherever they lie.
     """
-    relevant = without(config, IRRELEVANT)
-    text = json.dumps([relevant, code_hash(config), dict(data)], sort_keys=True)
+    relevant = without(config, (*IRRELEVANT, "init_from"))
+    text = json.dumps([relevant, code_hash(config), dict(data), start], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from da_framework import results
+from da_framework import initial, results
 from da_framework.config import check, instantiate
 from da_framework.errors import DivergedError, InputError
 
@@ -50,7 +50,8 @@ def train(
         raise
     dataset: Dataset = instantiate(config["dataset"])
     data = {name: dataset.fingerprint(name) for name in dataset.domains}
-    key = results.key(config, data)
+    start = initial.fingerprint(config.get("init_from"))
+    key = results.key(config, data, start=start)
     done = results.read(folder)
     if done and done["key"] == key and not config["again"]:
         log.info("already done; again=true runs it once more")
@@ -87,7 +88,7 @@ def outcome(run: "Run") -> dict[str, Any]:
     module, dataset = run.module, run.domains.dataset
     return {
         "domains": {"source": dataset.source, "target": dataset.target},
-        "classes": dataset.classes,
+        "classes": dataset.known,
         "rows": {**run.domains.task.rows, "test": len(run.domains.oracle)},
         "environment": {**results.environment(), "device": str(module.device)},
         "steps": module.step,

@@ -259,7 +259,7 @@ def test_a_file_with_another_hash_is_named(da: Any) -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["dataset.source=[curved]"], "the domains are straight, rotated"),
+        (["dataset.source=[curved]"], "the domains are straight, halfway, rotated"),
         (["dataset.target=[straigt]"], "dataset.target has 'straigt'"),
         (["dataset.target=[straight]"], "straight is source and target at once"),
         (["dataset.target=[]"], "dataset.target is empty"),

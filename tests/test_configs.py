@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from da_framework.build import Settings, build, compose
+from da_framework.check import suited
 from da_framework.config import check, instantiate
 from da_framework.plugins import conf_dir
 
@@ -22,13 +23,14 @@ EXPERIMENTS = [
     path.relative_to(CONF / "experiments").with_suffix("").as_posix()
     for path in sorted((CONF / "experiments").rglob("*.yaml"))
 ]
-LISTS = ("logger", "callback")
+LISTS = ("logger", "callback", "term")
 
 
 @pytest.mark.parametrize(("group", "name"), GROUPS, ids=lambda part: part)
 def test_keys_are_the_constructors(group: str, name: str) -> None:
     overrides = [f"{group}=[{name}]" if group in LISTS else f"{group}={name}"]
-    if group in LISTS:  # they name the run's folder and its sweep, which are there in a job alone
+    if group in ("logger", "callback"):
+        # they name the run's folder and its sweep, which are there in a job alone
         overrides += [f"{group}.{name}.folder=here"] * (name != "diagnostics")
         overrides += [
             "logger.wandb.group=null",
@@ -40,7 +42,8 @@ def test_keys_are_the_constructors(group: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_runs_a_step_on_two_moons(name: str) -> None:
-    run = build(compose(f"method={name}", "dataset.labels_per_class=3", name="check"))
+    with suited(compose(f"method={name}", "dataset.labels_per_class=3", name="check")) as config:
+        run = build(config)
     method = run.module.method
     for objective in method.objectives(run.domains.batch(0)):
         assert objective.total.isfinite()

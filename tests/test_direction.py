@@ -14,7 +14,7 @@ FLOORS = (
     {"cli"},
     {"train", "evaluate", "check", "report", "listing", "overrides"},
     {"build"},
-    {"module"},
+    {"module", "initial"},
     {"callbacks", "datasets"},
     {"methods", "validators", "optimizers", "config", "results", "loggers", "plugins"},
     {"losses", "networks", "names"},

@@ -30,7 +30,7 @@ class Confusion(Callback):
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.last is not None and trainer.is_global_zero:
             counts = confusion(self.last.oracle.logits, self.last.oracle.y).cpu()
-            draw(self.path, counts, self.last.task.classes)
+            draw(self.path, counts, (*self.last.task.classes, "unknown")[: len(counts)])
 
 
 def draw(path: Path, counts: Int[Tensor, "k k"], classes: tuple[str, ...]) -> None:

@@ -36,7 +36,7 @@ class TSNE(Callback):
         if not trainer.is_global_zero:
             return
         self.last = {}
-        names = np.array(evaluation.task.classes)
+        names = np.array([*evaluation.task.classes, "unknown"])
         for side, outputs in evaluation.validation.items():
             picked = slice(None, None, max(1, -(-len(outputs.features) // self.rows)))
             self.last[side] = outputs.features[picked].cpu().numpy()

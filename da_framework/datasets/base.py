@@ -38,6 +38,11 @@ class Roles(TypedDict):
         test: share of a target that is tested on, where it has no official test part.
         split_seed: of all the choices above, apart from the seed of training.
         batch_size: rows of each role in a step, over all processes.
+        source_classes: the classes to learn; ``None`` is all.
+        target_classes: the classes that the target has; ``None`` is all. Those that are not among
+            the source's count as one more, the unknown (partial, open-set, universal settings).
+        strong: how the role ``target_strong`` sees the target's rows; ``None``: there is no such
+            role.
     """
 
     source: list[str]
@@ -48,6 +53,9 @@ class Roles(TypedDict):
     test: Fraction
     split_seed: Index
     batch_size: dict[str, Count]
+    source_classes: list[str] | None
+    target_classes: list[str] | None
+    strong: Any
 
 
 class Domain(NamedTuple):
@@ -117,6 +125,9 @@ class Dataset(ABC):
         test: Fraction,
         split_seed: Index,
         batch_size: dict[str, Count],
+        source_classes: list[str] | None = None,
+        target_classes: list[str] | None = None,
+        strong: Any = None,
     ) -> None:
         self.source = tuple(source)
         self.target = (
@@ -130,6 +141,9 @@ class Dataset(ABC):
         self.test = test
         self.split_seed = split_seed
         self.batch_size = dict(batch_size)
+        self.source_classes = source_classes
+        self.target_classes = target_classes
+        self.strong = strong
         self._domains: dict[str, Domain] = {}
         self._check_names()
 
@@ -144,6 +158,23 @@ class Dataset(ABC):
     def files(self, name: str) -> Sequence[Path]:
         """The files a domain is read from; none where it is generated."""
         return ()
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The classes that are learnt: the source's."""
+        return self._chosen("source_classes")
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The target's classes that are not among them: one more label, whatever their number."""
+        return tuple(name for name in self._chosen("target_classes") if name not in self.known)
+
+    def label(self, y: Rows) -> Rows:
+        """Labels of the data set as labels of the task; everything unknown is the one behind."""
+        table = np.full(len(self.classes), len(self.known))
+        table[[self.classes.index(name) for name in self.known]] = np.arange(len(self.known))
+        labels: Rows = table[y]
+        return labels
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -174,7 +205,7 @@ class Dataset(ABC):
         validation: dict[str, list[Part]] = {"source": [], "target": []}
         tested: list[Part] = []
         for name in self.source:
-            rows = _training_rows(self[name])
+            rows = self._with_classes(name, _training_rows(self[name]), self.known)
             held_out = self._held_out(name, rows, self.val, stratify=True)
             train["source"].append(Part(name, np.setdiff1d(rows, held_out), labelled=True))
             validation["source"].append(Part(name, held_out, labelled=True))
@@ -204,14 +235,15 @@ class Dataset(ABC):
     def _split_target(self, name: str) -> tuple[Rows, Rows, Rows]:
         """Rows to train on, to validate on, to test on; not stratified: labels decide nothing."""
         domain = self[name]
-        rows = np.arange(len(domain.y))
+        of = self._chosen("target_classes")
+        rows = self._with_classes(name, np.arange(len(domain.y)), of)
         if self.protocol == "transductive":
-            test = rows if domain.test is None else np.flatnonzero(domain.test)
+            test = rows if domain.test is None else rows[domain.test[rows]]
             return rows, test, test
         if domain.test is None:
             test = self._held_out(name, rows, self.test, stratify=False, part="test")
         else:
-            test = np.flatnonzero(domain.test)
+            test = rows[domain.test[rows]]
         rows = np.setdiff1d(rows, test)
         val = self._held_out(name, rows, self.val, stratify=False)
         return np.setdiff1d(rows, val), val, test
@@ -224,14 +256,16 @@ class Dataset(ABC):
             if self.protocol == "transductive"
             else self._split_target(name)[0]
         )
+        shared = tuple(name for name in self._chosen("target_classes") if name in self.known)
+        rows = self._with_classes(name, rows, shared)
         if self.labels_per_class == "all":
             return rows
         if self.labels_per_class == 0:
             return rows[:0]
         generator = self._generator(name, "labelled")
         chosen = []
-        for label, class_name in enumerate(self.classes):
-            of_class = rows[domain.y[rows] == label]
+        for class_name in shared:
+            of_class = rows[domain.y[rows] == self.classes.index(class_name)]
             if len(of_class) < self.labels_per_class:
                 raise InputError(
                     f"dataset.labels_per_class={self.labels_per_class}, but {name} has only "
@@ -239,6 +273,15 @@ class Dataset(ABC):
                 )
             chosen.append(generator.choice(of_class, self.labels_per_class, replace=False))
         return np.sort(np.concatenate(chosen))
+
+    def _chosen(self, key: str) -> tuple[str, ...]:
+        given = getattr(self, key)
+        return self.classes if given is None else tuple(c for c in self.classes if c in given)
+
+    def _with_classes(self, name: str, rows: Rows, classes: tuple[str, ...]) -> Rows:
+        """Those rows whose class is one of these."""
+        labels = [self.classes.index(one) for one in classes]
+        return rows[np.isin(self[name].y[rows], labels)]
 
     def _held_out(
         self, name: str, rows: Rows, share: float, *, stratify: bool, part: str = "val"
@@ -266,6 +309,16 @@ class Dataset(ABC):
             given = getattr(self, key)
             if len(set(given)) < len(given):
                 raise InputError(f"dataset.{key} names a domain twice: {listed(given)}")
+        for key in ("source_classes", "target_classes"):
+            given = getattr(self, key)
+            for name in given or ():
+                if name not in self.classes:
+                    raise InputError(
+                        f"dataset.{key} has {name!r}, which is no class here; "
+                        f"the classes are {listed(self.classes)}"
+                    )
+            if given is not None and len(set(given)) < max(len(given), 1):
+                raise InputError(f"dataset.{key} is empty or names a class twice: {given}")
         if both := sorted(set(self.source) & set(self.target)):
             raise InputError(
                 f"{listed(both)} is source and target at once; the domains are {listed(self.names)}"

@@ -10,8 +10,12 @@ from torch import Tensor
 
 from da_framework.batch import Batch, Samples, Task, as_input
 from da_framework.datasets.base import Assignment, Dataset, Part, hidden
-from da_framework.errors import InputError
+from da_framework.datasets.views import Draws
+from da_framework.errors import InputError, MissingRoleError
 from da_framework.seeds import mix
+
+VIEWS = {"target_strong": "target"}
+"""Roles that are another role's rows seen another way."""
 
 
 class Domains(pl.LightningDataModule):
@@ -43,19 +47,26 @@ class Domains(pl.LightningDataModule):
         self._pools: dict[tuple[str, bool], Samples] = {}
         assignment = dataset.assign()
         _check_roles(roles, assignment, dataset)
-        used = dict.fromkeys((*roles, *(r for r in optional if r in assignment.train)))
+        wanted = [VIEWS.get(role, role) for role in roles]
+        used = dict.fromkeys((*wanted, *(r for r in optional if r in assignment.train)))
+        self.views = [role for role in roles if role in VIEWS]
         self.train = {role: self._samples(assignment.train[role]) for role in used}
         self.validation = {
             role: self._samples(parts) for role, parts in assignment.validation.items() if parts
         }
         self.test = self._samples(assignment.test)
         self.oracle = torch.cat(
-            [torch.as_tensor(dataset[part.domain].y[part.rows]) for part in assignment.test]
+            [
+                torch.as_tensor(dataset.label(dataset[part.domain].y[part.rows]))
+                for part in assignment.test
+            ]
         )
+        rows = {role: len(samples.x) for role, samples in self.train.items()}
         self.task = Task(
-            classes=dataset.classes,
+            classes=dataset.known,
             domains=dataset.domains,
-            rows={role: len(samples.x) for role, samples in self.train.items()},
+            rows=rows | {view: rows[VIEWS[view]] for view in self.views},
+            sources=len(dataset.source),
             shape=tuple(self.test.x.shape[1:]),
         )
         self.streams = {
@@ -65,7 +76,13 @@ class Domains(pl.LightningDataModule):
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """Batch of a step: a pure function of seed, step and rank; ranks share the global batch."""
-        return {role: stream.batch(step, rank, world) for role, stream in self.streams.items()}
+        batch = {role: stream.batch(step, rank, world) for role, stream in self.streams.items()}
+        for view in self.views:
+            size, plain = self.streams[VIEWS[view]].size, batch[VIEWS[view]]
+            own = slice(rank * len(plain.x), (rank + 1) * len(plain.x))
+            draws = Draws(size, own, seed=mix(self.seed, view, step), like=plain.x)
+            batch[view] = plain._replace(x=self.dataset.strong(plain.x, draws))
+        return batch
 
     def to(self, device: torch.device) -> None:
         """Moves all rows to where training is."""
@@ -98,7 +115,10 @@ class Domains(pl.LightningDataModule):
             ys = [dataset[p.domain].y[p.rows] for p in parts]
             domains = [np.full(len(p.rows), dataset.domains.index(p.domain)) for p in parts]
             y = np.concatenate(
-                [y if p.labelled else hidden(y) for p, y in zip(parts, ys, strict=True)]
+                [
+                    dataset.label(y) if p.labelled else hidden(y)
+                    for p, y in zip(parts, ys, strict=True)
+                ]
             )
             self._pools[key] = Samples(
                 x=torch.as_tensor(np.concatenate([dataset[p.domain].x[p.rows] for p in parts])),
@@ -202,10 +222,14 @@ def _check_roles(roles: Sequence[str], assignment: Assignment, dataset: Dataset)
         "target_labelled": "no target row is labelled: set dataset.labels_per_class=3, or all",
     }
     for role in roles:
+        if role in VIEWS:
+            if dataset.strong is None:
+                raise MissingRoleError(
+                    role, "dataset.strong is null: it says how that role sees the rows"
+                )
+            continue
         if role not in assignment.train:
-            raise InputError(
-                f"the method needs the role {role}, but {how.get(role, 'the data has none')}"
-            )
+            raise MissingRoleError(role, how.get(role, "the data has none"))
         for part in assignment.train[role]:
             if not len(part.rows):
                 raise InputError(f"{part.domain} has no row left for the role {role}")

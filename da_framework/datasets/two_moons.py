@@ -20,14 +20,15 @@ class TwoMoons(Dataset):
 
     Args:
         rows: points of a domain, half of them in each class.
-        rotation: of the domain ``rotated``, in degrees, counter-clockwise.
-        shift: of the domain ``rotated``, along both axes.
+        rotation: of the domain ``rotated``, in degrees, counter-clockwise; ``halfway`` is turned
+            by half of it.
+        shift: of the domain ``rotated``, along both axes; ``halfway`` by half of it.
         noise: standard deviation added to both coordinates; the half circles have radius 1.
         seed: of the points, apart from the seeds of splits and of training.
     """
 
     classes = ("upper", "lower")
-    names = ("straight", "rotated")
+    names = ("straight", "halfway", "rotated")
 
     def __init__(
         self,
@@ -53,8 +54,9 @@ class TwoMoons(Dataset):
         # scikit-learn takes seeds of 32 bits
         points, y = make_moons(self.rows, noise=self.noise, random_state=mix(self.seed, name) >> 31)
         points = points - points.mean(axis=0)
-        if name == "rotated":
-            angle = np.deg2rad(self.rotation)
+        if name != "straight":
+            share = 0.5 if name == "halfway" else 1.0
+            angle = np.deg2rad(share * self.rotation)
             turned = [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
-            points = points @ np.array(turned) + self.shift
+            points = points @ np.array(turned) + share * self.shift
         return Domain(points.astype(np.float32), y.astype(np.int64))

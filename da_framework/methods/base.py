@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from da_framework.batch import Batch, Objective, Outputs, Samples, Task, Term, as_input
+from da_framework.methods.extra import Extra
 from da_framework.networks.network import Network
-from da_framework.ranges import Share
+from da_framework.ranges import Fraction, Share
 
 
 class Base(TypedDict):
@@ -21,8 +22,10 @@ class Base(TypedDict):
         alpha: share of the source in the joint loss.
         batch_norm: ``shared``: one pass over all roles, which share their batch statistics;
             ``separate``: a pass a role.
+        label_smoothing: share of a label that is spread over all classes.
     """
 
+    label_smoothing: Fraction
     alpha: Share
     batch_norm: Literal["shared", "separate"]
 
@@ -40,6 +43,8 @@ class Method(nn.Module):
         task: classes, domains and rows.
         alpha: share of the source in the joint loss.
         batch_norm: one pass over all roles, or one each.
+        label_smoothing: share of a label that is spread over all classes: Szegedy et al.,
+            "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, section 7.
     """
 
     roles: ClassVar[tuple[str, ...]] = ("source", "target")
@@ -50,6 +55,10 @@ class Method(nn.Module):
     """Roles whose outputs over all training rows ``refresh`` is given."""
     aligns: ClassVar[bool] = False
     """Whether the added terms claim to bring the domains' features together."""
+    continues: ClassVar[bool] = False
+    """Whether it works on a network that is trained already, and so needs ``init_from``."""
+    exempt: ClassVar[Mapping[str, str]] = {}
+    """Promises of the self-check that cannot apply, each with the reason."""
     progress: float = 0.0
     """Share of training done, in [0, 1]; the trainer keeps it."""
 
@@ -60,14 +69,24 @@ class Method(nn.Module):
         *,
         alpha: Share,
         batch_norm: Literal["shared", "separate"],
+        label_smoothing: Fraction = 0.0,
     ) -> None:
         super().__init__()
         self.network = network
         self.task = task
         self.alpha = alpha
         self.batch_norm = batch_norm
+        self.label_smoothing = label_smoothing
         # over several processes the trainer puts a gather with gradient in its place
         self.gather: Callable[[Tensor], Tensor] = _identity
+        self.extra: Mapping[str, Extra] = {}
+        # seeded by the trainer every step, alike on all processes: for draws over the global batch
+        self.generator = torch.Generator()
+
+    @classmethod
+    def head_classes(cls, classes: int) -> int:
+        """Logits of the network for so many classes; asked before it is built."""
+        return classes
 
     def forward(
         self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
@@ -80,15 +99,29 @@ class Method(nn.Module):
         """What the method adds to the classification loss."""
         return {}
 
+    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+        """``terms`` given every role, for methods of other roles than source and target."""
+        if {"source", "target"} <= outputs.keys():
+            return self.terms(outputs["source"], outputs["target"])
+        return {}
+
     def objectives(self, batch: Batch) -> Iterator[Objective]:
         """The moves of one step, in order; computed one after the other, each before its update."""
-        outputs = self.outputs(batch)
-        added = (
-            self.terms(outputs["source"], outputs["target"])
-            if {"source", "target"} <= outputs.keys()
-            else {}
-        )
-        yield Objective({**self.classification(outputs), **added})
+        yield Objective(self.every_term(self.outputs(batch)))
+
+    def every_term(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+        """The weighted joint loss, what the method adds, and what the configuration adds."""
+        own = {**self.classification(outputs), **self.added(outputs)}
+        return {**own, **self.extras(outputs)}
+
+    def extras(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+        """The terms added by configuration: ``term=[...]``.
+
+        A method of several moves puts them where its encoder and head learn from the labels.
+        """
+        return {
+            f"extra_{name}": extra(outputs, self.progress) for name, extra in self.extra.items()
+        }
 
     def parts(self) -> Mapping[str, Sequence[nn.Module]]:
         """What is optimised apart, an optimizer each."""
@@ -132,9 +165,23 @@ class Method(nn.Module):
         if len(labelled) == 1:
             labelled = dict.fromkeys(labelled, 1.0)
         return {
-            role: Term(cross_entropy(outputs[role].logits, outputs[role].y), weight)
+            role: Term(self.cross_entropy(outputs[role].logits, outputs[role].y), weight)
             for role, weight in labelled.items()
         }
+
+    def cross_entropy(
+        self, logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]
+    ) -> Float[Tensor, ""]:
+        """Of labels smoothed as the configuration says."""
+        return cross_entropy(logits, y, label_smoothing=self.label_smoothing)
+
+    def normal(self, *shape: int, like: Tensor) -> Tensor:
+        """Standard normal numbers, the same on all processes: for rows of the global batch."""
+        return torch.randn(shape, generator=self.generator).to(like)
+
+    def uniform(self, *shape: int, like: Tensor) -> Tensor:
+        """Numbers uniform in [0, 1), the same on all processes."""
+        return torch.rand(shape, generator=self.generator).to(like)
 
     @torch.no_grad()
     def observe(self, samples: Samples, *, size: int = 512) -> Outputs:

@@ -43,10 +43,9 @@ class Network(nn.Module):
         self.encoder = nn.Sequential(
             OrderedDict(backbone=body, bottleneck=dense([width, *bottleneck], dropout))
         )
-        self.head = nn.Sequential(
-            *dense([self.feature_dim, *head], dropout),
-            nn.Linear([self.feature_dim, *head][-1], classes),
-        )
+        self.classes = classes
+        self._head = (list(head), dropout)
+        self.head = self.another_head()
 
     def forward(
         self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
@@ -56,6 +55,18 @@ class Network(nn.Module):
             x = x.to(next(self.head.parameters()).dtype)
         features = self.encoder(x)
         return features, self.head(features)
+
+    def another_head(self, classes: int | None = None) -> nn.Sequential:
+        """A fresh head of the same kind, for methods of several.
+
+        Args:
+            classes: number of its logits; as many as the network's own if ``None``.
+        """
+        hidden, dropout = self._head
+        widths = [self.feature_dim, *hidden]
+        return nn.Sequential(
+            *dense(widths, dropout), nn.Linear(widths[-1], classes or self.classes)
+        )
 
 
 def _width(backbone: nn.Module, shape: tuple[int, ...]) -> int:

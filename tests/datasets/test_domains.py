@@ -275,7 +275,7 @@ def test_a_method_of_the_target_alone_needs_no_source() -> None:
             {},
             "role target_labelled, but no target row is labelled: set dataset.labels_per_class=3",
         ),
-        (("target_strong",), {}, "needs the role target_strong, but the data has none"),
+        (("target_strong",), {}, "needs the role target_strong, but dataset.strong is null"),
         (
             ("source",),
             {"source": ["art", "toys"], "tested": "toys"},

@@ -1,0 +1,66 @@
+"""Batch norm with statistics of each domain's own."""
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class DomainNorm(nn.Module):
+    r"""Batch norm whose mean and variance are the row's own domain's; scale and shift are shared.
+
+    .. math:: \hat x = \gamma \, \frac{x - \mu_{d}}{\sqrt{\sigma_{d}^2 + \epsilon}} + \beta
+
+    Li et al., "Revisiting Batch Normalization For Practical Domain Adaptation", 2016, algorithm 1.
+    https://arxiv.org/abs/1603.04779
+
+    Args:
+        norm: the batch norm it takes the place of.
+        domains: how many there are; the last is the target where no domain is named.
+    """
+
+    def __init__(self, norm: _BatchNorm, domains: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList([deepcopy(norm) for _ in range(domains)])
+        for other in list(self.norms)[1:]:
+            # one scale and one shift for all
+            other.weight, other.bias = self.norms[0].weight, self.norms[0].bias
+        self.domain: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalises each row by its domain's statistics, in training those of this batch."""
+        if self.domain is None:
+            return self.norms[-1](x)  # type: ignore[no-any-return]
+        normed = torch.empty_like(x)
+        for number in torch.unique(self.domain).tolist():
+            rows = self.domain == number
+            normed[rows] = self.norms[number](x[rows]).to(normed.dtype)
+        return normed
+
+
+def by_domain(network: nn.Module, domains: int) -> nn.Module:
+    """Puts a ``DomainNorm`` in the place of every batch norm of a network.
+
+    The network is told the rows' domains by its second argument.
+    """
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, _BatchNorm):
+                setattr(module, name, DomainNorm(child, domains))
+    network.register_forward_pre_hook(_tell)
+    network.register_forward_hook(_forget)
+    return network
+
+
+def _tell(network: nn.Module, inputs: tuple[Any, ...]) -> None:
+    for module in network.modules():
+        if isinstance(module, DomainNorm):
+            module.domain = inputs[1] if len(inputs) > 1 else None
+
+
+def _forget(network: nn.Module, *_: Any) -> None:
+    for module in network.modules():
+        if isinstance(module, DomainNorm):
+            module.domain = None
