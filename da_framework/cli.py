@@ -24,11 +24,12 @@ COMMANDS = {
     "check": "hold a method against its promises: da check method=...",
     "report": "a table of finished runs: da report FOLDER ...",
     "list": "what there is to choose from",
+    "new-method": "the files to begin a method with, here or in a package of its own",
 }
 
 USAGE = f"""usage: da COMMAND [key=value ...]
 
-{chr(10).join(f"  {name:<10}{words}" for name, words in COMMANDS.items())}
+{chr(10).join(f"  {name:<12}{words}" for name, words in COMMANDS.items())}
 
 `da train --help` lists the keys of training; `da train` alone is a first run.
 """
@@ -74,6 +75,8 @@ def run_plain(command: str, rest: list[str]) -> None:
     """The commands with options of their own."""
     if command == "list":
         from da_framework.listing import main as run
+    elif command == "new-method":
+        from da_framework.new_method import main as run
     else:
         from da_framework.report import main as run
     run(rest)

@@ -3,11 +3,11 @@
 A part stands between ``<!-- name -->`` and ``<!-- /name -->``; a test holds all of them current.
 """
 
-import re
 import sys
 from pathlib import Path
 
 from da_framework.listing import methods_table
+from da_framework.new_method import contents
 from da_framework.report import gather, markdown
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,20 +22,35 @@ def parts() -> dict[str, str]:
         name: markdown(gather([PAIR / f"{name}.recorded.json"]), against=against)
         for name, against in BASELINES.items()
     }
-    return {"methods": methods_table(), "dann": f"```python\n{dann}```", **tables}
+    new = contents("mean_distance", ROOT, "da_framework", apart=False).values()
+    shown = zip(
+        ("new_method", "new_config", "new_test"), ("python", "yaml", "python"), new, strict=True
+    )
+    return {
+        "methods": methods_table(),
+        "dann": f"```python\n{dann}```",
+        **{name: f"```{language}\n{text}```" for name, language, text in shown},
+        **tables,
+    }
 
 
 def rendered(text: str) -> str:
     """A document with its generated parts renewed."""
     for name, content in parts().items():
-        pattern = rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
-        text = re.sub(pattern, lambda m, c=content: f"{m[1]}\n{c}\n{m[2]}", text, flags=re.DOTALL)  # type: ignore[misc]
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        if begin in text:
+            before, _, rest = text.partition(begin)
+            text = f"{before}{begin}\n\n{content}\n\n{end}{rest.partition(end)[2]}"
     return text
 
 
 def documents() -> list[Path]:
     """The documents with generated parts."""
-    return [ROOT / "README.md", *sorted((ROOT / "experiments").glob("*/README.md"))]
+    return [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "experiments").glob("*/README.md")),
+    ]
 
 
 if __name__ == "__main__":

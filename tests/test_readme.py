@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -56,32 +55,6 @@ def test_the_notebook_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_option_and_file_the_documents_name_is_there() -> None:
     for link in re.findall(r"\]\(([^)#:]+)\)", README + CONTRIBUTING):
         assert (ROOT / link).exists(), link
-
-
-def test_the_method_of_contributing_works_as_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    method, test = blocks(CONTRIBUTING, "python")
-    config = blocks(CONTRIBUTING, "yaml")[0]
-    monkeypatch.syspath_prepend(tmp_path)
-    package = tmp_path / "shown"
-    (package / "conf" / "method").mkdir(parents=True)
-    (package / "__init__.py").touch()
-    (package / "conf" / "__init__.py").touch()
-    (package / "mean_distance.py").write_text(method)
-    mine = config.replace("da_framework.methods.mean_distance", "shown.mean_distance")
-    (package / "conf" / "method" / "mean_distance.yaml").write_text(mine)
-    monkeypatch.setattr("da_framework.plugins.sources", lambda: {"shown": "pkg://shown.conf"})
-    (tmp_path / "shown_test.py").write_text(test)
-    shown = loaded("shown_test", tmp_path / "shown_test.py")
-    for weight in (0.0, 0.5):
-        shown.test_the_term_is_the_squared_distance_of_the_means(weight)
-    from da_framework import check
-    from da_framework.build import compose
-
-    found = list(check.findings(compose("method=mean_distance", name="check")))
-    assert not [finding for finding in found if finding.kept is False]
-    sys.modules.pop("shown_test", None)
 
 
 def test_the_project_speaks_of_itself_alone() -> None:
