@@ -228,6 +228,11 @@ def keeps_its_state(config: Mapping[str, Any]) -> tuple[bool | None, str]:
             f"{name}.{key}".lstrip(".") for key in now if not same(now[key], before[name].get(key))
         ]
         wrong += [
+            f"{name}.{key} (a tensor that is no buffer)".lstrip(".")
+            for key, value in now.items()
+            if isinstance(value, Tensor)
+        ]
+        wrong += [
             f"{name}.{key} (not persistent)".lstrip(".")
             for key in module._non_persistent_buffers_set
         ]

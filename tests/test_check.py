@@ -1,6 +1,6 @@
 """The self-check: every method keeps its promises, and broken ones are caught."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy
 
 from da_framework import check
-from da_framework.batch import Outputs, Term
+from da_framework.batch import Batch, Objective, Outputs, Term
 from da_framework.build import compose
 from da_framework.losses.mmd import bandwidths, mmd
 from da_framework.methods.base import Method
@@ -173,6 +173,42 @@ class LostBuffer(Method):
         self.register_buffer("map", torch.randn(2, 2), persistent=False)
 
 
+class PlainMap(Method):
+    """A random map in a plain attribute: no checkpoint holds it, no device gets it."""
+
+    def __init__(self, *args: Any, **base: Any) -> None:
+        super().__init__(*args, **base)
+        self.map = torch.randn(2, 2)
+
+
+class OwnNoise(Method):
+    """Draws for the global batch what every process draws for itself."""
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        noise = torch.randn(target.features.shape[1]).to(target.features)
+        return {"slice": Term((target.features @ noise).square().mean())}
+
+
+class IgnoresExtras(Method):
+    """Writes its own objective and forgets what the configuration adds."""
+
+    def objectives(self, batch: Batch) -> Iterator[Objective]:
+        yield Objective(self.classification(self.outputs(batch)))
+
+
+class OneSource(Method):
+    """Divides by what is there with one source alone."""
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        return {"one": Term(source.features.mean() / (source.domain.max() - 1))}
+
+
+class Excused(Method):
+    """Exempt from what nobody promised."""
+
+    exempt: ClassVar = {"terms_have_gradients": "a slip of the pen"}
+
+
 class UnevenBreaks(Method):
     """Assumes as many rows of one role as of the other."""
 
@@ -195,11 +231,20 @@ class UnevenBreaks(Method):
         (LeavesEvalOn, check.restores_modes, {}),
         (LostBuffer, check.keeps_its_state, {}),
         (UnevenBreaks, check.takes_any_batch, {}),
+        (PlainMap, check.keeps_its_state, {}),
+        (OwnNoise, check.two_processes_equal_one, {}),
+        (IgnoresExtras, check.takes_extra_terms, {}),
+        (OneSource, check.takes_several_sources, {}),
     ],
 )
 def test_a_broken_method_is_caught(kind: type[Method], promise: Any, keys: dict[str, Any]) -> None:
     kept, words = promise(broken(kind, **keys))
     assert kept is False, words
+
+
+def test_an_exemption_from_nothing_is_caught() -> None:
+    wrong = [own.promise for own in check.findings(broken(Excused)) if own.kept is False]
+    assert wrong == ["terms_have_gradients"]
 
 
 def test_reading_hidden_labels_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

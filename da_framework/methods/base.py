@@ -55,6 +55,8 @@ class Method(nn.Module):
     """Roles whose outputs over all training rows ``refresh`` is given."""
     aligns: ClassVar[bool] = False
     """Whether the added terms claim to bring the domains' features together."""
+    setting: ClassVar[Literal["closed", "partial", "open"]] = "closed"
+    """The target's classes it is made for: the source's, fewer, or others as well."""
     continues: ClassVar[bool] = False
     """Whether it works on a network that is trained already, and so needs ``init_from``."""
     exempt: ClassVar[Mapping[str, str]] = {}

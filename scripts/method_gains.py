@@ -1,0 +1,175 @@
+"""What every method gains over source-only, on rotated two moons and on the digits pair.
+
+    python scripts/method_gains.py                 # every method of ours; hours on two cores
+    python scripts/method_gains.py dann mmd        # some
+
+Each method has the same tuning budget: three values of its ``weight`` (0.3, 1 and 3 times the
+default; methods without one run as they are), one seed each, chosen by the validator, which sees no
+target label. Then five other seeds, last step. Repeating the command continues; the runs are below
+``multirun/method_gains``, the table in ``experiments/method_gains``.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from scipy import stats
+
+from da_framework.build import compose
+from da_framework.check import kind
+from da_framework.methods.base import Method
+from da_framework.plugins import conf_dir
+from da_framework.results import read, write_text
+
+ROOT = Path(__file__).resolve().parents[1] / "experiments" / "method_gains"
+RUNS = Path("multirun/method_gains")
+SEEDS = (1, 2, 3, 4, 5)
+TUNING = 11
+FACTORS = (0.3, 1.0, 3.0)
+TASKS = {
+    "two_moons": ["dataset=two_moons", "network=mlp", "dataset.rotation=35.0"],
+    "digits": ["dataset=digits"],
+}
+SETTINGS = {
+    ("two_moons", "closed"): [],
+    ("two_moons", "labelled"): ["dataset.labels_per_class=3"],
+    ("digits", "closed"): [],
+    ("digits", "labelled"): ["dataset.labels_per_class=3"],
+    ("digits", "partial"): ["dataset.target_classes=['0','1','2','3','4']"],
+    ("digits", "open"): ["dataset.source_classes=['0','1','2','3','4','5']"],
+}
+"""Keys of the data by task and setting; where there are none, a method is not run."""
+BASELINE = "source_only"
+
+
+def setting(method: type[Method]) -> str:
+    """What a method is made for."""
+    return "labelled" if "target_labelled" in method.roles else method.setting
+
+
+def sweep(task: str, situation: str, method: str, *overrides: str, folder: Path) -> None:
+    """One ``da train -m``; what is finished is not run again."""
+    command = [
+        *(sys.executable, "-m", "da_framework", "train", "-m", f"method={method}"),
+        *(*TASKS[task], *SETTINGS[task, situation], *overrides),
+        *("logger=[]", "callback=[]", f"hydra.sweep.dir={folder}"),
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{ended.stdout[-2000:]}{ended.stderr[-2000:]}")
+
+
+def run(task: str, situation: str, method: str) -> None:
+    """Tunes, then trains on the other seeds."""
+    folder = RUNS / task / situation / method
+    config = compose(f"method={method}")
+    start = RUNS / task / situation / BASELINE / "seed_${seed}"
+    begun = [f"init_from='{start}'"] if kind(config).continues else []
+    weight = config["method"].get("weight")
+    tuned = []
+    if weight and method != BASELINE:
+        values = [f"{factor * weight:g}" for factor in FACTORS]
+        named = "hydra.sweep.subdir='tuning_${method.weight}'"
+        grid = f"method.weight={','.join(values)}"
+        sweep(task, situation, method, f"seed={TUNING}", grid, named, *begun, folder=folder)
+        found = {own["config"]["method"]["weight"]: own for own in records(folder, "tuning_*")}
+        best = max(found, key=lambda value: found[value]["target"]["last"]["score"])
+        tuned = [f"method.weight={best:g}"]
+    seeds = ",".join(map(str, (*SEEDS, TUNING) if method == BASELINE else SEEDS))
+    named = "hydra.sweep.subdir='seed_${seed}'"
+    sweep(task, situation, method, f"seed={seeds}", named, *tuned, *begun, folder=folder)
+
+
+def records(folder: Path, pattern: str) -> list[dict[str, Any]]:
+    """The records of finished runs in a folder."""
+    return [own for path in sorted(folder.glob(pattern)) if (own := read(path))]
+
+
+def figure(record: dict[str, Any]) -> float:
+    """Accuracy in percent; in the open setting the harmonic mean of known and unknown."""
+    last = record["target"]["last"]
+    return 100 * float(last["open_set"]["hos"] if "open_set" in last else last["accuracy"])
+
+
+def outcome(task: str, situation: str, method: str) -> dict[str, Any] | None:
+    """A method's figures on a task beside source-only's on the same seeds."""
+    own, base = (
+        {r["config"]["seed"]: r for r in records(RUNS / task / situation / name, "seed_*")}
+        for name in (method, BASELINE)
+    )
+    seeds = [seed for seed in SEEDS if seed in own and seed in base]
+    if not seeds:
+        return None
+    gains = [figure(own[seed]) - figure(base[seed]) for seed in seeds]
+    half = stats.sem(gains) * stats.t.ppf(0.975, len(gains) - 1) if len(gains) > 1 else None
+    return {
+        "figures": [round(figure(own[seed]), 2) for seed in seeds],
+        "gain": round(fmean(gains), 2),
+        "half_interval": None if half is None else round(float(half), 2),
+        "weight": own[seeds[0]]["config"]["method"].get("weight"),
+        "seconds": round(fmean(own[seed]["seconds"]["training"] for seed in seeds), 1),
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """The record as Markdown, a line a method."""
+    lines = [
+        "| `method=` | setting | two moons | gain | digits | gain |",
+        "|---|---|---|---|---|---|",
+    ]
+    for method, own in found.items():
+        cells = [f"`{method}`", own["setting"]]
+        for task in TASKS:
+            if outcome := own.get(task):
+                spread = f" ± {outcome['half_interval']:.1f}" if outcome["half_interval"] else ""
+                cells += [f"{fmean(outcome['figures']):.1f}", f"{outcome['gain']:+.1f}{spread}"]
+            else:
+                cells += ["", ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs what is missing and writes the table."""
+    every = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("methods", nargs="*", default=every)
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    parsed = parser.parse_args(arguments)
+    kinds = {name: setting(kind(compose(f"method={name}"))) for name in every}
+    cells = [
+        (task, situation, name)
+        for task in parsed.tasks
+        for name, situation in kinds.items()
+        if name in parsed.methods and (task, situation) in SETTINGS and name != BASELINE
+    ]
+    base = dict.fromkeys((task, situation, BASELINE) for task, situation, _ in cells)
+    with ThreadPoolExecutor(parsed.jobs) as pool:
+        for wave in (base, cells):
+            for cell, future in [(cell, pool.submit(run, *cell)) for cell in wave]:
+                try:
+                    future.result()
+                    print("done", *cell, flush=True)
+                except RuntimeError as error:
+                    print("FAILED", *cell, error, flush=True)
+    found: dict[str, Any] = {}
+    for situation in dict.fromkeys(kinds.values()):
+        for name in (BASELINE, *(n for n in every if kinds[n] == situation and n != BASELINE)):
+            own = {task: o for task in TASKS if (o := outcome(task, situation, name))}
+            if own:
+                label = name if name != BASELINE else f"{name}, {situation}"
+                found[label] = {"setting": situation, **own}
+    ROOT.mkdir(parents=True, exist_ok=True)
+    write_text(ROOT / "gains.recorded.json", json.dumps(found, indent=1) + "\n")
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
