@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from da_framework import initial, results
 from da_framework.config import check, instantiate
-from da_framework.errors import DivergedError, InputError
+from da_framework.errors import DivergedError, InputError, listed
 
 if TYPE_CHECKING:
     from da_framework.build import Run
@@ -175,6 +175,12 @@ def announce(run: "Run", resume: str | None) -> None:
     for role, count in task.rows.items():
         if count < dataset.batch_size[role]:
             log.info("%s has fewer rows than a batch, which holds some more than once", role)
+    if dataset.unknown and run.module.method.setting != "open":
+        log.info(
+            "the source has not the classes %s: their rows count as errors, unless the method can "
+            "say unknown",
+            listed(dataset.unknown),
+        )
     if resume:
         log.info("continuing from %s", resume)
 

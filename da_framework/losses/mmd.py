@@ -22,6 +22,7 @@ def mmd(
     *,
     bandwidths: Float[Tensor, " b"],
     estimator: Estimator = "biased",
+    ladder: bool = False,
 ) -> Float[Tensor, ""]:
     r"""Squared maximum mean discrepancy under the mean of Gaussian kernels.
 
@@ -43,6 +44,8 @@ def mmd(
         source, target: features of the two batches.
         bandwidths: the widths σ_b, in units of the features.
         estimator: ``biased``, ``unbiased`` or ``linear``.
+        ladder: whether each width is √2 times the one before; the tiles then need a single
+            exponential, of which the other kernels are squares.
 
     Raises:
         ValueError: fewer than two rows of a domain, for the estimators that need pairs within.
@@ -56,7 +59,7 @@ def mmd(
         return _linear(source, target, bandwidths)
     n, unbiased = len(source), estimator == "unbiased"
     if n + len(target) > DENSE:
-        return _Streaming.apply(source, target, bandwidths, unbiased)  # type: ignore[no-any-return]
+        return _Streaming.apply(source, target, bandwidths, unbiased, ladder)  # type: ignore[no-any-return]
     kernel = gaussian(squared_distances(torch.cat([source, target])), bandwidths)
     within = _mean_pair(kernel[:n, :n], estimator) + _mean_pair(kernel[n:, n:], estimator)
     return within - 2 * kernel[:n, n:].mean()
@@ -143,7 +146,12 @@ class _Streaming(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, source: Tensor, target: Tensor, bandwidths: Tensor, unbiased: bool
+        ctx: Any,
+        source: Tensor,
+        target: Tensor,
+        bandwidths: Tensor,
+        unbiased: bool,
+        ladder: bool,
     ) -> Tensor:
         n, m = len(source), len(target)
         with torch.autocast(source.device.type, enabled=False):
@@ -163,7 +171,7 @@ class _Streaming(torch.autograd.Function):
                     squared.addmm_(z[rows], z[columns].T, alpha=-2).clamp_min_(0)
                     if rows == columns:
                         squared.fill_diagonal_(0)
-                    kernel, slope = _kernel_and_slope(squared, rates)
+                    kernel, slope = _kernel_and_slope(squared, rates, ladder)
                     value += (weight if rows == columns else 2 * weight) * kernel.sum()
                     pull = slope.mul_(4 * weight)
                     gradient[rows].addcmul_(z[rows], pull.sum(1, keepdim=True))
@@ -177,21 +185,22 @@ class _Streaming(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
         gradient = gradient * gradients[0].to(gradient.dtype)
-        return gradient[: ctx.n], gradient[ctx.n :], None, None
+        return gradient[: ctx.n], gradient[ctx.n :], None, None, None
 
 
 def _tiles(start: int, stop: int) -> list[slice]:
     return [slice(i, min(i + TILE, stop)) for i in range(start, stop, TILE)]
 
 
-def _kernel_and_slope(squared: Tensor, rates: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of the kernels at squared distances, and its derivative."""
-    kernel, slope = torch.zeros_like(squared), torch.zeros_like(squared)
-    for rate in rates:
-        one = torch.exp(-rate * squared)
+def _kernel_and_slope(squared: Tensor, rates: Tensor, ladder: bool) -> tuple[Tensor, Tensor]:
+    """Mean of the kernels at squared distances, and its derivative; widest kernel first."""
+    one = torch.exp(-rates[-1] * squared)
+    kernel, slope = one.clone(), -rates[-1] * one
+    for rate in rates.flip(0)[1:]:
+        one = one.square_() if ladder else torch.exp(-rate * squared)
         kernel += one
         slope.addcmul_(one, -rate)
     return kernel.div_(len(rates)), slope.div_(len(rates))

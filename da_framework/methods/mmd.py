@@ -1,6 +1,7 @@
 """Alignment by the maximum mean discrepancy of the features."""
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Annotated, ClassVar, Unpack
 
 import torch
@@ -56,11 +57,20 @@ class MMD(Method):
         self.ramp = as_schedule(ramp)
         self.estimator: Estimator = estimator
         self.bandwidth: Bandwidth = bandwidth
+        # of squared widths: twice the factor is √2 times the width
+        doubling = all(wide == 2 * narrow for narrow, wide in pairwise(factors))
+        self.ladder = doubling and bandwidth != "fixed"
         self.register_buffer("factors", torch.tensor(factors))
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
         widths = self.widths(source.features, target.features)
-        value = mmd(source.features, target.features, bandwidths=widths, estimator=self.estimator)
+        value = mmd(
+            source.features,
+            target.features,
+            bandwidths=widths,
+            estimator=self.estimator,
+            ladder=self.ladder,
+        )
         return {"mmd": Term(value, self.weight * self.ramp(self.progress))}
 
     def widths(self, source: Tensor, target: Tensor) -> Tensor:

@@ -309,6 +309,21 @@ def test_tiles_give_the_whole_matrix_to_rounding(
         assert_close(tiled, whole, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("estimator", ["biased", "unbiased"])
+def test_on_a_ladder_of_widths_one_exponential_serves_all(
+    monkeypatch: pytest.MonkeyPatch, estimator: Estimator
+) -> None:
+    monkeypatch.setattr(module, "TILE", 4)
+    monkeypatch.setattr(module, "DENSE", 0)
+    source, target = rows(9).requires_grad_(), rows(7, seed=1, shift=1.0).requires_grad_()
+    widths = 0.5 * 2 ** (torch.arange(5).double() / 2)
+    found = []
+    for ladder in (False, True):
+        value = mmd(source, target, bandwidths=widths, estimator=estimator, ladder=ladder)
+        found.append((value, *torch.autograd.grad(value, (source, target))))
+    assert_close(*found, rtol=1e-13, atol=1e-15)
+
+
 def test_the_gradient_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TILE", 2)
     monkeypatch.setattr(module, "DENSE", 0)

@@ -138,3 +138,22 @@ def test_factors_are_saved_with_the_model_but_not_learnt() -> None:
     own = method()
     assert own.state_dict()["factors"].tolist() == FACTORS
     assert "factors" not in dict(own.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("factors", "bandwidth", "ladder"),
+    [
+        ([0.25, 0.5, 1.0, 2.0], "mean", True),
+        ([0.25, 0.5, 1.0, 2.0], "fixed", False),
+        ([1.0, 3.0], "median", False),
+        ([2.0, 1.0], "mean", False),
+        ([1.0], "mean", True),
+    ],
+)
+def test_a_ladder_of_factors_is_recognised(
+    tiny: Any, factors: list[float], bandwidth: str, ladder: bool
+) -> None:
+    method = tiny.method(
+        MMD, weight=1.0, ramp=1.0, estimator="biased", bandwidth=bandwidth, factors=factors
+    )
+    assert method.ladder is ladder
