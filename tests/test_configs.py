@@ -23,12 +23,16 @@ EXPERIMENTS = [
     path.relative_to(CONF / "experiments").with_suffix("").as_posix()
     for path in sorted((CONF / "experiments").rglob("*.yaml"))
 ]
+OWN = {("dataset", name) for name in ("folder", "arrays", "table")}
+"""Data of one's own: where it is must be said."""
 LISTS = ("logger", "callback", "term")
 
 
 @pytest.mark.parametrize(("group", "name"), GROUPS, ids=lambda part: part)
 def test_keys_are_the_constructors(group: str, name: str) -> None:
     overrides = [f"{group}=[{name}]" if group in LISTS else f"{group}={name}"]
+    if (group, name) in OWN:
+        overrides += ["dataset.root=here", "dataset.source=[a]"]
     if group in ("logger", "callback"):
         # they name the run's folder and its sweep, which are there in a job alone
         overrides += [f"{group}.{name}.folder=here"] * (name != "diagnostics")

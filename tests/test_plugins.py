@@ -2,6 +2,7 @@ import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -94,3 +95,31 @@ def test_listings_and_names_need_no_torch() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_plugin_that_fails_to_import_harms_itself_alone_and_is_named(da: Any) -> None:
+    ours = da.train("method=control", run="ours")
+    assert ours.code == 0, ours
+    theirs = da.train("method=foo", run="theirs")
+    assert theirs.code == 2
+    assert "method: cannot import fake_da.methods.Foo: imported" in theirs.err
+    assert "Traceback" not in theirs.err
+    assert not (da.folder / "theirs" / "result.json").exists()
+    listed = da("list", "method")
+    assert listed.code == 0
+    assert "[fake]" in next(line for line in listed.out.splitlines() if " foo " in line)
+    assert " dann " in listed.out
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_plugin_that_is_half_gone_is_named_beside_ours(
+    da: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = EntryPoint("gone", "gone_da.conf", plugins.GROUP)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [gone])
+    listed = da("list", "method")
+    assert listed.code == 0
+    assert "plugin gone: pkg://gone_da.conf cannot be found" in listed.err
+    assert " dann " in listed.out
+    assert da.train("method=control").code == 0

@@ -169,7 +169,7 @@ class Dataset(ABC):
         """The target's classes that are not among them: one more label, whatever their number."""
         return tuple(name for name in self._chosen("target_classes") if name not in self.known)
 
-    def label(self, y: Rows) -> Rows:
+    def task_labels(self, y: Rows) -> Rows:
         """Labels of the data set as labels of the task; everything unknown is the one behind."""
         table = np.full(len(self.classes), len(self.known))
         table[[self.classes.index(name) for name in self.known]] = np.arange(len(self.known))

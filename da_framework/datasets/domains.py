@@ -57,7 +57,7 @@ class Domains(pl.LightningDataModule):
         self.test = self._samples(assignment.test)
         self.oracle = torch.cat(
             [
-                torch.as_tensor(dataset.label(dataset[part.domain].y[part.rows]))
+                torch.as_tensor(dataset.task_labels(dataset[part.domain].y[part.rows]))
                 for part in assignment.test
             ]
         )
@@ -116,7 +116,7 @@ class Domains(pl.LightningDataModule):
             domains = [np.full(len(p.rows), dataset.domains.index(p.domain)) for p in parts]
             y = np.concatenate(
                 [
-                    dataset.label(y) if p.labelled else hidden(y)
+                    dataset.task_labels(y) if p.labelled else hidden(y)
                     for p, y in zip(parts, ys, strict=True)
                 ]
             )

@@ -1,0 +1,113 @@
+"""Tables: a row a sample, a column its label, a column its domain."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+
+from da_framework.datasets.base import Domain, Roles
+from da_framework.datasets.discovered import Discovered
+from da_framework.errors import InputError, listed
+
+
+class Table(Discovered):
+    """Rows of a CSV or Parquet file, or of a file a domain in a folder.
+
+    All columns but label, domain and those left out are features and must be numbers.
+
+    Args:
+        root: a file with a column that names the domain, or a folder of ``<domain>.csv``.
+        label: the column of the classes.
+        domain: the column of the domains; of no meaning where the files are the domains.
+        drop: columns that are no features.
+        standardize: brings every feature to mean 0 and deviation 1 of the sources' rows (of the
+            target's, where there is no source).
+    """
+
+    layout = "a column that names the domain, or a folder of <domain>.csv"
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        label: str,
+        domain: str,
+        drop: list[str],
+        standardize: bool,
+        **roles: Unpack[Roles],
+    ) -> None:
+        self.label = label
+        self.domain = domain
+        self.drop = drop
+        self.standardize = standardize
+        super().__init__(root=root, **roles)
+
+    def discover(self) -> Iterable[str]:
+        if self.root.is_dir():
+            return [path.stem for path in sorted(self.root.iterdir()) if path.suffix in READERS]
+        return sorted(set(self._column(self.root, self.domain).astype(str)))
+
+    def files(self, name: str) -> Sequence[Path]:
+        if self.root.is_file():
+            return [self.root]
+        return [path for path in sorted(self.root.glob(f"{name}.*")) if path.suffix in READERS]
+
+    def class_names(self, name: str) -> Sequence[str]:
+        return sorted(set(self._rows(name)[self.label].astype(str)))
+
+    def load(self, name: str) -> Domain:
+        x = self._features(name)
+        if self.standardize:
+            known = np.concatenate([self._features(one) for one in self.source or self.target])
+            x = (x - known.mean(0)) / np.maximum(known.std(0), 1e-12)
+        y = self.labels(self._rows(name)[self.label].astype(str).to_numpy())
+        return Domain(x.astype(np.float32), y)
+
+    def _rows(self, name: str) -> Any:
+        file = self.files(name)[0]
+        self._column(file, self.label)
+        rows = self._table(file)
+        return (
+            rows[self._column(file, self.domain).astype(str) == name]
+            if self.root.is_file()
+            else rows
+        )
+
+    def _column(self, file: Path, column: str) -> Any:
+        rows = self._table(file)
+        if column not in rows.columns:
+            raise InputError(f"{file} has no column {column!r}; it has {listed(rows.columns)}")
+        return rows[column]
+
+    def _table(self, file: Path) -> Any:
+        return self.once(str(file), lambda: table(file))
+
+    def _features(self, name: str) -> Any:
+        rows = self._rows(name).drop(columns=[self.label, self.domain, *self.drop], errors="ignore")
+        words = [column for column, kind in rows.dtypes.items() if kind.kind not in "biuf"]
+        if words or not len(rows.columns):
+            raise InputError(
+                f"{self.files(name)[0]}: the columns {listed(words)} are not numbers; "
+                f"leave them out: dataset.drop={words}".replace("'", "")
+            )
+        return rows.to_numpy(dtype=np.float64)
+
+
+READERS = {".csv": "read_csv", ".parquet": "read_parquet"}
+
+
+def table(file: Path) -> Any:
+    """A file as a frame.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    import pandas as pd
+
+    if file.suffix not in READERS:
+        raise InputError(f"{file}: files that end in {listed(READERS)} are read")
+    try:
+        return getattr(pd, READERS[file.suffix])(file)
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(f"{file} cannot be read: {' '.join(str(error).split())}") from None
