@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from da_framework.plugins import conf_dir, sources
 from da_framework.sources import located, source
 
-GROUPS = ("method", "dataset", "network", "validator", "experiments")
+GROUPS = ("method", "term", "dataset", "network", "validator", "experiments")
 
 
 def entries(group: str) -> Iterator[tuple[str, str, str]]:

@@ -65,6 +65,19 @@ def mmd(
     return within - 2 * kernel[:n, n:].mean()
 
 
+def relative_mmd(
+    source: Float[Tensor, "n d"],
+    target: Float[Tensor, "m d"],
+    *,
+    policy: Bandwidth,
+    factors: list[float],
+    estimator: Estimator,
+) -> Float[Tensor, ""]:
+    """The same with widths relative to these very features: ``bandwidths`` says how."""
+    widths = bandwidths(source, target, policy=policy, factors=source.new_tensor(factors))
+    return mmd(source, target, bandwidths=widths, estimator=estimator)
+
+
 def gaussian(
     squared: Float[Tensor, "*pairs"], bandwidths: Float[Tensor, " b"]
 ) -> Float[Tensor, "*pairs"]:
