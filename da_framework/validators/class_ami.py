@@ -1,0 +1,27 @@
+"""Whether predictions agree with how features cluster."""
+
+from collections.abc import Mapping
+
+from da_framework.batch import Outputs
+
+
+def class_ami(outputs: Mapping[str, Outputs]) -> float:
+    r"""Adjusted mutual information of predicted classes and k-means clusters of the target.
+
+    .. math:: \mathrm{AMI}(\hat y, \; \text{k-means}_k(f(T)))
+
+    1 where they agree, about 0 by chance: a model that puts all rows in one class scores 0.
+    Musgrave, Belongie, Lim, "Three New Validators and a Large-Scale Benchmark Ranking for
+    Unsupervised Domain Adaptation", 2022. https://arxiv.org/abs/2208.07360
+
+    Args:
+        outputs: of the roles ``source`` (labelled) and ``target`` (labels hidden).
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_mutual_info_score
+
+    target = outputs["target"]
+    features = target.features.double().cpu().numpy()
+    k = min(target.logits.shape[1], len(features))
+    clusters = KMeans(k, n_init=4, random_state=0).fit_predict(features)
+    return float(adjusted_mutual_info_score(target.logits.argmax(1).cpu().numpy(), clusters))

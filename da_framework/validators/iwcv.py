@@ -1,0 +1,25 @@
+"""Source accuracy, weighted by how much a row looks like the target."""
+
+from collections.abc import Mapping
+
+from da_framework.batch import Outputs
+from da_framework.validators.density_ratio import weights
+
+
+def iwcv(outputs: Mapping[str, Outputs]) -> float:
+    r"""Accuracy on held-out source rows, each weighted by its density ratio.
+
+    .. math:: \frac1n \sum_i w(x_i) \, [\arg\max_k z_{ik} = y_i], \qquad
+        w(x) = \frac{p_T(x)}{p_S(x)}
+
+    Sugiyama, Krauledat, Müller, "Covariate Shift Adaptation by Importance Weighted Cross
+    Validation", JMLR 2007. https://jmlr.org/papers/v8/sugiyama07a.html
+    Departure: weights are scaled to mean 1, so that the score is in [0, 1].
+
+    Args:
+        outputs: of the roles ``source`` (labelled) and ``target`` (labels hidden).
+    """
+    source = outputs["source"]
+    hits = (source.logits.argmax(1) == source.y).double()
+    w = weights(source.features, outputs["target"].features)
+    return float((w * hits).sum() / w.sum())

@@ -1,0 +1,25 @@
+"""Whether the target's predictions are those of its nearest source rows."""
+
+from collections.abc import Mapping
+
+import torch
+
+from da_framework.batch import Outputs
+
+
+def nearest_source(outputs: Mapping[str, Outputs]) -> float:
+    r"""Share of target rows whose prediction is the label of the nearest source row; in [0, 1].
+
+    .. math:: \frac1m \sum_i [\arg\max_k z_{ik} = y_{j(i)}], \qquad
+        j(i) = \arg\min_j \lVert f(t_i) - f(s_j) \rVert
+
+    The one-nearest-neighbour rule of Cover, Hart, "Nearest neighbor pattern classification", IEEE
+    Transactions on Information Theory 1967, as the judge. https://doi.org/10.1109/TIT.1967.1053964
+    Fooled by features that have collapsed to one class on both sides.
+
+    Args:
+        outputs: of the roles ``source`` (labelled) and ``target`` (labels hidden).
+    """
+    source, target = outputs["source"], outputs["target"]
+    nearest = torch.cdist(target.features, source.features).argmin(1)
+    return (target.logits.argmax(1) == source.y[nearest]).float().mean().item()
