@@ -22,4 +22,5 @@ def bnm(outputs: Mapping[str, Outputs]) -> float:
     """
     p = outputs["target"].logits.softmax(1)
     bound = (len(p) * min(p.shape)) ** 0.5
-    return float(torch.linalg.svdvals(p.double()).sum()) / bound
+    found = float(torch.linalg.svdvals(p.double()).sum())
+    return found / float(bound)
