@@ -1,0 +1,104 @@
+"""Office-Caltech10: ten objects in four kinds of photographs, as ready features."""
+
+from typing import ClassVar, Literal, Unpack
+
+import numpy as np
+
+from da_framework.datasets.base import Domain, Roles
+from da_framework.datasets.published import Origin, Published
+from da_framework.errors import InputError, listed
+
+FEATURES = {
+    "surf": "surf.npz",
+    "decaf6": "decaf6_dslr_webcam.npz",
+    "googlenet": "googlenet1024_amazon_dslr_webcam.npz",
+    "mobilenet_v2": "mobilenet_v2_1280.npz",
+}
+
+
+class OfficeCaltech10(Published):
+    """Amazon, Caltech-256, DSLR and webcam pictures of the ten classes that all four have.
+
+    Features ready made: ``surf`` (800 counts of visual words), ``mobilenet_v2`` (1280, pooled),
+    ``googlenet`` (1024; not of caltech10), ``decaf6`` (4096; of dslr and webcam alone).
+
+    - Saenko et al., "Adapting Visual Category Models to New Domains", ECCV 2010.
+    - Gong et al., "Geodesic Flow Kernel for Unsupervised Domain Adaptation", CVPR 2012.
+
+    Args:
+        features: which.
+        normalize: ``zscore``: rows divided by their sum, then every column of a domain brought to
+            mean 0 and deviation 1, as is usual for SURF; ``l2``: rows of length 1; ``none``.
+        data_dir: the folder that holds ``office_caltech10/``.
+    """
+
+    classes = (
+        "backpack",
+        "bike",
+        "calculator",
+        "headphones",
+        "keyboard",
+        "laptop",
+        "monitor",
+        "mouse",
+        "mug",
+        "projector",
+    )
+    names = ("amazon", "caltech10", "dslr", "webcam")
+    folder = "office_caltech10"
+    origins: ClassVar = {
+        FEATURES["surf"]: Origin(
+            302779,
+            "cc7412b35dbbc9b95dd77d4c7956429d28947fbca0dbf84ebf59025b45ecaa6f",
+            "SURF counts of https://github.com/LeoGautheron/OfficeCaltechDomainAdaptation",
+        ),
+        FEATURES["decaf6"]: Origin(
+            846244,
+            "bbce2fc9e26c46253a5d9a161c23f72678d7103cd19b965205739e26a48921ec",
+            "DeCAF6 of https://github.com/jindongwang/transferlearning",
+        ),
+        FEATURES["googlenet"]: Origin(
+            2270502,
+            "bcfa27b45a50524f1668c985363981d642f27601c707566ff24fc0186885595b",
+            "GoogLeNet of https://github.com/LeoGautheron/OfficeCaltechDomainAdaptation",
+        ),
+        FEATURES["mobilenet_v2"]: Origin(
+            4644194,
+            "6222d937a6a0c8d35c51edeef5a7eef32f4f488fccdb5414d81333c523249808",
+            "MobileNetV2 of the images of the same four domains",
+        ),
+    }
+
+    def __init__(
+        self,
+        *,
+        features: Literal["surf", "decaf6", "googlenet", "mobilenet_v2"],
+        normalize: Literal["zscore", "l2", "none"],
+        data_dir: str,
+        **roles: Unpack[Roles],
+    ) -> None:
+        self.features = features
+        self.normalize = normalize
+        super().__init__(data_dir=data_dir, **roles)
+
+    def file(self, name: str) -> str:
+        return FEATURES[self.features]
+
+    def load(self, name: str) -> Domain:
+        arrays = self.arrays(name)
+        if f"{name}_X" not in arrays:
+            there = [own for own in self.names if f"{own}_X" in arrays]
+            raise InputError(
+                f"dataset.features={self.features} is of {listed(there)} alone, not of {name}"
+            )
+        x = arrays[f"{name}_X"].astype(np.float64)
+        if self.normalize == "zscore":
+            x = x / np.maximum(x.sum(1, keepdims=True), 1e-12)
+            x = (x - x.mean(0)) / np.maximum(x.std(0), 1e-12)
+        elif self.normalize == "l2":
+            x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+        return Domain(
+            x.astype(np.float32),
+            arrays[f"{name}_y"],
+            classes=tuple(map(str, arrays["class_names"])),
+        )

@@ -1,0 +1,80 @@
+"""Published data sets whose files must be put in place by hand: known by size and hash."""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Unpack
+
+import numpy as np
+
+from da_framework.datasets.base import Array, Dataset, Roles
+from da_framework.errors import InputError
+
+
+class Origin(NamedTuple):
+    """A file as published.
+
+    Attributes:
+        size: in bytes.
+        sha256: of the file.
+        what: its content and where it comes from.
+    """
+
+    size: int
+    sha256: str
+    what: str
+
+
+class Published(Dataset):
+    """A data set in ``<data_dir>/<folder>``.
+
+    Args:
+        data_dir: the folder that holds the data set's own.
+    """
+
+    folder: ClassVar[str]
+    origins: ClassVar[Mapping[str, Origin]]
+    """Its files by name."""
+
+    def __init__(self, *, data_dir: str, **roles: Unpack[Roles]) -> None:
+        self.place = Path(data_dir).expanduser().absolute() / self.folder
+        self.read: dict[str, dict[str, Array]] = {}
+        super().__init__(**roles)
+
+    @abstractmethod
+    def file(self, name: str) -> str:
+        """The file that a domain is in."""
+
+    def files(self, name: str) -> Sequence[Path]:
+        return [self.place / self.file(name)]
+
+    def fingerprint(self, name: str) -> str:
+        self.arrays(name)
+        return super().fingerprint(name)
+
+    def arrays(self, name: str) -> Mapping[str, Any]:
+        """What the file of a domain holds, once its hash is found right.
+
+        Raises:
+            InputError: it is not there, or another.
+        """
+        path = self.files(name)[0]
+        if path.name not in self.read:
+            origin = self.origins[path.name]
+            expected = f"{path.name} ({origin.size} bytes, sha256 {origin.sha256}): {origin.what}"
+            if not path.is_file():
+                raise InputError(
+                    f"{path} is not there; put it in place: {expected}; already have it? point "
+                    f"dataset.data_dir or DA_DATA at the folder that holds {self.folder}/"
+                )
+            with path.open("rb") as stream:
+                found = hashlib.file_digest(stream, "sha256").hexdigest()
+            if found != origin.sha256:
+                raise InputError(
+                    f"{path} is damaged or another file ({path.stat().st_size} bytes, sha256 "
+                    f"{found}); fetch it again: {expected}"
+                )
+            with np.load(path, allow_pickle=False) as archive:
+                self.read[path.name] = {key: archive[key] for key in archive.files}
+        return self.read[path.name]
