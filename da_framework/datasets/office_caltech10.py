@@ -28,7 +28,8 @@ class OfficeCaltech10(Published):
     Args:
         features: which.
         normalize: ``zscore``: rows divided by their sum, then every column of a domain brought to
-            mean 0 and deviation 1, as is usual for SURF; ``l2``: rows of length 1; ``none``.
+            mean 0 and deviation 1, as is usual for SURF; ``l2``: rows of length √d,
+            so that networks see numbers of about 1; ``none``.
         data_dir: the folder that holds ``office_caltech10/``.
     """
 
@@ -96,7 +97,9 @@ class OfficeCaltech10(Published):
             x = x / np.maximum(x.sum(1, keepdims=True), 1e-12)
             x = (x - x.mean(0)) / np.maximum(x.std(0), 1e-12)
         elif self.normalize == "l2":
-            x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+            x = x * (
+                x.shape[1] ** 0.5 / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+            )
         return Domain(
             x.astype(np.float32),
             arrays[f"{name}_y"],

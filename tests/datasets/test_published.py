@@ -60,7 +60,7 @@ def test_features_have_their_shape_and_norm(features: str, width: int, rows: int
     needs(data)
     own = data["amazon"]
     assert own.x.shape == (rows, width)
-    np.testing.assert_allclose(np.linalg.norm(own.x, axis=1), 1, rtol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(own.x, axis=1), width**0.5, rtol=1e-3)
     assert np.bincount(own.y).tolist() == [92, 82, 94, 99, 100, 100, 99, 100, 94, 98]
 
 
