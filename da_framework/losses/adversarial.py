@@ -5,7 +5,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 
-def domain_adversarial(logits: Float[Tensor, " rows"], *, n: int) -> Float[Tensor, ""]:
+def domain_adversarial(
+    logits: Float[Tensor, " rows"], *, n: int, weights: Float[Tensor, " rows"] | None = None
+) -> Float[Tensor, ""]:
     r"""Binary cross-entropy of telling source (label 1) from target (label 0).
 
     .. math::
@@ -21,5 +23,9 @@ def domain_adversarial(logits: Float[Tensor, " rows"], *, n: int) -> Float[Tenso
     Args:
         logits: of being source; the first n rows are source, the other m target.
         n: how many rows are source.
+        weights: of the rows in their domain's mean, as factors; ``None`` is 1 for all.
     """
-    return (softplus(-logits[:n]).mean() + softplus(logits[n:]).mean()) / 2
+    source, target = softplus(-logits[:n]), softplus(logits[n:])
+    if weights is not None:
+        source, target = weights[:n] * source, weights[n:] * target
+    return (source.mean() + target.mean()) / 2

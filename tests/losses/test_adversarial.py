@@ -50,3 +50,15 @@ def test_gradient() -> None:
     assert gradcheck(
         lambda logits: domain_adversarial(logits, n=2), LOGITS.clone().requires_grad_()
     )
+
+
+def test_weights_are_factors_within_a_domain_s_mean() -> None:
+    logits = torch.randn(5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weights = torch.tensor([2.0, 0.0, 1.0, 3.0, 0.5], dtype=torch.float64)
+    costs = [math.log1p(math.exp(-z if i < 3 else z)) for i, z in enumerate(logits.tolist())]
+    weighted = [w * cost for w, cost in zip(weights.tolist(), costs, strict=True)]
+    expected = (sum(weighted[:3]) / 3 + sum(weighted[3:]) / 2) / 2
+    found = domain_adversarial(logits, n=3, weights=weights)
+    assert found.item() == pytest.approx(expected)
+    one = domain_adversarial(logits, n=3, weights=torch.ones_like(weights))
+    assert_close(one, domain_adversarial(logits, n=3))

@@ -1,0 +1,62 @@
+"""Moment matching between several sources and the target."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Unpack
+
+import torch
+
+from da_framework.batch import Outputs, Task, Term
+from da_framework.losses.moments import moment_distance
+from da_framework.methods.base import Base, Method
+from da_framework.networks.network import Network
+from da_framework.ranges import Count, Finite, NonNegative
+from da_framework.schedules import Schedule, as_schedule
+
+
+class M3SDA(Method):
+    r"""Features whose first moments are those of the target in every source.
+
+    .. math::
+        \min_{f,\, c} \; L_y(c \circ f) + w \, r_p \, \mathrm{MD}^2(f(S_1), \dots, f(S_N), f(T))
+
+    MD² is the paper's name for a sum of distances, which are not squared.
+
+    Peng et al., "Moment Matching for Multi-Source Domain Adaptation", ICCV 2019, eq. 1 and 6.
+    https://arxiv.org/abs/1812.01754
+    Departures: one head for all sources, where the paper trains one each and weighs their votes,
+    and so without the further step of M3SDA-β, which plays two heads a source against each other;
+    a ramp, under which untrained features are not pulled together at once.
+
+    Args:
+        network: encoder and head.
+        task: classes, domains and rows.
+        weight: w of the distance among the terms.
+        ramp: r, a factor on the weight, as a function of progress.
+        orders: how many moments; 2 is the paper's.
+    """
+
+    aligns: ClassVar = True
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        weight: NonNegative,
+        ramp: Schedule | Finite,
+        orders: Count,
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network, task, **base)
+        self.weight = weight
+        self.ramp = as_schedule(ramp)
+        self.orders = orders
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        value = moment_distance(
+            torch.cat([source.features, target.features]),
+            torch.cat([source.domain, target.domain]),
+            sources=self.task.sources,
+            orders=self.orders,
+        )
+        return {"moments": Term(value, self.weight * self.ramp(self.progress))}

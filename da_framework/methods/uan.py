@@ -1,0 +1,97 @@
+"""Universal adaptation: the classes that both domains have are found and aligned."""
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar, Unpack
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from da_framework.batch import Outputs, Task, Term
+from da_framework.losses.adversarial import domain_adversarial
+from da_framework.losses.entropy import row_entropy
+from da_framework.methods.base import Base, Method
+from da_framework.networks.adversary import Discriminator, reverse_gradient
+from da_framework.networks.network import Network
+from da_framework.ranges import Count, Finite, NonNegative
+from da_framework.schedules import Schedule, as_schedule
+
+
+class UAN(Method):
+    r"""Domain-adversarial training weighted by how likely a row is of a class that both have.
+
+    .. math::
+        w_S(x) = \frac{H(p)}{\log k} - d'(x), \qquad w_T(x) = d'(x) - \frac{H(p)}{\log k}
+
+    d' is a second discriminator, which is not played against: 1 is source. Both weights are brought
+    to [0, 1] over the batch; target rows with :math:`w_T` under a threshold are the unknown, which
+    is the last logit of an evaluation.
+
+    You et al., "Universal Domain Adaptation", CVPR 2019, eq. 1-8.
+    https://openaccess.thecvf.com/content_CVPR_2019/html/You_Universal_Domain_Adaptation_CVPR_2019_paper.html
+    Departure: the domain losses are means over the domains, where the paper has sums.
+
+    Args:
+        network: encoder and head.
+        task: classes, domains and rows.
+        hidden: widths of the discriminators' hidden layers.
+        weight: of the adversarial domain loss among the terms.
+        coefficient: λ of the gradient reversal, as a function of progress.
+        threshold: of :math:`w_T`, in [-1, 1], under which a row is unknown.
+    """
+
+    setting: ClassVar = "open"
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        hidden: list[Count],
+        weight: NonNegative,
+        coefficient: Schedule | Finite,
+        threshold: Finite,
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network, task, **base)
+        self.discriminator = Discriminator(network.feature_dim, hidden)
+        self.judge = Discriminator(network.feature_dim, hidden)
+        self.weight = weight
+        self.coefficient = as_schedule(coefficient)
+        self.threshold = threshold
+
+    def forward(
+        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+    ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows c"]]:
+        features, logits = self.network(x, domain)
+        known = self.transferability(features, logits) >= self.threshold
+        unknown = torch.where(known, logits.amin(1) - 1, logits.amax(1) + 1)
+        return features, torch.cat([logits, unknown[:, None]], dim=1)
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        n = len(source.x)
+        features = torch.cat([source.features, target.features])
+        logits = torch.cat([source.logits, target.logits])
+        with torch.no_grad():
+            w = self.transferability(features, logits)
+            weights = torch.cat([_unit(-w[:n]), _unit(w[n:])])
+        played = self.discriminator(reverse_gradient(features, self.coefficient(self.progress)))
+        return {
+            "domain": Term(domain_adversarial(played, n=n, weights=weights), self.weight),
+            # detached: it judges the features and does not shape them
+            "similarity": Term(domain_adversarial(self.judge(features.detach()), n=n)),
+        }
+
+    def transferability(
+        self, features: Float[Tensor, "rows d"], logits: Float[Tensor, "rows k"]
+    ) -> Float[Tensor, " rows"]:
+        """w_T; w_S is its negative."""
+        share = row_entropy(logits) / math.log(max(logits.shape[1], 2))
+        similarity: Tensor = self.judge(features).sigmoid()
+        return similarity - share
+
+
+def _unit(w: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
+    low, high = w.min(), w.max()
+    return (w - low) / (high - low).clamp_min(1e-12)
