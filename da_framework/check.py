@@ -16,12 +16,12 @@ from rich.console import Console
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from da_framework.batch import Samples
 from da_framework.build import Run, build, build_trainer
 from da_framework.callbacks.base import Callback
 from da_framework.callbacks.checkpoints import Checkpoints
 from da_framework.config import instantiate
 from da_framework.datasets.base import Dataset
+from da_framework.datasets.domains import VIEWS
 from da_framework.methods.base import Method
 from da_framework.methods.extra import Extra
 
@@ -59,7 +59,10 @@ def findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     with suited(config) as config:
         for promise in PROMISES:
             name = promise.__name__
-            kept, words = (None, exempt[name]) if name in exempt else promise(config)
+            try:
+                kept, words = (None, exempt[name]) if name in exempt else promise(config)
+            except Exception as error:  # whatever a method does wrong is its own finding
+                kept, words = False, f"{type(error).__name__}: {' '.join(str(error).split())}"
             yield Finding(name.replace("_", " "), kept, words)
         for name in exempt.keys() - {promise.__name__ for promise in PROMISES}:
             yield Finding(name, False, "is no promise that a method could be exempt from")
@@ -126,7 +129,7 @@ def takes_any_batch(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     method, wrong = run.module.method, []
     for sizes in SMALL:
         batch = {
-            role: Samples(*(field[: sizes.get(role, 4)] for field in samples))
+            role: samples.at(slice(sizes.get(VIEWS.get(role, role), 4)))
             for role, samples in run.domains.batch(0).items()
         }
         for objective in method.objectives(batch):

@@ -1,0 +1,53 @@
+"""Hard labels of the plain target train the target strongly augmented."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Unpack
+
+from da_framework.batch import Outputs, Task, Term
+from da_framework.losses.consistency import hard_consistency
+from da_framework.methods.base import Base, Method
+from da_framework.networks.network import Network
+from da_framework.ranges import NonNegative, Share
+
+
+class FixMatch(Method):
+    r"""What is surely predicted of a target row must be predicted of it distorted as well.
+
+    .. math::
+        \min_{f,\, c} \; L_y(c \circ f) + \frac{w}{m} \sum_i
+        \mathbb 1[\max_k q_{ik} \ge \tau] \, H(\hat q_i, \, p(\mathcal A(t_i)))
+
+    q are the predictions of the target as it is, :math:`\mathcal A` is the distortion that
+    ``dataset.strong`` names.
+
+    Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence",
+    NeurIPS 2020, eq. 4. https://arxiv.org/abs/2001.07685
+    Departures: the unlabelled rows are the target's; the weak view is the row as it is, where the
+    paper flips and shifts it, and the labelled rows are not augmented.
+
+    Args:
+        network: encoder and head.
+        task: classes, domains and rows.
+        weight: w; 1 is the paper's.
+        threshold: τ; .95 is the paper's.
+    """
+
+    roles: ClassVar = ("source", "target", "target_strong")
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        weight: NonNegative,
+        threshold: Share,
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network, task, **base)
+        self.weight = weight
+        self.threshold = threshold
+
+    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+        strong, plain = outputs["target_strong"].logits, outputs["target"].logits
+        value = hard_consistency(strong, plain, threshold=self.threshold)
+        return {"consistency": Term(value, self.weight)}

@@ -1,0 +1,74 @@
+"""Consistency with a moving average of the network."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Unpack
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from da_framework.batch import Objective, Outputs, Task, Term
+from da_framework.losses.consistency import squared_difference
+from da_framework.methods.base import Base, Method
+from da_framework.networks.frozen import Averaged
+from da_framework.networks.network import Network
+from da_framework.ranges import NonNegative, Share
+
+
+class MeanTeacher(Method):
+    r"""A student learns of distorted target rows what its own average over time says of them.
+
+    .. math::
+        \min_{f,\, c} \; L_y(c \circ f) + \frac{w}{m} \sum_i \mathbb 1[\max_k q_{ik} \ge \tau]
+        \frac1k \lVert p(\mathcal A(t_i)) - q(t_i) \rVert^2, \qquad
+        \bar\theta \leftarrow \beta \bar\theta + (1 - \beta) \theta
+
+    q is the teacher, of weights :math:`\bar\theta`, which is also what is evaluated;
+    :math:`\mathcal A` is the distortion that ``dataset.strong`` names.
+
+    French, Mackiewicz, Fisher, "Self-ensembling for visual domain adaptation", ICLR 2018,
+    section 3, after Tarvainen, Valpola, "Mean teachers are better role models", NeurIPS 2017.
+    https://arxiv.org/abs/1706.05208
+    Departures: the teacher sees the row as it is, by the student's running batch-norm statistics,
+    where the paper augments it as well and takes its batch's; no class-balance loss.
+
+    Args:
+        network: encoder and head: the student.
+        task: classes, domains and rows.
+        weight: w; 3 is the paper's.
+        threshold: τ; .968 is the paper's.
+        keep: β; .99 is the paper's.
+    """
+
+    roles: ClassVar = ("source", "target", "target_strong")
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        weight: NonNegative,
+        threshold: Share,
+        keep: Share,
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network, task, **base)
+        self.teacher = Averaged(network)
+        self.weight = weight
+        self.threshold = threshold
+        self.keep = keep
+
+    def forward(
+        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+    ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:
+        features, logits = self.teacher(x, domain)
+        return features, logits
+
+    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+        target = outputs["target"]
+        _, said = self.teacher(target.x, target.domain)
+        strong = outputs["target_strong"].logits
+        value = squared_difference(strong, said, threshold=self.threshold)
+        return {"consistency": Term(value, self.weight)}
+
+    def updated(self, objective: Objective) -> None:
+        self.teacher.follow(self.network, keep=self.keep)
