@@ -267,6 +267,9 @@ def suited(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     method = kind(config)
     if "target_labelled" in method.roles:
         config["dataset"] = config["dataset"] | {"labels_per_class": 5}
+    if method.needs_batch_norm:
+        network = config["network"]
+        config["network"] = network | {"backbone": network["backbone"] | {"batch_norm": True}}
     if not method.continues or config.get("init_from"):
         yield config
         return

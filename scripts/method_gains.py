@@ -41,8 +41,10 @@ TASKS = {
 SETTINGS = {
     ("two_moons", "closed"): [],
     ("two_moons", "labelled"): ["dataset.labels_per_class=3"],
+    ("two_moons", "batch norm"): ["network.backbone.batch_norm=true"],
     ("digits", "closed"): [],
     ("digits", "labelled"): ["dataset.labels_per_class=3"],
+    ("digits", "batch norm"): [],
     ("digits", "partial"): ["dataset.target_classes=['0','1','2','3','4']"],
     ("digits", "open"): ["dataset.source_classes=['0','1','2','3','4','5']"],
 }
@@ -52,6 +54,8 @@ BASELINE = "source_only"
 
 def setting(method: type[Method]) -> str:
     """What a method is made for."""
+    if method.needs_batch_norm:
+        return "batch norm"
     return "labelled" if "target_labelled" in method.roles else method.setting
 
 

@@ -45,11 +45,13 @@ def log_coral(
         source, target: features of the two batches.
         ridge: ε, in squared units of the features; above 0.
     """
-    logs = []
-    for x in (source, target):
-        c = covariance(x)
-        logs.append(_Log.apply(c + ridge * torch.eye(len(c), dtype=c.dtype, device=c.device)))
-    return (logs[0] - logs[1]).square().sum() / (4 * source.shape[1] ** 2)
+    with torch.autocast(source.device.type, enabled=False):
+        logs = []
+        for x in (source, target):
+            c = covariance(x)
+            logs.append(_Log.apply(c + ridge * torch.eye(len(c), dtype=c.dtype, device=c.device)))
+        difference: Tensor = logs[0] - logs[1]
+    return difference.square().sum() / (4 * len(difference) ** 2)
 
 
 def covariance(x: Float[Tensor, "rows d"]) -> Float[Tensor, "d d"]:
@@ -73,7 +75,8 @@ class _Log(torch.autograd.Function):
         # positive in exact arithmetic; rounding must not make a logarithm of something negative
         values = values.clamp_min(torch.finfo(values.dtype).eps * values[-1])
         ctx.save_for_backward(values, vectors)
-        return vectors * values.log() @ vectors.T
+        found: Tensor = vectors * values.log() @ vectors.T
+        return found
 
     @staticmethod
     @once_differentiable
@@ -82,4 +85,6 @@ class _Log(torch.autograd.Function):
         # (log a - log b) / (a - b), and 1 / b where they are equal
         excess = (values[:, None] - values) / values
         slope = torch.where(excess == 0, 1.0, excess.log1p() / excess) / values
-        return vectors @ (slope * (vectors.T @ gradients[0] @ vectors)) @ vectors.T  # type: ignore[no-any-return]
+        turned = slope * (vectors.T @ gradients[0] @ vectors)
+        back: Tensor = vectors @ turned @ vectors.T
+        return back

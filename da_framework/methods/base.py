@@ -59,6 +59,8 @@ class Method(nn.Module):
     """The target's classes it is made for: the source's, fewer, or others as well."""
     continues: ClassVar[bool] = False
     """Whether it works on a network that is trained already, and so needs ``init_from``."""
+    needs_batch_norm: ClassVar[bool] = False
+    """Whether it is nothing without batch norm in the network."""
     exempt: ClassVar[Mapping[str, str]] = {}
     """Promises of the self-check that cannot apply, each with the reason."""
     progress: float = 0.0

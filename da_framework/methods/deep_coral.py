@@ -21,13 +21,13 @@ class DeepCORAL(Method):
     workshops, eq. 1 and 6. https://arxiv.org/abs/1607.01719
     The metric ``log_euclidean`` is that of Morerio, Cavazza, Murino, "Minimal-Entropy Correlation
     Alignment for Unsupervised Deep Domain Adaptation", ICLR 2018. https://arxiv.org/abs/1711.10288
-    Departure: the features are aligned, where the paper's experiments align the logits.
+    Departures: the features are aligned, where the paper's experiments align the logits; a ramp,
+    as a weight that suits trained features is too large for untrained ones.
 
     Args:
         network: encoder and head.
         task: classes, domains and rows.
-        weight: w of the distance among the terms; the paper has both losses end up alike, which
-            takes a large one where features are many.
+        weight: w of the distance among the terms; for the division by 4 d² a large one.
         ramp: r, a factor on the weight, as a function of progress.
         metric: of covariances: ``euclidean`` or ``log_euclidean``.
         ridge: what ``log_euclidean`` adds to each variance.
@@ -49,7 +49,7 @@ class DeepCORAL(Method):
         super().__init__(network, task, **base)
         self.weight = weight
         self.ramp = as_schedule(ramp)
-        self.metric = metric
+        self.metric: Literal["euclidean", "log_euclidean"] = metric
         self.ridge = ridge
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:

@@ -1,0 +1,23 @@
+"""How much of the features is in a few directions."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from da_framework.ranges import Count
+
+
+def spectral_penalty(features: Float[Tensor, "rows d"], *, largest: Count) -> Float[Tensor, ""]:
+    r"""Sum of the squares of the largest singular values of a batch of features.
+
+    .. math:: \sum_{i=1}^{k} \sigma_i^2
+
+    Chen et al., "Transferability vs. Discriminability: Batch Spectral Penalization for Adversarial
+    Domain Adaptation", ICML 2019, eq. 6. https://proceedings.mlr.press/v97/chen19i.html
+
+    Args:
+        features: of one domain.
+        largest: k; 1 is the paper's.
+    """
+    values: Tensor = torch.linalg.svdvals(features)
+    return values[:largest].square().sum()

@@ -1,0 +1,48 @@
+"""Adaptation of batch norm's statistics alone."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Unpack
+
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from da_framework.batch import Task
+from da_framework.errors import InputError
+from da_framework.methods.base import Base, Method
+from da_framework.networks.domain_norm import by_domain
+from da_framework.networks.network import Network
+
+
+class AdaBN(Method):
+    r"""Training on the source; batch norm has a mean and a variance of each domain's own.
+
+    .. math::
+        \min_{f,\, c} \; L_y(c \circ f), \qquad
+        \hat x = \gamma \, \frac{x - \mu_d}{\sqrt{\sigma_d^2 + \epsilon}} + \beta
+        \quad \text{for } x \text{ of domain } d
+
+    Weights, scale γ and shift β are shared, and learnt from labelled rows alone; unlabelled rows of
+    the target move its statistics and nothing else.
+
+    Li, Wang, Shi, Liu, Hou, "Revisiting Batch Normalization For Practical Domain Adaptation", 2016,
+    algorithm 1. https://arxiv.org/abs/1603.04779
+    Departure: the target's statistics are followed during training as the source's are, where the
+    paper computes them over all of the target once the network is trained.
+
+    Args:
+        network: encoder and head, with batch norm somewhere.
+        task: classes, domains and rows.
+    """
+
+    needs_batch_norm: ClassVar = True
+    exempt: ClassVar[Mapping[str, str]] = {
+        "two_processes_equal_one": "statistics over several processes need GPUs",
+    }
+
+    def __init__(self, network: Network, task: Task, **base: Unpack[Base]) -> None:
+        if not any(isinstance(module, _BatchNorm) for module in network.modules()):
+            raise InputError(
+                "AdaBN adapts batch norm, but the network has none; network=convnet has it, "
+                "and network=mlp with network.backbone.batch_norm=true"
+            )
+        by_domain(network, len(task.domains))
+        super().__init__(network, task, **base)

@@ -1,0 +1,91 @@
+"""An encoder of the target's own, made to look like the source's."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Unpack
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from da_framework.batch import Batch, Objective, Outputs, Task, Term
+from da_framework.losses.adversarial import domain_adversarial
+from da_framework.methods.base import Base, Method
+from da_framework.networks.adversary import Discriminator
+from da_framework.networks.frozen import Frozen
+from da_framework.networks.network import Network
+from da_framework.ranges import Count, NonNegative
+
+
+class ADDA(Method):
+    r"""The target's encoder learns to be taken for the source's, which stays as it was trained.
+
+    .. math::
+        \min_{d} \; -\tfrac12 \overline{\log \sigma(d(f_s(S)))}
+        - \tfrac12 \overline{\log (1 - \sigma(d(f_t(T))))}, \qquad
+        \min_{f_t} \; -w \, \overline{\log \sigma(d(f_t(T)))}
+
+    Both encoders begin as the one that was trained on the source; :math:`f_s` and the head are
+    frozen. A step is a move of the discriminator, then one of the target's encoder, whose labels
+    are inverted. No labels are learnt from: the network's own encoder is :math:`f_t`. Evaluated
+    are target rows by :math:`f_t` and source rows by :math:`f_s`, both under the same head.
+
+    Tzeng et al., "Adversarial Discriminative Domain Adaptation", CVPR 2017, eq. 9.
+    https://arxiv.org/abs/1702.05464
+    Departure: the discriminator's loss is the mean of the two domains', half the paper's sum.
+
+    Args:
+        network: encoder and head, trained on the source.
+        task: classes, domains and rows.
+        hidden: widths of the discriminator's hidden layers; 500, 500 are the paper's for digits.
+        weight: w of the encoder's loss, so its step beside the discriminator's; 1 is the paper's.
+    """
+
+    optional: ClassVar = ()
+    aligns: ClassVar = True
+    continues: ClassVar = True
+    exempt: ClassVar = {"nothing_at_weight_zero": "it learns from no labels: at 0 nothing moves"}
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        hidden: list[Count],
+        weight: NonNegative,
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network, task, **base)
+        self.trained = Frozen(network)
+        self.network.head.requires_grad_(False)
+        self.discriminator = Discriminator(network.feature_dim, hidden)
+        self.weight = weight
+
+    def forward(
+        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+    ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:
+        features, logits = self.network(x, domain)
+        if domain is None:
+            return features, logits
+        source = (domain < self.task.sources)[:, None]
+        own_features, own_logits = self.trained(x, domain)
+        return torch.where(source, own_features, features), torch.where(source, own_logits, logits)
+
+    def parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        return {"encoder": [self.network.encoder], "discriminator": [self.discriminator]}
+
+    def outputs(self, batch: Batch) -> Mapping[str, Outputs]:
+        source = batch["source"]
+        passed = self.trained(source.x, source.domain)
+        outputs = Outputs(*map(self.gather, (*source, *passed)))
+        return {"source": outputs, **super().outputs({"target": batch["target"]})}
+
+    def objectives(self, batch: Batch) -> Iterator[Objective]:
+        outputs = self.outputs(batch)
+        source, target = outputs["source"].features, outputs["target"].features
+        logits = self.discriminator(torch.cat([source, target.detach()]))
+        told = Term(domain_adversarial(logits, n=len(source)))
+        yield Objective({"discriminator": told}, updates=("discriminator",))
+        # the encoder has not moved since: its features are those of before
+        taken = Term(softplus(-self.discriminator(target)).mean(), self.weight)
+        yield Objective({"domain": taken, **self.extras(outputs)}, updates=("encoder",))

@@ -1,0 +1,59 @@
+"""Domain-adversarial training that spares what tells classes apart."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Unpack
+
+from da_framework.batch import Outputs, Task, Term
+from da_framework.losses.spectral_penalty import spectral_penalty
+from da_framework.methods.base import Base
+from da_framework.methods.dann import DANN
+from da_framework.networks.network import Network
+from da_framework.ranges import Count, Finite, NonNegative
+from da_framework.schedules import Schedule
+
+
+class BSP(DANN):
+    r"""DANN whose features may not lean on a few directions, which is all that it would keep.
+
+    .. math::
+        \min_{f,\, c} \; \max_{d} \; L_y(c \circ f) - w \lambda_p L_d(d \circ f)
+        + \beta \sum_{i=1}^{k} \left( \sigma_i^2(f(S)) + \sigma_i^2(f(T)) \right)
+
+    Chen et al., "Transferability vs. Discriminability: Batch Spectral Penalization for Adversarial
+    Domain Adaptation", ICML 2019, eq. 6-7. https://proceedings.mlr.press/v97/chen19i.html
+
+    Args:
+        network: encoder and head.
+        task: classes, domains and rows.
+        hidden: widths of the discriminator's hidden layers.
+        weight: w of the domain loss among the terms.
+        coefficient: λ of the gradient reversal, as a function of progress.
+        penalty: β; 1e-4 is the paper's.
+        largest: k; 1 is the paper's.
+    """
+
+    exempt: ClassVar = {
+        "nothing_at_weight_zero": "whatever weight and coefficient, the spectral penalty is there"
+    }
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        hidden: list[Count],
+        weight: NonNegative,
+        coefficient: Schedule | Finite,
+        penalty: NonNegative,
+        largest: Count,
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(
+            network, task, hidden=hidden, weight=weight, coefficient=coefficient, **base
+        )
+        self.penalty = penalty
+        self.largest = largest
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        one, other = (spectral_penalty(s.features, largest=self.largest) for s in (source, target))
+        return {**super().terms(source, target), "spectral": Term(one + other, self.penalty)}

@@ -1,0 +1,103 @@
+"""Contrastive adaptation: classes are aligned by the clusters of the target."""
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Unpack
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import normalize, one_hot
+
+from da_framework.batch import UNLABELLED, Outputs, Task, Term
+from da_framework.losses.contrastive_discrepancy import contrastive_discrepancy
+from da_framework.losses.mmd import bandwidths
+from da_framework.methods.base import Base, Method
+from da_framework.networks.network import Network
+from da_framework.ranges import Count, Finite, NonNegative, Positive
+from da_framework.schedules import Schedule, as_schedule
+
+
+class CAN(Method):
+    r"""The two domains' features of a class come together, those of different classes apart.
+
+    .. math::
+        \min_{f,\, c} \; L_y(c \circ f) + w \, r_p \left( \frac1K \sum_c D_{cc}
+        - \frac{1}{K (K-1)} \sum_{c \ne c'} D_{cc'} \right)
+
+    D is the squared MMD between a class of the source and one of the target, whose labels are
+    clusters: before every epoch spherical k-means over the whole target, begun at the source's
+    class centres. Rows far from their centre, and classes of few rows, are left out.
+
+    Kang et al., "Contrastive Adaptation Network for Unsupervised Domain Adaptation", CVPR 2019,
+    eq. 3-7 and algorithm 1. https://arxiv.org/abs/1901.00976
+    Departures: batches are not sampled by class, so that a class counts in the steps in which both
+    domains have it; the features of one layer; a ramp, as clusters of untrained features are none.
+
+    Args:
+        network: encoder and head.
+        task: classes, domains and rows.
+        weight: w; .3 is the paper's.
+        ramp: r, a factor on the weight, as a function of progress.
+        distance: (1 - cos) / 2 from its centre above which a row is left out; .05 is the paper's.
+        fewest: rows of a cluster under which its class is left out; 3 is the paper's.
+        rounds: of k-means.
+        factors: of the kernels' squared widths, relative to the batch's mean squared distance.
+    """
+
+    refreshes: ClassVar = ("source", "target")
+    aligns: ClassVar = True
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        weight: NonNegative,
+        ramp: Schedule | Finite,
+        distance: Positive,
+        fewest: Count,
+        rounds: Count,
+        factors: Annotated[list[Positive], Field(min_length=1)],
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network, task, **base)
+        self.weight = weight
+        self.ramp = as_schedule(ramp)
+        self.distance = distance
+        self.fewest = fewest
+        self.rounds = rounds
+        self.register_buffer("factors", torch.tensor(factors))
+        self.register_buffer("clusters", torch.full((task.rows["target"],), UNLABELLED))
+
+    def refresh(self, outputs: Mapping[str, Outputs]) -> None:
+        source, target = outputs["source"], outputs["target"]
+        k = len(self.task.classes)
+        centres = _centres(normalize(source.features), source.y, k)
+        features = normalize(target.features)
+        for _ in range(self.rounds):
+            labels = (features @ centres.T).argmax(1)
+            centres = _centres(features, labels, k)
+        cosine, labels = (features @ centres.T).max(1)
+        near = (1 - cosine) / 2 <= self.distance
+        enough = one_hot(labels[near], k).sum(0) >= self.fewest
+        self.get_buffer("clusters").copy_(labels.masked_fill(~(near & enough[labels]), UNLABELLED))
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        factors = self.get_buffer("factors")
+        value = contrastive_discrepancy(
+            source.features,
+            target.features,
+            y_source=source.y,
+            y_target=self.get_buffer("clusters")[target.row],
+            classes=len(self.task.classes),
+            bandwidths=bandwidths(source.features, target.features, policy="mean", factors=factors),
+        )
+        return {"contrast": Term(value, self.weight * self.ramp(self.progress))}
+
+
+def _centres(
+    features: Float[Tensor, "rows d"], labels: Tensor, classes: int
+) -> Float[Tensor, "k d"]:
+    """Direction of each class; none where it has no row."""
+    return normalize(one_hot(labels, classes).to(features).T @ features)

@@ -1,0 +1,73 @@
+"""Alignment of the features class by class."""
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Unpack
+
+import torch
+from pydantic import Field
+
+from da_framework.batch import Outputs, Task, Term
+from da_framework.losses.class_mmd import class_mmd
+from da_framework.losses.mmd import Bandwidth, bandwidths
+from da_framework.methods.base import Base, Method
+from da_framework.networks.network import Network
+from da_framework.ranges import Finite, NonNegative, Positive
+from da_framework.schedules import Schedule, as_schedule
+
+
+class DSAN(Method):
+    r"""Features of which each class, as labelled or predicted, has the same kernel mean.
+
+    .. math::
+        \min_{f,\, c} \; L_y(c \circ f) + \frac{w \, r_p}{|K|} \sum_{k \in K}
+        \Big\lVert \sum_i w^S_{ik} \phi(f(x^S_i)) - \sum_j w^T_{jk} \phi(f(x^T_j)) \Big\rVert^2
+
+    The weights of a class sum to 1: of source rows by their labels, of target rows in proportion to
+    their predictions, which no gradient reaches.
+
+    Zhu et al., "Deep Subdomain Adaptation Network for Image Classification", TNNLS 2021.
+    https://arxiv.org/abs/2106.09388
+    Departures: K are the classes that the batch has on both sides, not all; the mean of the kernels
+    is taken, so that their number does not change the scale.
+
+    Args:
+        network: encoder and head.
+        task: classes, domains and rows.
+        weight: w of the discrepancy among the terms.
+        ramp: r, a factor on the weight, as a function of progress: early predictions are noise.
+        bandwidth: what the kernels' widths are relative to: the ``mean`` or ``median`` squared
+            distance of the batch, or ``fixed``: the factors are the widths.
+        factors: of the kernels.
+    """
+
+    aligns: ClassVar = True
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        weight: NonNegative,
+        ramp: Schedule | Finite,
+        bandwidth: Bandwidth,
+        factors: Annotated[list[Positive], Field(min_length=1)],
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network, task, **base)
+        self.weight = weight
+        self.ramp = as_schedule(ramp)
+        self.bandwidth: Bandwidth = bandwidth
+        self.register_buffer("factors", torch.tensor(factors))
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        factors = self.get_buffer("factors")
+        value = class_mmd(
+            source.features,
+            target.features,
+            y=source.y,
+            p=target.logits.softmax(1),
+            bandwidths=bandwidths(
+                source.features, target.features, policy=self.bandwidth, factors=factors
+            ),
+        )
+        return {"class_mmd": Term(value, self.weight * self.ramp(self.progress))}

@@ -1,0 +1,62 @@
+from itertools import permutations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import gradcheck
+from torch.testing import assert_close
+
+from da_framework.losses.contrastive_discrepancy import contrastive_discrepancy
+from da_framework.losses.mmd import mmd
+
+WIDTHS = torch.tensor([0.7, 2.0], dtype=torch.float64)
+Y_SOURCE = torch.tensor([0, 0, 1, 1, 1, 2, 3])
+Y_TARGET = torch.tensor([1, 0, 0, 2, -1, 2])
+
+
+def rows(n: int, seed: int) -> Tensor:
+    return torch.randn(n, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def found(source: Tensor, target: Tensor, **keys: Tensor) -> Tensor:
+    given = {"y_source": Y_SOURCE, "y_target": Y_TARGET} | keys
+    return contrastive_discrepancy(source, target, classes=5, bandwidths=WIDTHS, **given)
+
+
+def test_is_the_mmd_of_each_class_less_that_of_different_ones() -> None:
+    source, target = rows(7, 0), rows(6, 1)
+    shared = [0, 1, 2]  # 3 is of the source alone, 4 of nobody
+
+    def distance(c: int, d: int) -> Tensor:
+        return mmd(source[c == Y_SOURCE], target[d == Y_TARGET], bandwidths=WIDTHS)
+
+    intra = sum(distance(c, c) for c in shared) / 3
+    inter = sum(distance(c, d) for c, d in permutations(shared, 2)) / 6
+    assert_close(found(source, target), torch.as_tensor(intra - inter))
+
+
+def test_with_one_class_it_is_the_mmd() -> None:
+    source, target = rows(7, 0), rows(6, 1)
+    value = found(source, target, y_source=torch.zeros(7).long(), y_target=torch.zeros(6).long())
+    assert_close(value, mmd(source, target, bandwidths=WIDTHS))
+
+
+def test_classes_in_their_places_score_less_than_mistaken_ones() -> None:
+    centres = 5 * torch.eye(3, dtype=torch.float64)
+    y = torch.tensor([0, 1, 2])
+    right = found(centres, centres + 0.1, y_source=y, y_target=y)
+    wrong = found(centres, centres + 0.1, y_source=y, y_target=y.roll(1))
+    assert right < 0 < wrong
+
+
+@pytest.mark.parametrize("label", [-1, 4])
+def test_without_a_class_of_both_domains_it_is_0_and_moves_nothing(label: int) -> None:
+    source, target = rows(7, 0).requires_grad_(), rows(6, 1).requires_grad_()
+    value = found(source, target, y_target=torch.full((6,), label))
+    assert value.item() == 0
+    for gradient in torch.autograd.grad(value, (source, target)):
+        assert not gradient.any()
+
+
+def test_gradient() -> None:
+    assert gradcheck(found, (rows(7, 0).requires_grad_(), rows(6, 1).requires_grad_()))

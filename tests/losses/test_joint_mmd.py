@@ -1,0 +1,81 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics.pairwise import rbf_kernel
+from torch import Tensor
+from torch.autograd import gradcheck
+from torch.testing import assert_close
+
+from da_framework.losses.joint_mmd import joint_mmd
+from da_framework.losses.mmd import mmd
+
+ONE = torch.ones(1, dtype=torch.float64)
+WIDTHS = [torch.tensor(own, dtype=torch.float64) for own in ([0.3, 1.0, 2.5], [0.7, 2.0])]
+
+
+def rows(n: int, d: int = 2, seed: int = 0, shift: float = 0.0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, d, dtype=torch.float64, generator=generator) + shift
+
+
+def layers(n: int, seed: int = 0, shift: float = 0.0) -> list[Tensor]:
+    return [rows(n, 4, seed, shift), rows(n, 3, seed + 50).softmax(1)]
+
+
+@pytest.mark.parametrize(("first", "second"), [(0.0, 0.0), (0.5, 0.0), (1.0, 2.0)])
+def test_two_points_give_the_closed_form(first: float, second: float) -> None:
+    source = [torch.zeros(1, 1).double()] * 2
+    target = [torch.full((1, 1), far).double() for far in (first, second)]
+    expected = 2 - 2 * math.exp(-(first**2 + second**2) / 2)
+    assert joint_mmd(source, target, bandwidths=[ONE, ONE]).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("n", "m"), [(6, 4), (1, 3), (5, 5)])
+def test_is_the_product_of_scikit_learn_s_kernels(n: int, m: int) -> None:
+    source, target = layers(n), layers(m, seed=1, shift=1.0)
+    kernel = torch.ones(n + m, n + m).double()
+    for s, t, widths in zip(source, target, WIDTHS, strict=True):
+        z = torch.cat([s, t]).numpy()
+        each = [torch.as_tensor(rbf_kernel(z, gamma=1 / (2 * w**2))) for w in widths.tolist()]
+        kernel *= torch.stack(each).mean(0)
+    signs = torch.cat([torch.full((n,), 1 / n), torch.full((m,), -1 / m)]).double()
+    assert_close(joint_mmd(source, target, bandwidths=WIDTHS), signs @ kernel @ signs)
+
+
+def test_with_one_layer_or_others_that_are_constant_it_is_the_mmd() -> None:
+    source, target = rows(6), rows(4, seed=1, shift=1.0)
+    expected = mmd(source, target, bandwidths=WIDTHS[0])
+    assert_close(joint_mmd([source], [target], bandwidths=WIDTHS[:1]), expected)
+    constant = [torch.full((6, 3), 0.2).double(), torch.full((4, 3), 0.2).double()]
+    found = joint_mmd([source, constant[0]], [target, constant[1]], bandwidths=WIDTHS)
+    assert_close(found, expected)
+
+
+def test_layers_alike_one_by_one_but_not_together_are_apart() -> None:
+    first = torch.tensor([[0.0], [1.0]]).double()
+    alike, crossed = [first, first], [first, first.flip(0)]
+    for a, b in zip(alike, crossed, strict=True):
+        assert_close(mmd(a, b, bandwidths=ONE), torch.zeros(()).double())
+    # k is 1, e^-1/2 or e^-1 by the number of layers that differ
+    expected = (1 + math.exp(-1)) - 2 * math.exp(-1 / 2)
+    assert joint_mmd(alike, crossed, bandwidths=[ONE, ONE]).item() == pytest.approx(expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(1, 6), m=st.integers(1, 6), seed=st.integers(0, 99))
+def test_is_a_squared_distance_blind_to_order_and_translation(n: int, m: int, seed: int) -> None:
+    source, target = layers(n, seed), layers(m, seed + 1)
+    found = joint_mmd(source, target, bandwidths=WIDTHS)
+    assert found >= -1e-12
+    assert_close(joint_mmd(target, source, bandwidths=WIDTHS), found)
+    assert_close(joint_mmd(source, source, bandwidths=WIDTHS), torch.zeros(()).double())
+    moved = [[x.flip(0) + 3 for x in side] for side in (source, target)]
+    assert_close(joint_mmd(*moved, bandwidths=WIDTHS), found)
+
+
+def test_gradient() -> None:
+    sides = [x.requires_grad_() for x in (*layers(4), *layers(3, seed=1))]
+    assert gradcheck(lambda a, b, c, d: joint_mmd([a, b], [c, d], bandwidths=WIDTHS), sides)

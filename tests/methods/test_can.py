@@ -1,0 +1,82 @@
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from da_framework.losses.contrastive_discrepancy import contrastive_discrepancy
+from da_framework.losses.mmd import bandwidths
+from da_framework.methods.can import CAN
+
+KEYS: dict[str, Any] = {
+    "weight": 0.7,
+    "ramp": 1.0,
+    "distance": 0.1,
+    "fewest": 3,
+    "rounds": 5,
+    "factors": [0.5, 2.0],
+}
+# which way each class's features point, in the source and, turned, in the target
+SOURCE = torch.eye(4, dtype=torch.float64)[:3]
+TARGET = torch.nn.functional.normalize(SOURCE + 0.4 * SOURCE.roll(1, 0))
+
+
+def refreshed(tiny: Any, target: Tensor, **keys: Any) -> Any:
+    """A method whose source has four rows a class, and whose target these features."""
+    method = tiny.method(CAN, **(KEYS | keys))
+    y = torch.arange(3).repeat_interleave(4)
+    outputs = method.outputs(tiny.batch())
+    method.refresh(
+        {
+            "source": outputs["source"]._replace(features=3 * SOURCE[y], y=y),
+            "target": outputs["target"]._replace(features=target),
+        }
+    )
+    return method
+
+
+def test_clusters_begin_at_the_source_s_centres_and_go_to_the_target_s(tiny: Any) -> None:
+    right = torch.tensor([0] * 8 + [1] * 7 + [2] * 5)
+    noise = 0.05 * torch.randn(
+        20, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    method = refreshed(tiny, 5 * TARGET[right] + noise)
+    assert torch.equal(method.clusters, right)
+    assert "clusters" in method.state_dict()
+
+
+def test_far_rows_and_small_clusters_are_left_out(tiny: Any) -> None:
+    labels = torch.tensor([0] * 9 + [1] * 9 + [2] * 2)
+    features = TARGET[labels].clone()
+    features[0] = torch.tensor([0.6, 0.0, 0.0, 0.8])  # half way out of the plane
+    method = refreshed(tiny, features, distance=0.05)
+    assert method.clusters[0] == -1
+    assert (method.clusters[1:9] == 0).all()
+    assert (method.clusters[9:18] == 1).all()
+    assert (method.clusters[18:] == -1).all()
+
+
+def test_the_term_is_the_discrepancy_by_these_clusters(tiny: Any) -> None:
+    method, batch = tiny.method(CAN, **KEYS), tiny.batch()
+    method.clusters.copy_(torch.arange(20) % 3)
+    (objective,) = method.objectives(batch)
+    s, t = (method.network(batch[role].x)[0] for role in ("source", "target"))
+    widths = bandwidths(s, t, policy="mean", factors=torch.tensor([0.5, 2.0]).double())
+    expected = contrastive_discrepancy(
+        s,
+        t,
+        y_source=batch["source"].y,
+        y_target=batch["target"].row % 3,
+        classes=3,
+        bandwidths=widths,
+    )
+    assert_close(objective.terms["contrast"].value, expected)
+    assert objective.terms["contrast"].weight == 0.7
+
+
+def test_before_any_cluster_nothing_is_pulled(tiny: Any, gradient: Any) -> None:
+    method = tiny.method(CAN, **KEYS)
+    (objective,) = method.objectives(tiny.batch())
+    value = objective.terms["contrast"].value
+    assert value == 0
+    assert not any(own.any() for own in gradient(value, method.network))
