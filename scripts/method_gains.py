@@ -50,6 +50,8 @@ SETTINGS = {
 }
 """Keys of the data by task and setting; where there are none, a method is not run."""
 BASELINE = "source_only"
+BEGIN, END = "<!-- gains -->", "<!-- /gains -->"
+"""Around the table in the README."""
 
 
 def setting(method: type[Method]) -> str:
@@ -71,10 +73,9 @@ def sweep(task: str, situation: str, method: str, *overrides: str, folder: Path)
         raise RuntimeError(f"{' '.join(command)}\n{ended.stdout[-2000:]}{ended.stderr[-2000:]}")
 
 
-def run(task: str, situation: str, method: str) -> None:
+def run(task: str, situation: str, method: str, config: dict[str, Any]) -> None:
     """Tunes, then trains on the other seeds."""
     folder = RUNS / task / situation / method
-    config = compose(f"method={method}")
     start = RUNS / task / situation / BASELINE / "seed_${seed}"
     begun = [f"init_from='{start}'"] if kind(config).continues else []
     weight = config["method"].get("weight")
@@ -149,7 +150,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parsed = parser.parse_args(arguments)
-    kinds = {name: setting(kind(compose(f"method={name}"))) for name in every}
+    # composed here: not by several threads at once
+    configs = {name: compose(f"method={name}") for name in every}
+    kinds = {name: setting(kind(config)) for name, config in configs.items()}
     cells = [
         (task, situation, name)
         for task in parsed.tasks
@@ -159,7 +162,9 @@ def main(arguments: Sequence[str]) -> None:
     base = dict.fromkeys((task, situation, BASELINE) for task, situation, _ in cells)
     with ThreadPoolExecutor(parsed.jobs) as pool:
         for wave in (base, cells):
-            for cell, future in [(cell, pool.submit(run, *cell)) for cell in wave]:
+            for cell, future in [
+                (cell, pool.submit(run, *cell, configs[cell[-1]])) for cell in wave
+            ]:
                 try:
                     future.result()
                     print("done", *cell, flush=True)
@@ -172,8 +177,10 @@ def main(arguments: Sequence[str]) -> None:
             if own:
                 label = name if name != BASELINE else f"{name}, {situation}"
                 found[label] = {"setting": situation, **own}
-    ROOT.mkdir(parents=True, exist_ok=True)
     write_text(ROOT / "gains.recorded.json", json.dumps(found, indent=1) + "\n")
+    readme = ROOT / "README.md"
+    before, _, rest = readme.read_text().partition(BEGIN)
+    write_text(readme, f"{before}{BEGIN}\n\n{table(found)}\n\n{END}{rest.partition(END)[2]}")
     print(table(found))
 
 

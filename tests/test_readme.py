@@ -1,6 +1,7 @@
 """What the documents show is true: it is generated, or it runs."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +32,12 @@ def test_generated_parts_are_current() -> None:
         assert document.read_text() == render.rendered(document.read_text()), (
             f"{document.name} is not current: python scripts/render_docs.py"
         )
+
+
+def test_the_table_of_gains_is_the_recorded_one() -> None:
+    gains = loaded("method_gains", ROOT / "scripts" / "method_gains.py")
+    found = json.loads((gains.ROOT / "gains.recorded.json").read_text())
+    assert gains.table(found) in (gains.ROOT / "README.md").read_text()
 
 
 def test_the_two_commands_at_the_top_are_those_of_ci() -> None:
