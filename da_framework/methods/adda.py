@@ -84,7 +84,7 @@ class ADDA(Method):
         outputs = self.outputs(batch)
         source, target = outputs["source"].features, outputs["target"].features
         logits = self.discriminator(torch.cat([source, target.detach()]))
-        told = Term(domain_adversarial(logits, n=len(source)))
+        told = Term(domain_adversarial(logits, n=len(source)), self.weight)
         yield Objective({"discriminator": told}, updates=("discriminator",))
         # the encoder has not moved since: its features are those of before
         taken = Term(softplus(-self.discriminator(target)).mean(), self.weight)
