@@ -172,8 +172,8 @@ def announce(run: "Run", resume: str | None) -> None:
     sides = " -> ".join("+".join(side) or "nothing" for side in (dataset.source, dataset.target))
     rows = ", ".join(f"{count} {role}" for role, count in task.rows.items())
     log.info("%s, %s; training rows: %s", sides, dataset.protocol, rows)
-    for role, count in task.rows.items():
-        if count < dataset.batch_size[role]:
+    for role, stream in run.domains.streams.items():
+        if task.rows[role] < stream.size:
             log.info("%s has fewer rows than a batch, which holds some more than once", role)
     if dataset.unknown and run.module.method.setting != "open":
         log.info(

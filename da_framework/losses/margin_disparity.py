@@ -23,8 +23,8 @@ def margin_disparity(
         \hat y = \arg\max_k z_k
 
     Small where the adversary says on the source what the classifier says, and on the target
-    something else. Zhang et al., "Bridging Theory and Algorithm for Domain Adaptation", ICML 2019,
-    eq. 27-30. https://arxiv.org/abs/1904.05801
+    something else. Zhang et al., "Bridging Theory and Algorithm for Domain Adaptation", ICML 2019.
+    https://arxiv.org/abs/1904.05801
 
     Args:
         source, target: logits of the adversarial classifier, of probabilities p'.

@@ -13,11 +13,13 @@ def spectral_penalty(features: Float[Tensor, "rows d"], *, largest: Count) -> Fl
     .. math:: \sum_{i=1}^{k} \sigma_i^2
 
     Chen et al., "Transferability vs. Discriminability: Batch Spectral Penalization for Adversarial
-    Domain Adaptation", ICML 2019, eq. 6. https://proceedings.mlr.press/v97/chen19i.html
+    Domain Adaptation", ICML 2019. https://proceedings.mlr.press/v97/chen19i.html
 
     Args:
         features: of one domain.
         largest: k; 1 is the paper's.
     """
+    # there is no singular value decomposition in half precision
+    features = features if features.dtype == torch.float64 else features.float()
     values: Tensor = torch.linalg.svdvals(features)
     return values[:largest].square().sum()

@@ -21,8 +21,8 @@ class ADDA(Method):
     r"""The target's encoder learns to be taken for the source's, which stays as it was trained.
 
     .. math::
-        \min_{d} \; -\tfrac12 \overline{\log \sigma(d(f_s(S)))}
-        - \tfrac12 \overline{\log (1 - \sigma(d(f_t(T))))}, \qquad
+        \min_{d} \; -\frac w2 \left( \overline{\log \sigma(d(f_s(S)))}
+        + \overline{\log (1 - \sigma(d(f_t(T))))} \right), \qquad
         \min_{f_t} \; -w \, \overline{\log \sigma(d(f_t(T)))}
 
     Both encoders begin as the one that was trained on the source; :math:`f_s` and the head are
@@ -30,15 +30,17 @@ class ADDA(Method):
     are inverted. No labels are learnt from: the network's own encoder is :math:`f_t`. Evaluated
     are target rows by :math:`f_t` and source rows by :math:`f_s`, both under the same head.
 
-    Tzeng et al., "Adversarial Discriminative Domain Adaptation", CVPR 2017, eq. 9.
+    Tzeng et al., "Adversarial Discriminative Domain Adaptation", CVPR 2017.
     https://arxiv.org/abs/1702.05464
-    Departure: the discriminator's loss is the mean of the two domains', half the paper's sum.
+    Departures: the discriminator's loss is the mean of the two domains', half the paper's sum; a
+    weight, because at the rate and momentum that labels are learnt with the two players swing
+    instead of settling.
 
     Args:
         network: encoder and head, trained on the source.
         task: classes, domains and rows.
         hidden: widths of the discriminator's hidden layers; 500, 500 are the paper's for digits.
-        weight: w of the encoder's loss, so its step beside the discriminator's; 1 is the paper's.
+        weight: w of both players' losses: under SGD, a factor on the learning rate.
     """
 
     optional: ClassVar = ()

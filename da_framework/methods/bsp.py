@@ -20,7 +20,7 @@ class BSP(DANN):
         + \beta \sum_{i=1}^{k} \left( \sigma_i^2(f(S)) + \sigma_i^2(f(T)) \right)
 
     Chen et al., "Transferability vs. Discriminability: Batch Spectral Penalization for Adversarial
-    Domain Adaptation", ICML 2019, eq. 6-7. https://proceedings.mlr.press/v97/chen19i.html
+    Domain Adaptation", ICML 2019. https://proceedings.mlr.press/v97/chen19i.html
 
     Args:
         network: encoder and head.

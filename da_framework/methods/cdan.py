@@ -27,10 +27,10 @@ class CDAN(Method):
     With entropy conditioning (CDAN+E) a row weighs :math:`1 + e^{-H(p)}` in the domain loss, scaled
     to mean 1 in its domain.
 
-    Long et al., "Conditional Adversarial Domain Adaptation", NeurIPS 2018, eq. 2-3 and 8.
+    Long et al., "Conditional Adversarial Domain Adaptation", NeurIPS 2018.
     https://arxiv.org/abs/1705.10667
     As in the authors' code, no gradient goes through p. Departures: none through the entropy
-    weights either, where that code turns it around; the domain loss is the mean of the two
+    weights either, where that code reverses one; the domain loss is the mean of the two
     domains' losses, where the paper has their sum.
 
     Args:

@@ -23,7 +23,8 @@ class FixMatch(Method):
     Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence",
     NeurIPS 2020, eq. 4. https://arxiv.org/abs/2001.07685
     Departures: the unlabelled rows are the target's; the weak view is the row as it is, where the
-    paper flips and shifts it, and the labelled rows are not augmented.
+    paper flips and shifts it, and the labelled rows are not augmented; evaluated are the weights
+    themselves, not their moving average.
 
     Args:
         network: encoder and head.

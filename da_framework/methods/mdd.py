@@ -25,7 +25,7 @@ class MDD(Method):
     p' are the predictions of the adversarial head c', :math:`\hat y` the decisions of c. Gradient
     reversal between features and c' makes one backward pass of it.
 
-    Zhang et al., "Bridging Theory and Algorithm for Domain Adaptation", ICML 2019, eq. 27-30.
+    Zhang et al., "Bridging Theory and Algorithm for Domain Adaptation", ICML 2019.
     https://arxiv.org/abs/1904.05801
 
     Args:

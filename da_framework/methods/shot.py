@@ -26,7 +26,8 @@ class SHOT(SHOTIM):
 
     Liang, Hu, Feng, "Do We Really Need to Access the Source Data? Source Hypothesis Transfer for
     Unsupervised Domain Adaptation", ICML 2020, eq. 5-7. https://arxiv.org/abs/2002.08546
-    As in the authors' code, features have a 1 appended before their direction is taken.
+    As in the authors' code, features have a 1 appended before their direction is taken, and a class
+    that no row is put in gets no label.
 
     Args:
         network: encoder and head, trained on the source.
@@ -55,10 +56,12 @@ class SHOT(SHOTIM):
         target = outputs["target"]
         ones = torch.ones_like(target.features[:, :1])
         features = normalize(torch.cat([target.features, ones], dim=1))
-        share = target.logits.softmax(1)
+        share, nearest = target.logits.softmax(1), target.logits.argmax(1)
         for _ in range(2):
-            centres = share.T @ features / share.sum(0).clamp_min(1e-12)[:, None]
-            nearest = (features @ normalize(centres).T).argmax(1)
+            cosine = features @ normalize(share.T @ features).T
+            # a class that no row is put in has no centre
+            empty = ~one_hot(nearest, share.shape[1]).any(0)
+            nearest = cosine.masked_fill(empty, -torch.inf).argmax(1)
             share = one_hot(nearest, share.shape[1]).to(features.dtype)
         self.get_buffer("pseudo_labels").copy_(nearest)
 

@@ -42,6 +42,12 @@ class SHOTIM(Method):
         network.head.requires_grad_(False)
         self.weight = weight
 
+    def train(self, mode: bool = True) -> "SHOTIM":
+        super().train(mode)
+        # frozen in all it does: without dropout
+        self.network.head.train(False)
+        return self
+
     def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         value = negative_mutual_information(outputs["target"].logits)
         return {"information": Term(value, self.weight)}

@@ -22,11 +22,11 @@ class WDGRL(Method):
         \min_{f,\, c} \; L_y(c \circ f) + w W, \qquad
         W = \overline{d(f(S))} - \overline{d(f(T))}
 
-    A step is several moves of the critic d and one of encoder and head. The slope is held at the
-    features of both domains and at random points between them.
+    A step is several moves of the critic d and one of encoder and head. The critic's slope is held
+    near 1 at the features of both domains and at random points between them.
 
     Shen et al., "Wasserstein Distance Guided Representation Learning for Domain Adaptation", AAAI
-    2018, eq. 4-6 and algorithm 1. https://arxiv.org/abs/1707.01217
+    2018, algorithm 1. https://arxiv.org/abs/1707.01217
     The critic has no batch norm: its slope is that of a single row.
 
     Args:
@@ -34,7 +34,7 @@ class WDGRL(Method):
         task: classes, domains and rows.
         hidden: widths of the critic's hidden layers.
         weight: w of the distance among the terms; 1 and .1 are in the paper.
-        critic_steps: moves of the critic in a step; 5 is the paper's.
+        critic_steps: moves of the critic in a step; 5 in the authors' code for digits.
         penalty: γ; 10 is the paper's, too steep for the critic at a rate of .05 with momentum.
     """
 

@@ -10,7 +10,7 @@ from da_framework.ranges import Count
 class MultilinearMap(nn.Module):
     r"""The outer product of features and predictions, flattened: :math:`f \otimes p`.
 
-    Long et al., "Conditional Adversarial Domain Adaptation", NeurIPS 2018, section 3.2.
+    Long et al., "Conditional Adversarial Domain Adaptation", NeurIPS 2018.
     https://arxiv.org/abs/1705.10667
 
     Args:
@@ -36,7 +36,7 @@ class RandomizedMap(nn.Module):
 
     Inner products are kept in expectation. The matrices are drawn once and kept in buffers.
 
-    Long et al., "Conditional Adversarial Domain Adaptation", NeurIPS 2018, eq. 6 and theorem 1.
+    Long et al., "Conditional Adversarial Domain Adaptation", NeurIPS 2018, theorem 1.
     https://arxiv.org/abs/1705.10667
 
     Args:

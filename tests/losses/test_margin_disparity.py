@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor
 from torch.autograd import gradcheck
-from torch.testing import assert_close
 
 from da_framework.losses.margin_disparity import margin_disparity
 
@@ -54,4 +53,3 @@ def test_gradient() -> None:
         lambda s, t: margin_disparity(s, t, margin=4.0, **keys),
         (logits(5, 0).requires_grad_(), logits(4, 1).requires_grad_()),
     )
-    assert_close(keys["source_logits"], logits(5, 2))

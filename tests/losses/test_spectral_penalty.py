@@ -40,5 +40,12 @@ def test_a_turn_of_rows_or_features_changes_nothing() -> None:
     )
 
 
+def test_half_precision_is_raised_to_single() -> None:
+    features = rows(7, 4).bfloat16()
+    value = spectral_penalty(features, largest=2)
+    assert value.dtype == torch.float32
+    assert_close(value, spectral_penalty(features.float(), largest=2))
+
+
 def test_gradient() -> None:
     assert gradcheck(lambda z: spectral_penalty(z, largest=2), rows(5, 3).requires_grad_())

@@ -1,5 +1,6 @@
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
@@ -7,6 +8,7 @@ from torch.testing import assert_close
 from da_framework.losses.contrastive_discrepancy import contrastive_discrepancy
 from da_framework.losses.mmd import bandwidths
 from da_framework.methods.can import CAN
+from da_framework.schedules import SigmoidRamp
 
 KEYS: dict[str, Any] = {
     "weight": 0.7,
@@ -80,3 +82,28 @@ def test_before_any_cluster_nothing_is_pulled(tiny: Any, gradient: Any) -> None:
     value = objective.terms["contrast"].value
     assert value == 0
     assert not any(own.any() for own in gradient(value, method.network))
+
+
+def test_a_row_goes_to_the_centre_that_has_moved_near_it(tiny: Any) -> None:
+    degrees = torch.tensor([35.0] * 9 + [50.0] + [90.0] * 10, dtype=torch.float64).deg2rad()
+    features = torch.stack([degrees.cos(), degrees.sin(), *torch.zeros(2, 20).double()], 1)
+    # of the source's centres, at 0 and 90 degrees, the second is the nearer to 50
+    assert features[9] @ SOURCE[1] > features[9] @ SOURCE[0]
+    assert refreshed(tiny, features, distance=1.0).clusters[9] == 0
+
+
+def test_a_cluster_without_rows_begins_again_at_the_source_s_centre(tiny: Any) -> None:
+    away, between = [1.0, 0.0, 0.0, -3.0], [1.0, 0.0, 0.9, 0.0]
+    features = torch.tensor([away] * 9 + [between] + [[0.0, 1.0, 0.0, 0.0]] * 10).double()
+    # at first nobody is nearest the third; then the first has gone from the row between them
+    assert not (features @ SOURCE.T).argmax(1).eq(2).any()
+    assert refreshed(tiny, features, distance=1.0, fewest=1).clusters[9] == 2
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.1, 1.0])
+def test_the_weight_follows_the_ramp(tiny: Any, progress: float) -> None:
+    ramp = SigmoidRamp(gamma=10.0, high=1.0)
+    method = tiny.method(CAN, **(KEYS | {"ramp": ramp}))
+    method.progress = progress
+    (objective,) = method.objectives(tiny.batch())
+    assert objective.terms["contrast"].weight == pytest.approx(0.7 * ramp(progress))

@@ -36,3 +36,8 @@ def test_it_says_nothing_until_it_is_sure(tiny: Any) -> None:
     method = tiny.method(FixMatch, **(KEYS | {"threshold": 1.0}))
     (objective,) = method.objectives(tiny.batch(*ROLES))
     assert objective.terms["consistency"].value == 0
+
+
+def test_it_is_trained_from_the_command_line(da: Any) -> None:
+    ended = da.train("method=fixmatch")
+    assert ended.code == 0, ended

@@ -114,3 +114,22 @@ def test_a_validator_that_needs_the_source_is_refused(da: Any) -> None:
     ended = da.train(*keys, "validator=source_accuracy", run="second")
     assert ended.code == 2
     assert "the validator needs the role 'source'" in ended.err
+
+
+def test_a_class_that_is_never_predicted_is_nobody_s_label(tiny: Any) -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.rand(20, 4, dtype=torch.float64, generator=generator)
+    logits = torch.randn(20, 3, dtype=torch.float64, generator=generator)
+    logits[:, 2] = logits[:, :2].amax(1) - 0.5
+    method = tiny.method(SHOT, **KEYS)
+    method.refresh(whole(features, logits, tiny))
+    assert method.pseudo_labels.unique().tolist() == [0, 1]
+
+
+def test_the_head_has_no_dropout(tiny: Any) -> None:
+    network = tiny.network(dropout=0.5)
+    network.head = torch.nn.Sequential(torch.nn.Dropout(0.5), network.head)
+    tiny.method(SHOT, network=network, **KEYS).train()
+    assert network.encoder.training
+    features = torch.ones(5, 4, dtype=torch.float64)
+    assert_close(network.head(features), network.head(features))
