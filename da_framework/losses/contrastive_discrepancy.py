@@ -27,8 +27,8 @@ def contrastive_discrepancy(
 
     over the K classes of which the batch has rows of both domains; 0 where there is none.
 
-    Kang et al., "Contrastive Adaptation Network for Unsupervised Domain Adaptation", CVPR 2019,
-    eq. 3-5. https://arxiv.org/abs/1901.00976
+    Kang et al., "Contrastive Adaptation Network for Unsupervised Domain Adaptation", CVPR 2019.
+    https://arxiv.org/abs/1901.00976
 
     Args:
         source, target: features of the two batches.

@@ -13,7 +13,7 @@ def unknown_boundary(logits: Float[Tensor, "rows k"], *, boundary: Share) -> Flo
     .. math:: -\frac1m \sum_i \left( t \log p_{ik} + (1 - t) \log (1 - p_{ik}) \right)
 
     Least where every row is unknown with probability t. Saito et al., "Open Set Domain Adaptation
-    by Backpropagation", ECCV 2018, eq. 2-3. https://arxiv.org/abs/1804.10427
+    by Backpropagation", ECCV 2018. https://arxiv.org/abs/1804.10427
 
     Args:
         logits: the last column is the unknown's.

@@ -31,7 +31,7 @@ def virtual_adversarial(
     p(x).
 
     Miyato et al., "Virtual Adversarial Training: A Regularization Method for Supervised and
-    Semi-Supervised Learning", IEEE TPAMI 2019, eq. 5-11. https://arxiv.org/abs/1704.03976
+    Semi-Supervised Learning", IEEE TPAMI 2019. https://arxiv.org/abs/1704.03976
 
     Args:
         predict: logits for inputs.

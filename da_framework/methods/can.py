@@ -29,8 +29,8 @@ class CAN(Method):
     clusters: before every epoch spherical k-means over the whole target, begun at the source's
     class centres. Rows far from their centre, and classes of few rows, are left out.
 
-    Kang et al., "Contrastive Adaptation Network for Unsupervised Domain Adaptation", CVPR 2019,
-    eq. 3-7 and algorithm 1. https://arxiv.org/abs/1901.00976
+    Kang et al., "Contrastive Adaptation Network for Unsupervised Domain Adaptation", CVPR 2019.
+    https://arxiv.org/abs/1901.00976
     Departures: batches are not sampled by class, so that a class counts in the steps in which both
     domains have it; the features of one layer; the same kernels for every pair of classes, where
     the authors' code fits widths to each; no batch norm of each domain's own; a ramp, as clusters

@@ -21,7 +21,7 @@ class M3SDA(Method):
 
     MD² is the paper's name for a sum of distances, which are not squared.
 
-    Peng et al., "Moment Matching for Multi-Source Domain Adaptation", ICCV 2019, eq. 1 and 6.
+    Peng et al., "Moment Matching for Multi-Source Domain Adaptation", ICCV 2019, eq. 1.
     https://arxiv.org/abs/1812.01754
     Departures: one head for all sources, where the paper trains one each and weighs their votes,
     and so without the further step of M3SDA-β, which plays two heads a source against each other;

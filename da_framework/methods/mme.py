@@ -21,7 +21,7 @@ class MME(Method):
     a few labelled target rows, the head a :class:`CosineHead`: what it makes large by turning its
     weights towards the target, the encoder makes small.
 
-    Saito et al., "Semi-supervised Domain Adaptation via Minimax Entropy", ICCV 2019, eq. 2-4.
+    Saito et al., "Semi-supervised Domain Adaptation via Minimax Entropy", ICCV 2019.
     https://arxiv.org/abs/1904.06487
 
     Args:

@@ -21,7 +21,7 @@ class OSBP(Method):
     :math:`p_u` is the probability of one more class, the unknown, which is the last logit. Either
     side of the border is a way off it: a row looks more like a known class, or less.
 
-    Saito et al., "Open Set Domain Adaptation by Backpropagation", ECCV 2018, eq. 2-4.
+    Saito et al., "Open Set Domain Adaptation by Backpropagation", ECCV 2018.
     https://arxiv.org/abs/1804.10427
 
     Args:

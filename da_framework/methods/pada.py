@@ -27,7 +27,7 @@ class PADA(Method):
 
     γ is made anew before every epoch from the predictions on all of the target.
 
-    Cao et al., "Partial Adversarial Domain Adaptation", ECCV 2018, eq. 3-5.
+    Cao et al., "Partial Adversarial Domain Adaptation", ECCV 2018.
     https://arxiv.org/abs/1808.04205
     Departure: the domain loss is the mean of the two domains' losses, where the paper has their
     sum: w = 2 is the paper's.

@@ -25,7 +25,7 @@ class SHOT(SHOTIM):
     nearest direction.
 
     Liang, Hu, Feng, "Do We Really Need to Access the Source Data? Source Hypothesis Transfer for
-    Unsupervised Domain Adaptation", ICML 2020, eq. 5-7. https://arxiv.org/abs/2002.08546
+    Unsupervised Domain Adaptation", ICML 2020, eq. 4-7. https://arxiv.org/abs/2002.08546
     As in the authors' code, features have a 1 appended before their direction is taken, and a class
     that no row is put in gets no label.
 

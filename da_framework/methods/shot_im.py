@@ -18,7 +18,7 @@ class SHOTIM(Method):
     No source row is needed: ``dataset.source=[] init_from=<run>``.
 
     Liang, Hu, Feng, "Do We Really Need to Access the Source Data? Source Hypothesis Transfer for
-    Unsupervised Domain Adaptation", ICML 2020, eq. 3-4. https://arxiv.org/abs/2002.08546
+    Unsupervised Domain Adaptation", ICML 2020, eq. 3. https://arxiv.org/abs/2002.08546
     The paper's source models are trained with ``method.label_smoothing=0.1``, and have batch norm
     in the bottleneck and weight norm in the head, which ours have where the network has them.
 

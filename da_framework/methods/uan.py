@@ -28,7 +28,7 @@ class UAN(Method):
     to [0, 1] over the batch; target rows with :math:`w_T` under a threshold are the unknown, which
     is the last logit of an evaluation.
 
-    You et al., "Universal Domain Adaptation", CVPR 2019, eq. 1-8.
+    You et al., "Universal Domain Adaptation", CVPR 2019.
     https://openaccess.thecvf.com/content_CVPR_2019/html/You_Universal_Domain_Adaptation_CVPR_2019_paper.html
     Departure: the domain losses are means over the domains, where the paper has sums.
 

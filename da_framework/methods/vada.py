@@ -27,7 +27,7 @@ class VADA(Method):
     :math:`L_d` is a discriminator's loss on the features, H the mean entropy of the predictions,
     :math:`L_v` the virtual adversarial loss: how much they change in the worst direction.
 
-    Shu et al., "A DIRT-T Approach to Unsupervised Domain Adaptation", ICLR 2018, eq. 6-8.
+    Shu et al., "A DIRT-T Approach to Unsupervised Domain Adaptation", ICLR 2018.
     https://arxiv.org/abs/1802.08735
     Without the second stage, DIRT-T. Departures: gradient reversal instead of alternating moves;
     the passes that look around a row leave the running statistics of batch norm alone.

@@ -12,7 +12,7 @@ class CosineHead(nn.Linear):
 
     .. math:: z = \frac1T W \frac{f}{\lVert f \rVert}
 
-    Saito et al., "Semi-supervised Domain Adaptation via Minimax Entropy", ICCV 2019, section 3.1.
+    Saito et al., "Semi-supervised Domain Adaptation via Minimax Entropy", ICCV 2019.
     https://arxiv.org/abs/1904.06487
 
     Args:
