@@ -33,7 +33,7 @@ class WDGRL(Method):
         network: encoder and head.
         task: classes, domains and rows.
         hidden: widths of the critic's hidden layers.
-        weight: w of the distance among the terms; 1 and .1 are in the paper.
+        weight: w of the distance among the terms.
         critic_steps: moves of the critic in a step; 5 in the authors' code for digits.
         penalty: γ; 10 is the paper's, too steep for the critic at a rate of .05 with momentum.
     """
