@@ -149,6 +149,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("methods", nargs="*", default=every)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    parser.add_argument("--table", action="store_true", help="gather what is there, run nothing")
     parsed = parser.parse_args(arguments)
     # composed here: not by several threads at once
     configs = {name: compose(f"method={name}") for name in every}
@@ -161,7 +162,7 @@ def main(arguments: Sequence[str]) -> None:
     ]
     base = dict.fromkeys((task, situation, BASELINE) for task, situation, _ in cells)
     with ThreadPoolExecutor(parsed.jobs) as pool:
-        for wave in (base, cells):
+        for wave in () if parsed.table else (base, cells):
             for cell, future in [
                 (cell, pool.submit(run, *cell, configs[cell[-1]])) for cell in wave
             ]:

@@ -260,7 +260,7 @@ class Dataset(ABC):
         rows = self._with_classes(name, rows, shared)
         if self.labels_per_class == "all":
             return rows
-        if self.labels_per_class == 0:
+        if self.labels_per_class == 0 or not shared:
             return rows[:0]
         generator = self._generator(name, "labelled")
         chosen = []

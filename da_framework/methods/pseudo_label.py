@@ -24,8 +24,8 @@ class PseudoLabel(Method):
     https://www.semanticscholar.org/paper/798d9840d2439a0e5d47bcf5d164aa46d5e7dc26
     Departures: only predictions at or above a threshold count, as later work has it (τ = 0 is
     the paper's); the ramp is the field's sigmoid, where the paper's is 0 at first and then linear.
-    Alone it gains nothing on either task of ``experiments/method_gains``: its labels are as wrong as
-    the head that makes them, and across a shift the head is sure of its mistakes, so they are
+    Alone it gains nothing on either task of ``experiments/method_gains``: its labels are as wrong
+    as the head that makes them, and across a shift the head is sure of its mistakes, which are
     confirmed. It is meant to follow a method that aligns.
 
     Args:

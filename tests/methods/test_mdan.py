@@ -62,7 +62,7 @@ def test_sharpness_goes_from_all_sources_alike_to_the_hardest_alone(
     assert_close(objective.terms["source"].value, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_source_without_a_row_in_the_batch_costs_nothing(tiny: Any) -> None:
+def test_a_source_without_a_row_in_the_batch_makes_no_nan(tiny: Any) -> None:
     method, batch = tiny.method(MDAN, domains=4, **KEYS), tiny.batch(domains=2)
     (objective,) = method.objectives(batch)
     assert objective.total.isfinite()

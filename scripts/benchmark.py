@@ -1,0 +1,641 @@
+"""Speed and memory, as ratios to what bounds them and to other libraries.
+
+    python scripts/benchmark.py                          # every row; many minutes
+    python scripts/benchmark.py --quick --rows step mmd  # small sizes, some rows
+
+Contestants take turns in one process, on one thread: a figure is the median over the rounds of the
+ratio within a round, with the lowest and the highest. Time is what this process and those it starts
+spend on the processor, which other load on the machine hardly changes; on a GPU it is the clock's.
+What is compared stands with each row. The other libraries are the extra ``bench``.
+"""
+
+import argparse
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from importlib import import_module
+from itertools import count, islice
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
+
+from da_framework import results
+from da_framework.batch import as_input
+from da_framework.build import Run, build, build_trainer, compose
+from da_framework.callbacks.base import Callback
+from da_framework.callbacks.history import History
+from da_framework.callbacks.progress import ProgressBar
+from da_framework.datasets.base import Array, Dataset, Domain
+from da_framework.datasets.domains import Domains
+from da_framework.losses import mmd as losses
+from da_framework.module import Adaptation
+from da_framework.networks.adversary import reverse_gradient
+
+Slice = Callable[[], float]
+"""Runs for a while; seconds a call."""
+Triple = tuple[Tensor, Tensor, Tensor]
+"""Source inputs, source labels, target inputs."""
+
+FACTORS = [0.25, 0.5, 1.0, 2.0, 4.0]
+LEARNING: dict[str, Any] = {"lr": 0.02, "momentum": 0.9, "fused": True}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure: a value for each round, and perhaps a goal: ``≤ 1.1`` or ``≥ 3``."""
+
+    row: str
+    case: str
+    what: str
+    values: list[float]
+    unit: str = "x"
+    device: str = "cpu"
+    goal: str | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the median keeps the goal."""
+        if self.goal is None:
+            return None
+        sign, bound = self.goal.split()
+        middle = median(self.values)
+        return middle <= float(bound) if sign == "≤" else middle >= float(bound)
+
+    def cells(self) -> list[str]:
+        """As Markdown shows it."""
+        low, middle, high = (f"{f(self.values):.3g}" for f in (min, median, max))
+        figure = f"{middle} {self.unit}"
+        if len(self.values) > 1:
+            figure += f" ({low} to {high})"
+        goal = "" if self.goal is None else f"{self.goal}: {'met' if self.met else 'MISSED'}"
+        return [f"`{self.row}`", self.case, self.what, self.device, figure, goal]
+
+    def record(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        spread = {f.__name__: f(self.values) for f in (min, median, max)}
+        return {**asdict(self), **spread, "met": self.met}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """How things are measured: where, and whether with small sizes and few rounds."""
+
+    device: torch.device
+    quick: bool = False
+
+    @property
+    def rounds(self) -> int:
+        """Turns of each contestant."""
+        return 3 if self.quick else 5
+
+    @property
+    def span(self) -> float:
+        """Seconds of a turn, at least; a turn of one call may take longer."""
+        return 0.05 if self.quick else 0.3
+
+    def now(self) -> float:
+        """Seconds spent so far."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+            return time.perf_counter()
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.process_time() + children.ru_utime + children.ru_stime
+
+    def timed(self, call: Callable[[], object], times: int = 1) -> float:
+        """Seconds a call."""
+        start = self.now()
+        for _ in range(times):
+            call()
+        return (self.now() - start) / times
+
+    def sliced(self, call: Callable[[], object]) -> Slice:
+        """Slices of as many calls as fill a span; begins with some to warm up."""
+        spent = self.timed(call)
+        if spent < self.span:
+            spent = self.timed(call)
+        return partial(self.timed, call, max(1, round(self.span / spent)))
+
+    def race(
+        self, slices: Mapping[str, Slice], *, rounds: int | None = None
+    ) -> dict[str, list[float]]:
+        """Seconds by contestant, who take turns."""
+        found: dict[str, list[float]] = {name: [] for name in slices}
+        for _ in range(rounds or self.rounds):
+            for name, run in slices.items():
+                found[name].append(run())
+        return found
+
+
+def ratios(own: Sequence[float], base: Sequence[float]) -> list[float]:
+    """Round by round."""
+    return [a / b for a, b in zip(own, base, strict=True)]
+
+
+@cache
+def peer(module: str) -> Any:
+    """A library to compare with; ``None`` if it is not there."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        print(f"left out: {module} ({' '.join(str(error).split())})", file=sys.stderr)
+        return None
+
+
+class Size(NamedTuple):
+    """Inputs, rows of each domain in a step, and overrides of the configuration."""
+
+    shape: tuple[int, ...]
+    batch: int
+    overrides: tuple[str, ...]
+    classes: int = 10
+    rows: int = 10_000
+
+
+TINY, MLP, LENET = "16 features, 4+4 rows", "256 features, 128+128 rows", "LeNet, 64+64 rows"
+SIZES = {
+    TINY: Size((16,), 4, ("network.backbone.widths=[32]", "network.bottleneck=[]"), classes=2),
+    MLP: Size((256,), 128, ("network.backbone.widths=[256]", "network.bottleneck=[256]")),
+    LENET: Size((1, 28, 28), 64, ("network=lenet", "network.dropout=0.0")),
+}
+
+
+class Noise(Dataset):
+    """Two domains of which nothing can be learnt; images are bytes."""
+
+    names = ("one", "other")
+
+    def __init__(self, size: Size) -> None:
+        self.size = size
+        self.classes = tuple(map(str, range(size.classes)))
+        super().__init__(
+            source=["one"],
+            target=["other"],
+            protocol="transductive",
+            labels_per_class=0,
+            val=0.1,
+            test=0.0,
+            split_seed=0,
+            batch_size={"source": size.batch, "target": size.batch},
+        )
+
+    def load(self, name: str) -> Domain:
+        generator = np.random.default_rng(0)
+        shape = (self.size.rows, *self.size.shape)
+        if len(self.size.shape) == 3:
+            x: Array = generator.integers(0, 256, shape, dtype=np.uint8)
+        else:
+            x = generator.standard_normal(shape, dtype=np.float32)
+        return Domain(x, np.arange(self.size.rows) % self.size.classes)
+
+
+def triples(domains: Domains, batch: int) -> Iterator[Triple]:
+    """Batches by indexing alone: what a person would write."""
+    source, target = domains.train["source"], domains.train["target"]
+    while True:
+        orders = [torch.randperm(len(side.x)).to(side.x.device) for side in (source, target)]
+        for i in range(0, min(map(len, orders)) - batch + 1, batch):
+            own, other = (order[i : i + batch] for order in orders)
+            yield as_input(source.x[own]), source.y[own], as_input(target.x[other])
+
+
+class Plain(nn.Module):
+    """DANN without a framework, of copies of the modules that ours trains."""
+
+    def __init__(self, run: Run, device: torch.device, batch: int) -> None:
+        super().__init__()
+        method: Any = deepcopy(run.module.method)
+        self.encoder, self.head = method.network.encoder, method.network.head
+        self.discriminator = method.discriminator
+        self.coefficient, self.scheduler = method.coefficient, run.module.scheduler
+        self.batch = batch
+        self.to(device)
+        self.sides = torch.cat([torch.ones(batch), torch.zeros(batch)]).to(device)
+
+    def loss(self, triple: Triple, progress: float) -> Tensor:
+        """Of labels and of domains."""
+        x, y, other = triple
+        features = self.encoder(torch.cat([x, other]))
+        sides = self.discriminator(reverse_gradient(features, self.coefficient(progress)))
+        labels = cross_entropy(self.head(features[: self.batch]), y)
+        return labels + binary_cross_entropy_with_logits(sides, self.sides)
+
+    def sgd(self) -> torch.optim.SGD:
+        """Over everything."""
+        return torch.optim.SGD(self.parameters(), **LEARNING)
+
+
+class InLightning(pl.LightningModule):
+    """The same as a module of Lightning's, a step a ``training_step``."""
+
+    def __init__(self, plain: Plain, steps: int) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.plain, self.steps = plain, steps
+
+    def training_step(self, batch: Triple, batch_index: int) -> None:
+        optimizer: Any = self.optimizers()
+        progress = batch_index / self.steps
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING["lr"] * self.plain.scheduler(progress)
+        optimizer.zero_grad()
+        self.manual_backward(self.plain.loss(batch, progress))
+        optimizer.step()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.plain.sgd()
+
+
+class Stopwatch(Callback):
+    """Seconds between the first step and the end of the last."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.seconds = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.seconds -= self.bench.now()
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.seconds += self.bench.now()
+
+
+class Steps:
+    """One DANN step by several hands; each method returns seconds a step, batches included.
+
+    Modules, batch sizes and fused SGD are the same for all; the other libraries have no schedules.
+    Ours is what ``da train`` runs, its losses recorded and its bar drawn, but for evaluations,
+    checkpoints and what comes before the first step.
+    """
+
+    def __init__(self, bench: Bench, size: Size) -> None:
+        self.bench, self.size = bench, size
+        where = f"trainer.accelerator={bench.device.type}"
+        parts = ("method=dann", "dataset=two_moons", "network=mlp", "optimizer=sgd")
+        self.config = compose(*parts, *size.overrides, where)
+        self.dataset = Noise(size)
+        self.run = build(self.config, self.dataset)
+        self.domains = self.run.domains
+        self.domains.to(bench.device)
+
+    def ours(self, steps: int) -> float:
+        counts = dict.fromkeys(("steps", "evaluate_every", "checkpoint_every"), steps)
+        config = {**self.config, **counts}
+        run, watch, bar = build(config, self.dataset), Stopwatch(self.bench), ProgressBar(steps)
+        bar.bar.disable = False
+        bar.bar.live.console = Console(file=io.StringIO(), force_terminal=True)
+        with bar.bar, TemporaryDirectory() as folder, patch.object(Adaptation, "evaluate"):
+            trainer = build_trainer(config, callbacks=[watch, History(folder), bar], loggers=[])
+            trainer.fit(run.module, datamodule=run.domains)
+        return watch.seconds / steps
+
+    def by_hand(self, steps: int) -> float:
+        plain = self.plain()
+        optimizer = plain.sgd()
+        batches = triples(self.domains, self.size.batch)
+        start = self.bench.now()
+        for step in range(steps):
+            progress = step / steps
+            loss = plain.loss(next(batches), progress)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            for group in optimizer.param_groups:
+                group["lr"] = LEARNING["lr"] * plain.scheduler(progress)
+            optimizer.step()
+        return (self.bench.now() - start) / steps
+
+    def lightning(self, steps: int) -> float:
+        """With everything off that can be."""
+        watch = Stopwatch(self.bench)
+        off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+        trainer = pl.Trainer(
+            accelerator=self.bench.device.type,
+            devices=1,
+            max_epochs=-1,
+            max_steps=steps,
+            callbacks=[watch],
+            **dict.fromkeys(off, False),  # type: ignore[arg-type]
+        )
+        batches = triples(self.domains, self.size.batch)
+        trainer.fit(InLightning(self.plain(), steps), batches)
+        return watch.seconds / steps
+
+    def pytorch_adapt(self, steps: int) -> float:
+        plain = self.plain()
+        models = {"G": plain.encoder, "C": plain.head, "D": plain.discriminator}
+        hook = peer("pytorch_adapt.hooks").DANNHook([plain.sgd()])
+        source, target = plain.sides.chunk(2)
+        domains = {"src_domain": source, "target_domain": target}
+        batches = triples(self.domains, self.size.batch)
+        start = self.bench.now()
+        for x, y, other in islice(batches, steps):
+            hook({**models, **domains, "src_imgs": x, "src_labels": y, "target_imgs": other})
+        return (self.bench.now() - start) / steps
+
+    def skada(self, steps: int) -> float:
+        """Its own loader, a sample at a time."""
+        seconds = 0.0
+        bench, plain = self.bench, self.plain()
+
+        class Watch(peer("skorch.callbacks").Callback):  # type: ignore[misc]
+            def on_epoch_begin(self, *_: Any, **__: Any) -> None:
+                nonlocal seconds
+                seconds -= bench.now()
+
+            def on_epoch_end(self, *_: Any, **__: Any) -> None:
+                nonlocal seconds
+                seconds += bench.now()
+
+        parts = OrderedDict(encoder=plain.encoder, head=plain.head)
+        net = peer("skada.deep").DANN(
+            nn.Sequential(parts),
+            "encoder",
+            domain_classifier=plain.discriminator,
+            domain_criterion=nn.BCEWithLogitsLoss(),
+            optimizer=torch.optim.SGD,
+            **{f"optimizer__{name}": value for name, value in LEARNING.items()},
+            iterator_train__batch_size=self.size.batch,
+            max_epochs=1,
+            train_split=None,
+            verbose=0,
+            device=bench.device.type,
+            callbacks=[Watch()],
+        )
+        few = islice(triples(self.domains, self.size.batch), steps)
+        x, y, other = (torch.cat(part).cpu().numpy() for part in zip(*few, strict=True))
+        sides = np.repeat([1, -2], len(x))
+        net.fit(np.concatenate([x, other]), np.concatenate([y, np.full_like(y, -1)]), sides)
+        return seconds / steps
+
+    def plain(self) -> Plain:
+        return Plain(self.run, self.bench.device, self.size.batch)
+
+
+def step(bench: Bench) -> Iterator[Line]:
+    """One DANN step, to a loop written by hand."""
+    for case, size in SIZES.items():
+        steps = Steps(bench, size)
+        runners = {"by hand": steps.by_hand, "ours": steps.ours, "Lightning": steps.lightning}
+        if peer("pytorch_adapt.hooks"):
+            runners["pytorch-adapt"] = steps.pytorch_adapt
+        if peer("skada.deep"):
+            runners["skada"] = steps.skada
+        for run in runners.values():
+            run(5)
+        number = max(10, round(bench.span / steps.by_hand(5)))
+        times = bench.race({name: partial(run, number) for name, run in runners.items()})
+        for name, own in list(times.items())[1:]:
+            goal = "≤ 1.1" if name == "ours" and case == TINY else None
+            values = ratios(own, times["by hand"])
+            yield Line("step", case, f"{name} to by hand", values, goal=goal)
+
+
+def features(n: int, d: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Of two domains, with gradient."""
+    generator = torch.Generator().manual_seed(0)
+    source, target = (torch.randn(n, d, generator=generator).to(device) for _ in range(2))
+    return source.requires_grad_(), (target + 0.1).requires_grad_()
+
+
+def ours(source: Tensor, target: Tensor) -> Tensor:
+    """The discrepancy of the method ``mmd``."""
+    factors = torch.tensor(FACTORS, device=source.device)
+    widths = losses.bandwidths(source, target, policy="mean", factors=factors)
+    return losses.mmd(source, target, bandwidths=widths, ladder=True)
+
+
+def there_and_back(
+    loss: Callable[[Tensor, Tensor], Tensor], sides: tuple[Tensor, Tensor]
+) -> Callable[[], object]:
+    """A call of the loss and its gradient."""
+    return lambda: torch.autograd.grad(loss(*sides), sides)
+
+
+def composed(slice_: Slice) -> float:
+    """A slice in which the whole kernel matrix is there at once."""
+    with patch.object(losses, "DENSE", sys.maxsize):
+        return slice_()
+
+
+def mmd(bench: Bench) -> Iterator[Line]:
+    """Multi-kernel MMD with five Gaussian kernels, forward and backward.
+
+    The floor is 1.5 products of all features with all: 3 n² d operations. pytorch-adapt and ours
+    find the bandwidths as well, skada is given them.
+    """
+    sizes = [(64, 256), (256, 256), (1024, 256), (4096, 256), (1024, 2048)]
+    for n, d in sizes[:3] if bench.quick else sizes:
+        sides = features(n, d, bench.device)
+        z = torch.cat(sides).detach()
+        own = bench.sliced(there_and_back(ours, sides))
+        slices = {"ours": own, "floor": bench.sliced(partial(torch.matmul, z, z.T))}
+        if 2 * n > losses.DENSE:
+            slices["composed"] = partial(composed, own)
+        if layers := peer("pytorch_adapt.layers"):
+            loss = layers.MMDLoss(torch.tensor(FACTORS), "quadratic")
+            slices["pytorch-adapt"] = bench.sliced(there_and_back(loss, sides))
+        if deep := peer("skada.deep.losses"):
+            widths = [f * (2 * d) ** 0.5 for f in FACTORS]
+            loss = partial(deep.dan_loss, sigmas=widths)
+            slices["skada"] = bench.sliced(there_and_back(loss, sides))
+        times = bench.race(slices)
+        case = f"{n}+{n} rows, {d} features"
+        floor = [1.5 * seconds for seconds in times.pop("floor")]
+        goal = "≤ 1.25" if (n, d) == (1024, 2048) else None
+        yield Line("mmd", case, "ours to the floor", ratios(times["ours"], floor), goal=goal)
+        bound = {(1024, 256): "≥ 3", (4096, 256): "≥ 8"}.get((n, d))
+        for name in list(times)[1:]:
+            values = ratios(times[name], times["ours"])
+            goal = None if name == "composed" else bound
+            yield Line("mmd", case, f"{name} to ours", values, goal=goal)
+
+
+def peak(n: int) -> float:
+    """MiB that the MMD and its gradient need beside their inputs."""
+    torch.set_num_threads(1)
+    sides, few = (features(rows, 256, torch.device("cpu")) for rows in (n, 512))
+    there_and_back(ours, few)()  # what is loaded once is there before
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
+    before = resident("VmRSS")
+    there_and_back(ours, sides)()
+    return (resident("VmHWM") - before) / 2**10
+
+
+def resident(name: str) -> int:
+    """KiB of this process: ``VmRSS`` now, ``VmHWM`` at most."""
+    return int(Path("/proc/self/status").read_text().partition(f"{name}:")[2].split()[0])
+
+
+def mmd_memory(bench: Bench) -> Iterator[Line]:
+    """Peak memory of the MMD, in a process of its own."""
+    if not Path("/proc/self/clear_refs").exists():
+        print("left out: mmd_memory reads /proc, which is Linux's", file=sys.stderr)
+        return
+    n = 4096 if bench.quick else 16384
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        found = pool.submit(peak, n).result()
+    yield Line("mmd_memory", f"{n}+{n} rows, 256 features", "ours", [found], "MiB", goal="≤ 100")
+
+
+def batches(bench: Bench) -> Iterator[Line]:
+    """A batch of images held as bytes, to indexing the same tensors."""
+    size = SIZES[LENET]
+    domains = Domains(Noise(size), ("source", "target"), seed=0)
+    domains.to(bench.device)
+    indexed, counter = triples(domains, size.batch), count()
+    sides = [TensorDataset(s.x, s.y) for s in domains.train.values()]
+
+    def loaded() -> Iterator[object]:
+        while True:
+            loaders = [DataLoader(side, size.batch, shuffle=True) for side in sides]
+            yield from ([as_input(x) for x, _ in pair] for pair in zip(*loaders, strict=False))
+
+    samples = loaded()
+    times = bench.race(
+        {
+            "indexing": bench.sliced(lambda: next(indexed)),
+            "ours": bench.sliced(lambda: domains.batch(next(counter))),
+            "DataLoader of samples": bench.sliced(lambda: next(samples)),
+        }
+    )
+    for name, goal in (("ours", "≤ 1.1"), ("DataLoader of samples", None)):
+        values = ratios(times[name], times["indexing"])
+        yield Line("batches", "64+64 images of 28x28", f"{name} to indexing", values, goal=goal)
+
+
+def da(*arguments: str) -> Callable[[], object]:
+    """A call of ``da`` in a process and a folder of its own."""
+
+    def run() -> None:
+        with TemporaryDirectory() as folder:
+            command = [sys.executable, *arguments]
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+    return run
+
+
+DA = ("-m", "da_framework")
+SHORT = ("dataset=two_moons", "network=mlp", "steps=20", "logger=[]", "callback=[]")
+
+
+def sweep(bench: Bench) -> Iterator[Line]:
+    """Short runs in one process; of runs in a process each, one a round is measured and scaled."""
+    runs = 6 if bench.quick else 30
+    slices = {
+        "one process": da(*DA, "train", "-m", *SHORT, f"seed=range(1,{runs + 1})"),
+        "one run": da(*DA, "train", *SHORT),
+    }
+    times = bench.race(
+        {name: partial(bench.timed, call) for name, call in slices.items()},
+        rounds=1 if bench.quick else None,
+    )
+    values = ratios([runs * seconds for seconds in times["one run"]], times["one process"])
+    goal = None if bench.quick else "≥ 5"
+    yield Line("sweep", f"{runs} runs of 20 steps", "a process each to one", values, goal=goal)
+
+
+def startup(bench: Bench) -> Iterator[Line]:
+    """Commands that only say something, to Python that does nothing."""
+    commands = {"da list": "≤ 0.2", "da train --help": "≤ 0.7"}
+    slices = {"pass": partial(bench.timed, da("-c", "pass"))}
+    for name in commands:
+        slices[name] = partial(bench.timed, da(*DA, *name.split()[1:]))
+    times = bench.race(slices)
+    for name, goal in commands.items():
+        yield Line("startup", name, "ours", times[name], "s", goal=goal)
+        values = ratios(times[name], times["pass"])
+        yield Line("startup", name, "ours to `python -c pass`", values)
+
+
+def growth(bench: Bench) -> Iterator[Line]:
+    """Exponent of our time as a size grows, fitted to all its values."""
+
+    def loss(n: int, d: int) -> Slice:
+        return bench.sliced(there_and_back(ours, features(n, d, bench.device)))
+
+    def classes(k: int) -> Slice:
+        size = SIZES[MLP]._replace(classes=k, rows=20_000)
+        steps = Steps(bench, size)
+        return partial(steps.ours, max(10, round(bench.span / steps.by_hand(10))))
+
+    def rows(n: int) -> Slice:
+        size = SIZES[TINY]._replace(rows=n, batch=64)
+        domains, counter = Domains(Noise(size), ("source", "target"), seed=0), count()
+        domains.to(bench.device)
+        return bench.sliced(lambda: domains.batch(next(counter)))
+
+    laws: dict[str, tuple[list[int], Callable[[int], Slice]]] = {
+        "MMD, rows of a domain": ([64, 256, 1024, 4096, 16384], partial(loss, d=256)),
+        "MMD, features": ([64, 256, 1024, 4096], partial(loss, 512)),
+        "step, classes": ([2, 10, 100, 1000], classes),
+        "batch of 64+64, rows of a domain": ([10**3, 10**4, 10**5, 10**6], rows),
+    }
+    for case, (every, make) in laws.items():
+        sizes = every[:3] if bench.quick else every
+        times = bench.race({str(size): make(size) for size in sizes})
+        rounds = zip(*times.values(), strict=True)
+        exponents = [float(np.polyfit(np.log(sizes), np.log(own), 1)[0]) for own in rounds]
+        seen = ", ".join(f"{size}: {1e3 * median(own):.3g} ms" for size, own in times.items())
+        yield Line("growth", case, seen, exponents, "(exponent)")
+
+
+ROWS = {f.__name__: f for f in (step, mmd, mmd_memory, batches, sweep, startup, growth)}
+
+
+def table(lines: Sequence[Line]) -> str:
+    """As Markdown."""
+    head = ["row", "case", "what", "device", "median (lowest to highest)", "goal"]
+    rows = [head, ["---"] * len(head), *(line.cells() for line in lines)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measures, and writes what was asked for."""
+    words = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=words)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="NAME")
+    parser.add_argument("--quick", action="store_true", help="small sizes, three rounds")
+    parser.add_argument("--markdown", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parsed = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes it starts
+    lines: list[Line] = []
+    for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+        for name in parsed.rows:
+            if device == "cuda" and name in ("mmd_memory", "sweep", "startup"):
+                continue
+            for line in ROWS[name](Bench(torch.device(device), parsed.quick)):
+                lines.append(replace(line, device=device))
+                print("; ".join(filter(None, lines[-1].cells())), file=sys.stderr, flush=True)
+    text = table(lines)
+    print(text)
+    if parsed.markdown:
+        parsed.markdown.write_text(text + "\n")
+    if parsed.json:
+        found = {**results.environment(), "lines": [line.record() for line in lines]}
+        parsed.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,184 @@
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+import numpy as np
+import pytest
+import torch
+
+from da_framework.batch import UNLABELLED
+from da_framework.datasets.base import Dataset, Domain, Roles
+from da_framework.datasets.domains import Domains
+from da_framework.errors import InputError
+
+SIZES = {"art": 60, "photo": 75}
+
+
+class Zoo(Dataset):
+    """Of four classes in turn; an input is its row's label and number."""
+
+    classes = ("cat", "dog", "owl", "yak")
+    names = tuple(SIZES)
+
+    def __init__(self, shuffled: bool, **roles: Unpack[Roles]) -> None:
+        super().__init__(**roles)
+        self.shuffled = shuffled
+
+    def load(self, name: str) -> Domain:
+        y = np.arange(SIZES[name]) % 4
+        x = np.stack([y, np.arange(len(y))], axis=1).astype(np.float32)
+        if self.shuffled and name in self.target:
+            allowed = np.isin(y, [self.classes.index(c) for c in self._chosen("target_classes")])
+            y[allowed] = np.random.default_rng(0).permutation(y[allowed])
+        return Domain(x, y)
+
+
+def zoo(
+    source_classes: list[str] | None = None,
+    target_classes: list[str] | None = None,
+    *,
+    shuffled: bool = False,
+    **roles: Any,
+) -> Zoo:
+    given: dict[str, Any] = {
+        "source": ["art"],
+        "target": ["photo"],
+        "protocol": "inductive",
+        "labels_per_class": 0,
+        "val": 0.2,
+        "test": 0.3,
+        "split_seed": 0,
+        "batch_size": {"source": 8, "target": 6, "target_labelled": 4},
+        "source_classes": source_classes,
+        "target_classes": target_classes,
+    }
+    return Zoo(shuffled, **(given | roles))
+
+
+def domains(dataset: Dataset) -> Domains:
+    roles = ["source", "target"] + ["target_labelled"] * (dataset.labels_per_class != 0)
+    return Domains(dataset, roles, seed=3)
+
+
+def true(x: torch.Tensor) -> list[str]:
+    """The class names of rows, as their inputs tell."""
+    return [Zoo.classes[int(label)] for label in x[:, 0].tolist()]
+
+
+PARTIAL = (None, ["dog", "owl"])
+OPEN = (["cat", "owl"], None)
+UNIVERSAL = (["cat", "dog", "owl"], ["owl", "dog", "yak"])
+SETS = [(None, None), PARTIAL, OPEN, UNIVERSAL]
+
+
+@pytest.mark.parametrize("sets", SETS)
+@pytest.mark.parametrize("protocol", ["inductive", "transductive"])
+def test_every_role_has_the_rows_of_its_classes_and_no_others(sets: Any, protocol: str) -> None:
+    own = domains(zoo(*sets, protocol=protocol))
+    learnt, met = (set(given or Zoo.classes) for given in sets)
+    for samples in (own.train["source"], own.validation["source"]):
+        assert set(true(samples.x)) == learnt
+    for samples in (own.train["target"], own.validation["target"], own.test):
+        assert set(true(samples.x)) == met
+    parts = {
+        "source": [own.train["source"], own.validation["source"]],
+        "target": [own.train["target"], own.validation["target"], own.test],
+    }
+    for role, name, classes in (("source", "art", learnt), ("target", "photo", met)):
+        numbers = {int(n) for part in parts[role] for n in part.x[:, 1]}
+        # every fourth row is of the same class, and none of the chosen classes' is lost
+        expected = {n for n in range(SIZES[name]) if Zoo.classes[n % 4] in classes}
+        assert numbers == expected
+
+
+@pytest.mark.parametrize("sets", SETS)
+def test_labels_are_positions_in_the_task_and_the_unknown_is_one_more(sets: Any) -> None:
+    own = domains(zoo(*sets))
+    classes = own.task.classes
+    assert classes == tuple(name for name in Zoo.classes if name in (sets[0] or Zoo.classes))
+    for samples in (own.train["source"], own.validation["source"], own.batch(0)["source"]):
+        assert [classes[label] for label in samples.y.tolist()] == true(samples.x)
+    expected = [
+        classes.index(name) if name in classes else len(classes) for name in true(own.test.x)
+    ]
+    assert own.oracle.tolist() == expected
+    assert (len(classes) in expected) == (sets in (OPEN, UNIVERSAL))
+
+
+def test_several_unknown_classes_are_one_label() -> None:
+    dataset = zoo(["dog"], None)
+    assert dataset.known == ("dog",)
+    assert dataset.unknown == ("cat", "owl", "yak")
+    assert dataset.task_labels(np.arange(4)).tolist() == [1, 0, 1, 1]
+
+
+@pytest.mark.parametrize("given", [["owl", "cat"], ["cat", "owl"]])
+def test_the_order_in_which_classes_are_named_changes_nothing(given: list[str]) -> None:
+    one, other = domains(zoo(["cat", "owl"], ["cat", "owl"])), domains(zoo(given, given))
+    assert one.task == other.task
+    for mine, its in zip(one.batch(0).values(), other.batch(0).values(), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(mine, its, strict=True))
+
+
+@pytest.mark.parametrize("protocol", ["inductive", "transductive"])
+@pytest.mark.parametrize("labels", [2, "all"])
+def test_labels_are_given_away_for_known_classes_alone(labels: Any, protocol: str) -> None:
+    own = domains(zoo(*UNIVERSAL, labels_per_class=labels, protocol=protocol))
+    few = own.train["target_labelled"]
+    assert set(true(few.x)) == {"dog", "owl"}
+    assert [own.task.classes[label] for label in few.y.tolist()] == true(few.x)
+    if labels == 2:
+        assert few.y.bincount(minlength=3).tolist() == [0, 2, 2]
+    given = set(few.x[:, 1].tolist())
+    for samples in (own.train["target"], own.validation["target"], own.test):
+        assert not given & set(samples.x[:, 1].tolist())
+        assert "yak" in true(samples.x)
+
+
+@pytest.mark.parametrize("protocol", ["inductive", "transductive"])
+@pytest.mark.parametrize("labels", [0, 2])
+def test_naming_every_class_splits_as_naming_none(protocol: str, labels: int) -> None:
+    every = list(Zoo.classes)
+    one = zoo(None, None, protocol=protocol, labels_per_class=labels).assign()
+    other = zoo(every, every, protocol=protocol, labels_per_class=labels).assign()
+
+    def flat(parts: Sequence[Any]) -> list[Any]:
+        return [(part.domain, part.rows.tolist(), part.labelled) for part in parts]
+
+    for mine, its in ((one.train, other.train), (one.validation, other.validation)):
+        assert {role: flat(parts) for role, parts in mine.items()} == {
+            role: flat(parts) for role, parts in its.items()
+        }
+    assert flat(one.test) == flat(other.test)
+
+
+@pytest.mark.parametrize("key", ["source_classes", "target_classes"])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["cat", "cow"], "'cow', which is no class here; the classes are cat, dog, owl, yak"),
+        (["cat", "owl", "cat"], "is empty or names a class twice"),
+        ([], "is empty or names a class twice"),
+    ],
+)
+def test_wrong_names_are_refused(key: str, given: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=rf"dataset\.{key}.*{message}"):
+        zoo(**{key: given})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sets", SETS)
+@pytest.mark.parametrize("protocol", ["inductive", "transductive"])
+def test_target_labels_stop_at_the_door(sets: Any, protocol: str) -> None:
+    own = domains(zoo(*sets, protocol=protocol))
+    for samples in (own.train["target"], own.validation["target"], own.test):
+        assert (samples.y == UNLABELLED).all()
+    assert (own.batch(0)["target"].y == UNLABELLED).all()
+
+
+@pytest.mark.parametrize("sets", SETS)
+def test_labels_say_which_target_rows_there_are_and_nothing_else(sets: Any) -> None:
+    one, other = domains(zoo(*sets)), domains(zoo(*sets, shuffled=True))
+    assert not torch.equal(one.oracle, other.oracle)
+    for role, samples in one.train.items():
+        assert all(torch.equal(a, b) for a, b in zip(samples, other.train[role], strict=True))
+    assert torch.equal(one.test.x, other.test.x)
+    assert torch.equal(one.validation["target"].x, other.validation["target"].x)

@@ -1,0 +1,126 @@
+"""What the benchmark measures, held without a clock where it can be."""
+
+import importlib.util
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from da_framework.losses import mmd as losses
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "benchmark.py"
+CPU = torch.device("cpu")
+
+
+def loaded() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("benchmark", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+benchmark = loaded()
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def tiny() -> Any:
+    return benchmark.Steps(
+        benchmark.Bench(CPU, quick=True), benchmark.SIZES[benchmark.TINY]._replace(rows=200)
+    )
+
+
+class Seen(TorchDispatchMode):
+    """Operators called, and the largest tensor any of them gave."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operators: list[str] = []
+        self.largest = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        found = function(*args, **(kwargs or {}))
+        self.operators.append(str(function))
+        if isinstance(found, Tensor):
+            self.largest = max(self.largest, found.numel())
+        return found
+
+
+def operators(run: Callable[[int], float]) -> float:
+    """In one step: what more steps have more of, and so nothing that is done once."""
+    counts = []
+    for steps in (10, 30):
+        with Seen() as seen:
+            run(steps)
+        counts.append(len(seen.operators))
+    return (counts[1] - counts[0]) / 20
+
+
+def test_a_step_needs_few_operators_more_than_one_by_hand(tiny: Any) -> None:
+    # two more tensors of each role, losses that are recorded, a mean of each domain's own
+    assert operators(tiny.ours) <= operators(tiny.by_hand) + 45
+
+
+def test_a_step_costs_no_multiple_of_one_by_hand(tiny: Any) -> None:
+    # shapes and types are checked here, and the machine may be busy: the benchmark itself says more
+    for run in (tiny.ours, tiny.by_hand):
+        run(20)
+    times = [(tiny.ours(100), tiny.by_hand(100)) for _ in range(5)]
+    assert median(ours / by_hand for ours, by_hand in times) <= 3
+
+
+@pytest.mark.parametrize("n", [1024, 2048])
+def test_the_mmd_holds_the_features_and_one_tile(n: int) -> None:
+    d = 200
+    sides = benchmark.features(n, d, CPU)
+    with Seen() as seen:
+        benchmark.there_and_back(benchmark.ours, sides)()
+    assert seen.largest == max(losses.TILE**2, 2 * n * d)
+
+
+def test_measures_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, record = tmp_path / "table.md", tmp_path / "record.json"
+    arguments = ["--quick", "--rows", "mmd", "--markdown", str(text), "--json", str(record)]
+    benchmark.main(arguments)
+    assert capsys.readouterr().out == text.read_text()
+    found = json.loads(record.read_text())
+    assert "torch" in found["versions"]
+    for line in found["lines"]:
+        assert line["row"] == "mmd"
+        assert len(line["values"]) == 3
+        assert 0 < line["min"] <= line["median"] <= line["max"]
+    said = {(line["case"], line["what"]) for line in found["lines"] if line["device"] == "cpu"}
+    assert ("1024+1024 rows, 256 features", "ours to the floor") in said
+
+
+@pytest.mark.parametrize(
+    ("goal", "met"), [("≤ 2", True), ("≤ 1.9", False), ("≥ 2", True), ("≥ 2.1", False)]
+)
+def test_a_goal_is_about_the_median(goal: str, met: bool) -> None:
+    line = benchmark.Line("step", "case", "what", [9.0, 2.0, 1.0], goal=goal)
+    assert line.met is met
+    assert line.cells()[-1] == f"{goal}: {'met' if met else 'MISSED'}"
+
+
+def test_what_is_not_installed_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark.peer("no_such_library") is None
+    assert "left out: no_such_library" in capsys.readouterr().err
