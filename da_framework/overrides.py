@@ -71,6 +71,8 @@ def unknown_options(override: Override, group: str, options: list[str]) -> list[
     for one in chosen:
         if str(one) not in options:
             near = get_close_matches(str(one), options, n=len(options), cutoff=0.4)
+            # a name that was not typed to its end is nearer than one with other letters
+            near.sort(key=lambda option: not option.startswith(str(one)))
             ordered = [*near, *(option for option in options if option not in near)]
             lines.append(f"{group}={one}: there is no such {group}; there are {listed(ordered)}")
     return lines
