@@ -448,7 +448,8 @@ def mmd(bench: Bench) -> Iterator[Line]:
         sides = features(n, d, bench.device)
         z = torch.cat(sides).detach()
         own = bench.sliced(there_and_back(ours, sides))
-        slices = {"ours": own, "floor": bench.sliced(partial(torch.matmul, z, z.T))}
+        product = partial(torch.matmul, z, z.T, out=z.new_empty(2 * n, 2 * n))
+        slices = {"ours": own, "floor": bench.sliced(product)}
         if 2 * n > losses.DENSE:
             slices["composed"] = partial(composed, own)
         if layers := peer("pytorch_adapt.layers"):
