@@ -47,6 +47,7 @@ class Settings:
     term: Any = None
     logger: Any = None
     callback: Any = None
+    paper: Any = None
 
 
 def compose(*overrides: str, name: str = "train") -> dict[str, Any]:
@@ -96,6 +97,8 @@ def build(
             f"{kind.__name__} goes on from a trained network: train one on the source first, then "
             "give its folder: init_from=runs/..."
         )
+    if config.get("term") and kind.closed_form:
+        raise InputError(f"term={listed(config['term'])}: {kind.__name__} has no loss to add to")
     dataset = dataset or instantiate(config["dataset"])
     extra = {name: instantiate(node) for name, node in (config.get("term") or {}).items()}
     try:
@@ -113,6 +116,11 @@ def build(
         network = instantiate(config["network"])(
             domains.task.shape, kind.head_classes(len(classes))
         )
+        if initialise and start is None and kind.closed_form and [*network.encoder.parameters()]:
+            raise InputError(
+                f"{kind.__name__} is fitted to features, and this network's are of no training: "
+                "network=identity takes the inputs themselves, init_from=runs/... a trained network"
+            )
         if initialise and start is not None:
             load(network, start, classes)
         torch.manual_seed(mix(seed, "method"))

@@ -272,6 +272,12 @@ def suited(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     method = kind(config)
     if "target_labelled" in method.roles:
         config["dataset"] = config["dataset"] | {"labels_per_class": 5}
+    if method.closed_form:
+        identity = {"_target_": "da_framework.networks.mlp.Identity", "_partial_": True}
+        config["network"] = config["network"] | {"backbone": identity, "bottleneck": []}
+        if "components" in config["method"]:
+            # fewer than the two features there are, or a projection leaves nothing out
+            config["method"] = config["method"] | {"components": 1}
     if method.needs_batch_norm:
         network = config["network"]
         config["network"] = network | {"backbone": network["backbone"] | {"batch_norm": True}}
@@ -374,7 +380,10 @@ def control(run: Run) -> Run:
     method = run.module.method
     passes = {"roles": method.roles, "optional": method.optional}
     plain = type("Plain", (Method,), passes)(
-        method.network, method.task, alpha=method.alpha, batch_norm=method.batch_norm
+        method.network.requires_grad_(True),
+        method.task,
+        alpha=method.alpha,
+        batch_norm=method.batch_norm,
     )
     run.module.method = plain
     return run

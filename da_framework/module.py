@@ -246,6 +246,10 @@ class Adaptation(pl.LightningModule):
     def setup(self, stage: str) -> None:
         self.domains = self.trainer.datamodule  # type: ignore[attr-defined]
         if self.trainer.world_size > 1:
+            if self.method.closed_form:
+                raise InputError(
+                    f"{type(self.method).__name__} is fitted in one process: trainer.devices=1"
+                )
             self.method.gather = self.gathered
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -272,6 +276,9 @@ class Adaptation(pl.LightningModule):
             self.evaluate()
         if self.step == 0:
             self.refresh()
+            if self.method.closed_form:
+                self.step = self.steps
+                self.pause()
 
     def on_train_end(self) -> None:
         self.seconds = time() - self.begun

@@ -19,6 +19,7 @@ IRRELEVANT = (
     "dataset.download",
     "flush_every",
     "logger",
+    "paper",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",

@@ -187,7 +187,7 @@ def gains(own: Mapping[int, Mapping[str, Any]], base: Mapping[int, Mapping[str, 
 
 def setting(record: Mapping[str, Any]) -> str:
     """The overrides of a run beyond method, domains and seed: what the eye tells it by."""
-    apart = ("method=", "seed=", "dataset=", "dataset.source=", "dataset.target=")
+    apart = ("method=", "seed=", "dataset=", "dataset.source=", "dataset.target=", "dataset.pair=")
     words = [w for w in relevant(shlex.split(record["command"])[2:]) if not w.startswith(apart)]
     return ", ".join(sorted(word.removeprefix("method.") for word in words))
 

@@ -9,10 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from da_framework.errors import InputError, listed
 from da_framework.labels import UNLABELLED
@@ -20,6 +21,7 @@ from da_framework.ranges import Count, Fraction, Index
 from da_framework.seeds import mix
 
 Array = NDArray[Any]
+Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 Rows = NDArray[np.int64]
 """Row numbers within a domain."""
 
@@ -34,13 +36,14 @@ class Roles(TypedDict):
             trains, without labels, on the very rows it is tested on as well.
         labels_per_class: labelled target rows a class (the role ``target_labelled``), or ``all``;
             they leave the role ``target`` and every evaluation.
-        val: share of the training rows that is held out for validators.
+        val: share of the training rows that is held out for validators; at 0 they see no source.
         test: share of a target that is tested on, where it has no official test part.
         split_seed: of all the choices above, apart from the seed of training.
         batch_size: rows of each role in a step, over all processes.
         source_classes: the classes to learn; ``None`` is all.
         target_classes: the classes that the target has; ``None`` is all. Those that are not among
             the source's count as one more, the unknown (partial, open-set, universal settings).
+        pair: a source and a target, in the place of the two keys: for sweeps over pairs.
         strong: how the role ``target_strong`` sees the target's rows; ``None``: there is no such
             role.
     """
@@ -55,6 +58,7 @@ class Roles(TypedDict):
     batch_size: dict[str, Count]
     source_classes: list[str] | None
     target_classes: list[str] | None
+    pair: Pair | None
     strong: Any
 
 
@@ -127,8 +131,11 @@ class Dataset(ABC):
         batch_size: dict[str, Count],
         source_classes: list[str] | None = None,
         target_classes: list[str] | None = None,
+        pair: Pair | None = None,
         strong: Any = None,
     ) -> None:
+        if pair is not None:
+            source, target = [pair[0]], [pair[1]]
         self.source = tuple(source)
         self.target = (
             tuple(name for name in self.names if name not in source)
@@ -208,7 +215,8 @@ class Dataset(ABC):
             rows = self._with_classes(name, _training_rows(self[name]), self.known)
             held_out = self._held_out(name, rows, self.val, stratify=True)
             train["source"].append(Part(name, np.setdiff1d(rows, held_out), labelled=True))
-            validation["source"].append(Part(name, held_out, labelled=True))
+            if self.val:  # without, the source is trained on whole and validated on nowhere
+                validation["source"].append(Part(name, held_out, labelled=True))
         for name in self.target:
             few = self._few_labelled(name)
             rows, val, test = (np.setdiff1d(part, few) for part in self._split_target(name))

@@ -108,6 +108,7 @@ class Digits(Dataset):
 
     Args:
         subset: ``pair`` (part of the package) or ``full`` (read from ``data_dir``).
+        normalize: ``none``, or ``l2``: flat rows of length 1, black being 0, for shallow methods.
         size: height and width that images are resized to, bilinearly; ``None`` is 16 for the pair
             and 28 for the whole sets.
         data_dir: the folder that holds ``digits/``.
@@ -121,6 +122,7 @@ class Digits(Dataset):
         self,
         *,
         subset: Literal["pair", "full"],
+        normalize: Literal["none", "l2"],
         size: Count | None,
         data_dir: str,
         download: bool,
@@ -135,6 +137,7 @@ class Digits(Dataset):
                 )
         super().__init__(**roles)
         self.subset = subset
+        self.normalize = normalize
         self.size = size or {"pair": 16, "full": 28}[subset]
         self.folder = Path(data_dir).expanduser().absolute() / "digits"
         self.download = download
@@ -152,6 +155,16 @@ class Digits(Dataset):
         return super().fingerprint(name)
 
     def load(self, name: str) -> Domain:
+        domain = self.images(name)
+        if self.normalize == "none":
+            return domain
+        x = domain.x.reshape(len(domain.x), -1).astype(np.float64)
+        x -= {"pair": -1, "full": 0}[self.subset]
+        x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+        return domain._replace(x=x.astype(np.float32))
+
+    def images(self, name: str) -> Domain:
+        """A domain as pictures."""
         if self.subset == "pair":
             arrays = _read(PAIR, (f"x_{name}", f"y_{name}"))
             images = arrays[f"x_{name}"].reshape(-1, 16, 16) * 2 - 1

@@ -59,6 +59,8 @@ class Method(nn.Module):
     """The target's classes it is made for: the source's, fewer, or others as well."""
     continues: ClassVar[bool] = False
     """Whether it works on a network that is trained already, and so needs ``init_from``."""
+    closed_form: ClassVar[bool] = False
+    """Whether one ``refresh`` fits it, to features that are there, and no step trains it."""
     needs_batch_norm: ClassVar[bool] = False
     """Whether it is nothing without batch norm in the network."""
     exempt: ClassVar[Mapping[str, str]] = {}

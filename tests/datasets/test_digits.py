@@ -33,6 +33,7 @@ PREPARE = Path(__file__).parents[2] / "scripts" / "prepare_digits.py"
 def digits(data_dir: Path | str = "nowhere", **keys: Any) -> Digits:
     given: dict[str, Any] = {
         "subset": "full",
+        "normalize": "none",
         "size": None,
         "data_dir": str(data_dir),
         "download": False,
@@ -169,12 +170,21 @@ def test_the_pair_sends_mnistm_to_the_whole_sets(roles: dict[str, Any]) -> None:
 def test_torch_is_not_imported() -> None:
     code = (
         "import sys; from da_framework.datasets.digits import Digits; "
-        "Digits(subset='pair', size=None, data_dir='.', download=False, source=['mnist'], "
-        "target=None, protocol='transductive', labels_per_class=0, val=0.1, test=0.1, "
-        "split_seed=0, batch_size={}).assign(); "
+        "Digits(subset='pair', normalize='none', size=None, data_dir='.', download=False, "
+        "source=['mnist'], target=None, protocol='transductive', labels_per_class=0, val=0.1, "
+        "test=0.1, split_seed=0, batch_size={}).assign(); "
         "assert not {'torch', 'torchvision', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_rows_of_length_1_are_the_grey_values() -> None:
+    images, rows = pair()["usps"].x, pair(normalize="l2")["usps"].x
+    assert rows.shape == (1800, 256)
+    assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
+    assert rows.min() == 0
+    grey = (images[7].ravel() + 1) / 2
+    assert_allclose(rows[7], grey / np.linalg.norm(grey), atol=1e-6)
 
 
 def test_whole_sets_are_grey_uint8_with_their_test_part(

@@ -281,7 +281,8 @@ def test_a_method_of_the_target_alone_needs_no_source() -> None:
             {"source": ["art", "toys"], "tested": "toys"},
             "toys has no row left for the role source",
         ),
-        (("source",), {"val": 0.0}, "dataset.val=0.0 leaves no source row to validate on"),
+        (("source",), {"val": 0.0}, "dataset.val=0.0 leaves no target row to validate on"),
+        (("source",), {"val": 0.001}, "dataset.val=0.001 leaves no source row to validate on"),
         (
             ("source", "target"),
             {"batch_size": {"source": 8}},
@@ -343,3 +344,7 @@ def test_ticks_never_end_and_have_nothing_to_save() -> None:
     assert [next(iter(ticks)) for _ in range(3)] == [0, 0, 0]
     ticks.load_state_dict(ticks.state_dict())
     assert ticks.state_dict() == {}
+
+
+def test_a_pair_stands_for_source_and_target() -> None:
+    assert domains("source", "target", pair=["toys", "art"]).dataset.domains == ("toys", "art")

@@ -1,0 +1,108 @@
+"""Methods in closed form with scikit-learn's conventions, for arrays in a notebook."""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from da_framework.batch import UNLABELLED, Outputs, Task
+from da_framework.build import compose
+from da_framework.config import check, instantiate
+from da_framework.errors import InputError
+from da_framework.methods.closed_form import ClosedForm
+
+
+class Estimator:
+    """A method that is fitted and not trained, on arrays.
+
+    ::
+
+        model = Estimator("tca", components=20).fit(x_source, y_source, x_target)
+        model.predict(x_target)
+
+    Args:
+        method: its name, as after ``method=``: tca, jda, coral, subspace_alignment, ...
+        keys: of the method; those that are not given are as in its config.
+
+    Attributes:
+        classes_: the labels of the source, sorted.
+
+    Raises:
+        InputError: there is no such method or key, or the method is trained step by step.
+    """
+
+    def __init__(self, method: str, **keys: Any) -> None:
+        node = compose(f"method={method}")["method"] | keys
+        check({"method": node}, lambda method: None)
+        self._make = instantiate(node)
+        if not self._make.func.closed_form:
+            raise InputError(f"{method} is trained step by step: da train method={method}")
+
+    def fit(self, x: ArrayLike, y: ArrayLike, x_target: ArrayLike) -> "Estimator":
+        """Fits to labelled rows of the source and rows of the target.
+
+        Args:
+            x: source features, (n, d).
+            y: their labels, of any kind.
+            x_target: target features, (m, d).
+        """
+        source, target = _matrix(x), _matrix(x_target)
+        self.classes_, labels = np.unique(np.asarray(y), return_inverse=True)
+        if source.shape[1] != target.shape[1] or len(labels) != len(source):
+            raise InputError(
+                f"x is {tuple(source.shape)}, y has {len(labels)} labels, x_target is "
+                f"{tuple(target.shape)}: rows of x and y, and columns of both x, must be equal"
+            )
+        rows = {"source": len(source), "target": len(target)}
+        names = tuple(map(str, self.classes_))
+        task = Task(names, ("source", "target"), rows, tuple(source.shape[1:]))
+        network = instantiate(compose("network=identity")["network"])(task.shape, len(names))
+        self.method_: ClosedForm = self._make(network.double(), task).eval()
+        self.method_.refresh(
+            {
+                "source": self._outputs(source, torch.as_tensor(labels), domain=0),
+                "target": self._outputs(target, torch.full((len(target),), UNLABELLED), domain=1),
+            }
+        )
+        return self
+
+    def transform(
+        self, x: ArrayLike, *, domain: Literal["source", "target"] = "target"
+    ) -> NDArray[Any]:
+        """Rows of a domain, mapped."""
+        return self._passed(x, domain)[0].numpy()
+
+    def predict(
+        self, x: ArrayLike, *, domain: Literal["source", "target"] = "target"
+    ) -> NDArray[Any]:
+        """Labels of rows of a domain."""
+        logits = self._passed(x, domain)[1]
+        labels: NDArray[Any] = self.classes_[logits.argmax(1).numpy()]
+        return labels
+
+    def score(self, x: ArrayLike, y: ArrayLike) -> float:
+        """Accuracy on rows of the target."""
+        return float(np.mean(self.predict(x) == np.asarray(y)))
+
+    def _passed(self, x: ArrayLike, domain: str) -> tuple[Tensor, Tensor]:
+        if not hasattr(self, "method_"):
+            raise InputError("not fitted yet: fit(x, y, x_target) first")
+        rows = _matrix(x)
+        number = torch.full((len(rows),), int(domain == "target"))
+        with torch.no_grad():
+            passed: tuple[Tensor, Tensor] = self.method_(rows, number)
+        return passed
+
+    @staticmethod
+    def _outputs(x: Tensor, y: Tensor, *, domain: int) -> Outputs:
+        number = torch.full((len(x),), domain)
+        return Outputs(x, y, number, torch.arange(len(x)), features=x, logits=x[:, :0])
+
+
+def _matrix(x: ArrayLike) -> Tensor:
+    rows = torch.as_tensor(np.asarray(x, dtype=np.float64))
+    if rows.ndim != 2 or not rows.isfinite().all():
+        raise InputError(f"features must be finite numbers, rows by columns; got {rows.ndim}-d")
+    return rows

@@ -1,0 +1,139 @@
+"""What every method in closed form is: a map of the features, and a classifier on what it makes."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal, Unpack
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from da_framework.batch import Batch, Objective, Outputs, Task
+from da_framework.methods.base import Base, Method
+from da_framework.networks.network import Network
+
+FAR = -1e9
+"""Logit of a class that no labelled row has."""
+
+
+class ClosedForm(Method):
+    """A map that is solved for, given all training rows at once; no step of a gradient.
+
+    It is fitted to the features of the network's encoder, which stays as it is: ready features
+    (``network=identity``), or those of a trained network (``init_from``). The labelled rows, as
+    mapped, are what the classifier learns. Everything is computed in double precision.
+
+    Args:
+        network: encoder; its head is not used.
+        task: classes, domains and rows.
+        classifier: on the mapped rows: ``1nn`` (Euclidean), ``logistic`` or ``svm``
+            (linear, C = 1; both scikit-learn's).
+    """
+
+    closed_form: ClassVar = True
+    exempt: ClassVar[Mapping[str, str]] = {
+        "takes_any_batch": "is fitted to all rows at once",
+        "takes_extra_terms": "has no objective that they could be added to",
+        "two_processes_equal_one": "is fitted in one process",
+    }
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        classifier: Literal["1nn", "logistic", "svm"],
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network.requires_grad_(False), task, **base)
+        self.classifier = classifier
+        labelled = ("target_labelled",) if "target_labelled" in task.rows else ()
+        self.refreshes = ("source", "target", *labelled)  # type: ignore[misc]
+
+    @abstractmethod
+    def solve(
+        self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
+    ) -> Mapping[str, Tensor]:
+        """What the map needs, by the names of the buffers that keep it."""
+
+    @abstractmethod
+    def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
+        """Rows of one side, mapped."""
+
+    @property
+    def fitted(self) -> bool:
+        """Whether there is a classifier already."""
+        return "bias" in self._buffers or "labels" in self._buffers
+
+    def objectives(self, batch: Batch) -> Iterator[Objective]:
+        return iter(())
+
+    def parts(self) -> dict[str, Any]:
+        return {}
+
+    def refresh(self, outputs: Mapping[str, Outputs]) -> None:
+        x = {role: own.features.double() for role, own in outputs.items()}
+        self.keep(self.solve(x["source"], outputs["source"].y, x["target"]))
+        labelled = [role for role in ("source", "target_labelled") if role in outputs]
+        z = torch.cat([self.transform(x[role], source=role == "source") for role in labelled])
+        self.keep(self.learn(z, torch.cat([outputs[role].y for role in labelled])))
+
+    def forward(
+        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+    ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:
+        features, _ = self.network(x, domain)
+        if not self.fitted:
+            return features, features.new_zeros(len(x), len(self.task.classes))
+        if domain is None:
+            domain = torch.full((len(x),), self.task.sources, device=x.device)
+        sides = {True: domain < self.task.sources, False: domain >= self.task.sources}
+        rows = torch.cat([torch.nonzero(own).squeeze(1) for own in sides.values()])
+        z = torch.cat(
+            [self.transform(features[own].double(), source=side) for side, own in sides.items()]
+        )[rows.argsort()]
+        return z, self.judge(z)
+
+    def learn(self, z: Float[Tensor, "n e"], y: Int[Tensor, " n"]) -> Mapping[str, Tensor]:
+        """The classifier."""
+        if self.classifier == "1nn":
+            return {"reference": z, "labels": y}
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.svm import LinearSVC
+
+        model = (
+            LogisticRegression(max_iter=10000)
+            if self.classifier == "logistic"
+            else LinearSVC(random_state=0, max_iter=100000)
+        ).fit(z.cpu().numpy(), y.cpu().numpy())
+        found = [torch.as_tensor(own).to(z) for own in (model.coef_, model.intercept_)]
+        if len(model.classes_) == 2:  # scikit-learn has one row for both
+            found = [torch.cat([-own, own]) / 2 for own in found]
+        weight = z.new_zeros(len(self.task.classes), z.shape[1])
+        bias = z.new_full((len(self.task.classes),), FAR)
+        weight[model.classes_], bias[model.classes_] = found
+        return {"weight": weight, "bias": bias}
+
+    def judge(self, z: Float[Tensor, "rows e"]) -> Float[Tensor, "rows k"]:
+        """Logits; of the nearest neighbour, by how much a class's nearest row is farther."""
+        if self.classifier != "1nn":
+            return z @ self.get_buffer("weight").T + self.get_buffer("bias")
+        reference, labels = self.get_buffer("reference"), self.get_buffer("labels")
+        squared = z.square().sum(1)[:, None] + reference.square().sum(1) - 2 * z @ reference.T
+        nearest = z.new_full((len(z), len(self.task.classes)), -FAR)
+        nearest.scatter_reduce_(1, labels.expand(len(z), -1), squared, "amin")
+        return nearest.amin(1, keepdim=True) - nearest
+
+    def keep(self, found: Mapping[str, Tensor]) -> None:
+        """As buffers: what is fitted survives in checkpoints."""
+        for name, value in found.items():
+            self.register_buffer(name, value)
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Tensor], prefix: str, *rest: Any
+    ) -> None:
+        """Makes room first: what was fitted is as large as the data it was fitted to."""
+        for name, value in state_dict.items():
+            own = name.removeprefix(prefix)
+            if name.startswith(prefix) and "." not in own:
+                self.register_buffer(own, torch.empty_like(value))
+        super()._load_from_state_dict(state_dict, prefix, *rest)

@@ -1,0 +1,89 @@
+"""Geodesic flow kernel."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Unpack
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from da_framework.batch import Task
+from da_framework.methods.base import Base
+from da_framework.methods.closed_form import ClosedForm
+from da_framework.methods.pca import principal
+from da_framework.networks.network import Network
+from da_framework.ranges import Count
+
+
+class GFK(ClosedForm):
+    r"""Rows as seen from all the subspaces on the way from the source's to the target's at once.
+
+    .. math::
+        G = \int_0^1 \Phi(t) \Phi(t)^\top dt, \qquad z = (x - \mu) \, G^{1/2}
+
+    Φ is the geodesic between the domains' principal subspaces. With the principal angles
+    :math:`\theta_i` between them, G has a closed form in sines and cosines of the angles.
+
+    Gong, Shi, Sha, Grauman, "Geodesic Flow Kernel for Unsupervised Domain Adaptation", CVPR 2012.
+    https://doi.org/10.1109/CVPR.2012.6247911
+
+    Args:
+        network: encoder; its head is not used.
+        task: classes, domains and rows.
+        components: of each subspace; at most half the features, as in the paper.
+        classifier: on z, whose Euclidean distances are those of the kernel G.
+    """
+
+    aligns: ClassVar = True
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        components: Count,
+        classifier: Literal["1nn", "logistic", "svm"],
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network, task, classifier=classifier, **base)
+        self.components = components
+
+    def solve(
+        self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
+    ) -> Mapping[str, Tensor]:
+        components = min(self.components, max(source.shape[1] // 2, 1))
+        own, other = (principal(x, components) for x in (source, target))
+        count = min(own.shape[1], other.shape[1])
+        flow = geodesic_flow(own[:, :count], other[:, :count])
+        means = {"source_mean": source.mean(0), "target_mean": target.mean(0)}
+        return {**means, "projection": flow}
+
+    def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
+        mean = self.get_buffer("source_mean" if source else "target_mean")
+        return (x - mean) @ self.get_buffer("projection")
+
+
+def geodesic_flow(
+    source: Float[Tensor, "d k"], target: Float[Tensor, "d k"]
+) -> Float[Tensor, "d e"]:
+    """A root R of the kernel: G = R R'.
+
+    Args:
+        source, target: orthonormal columns that span the subspaces.
+    """
+    turn, cosines, turned = torch.linalg.svd(source.T @ target)
+    angles = cosines.clamp(-1, 1).arccos()
+    start = source @ turn
+    # where the geodesic goes: what the target has beside the source, a direction an angle
+    beside = target @ turned.T - start * cosines
+    sines = torch.linalg.vector_norm(beside, dim=0)
+    beside = beside / sines.clamp_min(1e-12)
+    # sin(2θ) / 2θ and (1 - cos(2θ)) / 2θ, whose limits at 0 are 1 and 0
+    double = 2 * angles
+    one = torch.sinc(double / torch.pi)
+    other = torch.where(double > 1e-6, (1 - double.cos()) / double.clamp_min(1e-6), angles)
+    blocks = torch.stack([torch.stack([1 + one, other], -1), torch.stack([other, 1 - one], -1)], -2)
+    values, vectors = torch.linalg.eigh(blocks / 2)
+    roots = vectors * values.clamp_min(0).sqrt()[:, None, :]
+    frame = torch.stack([start, beside], -1)  # a plane of two directions for each angle
+    return torch.einsum("dki,kij->dkj", frame, roots).flatten(1)

@@ -1,0 +1,33 @@
+"""No transfer: the classifier on the features as they are."""
+
+from collections.abc import Mapping
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from da_framework.methods.closed_form import ClosedForm
+
+
+class NearestNeighbor(ClosedForm):
+    r"""The label of the nearest labelled row, in the features as they are.
+
+    .. math:: \hat y(x) = y_i, \qquad i = \arg\min_i \lVert f(x) - f(x^S_i) \rVert
+
+    What every map in closed form is compared with. With ``classifier: logistic`` or ``svm`` it is
+    that classifier, trained on the source alone. Cover, Hart, "Nearest Neighbor Pattern
+    Classification", IEEE Transactions on Information Theory 1967.
+    https://doi.org/10.1109/TIT.1967.1053964
+
+    Args:
+        network: encoder; its head is not used.
+        task: classes, domains and rows.
+        classifier: on the features.
+    """
+
+    def solve(
+        self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
+    ) -> Mapping[str, Tensor]:
+        return {}
+
+    def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
+        return x

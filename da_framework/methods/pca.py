@@ -1,0 +1,58 @@
+"""Principal components of both domains."""
+
+from collections.abc import Mapping
+from typing import Literal, Unpack
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from da_framework.batch import Task
+from da_framework.methods.base import Base
+from da_framework.methods.closed_form import ClosedForm
+from da_framework.networks.network import Network
+from da_framework.ranges import Count
+
+
+class PCA(ClosedForm):
+    r"""The directions in which the rows of both domains together vary most.
+
+    .. math:: z = W^\top (x - \mu), \qquad W = \arg\max_{W^\top W = I}
+        \operatorname{tr} W^\top \operatorname{Cov}(S \cup T) W
+
+    Hotelling, "Analysis of a complex of statistical variables into principal components", Journal
+    of Educational Psychology 1933. https://doi.org/10.1037/h0071325
+
+    Args:
+        network: encoder; its head is not used.
+        task: classes, domains and rows.
+        components: columns of W; no more than there are rows or features.
+        classifier: on the projection.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        components: Count,
+        classifier: Literal["1nn", "logistic", "svm"],
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network, task, classifier=classifier, **base)
+        self.components = components
+
+    def solve(
+        self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
+    ) -> Mapping[str, Tensor]:
+        x = torch.cat([source, target])
+        return {"mean": x.mean(0), "projection": principal(x, self.components)}
+
+    def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
+        return (x - self.get_buffer("mean")) @ self.get_buffer("projection")
+
+
+def principal(x: Float[Tensor, "n d"], components: int) -> Float[Tensor, "d e"]:
+    """Orthonormal directions of the largest variance, the largest first."""
+    directions: Tensor = torch.linalg.svd(x - x.mean(0), full_matrices=False)[2]
+    return directions[:components].T

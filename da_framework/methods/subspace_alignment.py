@@ -1,0 +1,62 @@
+"""Alignment of the domains' principal subspaces."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Unpack
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from da_framework.batch import Task
+from da_framework.methods.base import Base
+from da_framework.methods.closed_form import ClosedForm
+from da_framework.methods.pca import principal
+from da_framework.networks.network import Network
+from da_framework.ranges import Count
+
+
+class SubspaceAlignment(ClosedForm):
+    r"""Source rows in their own principal subspace, turned towards the target's.
+
+    .. math::
+        z_S = (x_S - \mu_S) \, P_S P_S^\top P_T, \qquad z_T = (x_T - \mu_T) \, P_T
+
+    :math:`P_S^\top P_T` minimises :math:`\lVert P_S M - P_T \rVert_F` over M.
+
+    Fernando, Habrard, Sebban, Tuytelaars, "Unsupervised Visual Domain Adaptation Using Subspace
+    Alignment", ICCV 2013. https://doi.org/10.1109/ICCV.2013.368
+
+    Args:
+        network: encoder; its head is not used.
+        task: classes, domains and rows.
+        components: columns of :math:`P_S` and :math:`P_T`.
+        classifier: on the aligned source.
+    """
+
+    aligns: ClassVar = True
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        components: Count,
+        classifier: Literal["1nn", "logistic", "svm"],
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network, task, classifier=classifier, **base)
+        self.components = components
+
+    def solve(
+        self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
+    ) -> Mapping[str, Tensor]:
+        own, other = (principal(x, self.components) for x in (source, target))
+        return {
+            "source_mean": source.mean(0),
+            "target_mean": target.mean(0),
+            "source_projection": own @ own.T @ other,
+            "target_projection": other,
+        }
+
+    def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
+        side = "source" if source else "target"
+        return (x - self.get_buffer(f"{side}_mean")) @ self.get_buffer(f"{side}_projection")
