@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ class Task:
         rows: training rows of each role.
         shape: of one input, without the batch.
         sources: how many of the domains are sources; they are the first.
+        teachers: frozen networks of former runs, where the configuration names any.
     """
 
     classes: tuple[str, ...]
@@ -29,6 +30,7 @@ class Task:
     rows: Mapping[str, int]
     shape: tuple[int, ...]
     sources: int = 1
+    teachers: tuple[Any, ...] = ()
 
 
 class Samples(NamedTuple):

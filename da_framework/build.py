@@ -3,7 +3,8 @@
 import logging
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
@@ -18,11 +19,14 @@ from da_framework.config import check, instantiate, plain
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.domains import Domains
 from da_framework.errors import InputError, MissingRoleError, listed
-from da_framework.initial import load
+from da_framework.initial import Function, Head, load, teachers
 from da_framework.methods.base import Method
 from da_framework.module import Adaptation
-from da_framework.ranges import Count, Index
+from da_framework.ranges import Count, Index, Share
 from da_framework.seeds import mix
+
+BEGINNING = {"init_head": "loaded", "init_share": 1.0, "init_function": "identity"}
+"""Keys that say how to begin with a former run, and what changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class Settings:
     again: bool
     data_dir: str
     init_from: str | None = None
+    init_head: Head = "loaded"
+    init_share: Share = 1.0
+    init_function: Function = "identity"
+    teachers: list[str] = field(default_factory=list)
     term: Any = None
     logger: Any = None
     callback: Any = None
@@ -97,6 +105,15 @@ def build(
             f"{kind.__name__} goes on from a trained network: train one on the source first, then "
             "give its folder: init_from=runs/..."
         )
+    changed = [key for key, value in BEGINNING.items() if config.get(key, value) != value]
+    if changed and start is None:
+        raise InputError(f"{listed(changed)}: init_from names no run to begin with")
+    if kind.taught and not config.get("teachers") and initialise:
+        raise InputError(
+            f"{kind.__name__} learns from former runs: teachers=[runs/a,runs/b] names their folders"
+        )
+    if config.get("teachers") and not kind.taught:
+        raise InputError(f"teachers: {kind.__name__} learns from none")
     if config.get("term") and kind.closed_form:
         raise InputError(f"term={listed(config['term'])}: {kind.__name__} has no loss to add to")
     dataset = dataset or instantiate(config["dataset"])
@@ -110,6 +127,10 @@ def build(
             raise InputError(
                 f"term={name} reads the role {listed(missing)}, which {kind.__name__} is not given"
             )
+    task = domains.task
+    # a finished run is evaluated without its teachers, if they are gone
+    if runs := [run for run in config.get("teachers", ()) if initialise or Path(run).is_dir()]:
+        task = replace(task, teachers=teachers(runs, task.shape))
     with torch.random.fork_rng():
         torch.manual_seed(mix(seed, "network"))
         classes = domains.task.classes
@@ -122,9 +143,14 @@ def build(
                 "network=identity takes the inputs themselves, init_from=runs/... a trained network"
             )
         if initialise and start is not None:
-            load(network, start, classes)
+            load(
+                *(network, start, classes),
+                head=config["init_head"],
+                share=config["init_share"],
+                function=config["init_function"],
+            )
         torch.manual_seed(mix(seed, "method"))
-        method: Method = make_method(network, domains.task)
+        method: Method = make_method(network, task)
     method.extra = extra
     module = Adaptation(
         method,

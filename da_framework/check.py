@@ -16,6 +16,7 @@ from rich.console import Console
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from da_framework import results
 from da_framework.build import Run, build, build_trainer
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.callbacks.checkpoints import Checkpoints
@@ -281,16 +282,26 @@ def suited(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if method.needs_batch_norm:
         network = config["network"]
         config["network"] = network | {"backbone": network["backbone"] | {"batch_norm": True}}
-    if not method.continues or config.get("init_from"):
+    begun = not method.continues or config.get("init_from")
+    taught = not method.taught or config.get("teachers")
+    if begun and taught:
         yield config
         return
     with tempfile.TemporaryDirectory() as folder:
         first = {"_target_": f"{__name__}.SourceFirst", "_partial_": True}
         base = {name: config["method"][name] for name in ("alpha", "batch_norm")}
-        run = fit({**config, "method": first | base, "steps": WARM, "evaluate_every": WARM})
-        file = Path(folder) / "source.ckpt"
-        torch.save({"state_dict": run.module.state_dict()}, file)
-        yield config | {"init_from": str(file)}
+        former = {**config, "method": first | base, "steps": WARM, "evaluate_every": WARM}
+        run = fit(former)
+        (Path(folder) / "checkpoints").mkdir()
+        state = {"state_dict": run.module.state_dict()}
+        torch.save(state, Path(folder) / "checkpoints" / "last.ckpt")
+        classes = list(run.domains.task.classes)
+        results.write(Path(folder), {"key": "", "config": former, "target": {}, "classes": classes})
+        yield (
+            config
+            | ({} if begun else {"init_from": folder})
+            | ({} if taught else {"teachers": [folder]})
+        )
 
 
 class SourceFirst(Method):

@@ -1,7 +1,7 @@
 """``da evaluate``: scores the weights of a finished run, on its data or on other."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Literal
@@ -15,23 +15,11 @@ from da_framework import results
 from da_framework.build import build
 from da_framework.config import check, instantiate
 from da_framework.datasets.base import Dataset
-from da_framework.errors import InputError, listed
+from da_framework.errors import InputError
+from da_framework.initial import trust
 from da_framework.module import by_domain
-from da_framework.plugins import packages
-from da_framework.sources import source
 
 log = logging.getLogger(__name__)
-
-TRUSTED = (
-    "da_framework.",
-    "pytorch_lightning.Trainer",
-    "timm.",
-    "torch.nn.",
-    "torch.optim.",
-    "torchvision.models.",
-    "transformers.",
-)
-"""What a record may name, besides installed plugins: makers of models, not just anything."""
 
 
 def evaluate(
@@ -100,18 +88,6 @@ def seen(trained: Dataset, tested: Dataset) -> int:
         for own in counted
         if own.domain == part.domain
     )
-
-
-def trust(targets: Iterable[str]) -> None:
-    """Refuses to run what a file names, unless it is ours, a plugin's or a well-known library's."""
-    known = (*TRUSTED, *(f"{package}." for package in sorted(packages())))
-    for target in targets:
-        # by its own module: not by way of what some module of ours imports
-        if not target.startswith(known) or source(target.rpartition(".")[0]) is None:
-            raise InputError(
-                f"the record names {target}, which is neither ours nor an installed plugin's; "
-                f"known are {listed(known)}"
-            )
 
 
 def main(config: Mapping[str, Any]) -> float:

@@ -1,21 +1,43 @@
-"""Weights to start from: those of a finished run."""
+"""Former runs: weights to start from, and frozen networks to learn from."""
 
 import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from da_framework import results
+from da_framework.config import instantiate
 from da_framework.errors import InputError, listed
+from da_framework.plugins import packages
+from da_framework.sources import source
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor
+
+    from da_framework.networks.frozen import Frozen
+    from da_framework.networks.network import Network
+
+Head = Literal["loaded", "fresh"]
+Function = Literal["identity", "tanh", "sin", "softsign"]
+
+TRUSTED = (
+    "da_framework.",
+    "pytorch_lightning.Trainer",
+    "timm.",
+    "torch.nn.",
+    "torch.optim.",
+    "torchvision.models.",
+    "transformers.",
+)
+"""What a record may name, besides installed plugins: makers of models, not just anything."""
 
 
-def weights(start: str) -> Path:
-    """The checkpoint that ``init_from`` names.
+def weights(start: str, key: str = "init_from") -> Path:
+    """The checkpoint that a key names.
 
     Args:
         start: folder of a finished run, or a checkpoint of one.
+        key: that names it, for the message.
 
     Raises:
         InputError: there is none.
@@ -24,27 +46,44 @@ def weights(start: str) -> Path:
     file = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
     if not file.is_file():
         raise InputError(
-            f"init_from={start}: {file} is not there; give the folder of a finished run, "
+            f"{key}={start}: {file} is not there; give the folder of a finished run, "
             "as da train wrote it"
         )
     return file
 
 
-def fingerprint(start: str | None) -> str | None:
-    """A hash of the checkpoint that ``init_from`` names; a run is another if it changes."""
-    if start is None:
-        return None
-    with weights(start).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+def fingerprint(start: str | None, teachers: Sequence[str] = ()) -> str | None:
+    """A hash of the checkpoints of former runs; a run is another if they change."""
+    hashes = []
+    for key, path in [("init_from", start), *(("teachers", teacher) for teacher in teachers)]:
+        if path is not None:
+            with weights(path, key).open("rb") as stream:
+                hashes.append(hashlib.file_digest(stream, "sha256").hexdigest()[:16])
+    return " ".join(hashes) or None
 
 
-def load(network: "nn.Module", start: str, classes: tuple[str, ...]) -> None:
-    """Puts a finished run's weights into a network of the same kind.
+def load(
+    network: "Network",
+    start: str,
+    classes: tuple[str, ...],
+    *,
+    head: Head = "loaded",
+    share: float = 1.0,
+    function: Function = "identity",
+) -> None:
+    r"""Begins a network with a finished run's weights, or with a mixture of them and its own.
+
+    .. math:: W \leftarrow f(\alpha W_{\text{run}} + (1 - \alpha) W)
+
+    Buffers, such as the statistics of batch norm, are mixed without f.
 
     Args:
         network: encoder and head.
         start: folder of a finished run, or a checkpoint of one.
         classes: that are to be learnt.
+        head: ``fresh``: the network keeps its own, and the run may have had other classes.
+        share: α.
+        function: f.
 
     Raises:
         InputError: the run had other classes or another network, or its checkpoint is damaged.
@@ -52,21 +91,107 @@ def load(network: "nn.Module", start: str, classes: tuple[str, ...]) -> None:
     # here and not above: a finished run is recognised without it
     import torch
 
-    file = weights(start)
+    state = network_state(start)
     record = results.read(Path(start)) if Path(start).is_dir() else None
-    if record and tuple(record["classes"]) != classes:
+    fresh = head == "fresh"
+    if record and tuple(record["classes"]) != classes and not fresh:
         raise InputError(
             f"init_from={start}: the run learnt the classes {listed(record['classes'])}, "
-            f"this one has {listed(classes)}"
+            f"this one has {listed(classes)}; init_head=fresh begins with a head of its own"
         )
-    prefix = "method.network."
+    loaded = {name: own for name, own in state.items() if not (fresh and name.startswith("head."))}
+    own = {n: w for n, w in network.state_dict().items() if not (fresh and n.startswith("head."))}
+    refuse_others(start, loaded, own)
+    if fresh:
+        network.keep_former_head(
+            {n.removeprefix("head."): w for n, w in state.items() if n.startswith("head.")}
+        )
+    functions: Mapping[str, Callable[[Tensor], Tensor]] = {
+        "identity": lambda weight: weight,
+        "tanh": torch.tanh,
+        "sin": torch.sin,
+        "softsign": torch.nn.functional.softsign,
+    }
+    learnt = {name for name, _ in network.named_parameters()}
+    for name, weight in loaded.items():
+        if weight.is_floating_point():
+            mixed = share * weight + (1 - share) * own[name]
+            loaded[name] = functions[function](mixed) if name in learnt else mixed
+    network.load_state_dict(loaded, strict=False)
+    network.loaded = frozenset(loaded)
+
+
+def teachers(runs: Sequence[str], shape: tuple[int, ...]) -> "tuple[Frozen, ...]":
+    """The frozen networks of finished runs.
+
+    Args:
+        runs: their folders.
+        shape: of the inputs that they will be given.
+
+    Raises:
+        InputError: one is not there, or takes other inputs.
+    """
+    from da_framework.networks.frozen import Frozen
+
+    found = []
+    for run in runs:
+        record = results.read(Path(run))
+        if record is None:
+            raise InputError(f"teachers: {run} is not the folder of a finished run")
+        trust(results.targets(record["config"]["network"]))
+        state = network_state(run, "teachers")
+        logits = [weight for name, weight in state.items() if name.startswith("head.")][-1]
+        network = instantiate(record["config"]["network"])(shape, len(logits))
+        refuse_others(run, state, network.state_dict(), "teachers")
+        network.load_state_dict(state)
+        found.append(Frozen(network))
+    return tuple(found)
+
+
+def network_state(start: str, key: str = "init_from") -> "dict[str, Tensor]":
+    """The weights of the network in a checkpoint.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    import torch
+
+    file, prefix = weights(start, key), "method.network."
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
-        network.load_state_dict(
-            {name.removeprefix(prefix): own for name, own in state.items() if prefix in name}
-        )
+        return {n.removeprefix(prefix): own for n, own in state.items() if n.startswith(prefix)}
     except Exception as error:  # what a damaged file makes of itself has no type
         reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{key}={start}: {file} is damaged: {reason}") from None
+
+
+def refuse_others(
+    start: str, there: Mapping[str, Any], here: Mapping[str, Any], key: str = "init_from"
+) -> None:
+    """Refuses the weights of another network, and says what differs."""
+    sizes = [{name: tuple(weight.shape) for name, weight in side.items()} for side in (there, here)]
+    differing = [
+        f"{name} {sizes[0].get(name, 'missing')} there, {sizes[1].get(name, 'missing')} here"
+        for name in dict.fromkeys((*sizes[0], *sizes[1]))
+        if sizes[0].get(name) != sizes[1].get(name)
+    ]
+    if differing:
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        head = all(name.startswith("head.") for name in differing) and key == "init_from"
         raise InputError(
-            f"init_from={start}: {file} is damaged, or of another network: {reason}"
-        ) from None
+            f"{key}={start}: the run's weights are of another network: "
+            f"{'; '.join(differing[:3])}{more}"
+            + ("; init_head=fresh begins with a head of its own" if head else "")
+        )
+
+
+def trust(targets: Iterable[str]) -> None:
+    """Refuses to run what a file names, unless it is ours, a plugin's or a well-known library's."""
+    known = (*TRUSTED, *(f"{package}." for package in sorted(packages())))
+    for target in targets:
+        # by its own module: not by way of what some module of ours imports
+        if not target.startswith(known) or source(target.rpartition(".")[0]) is None:
+            raise InputError(
+                f"the record names {target}, which is neither ours nor an installed plugin's; "
+                f"known are {listed(known)}"
+            )

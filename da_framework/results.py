@@ -39,7 +39,7 @@ def key(config: Mapping[str, Any], data: Mapping[str, str], *, start: str | None
         data: fingerprint of each domain.
         start: of the weights it begins with, wherever they lie.
     """
-    relevant = without(config, (*IRRELEVANT, "init_from"))
+    relevant = without(config, (*IRRELEVANT, "init_from", "teachers"))
     text = json.dumps([relevant, code_hash(config), dict(data), start], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -50,7 +50,7 @@ def train(
         raise
     dataset: Dataset = instantiate(config["dataset"])
     data = {name: dataset.fingerprint(name) for name in dataset.domains}
-    start = initial.fingerprint(config.get("init_from"))
+    start = initial.fingerprint(config.get("init_from"), config.get("teachers") or ())
     key = results.key(config, data, start=start)
     done = results.read(folder)
     if done and done["key"] == key and not config["again"]:

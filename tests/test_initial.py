@@ -50,8 +50,15 @@ def test_a_finished_run_is_evaluated_without_what_it_began_with(da: Any) -> None
     ("first", "overrides", "words"),
     [
         ("missing", [], "init_from=missing"),
-        ("first", ["network.bottleneck=[7]"], "of another network"),
+        (
+            "first",
+            ["network.bottleneck=[7]"],
+            "encoder.bottleneck.0.weight (64, 64) there, (7, 64) here",
+        ),
+        ("first", ["network.head=[7]"], "init_head=fresh begins with a head of its own"),
         ("first", ["dataset.source_classes=[upper]"], "the run learnt the classes upper, lower"),
+        ("first", ["init_share=1.5"], "init_share"),
+        ("first", ["network.freeze=stage9"], "the stages are all, backbone, bottleneck"),
         ("torn.ckpt", [], "is damaged"),
     ],
 )
@@ -61,6 +68,78 @@ def test_what_cannot_be_begun_with_is_refused(
     start(da)
     (da.folder / "torn.ckpt").write_bytes(b"PK")
     ended = da.train(f"init_from={first}", *overrides, run="second")
+    assert ended.code == 2
+    assert words in ended.err
+    assert len(ended.err.strip().splitlines()) == 1
+
+
+def test_a_mixture_has_the_two_ends_and_what_lies_between(da: Any) -> None:
+    first = start(da)
+    one = da.weights("first")
+    still = ("method=control", "steps=1", "optimizer.lr=1e-30")
+    da.train(*still, run="random")
+    random = da.weights("random")
+    for share, function in (
+        (0.0, "identity"),
+        (1.0, "identity"),
+        (0.25, "identity"),
+        (0.5, "tanh"),
+    ):
+        run = f"mixed-{share}-{function}"
+        ended = da.train(*still, first, f"init_share={share}", f"init_function={function}", run=run)
+        assert ended.code == 0, ended
+        for name, weight in da.weights(run).items():
+            mixed = share * one[name] + (1 - share) * random[name]
+            expected = mixed.tanh() if function == "tanh" else mixed
+            near = None if share in (0.25, 0.5) else 0.0
+            torch.testing.assert_close(weight, expected, rtol=near, atol=near)
+
+
+def test_a_fresh_head_learns_other_classes(da: Any) -> None:
+    first = start(da)
+    keys = (first, "dataset.labels_per_class=3", "dataset.source_classes=[lower]", "steps=1")
+    ended = da.train("method=lwf", *keys, "init_head=fresh", "optimizer.lr=1e-30", run="second")
+    assert ended.code == 0, ended
+    one, other = da.weights("first"), da.weights("second")
+    assert other["method.network.head.0.weight"].shape[0] == 1
+    former = other["method.former_head.0.weight"]
+    torch.testing.assert_close(former, one["method.network.head.0.weight"])
+    name = "method.network.encoder.backbone.1.weight"
+    torch.testing.assert_close(other[name], one[name])
+
+
+def test_how_to_begin_without_a_run_is_refused(da: Any) -> None:
+    ended = da.train("method=control", "init_share=0.5")
+    assert ended.code == 2
+    assert "init_share: init_from names no run" in ended.err
+
+
+def test_teachers_are_former_runs_and_a_run_is_another_with_others(da: Any) -> None:
+    start(da)
+    da.train("method=source_only", "seed=2", run="other")
+    taught = ("method=distillation", "steps=5")
+    assert da.train(*taught, "teachers=[first,other]", run="taught").code == 0
+    shutil.move(da.folder / "other", da.folder / "moved")
+    again = da.train(*taught, "teachers=[first,moved]", run="taught")
+    assert "already done" in again.out + again.err
+    again = da.train(*taught, "teachers=[first]", run="taught")
+    assert "another run was in this folder" in again.out + again.err
+    shutil.rmtree(da.folder / "first")
+    assert da("evaluate", "run=taught").code == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["method=distillation"], "teachers=[runs/a,runs/b] names their folders"),
+        (["method=dann", "teachers=[first]"], "DANN learns from none"),
+        (["method=distillation", "teachers=[nowhere]"], "teachers=nowhere"),
+        (["method=distillation", "teachers=[first]", "dataset=digits"], "of another network"),
+    ],
+)
+def test_what_cannot_teach_is_refused(da: Any, overrides: list[str], words: str) -> None:
+    start(da)
+    ended = da.train(*overrides, run="second")
     assert ended.code == 2
     assert words in ended.err
     assert len(ended.err.strip().splitlines()) == 1

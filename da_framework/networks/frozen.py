@@ -18,7 +18,7 @@ class Frozen(nn.Module):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        self.module = deepcopy(module).requires_grad_(False)
+        self.module: Any = deepcopy(module).requires_grad_(False)
         self.train(False)
 
     def train(self, mode: bool = True) -> "Frozen":

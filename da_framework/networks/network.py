@@ -2,11 +2,13 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from copy import deepcopy
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from da_framework.errors import InputError, listed
 from da_framework.networks.mlp import dense
 from da_framework.ranges import Count, Fraction
 
@@ -24,6 +26,14 @@ class Network(nn.Module):
         bottleneck: widths of the fully connected layers after it; none is allowed.
         head: widths of hidden layers before the logits; none makes it linear.
         dropout: after each layer of bottleneck and head.
+        freeze: what stays as it is, batch norm's statistics too: ``all`` of the encoder, or its
+            stages up to the one of this name (``backbone``, ``backbone.0``, ...).
+
+    Attributes:
+        loaded: names of the weights that a former run gave.
+
+    Raises:
+        InputError: no stage has this name.
     """
 
     def __init__(
@@ -35,8 +45,12 @@ class Network(nn.Module):
         bottleneck: list[Count],
         head: list[Count],
         dropout: Fraction,
+        freeze: str | None = None,
     ) -> None:
         super().__init__()
+        self.frozen: tuple[str, ...] = ()
+        self.loaded: frozenset[str] = frozenset()
+        self._former_head: tuple[nn.Sequential, ...] = ()
         body = backbone(shape)
         width = _width(body, shape)
         self.feature_dim = [width, *bottleneck][-1]
@@ -46,6 +60,8 @@ class Network(nn.Module):
         self.classes = classes
         self._head = (list(head), dropout)
         self.head = self.another_head()
+        if freeze is not None:
+            self.freeze(self._up_to(freeze))
 
     def forward(
         self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
@@ -55,6 +71,64 @@ class Network(nn.Module):
             x = x.to(next(self.head.parameters()).dtype)
         features = self.encoder(x)
         return features, self.head(features)
+
+    def stages(self) -> dict[str, nn.Module]:
+        """The encoder's parts that have weights, first to last."""
+        return {
+            f"{name}.{own}": child
+            for name, part in self.encoder.named_children()
+            for own, child in part.named_children()
+            if any(True for _ in child.parameters())
+        }
+
+    def freeze(self, stages: tuple[str, ...]) -> None:
+        """These stages stay as they are; all others learn."""
+        self.frozen = stages
+        for name, stage in self.stages().items():
+            stage.requires_grad_(name not in stages)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Network":
+        """Frozen stages stay in evaluation mode, whatever is asked."""
+        super().train(mode)
+        stages = self.stages() if self.frozen else {}
+        for name in self.frozen:
+            stages[name].eval()
+        return self
+
+    def _up_to(self, last: str) -> tuple[str, ...]:
+        names = list(self.stages())
+        if last == "all":
+            return tuple(names)
+        reached = [i for i, name in enumerate(names) if f"{name}.".startswith(f"{last}.")]
+        if not reached:
+            groups = dict.fromkeys(name.partition(".")[0] for name in names)
+            raise InputError(
+                f"network.freeze={last}: there is no such stage; "
+                f"the stages are {listed(('all', *groups, *names))}"
+            )
+        return tuple(names[: reached[-1] + 1])
+
+    def keep_former_head(self, state: dict[str, Tensor]) -> None:
+        """Keeps the head of the run that this network begins with, beside its own."""
+        head = self.another_head([*state.values()][-1].shape[0])
+        try:
+            head.load_state_dict(state)
+        except RuntimeError:
+            return  # of another kind; whoever asks for it is told
+        self._former_head = (head,)  # in a tuple: it is no part of this network
+
+    def former_head(self) -> nn.Sequential:
+        """A copy of the head of the run that this network begins with.
+
+        Raises:
+            InputError: that was of another kind.
+        """
+        if any(name.startswith("head.") for name in self.loaded):
+            return deepcopy(self.head)
+        if not self._former_head:
+            raise InputError("init_from: the run's head has other layers than network.head")
+        return deepcopy(self._former_head[0])
 
     def another_head(self, classes: int | None = None) -> nn.Sequential:
         """A fresh head of the same kind, for methods of several.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from da_framework.batch import Batch, Samples, Task
 from da_framework.methods.base import Method
+from da_framework.networks.frozen import Frozen
 from da_framework.networks.mlp import MLP
 from da_framework.networks.network import Network
 
@@ -42,6 +43,17 @@ class Tiny:
             (2,), classes, backbone=backbone, bottleneck=[4], head=[], dropout=dropout
         ).double()
 
+    def begun(self, *, fresh: bool = False, **keys: Any) -> Network:
+        """A network as ``init_from`` leaves it; its former head had four classes if it is fresh."""
+        network = self.network(**keys)
+        names = [name for name, _ in network.named_parameters()]
+        network.loaded = frozenset(n for n in names if not (fresh and n.startswith("head.")))
+        if fresh:
+            torch.manual_seed(9)
+            network.keep_former_head(network.another_head(4).double().state_dict())
+            network._former_head[0].double()
+        return network
+
     def method(
         self,
         kind: type[Method],
@@ -49,11 +61,13 @@ class Tiny:
         network: Network | None = None,
         domains: int = 2,
         seed: int = 0,
+        teachers: tuple[Network, ...] = (),
         **keys: Any,
     ) -> Any:
         """A method in float64; ``domains`` of which the last is the target."""
         names = (*(f"s{i}" for i in range(domains - 1)), "t")
-        task = Task(("a", "b", "c"), names, self.task.rows, (2,), domains - 1)
+        frozen = tuple(map(Frozen, teachers))
+        task = Task(("a", "b", "c"), names, self.task.rows, (2,), domains - 1, frozen)
         network = network or self.network(kind.head_classes(3))
         torch.manual_seed(seed + 1)
         given: dict[str, Any] = {"alpha": 0.5, "batch_norm": "shared"} | keys

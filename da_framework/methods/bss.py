@@ -1,0 +1,56 @@
+"""Fine-tuning that lets go of the weakest directions."""
+
+from collections.abc import Mapping
+from typing import Unpack
+
+import torch
+
+from da_framework.batch import Outputs, Task, Term
+from da_framework.losses.spectral_shrinkage import spectral_shrinkage
+from da_framework.methods.base import Base
+from da_framework.methods.fine_tuning import FineTuning
+from da_framework.networks.network import Network
+from da_framework.ranges import Count, Fraction, NonNegative
+
+
+class BSS(FineTuning):
+    r"""Fine-tuning with a penalty on the smallest singular values of a batch's features.
+
+    .. math:: L_y + \eta \sum_{i=1}^{k} \sigma_{-i}^2(F)
+
+    Directions in which features hardly vary are those that transfer least.
+
+    Chen, Wang, Fu, Long, Wang, "Catastrophic Forgetting Meets Negative Transfer: Batch Spectral
+    Shrinkage for Safe Transfer Learning", NeurIPS 2019.
+    https://papers.nips.cc/paper/2019/hash/c6bff625bdb0393992c9d4db0c6bbe45-Abstract.html
+
+    Args:
+        network: encoder and head.
+        task: classes, domains and rows.
+        weight: η; .001 is the paper's.
+        smallest: k; 1 is the paper's.
+        gradual: as of ``FineTuning``.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        weight: NonNegative,
+        smallest: Count,
+        gradual: Fraction,
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network, task, gradual=gradual, **base)
+        self.weight = weight
+        self.smallest = smallest
+
+    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+        own = outputs["target_labelled"]
+        # each row once: a row seen twice in a batch would make a singular value 0
+        order = own.row.argsort(stable=True)
+        rows = own.row[order]
+        once = order[torch.cat([rows.new_ones(1), rows.diff()]).bool()]
+        value = spectral_shrinkage(own.features[once], smallest=self.smallest)
+        return {"shrinkage": Term(value, self.weight)}

@@ -1,0 +1,160 @@
+"""Fine-tuning that keeps the channels which matter."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar, Unpack
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from da_framework.batch import Outputs, Task, Term, as_input
+from da_framework.errors import InputError, listed
+from da_framework.methods.base import Base
+from da_framework.methods.fine_tuning import FineTuning
+from da_framework.methods.l2_sp import half_square
+from da_framework.networks.frozen import Frozen
+from da_framework.networks.network import Network
+from da_framework.ranges import Fraction, NonNegative
+
+
+class DELTA(FineTuning):
+    r"""Fine-tuning whose feature maps stay near those it began with, by how much each matters.
+
+    .. math:: \alpha \sum_{l} \sum_{j} W_{lj} \, \overline{\lVert F_{lj}(w, x)
+        - F_{lj}(w^0, x) \rVert^2} + \frac{\beta}{2} \lVert w_{\text{new}} \rVert^2
+
+    over the channels j of the layers l. :math:`W_l` is the softmax of what it costs the starting
+    network, with a head fitted to the labelled rows, to lose a channel.
+
+    Li et al., "DELTA: Deep Learning Transfer using Feature Map with Attention for Convolutional
+    Networks", ICLR 2019. https://arxiv.org/abs/1901.09229
+    Departures: the head that channels are judged with is a logistic regression; the layers are
+    parts of the encoder by name.
+
+    Args:
+        network: encoder and head.
+        task: classes, domains and rows.
+        weight: α.
+        new_weight: β of weights that the run did not give.
+        layers: names below the encoder, such as ``backbone.3``; ``None``: every convolution and
+            every fully connected layer.
+        gradual: as of ``FineTuning``.
+
+    Raises:
+        InputError: the encoder has no layer of such a name, or none at all.
+    """
+
+    refreshes: ClassVar = ("target_labelled",)
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        weight: NonNegative,
+        new_weight: NonNegative,
+        layers: list[str] | None,
+        gradual: Fraction,
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network, task, gradual=gradual, **base)
+        self.start = Frozen(network)
+        self.weight = weight
+        self.new_weight = new_weight
+        there = {name: layer for name, layer in network.encoder.named_modules() if name}
+        usual = [
+            n for n, layer in there.items() if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)
+        ]
+        self.layers = tuple(usual if layers is None else layers)
+        if not self.layers or not there.keys() >= set(self.layers):
+            raise InputError(f"method.layers: the encoder's layers are {listed(there)}")
+        with recorded(self.start.module.encoder, self.layers) as maps, torch.no_grad():
+            one = torch.zeros(1, *task.shape).to(next(network.parameters()))
+            self.start.module.encoder(one)
+        for number, seen in enumerate(maps.values()):
+            channels = seen.shape[1]
+            self.register_buffer(f"attention_{number}", torch.full((channels,), 1 / channels))
+
+    def refresh(self, outputs: Mapping[str, Outputs]) -> None:
+        if self.progress:  # judged once, by the network it began with
+            return
+        from sklearn.linear_model import LogisticRegression
+
+        own, encoder = outputs["target_labelled"], self.start.module.encoder
+        x, y = as_input(own.x).to(next(encoder.parameters())), own.y
+        if len(torch.unique(y)) < 2:
+            return
+        model = LogisticRegression(max_iter=1000).fit(own.features.cpu().numpy(), y.cpu().numpy())
+        weight, bias = (
+            torch.as_tensor(a).to(own.features) for a in (model.coef_, model.intercept_)
+        )
+        if len(weight) == 1:
+            weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
+        labels = torch.searchsorted(torch.as_tensor(model.classes_).to(y), y)
+
+        def cost() -> Tensor:
+            return cross_entropy(encoder(x).to(weight) @ weight.T + bias, labels)
+
+        with torch.no_grad():
+            for number, name in enumerate(self.layers):
+                attention = self.get_buffer(f"attention_{number}")
+                costs = []
+                for channel in range(len(attention)):
+                    with without(encoder.get_submodule(name), channel):
+                        costs.append(cost())
+                attention.copy_((torch.stack(costs) - cost()).softmax(0))
+
+    def outputs(self, batch: Mapping[str, Any]) -> Mapping[str, Outputs]:
+        with recorded(self.network.encoder, self.layers) as self._maps:
+            return super().outputs(batch)
+
+    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+        x = as_input(outputs["target_labelled"].x)
+        with recorded(self.start.module.encoder, self.layers) as start:
+            self.start(x.to(next(self.start.parameters())))
+        values = []
+        for number, name in enumerate(self.layers):
+            attention = self.get_buffer(f"attention_{number}")
+            change = (self.gather(self._maps[name]) - start[name]).square()
+            if change.ndim > 2:
+                change = change.flatten(2).sum(2)
+            values.append((attention * change).sum(1).mean())
+        new = [p for n, p in self.network.named_parameters() if n not in self.network.loaded]
+        terms = {"maps": Term(torch.stack(values).sum(), self.weight)}
+        return terms | ({"new": Term(half_square(new), self.new_weight)} if new else {})
+
+
+@contextmanager
+def recorded(encoder: nn.Module, layers: tuple[str, ...]) -> Iterator[dict[str, Tensor]]:
+    """What the named layers put out, as rows of channels of numbers."""
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            seen[name] = output
+
+        return hook
+
+    hooks = [encoder.get_submodule(name).register_forward_hook(keep(name)) for name in layers]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def without(layer: nn.Module, channel: int) -> Iterator[None]:
+    """The layer with one channel of its output at 0."""
+
+    def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        output = output.clone()
+        output[:, channel] = 0
+        return output
+
+    handle = layer.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()

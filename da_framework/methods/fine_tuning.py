@@ -1,0 +1,48 @@
+"""Training on the labelled target rows, from the weights of a source run."""
+
+from collections.abc import Iterator
+from typing import ClassVar, Unpack
+
+from da_framework.batch import Batch, Objective, Task
+from da_framework.methods.base import Base, Method
+from da_framework.networks.network import Network
+from da_framework.ranges import Fraction
+
+
+class FineTuning(Method):
+    r"""The network of a former run, trained further on the labelled target rows alone.
+
+    .. math:: \min_{f,\, c} \; L_y(c \circ f; T_{\text{labelled}}),
+        \qquad (f, c)_0 = \text{those of } \texttt{init\_from}
+
+    With ``network.freeze=all`` it is a linear probe, with ``init_head=fresh`` it learns other
+    classes, with ``optimizer.factor`` stages learn at rates of their own, with ``init_share`` and
+    ``init_function`` it begins with a mixture of the run's weights and random ones. Gradual
+    unfreezing lets the head learn first, then the last stage of the encoder, and so on down:
+    Howard, Ruder, "Universal Language Model Fine-tuning for Text Classification", ACL 2018, section
+    3.3. Yosinski et al., "How transferable are features in deep neural networks?", NeurIPS 2014.
+    https://arxiv.org/abs/1411.1792
+
+    Args:
+        network: encoder and head.
+        task: classes, domains and rows.
+        gradual: share of training at which the last stage is unfrozen, the others evenly before;
+            0 trains all of them from the start.
+    """
+
+    roles: ClassVar = ("target_labelled",)
+    optional: ClassVar = ()
+    continues: ClassVar = True
+
+    def __init__(
+        self, network: Network, task: Task, *, gradual: Fraction, **base: Unpack[Base]
+    ) -> None:
+        super().__init__(network, task, **base)
+        self.gradual = gradual
+
+    def objectives(self, batch: Batch) -> Iterator[Objective]:
+        if self.gradual:
+            stages = tuple(self.network.stages())
+            thawed = int(self.progress / self.gradual * len(stages))
+            self.network.freeze(stages[: max(len(stages) - thawed, 0)])
+        yield from super().objectives(batch)

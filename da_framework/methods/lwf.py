@@ -1,0 +1,56 @@
+"""Learning without forgetting."""
+
+from collections.abc import Mapping
+from typing import Unpack
+
+from da_framework.batch import Outputs, Task, Term, as_input
+from da_framework.losses.distillation import distillation
+from da_framework.methods.base import Base
+from da_framework.methods.fine_tuning import FineTuning
+from da_framework.networks.frozen import Frozen
+from da_framework.networks.network import Network
+from da_framework.ranges import Fraction, NonNegative, Positive
+
+
+class LwF(FineTuning):
+    r"""Fine-tuning whose former head still says of the new rows what it said before.
+
+    .. math:: L_y + w \, T^2 L \big( p_T(c_S^0 \circ f^0), \; p_T(c_S \circ f) \big)
+
+    at temperature T, :math:`c_S^0 \circ f^0` being the former network as it was.
+
+    Li, Hoiem, "Learning without Forgetting", ECCV 2016. https://arxiv.org/abs/1606.09282
+
+    Args:
+        network: encoder and head.
+        task: classes, domains and rows.
+        weight: w; 1 is the paper's.
+        temperature: T; 2 is the paper's.
+        gradual: as of ``FineTuning``.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        weight: NonNegative,
+        temperature: Positive,
+        gradual: Fraction,
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network, task, gradual=gradual, **base)
+        self.former_head = network.former_head().requires_grad_(True)
+        self.before = Frozen(network.encoder)
+        self.head_before = Frozen(self.former_head)
+        self.weight = weight
+        self.temperature = temperature
+
+    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+        own = outputs["target_labelled"]
+        x = as_input(own.x).to(next(self.before.parameters(), own.features))
+        before = (self.head_before(self.before(x)) / self.temperature).softmax(1)
+        value = distillation(
+            self.former_head(own.features), probabilities=before, temperature=self.temperature
+        )
+        return {"former": Term(value, self.weight)}
