@@ -44,7 +44,8 @@ def test_relations_by_a_loop_written_by_hand() -> None:
     def cosine(z: Tensor, i: int, j: int, k: int) -> Tensor:
         a, b = z[i] - z[j], z[k] - z[j]
         size = torch.linalg.vector_norm(a) * torch.linalg.vector_norm(b)
-        return torch.dot(a, b) / size if size > 0 else size
+        cosine: Tensor = torch.dot(a, b) / size if size > 0 else size
+        return cosine
 
     every = [(i, j, k) for j in range(5) for i in range(5) for k in range(5)]
     own, other = (torch.stack([cosine(z, *three) for three in every]) for z in (s, t))
