@@ -14,7 +14,7 @@ FLOORS = (
     {"cli"},
     {"train", "evaluate", "check", "report", "listing", "new_method", "overrides"},
     {"build"},
-    {"module", "initial"},
+    {"module", "initial", "finished"},
     {"callbacks", "datasets"},
     {"methods", "validators", "optimizers", "config", "results", "loggers", "plugins"},
     {"losses", "networks", "names"},

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from da_framework.errors import InputError
-from da_framework.evaluate import evaluate, trust
+from da_framework.evaluate import evaluate
+from da_framework.finished import trust
 
 # or else Hydra opens da.log in the current folder and lets it go
 DELAY = "++hydra.job_logging.handlers.file.delay=true"
@@ -155,9 +156,6 @@ def test_rows_that_were_trained_on_are_said(da: Any, run: Path) -> None:
 
 
 def test_a_module_of_ours_is_no_way_to_others(da: Any, run: Path) -> None:
-    from da_framework.errors import InputError
-    from da_framework.evaluate import trust
-
     trust(["torch.optim.SGD", "da_framework.methods.base.Method", "pytorch_lightning.Trainer"])
     for target in ("da_framework.cli.os.system", "os.system", "torch.hub.load"):
         with pytest.raises(InputError, match="neither ours"):
