@@ -12,7 +12,7 @@ CONF = Path(__file__).parents[1] / "conf"
 FLOORS = (
     {"__main__"},
     {"cli"},
-    {"train", "evaluate", "check", "report", "listing", "new_method", "overrides"},
+    {"train", "evaluate", "rank", "check", "report", "listing", "new_method", "overrides"},
     {"build"},
     {"module", "initial", "finished"},
     {"callbacks", "datasets"},
