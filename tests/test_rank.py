@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from da_framework.batch import Outputs, Samples
 from da_framework.build import compose
 from da_framework.datasets.two_moons import TwoMoons
+from da_framework.methods.base import Method
 from da_framework.rank import rank
 
 SCORES = ("log_me", "leep", "nce", "h_score")
@@ -112,11 +115,23 @@ def test_the_runs_may_have_learnt_other_classes(da: Any, runs: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["mcd", "mean_teacher", "adabn"])
-def test_a_method_is_asked_for_what_it_evaluates(da: Any, method: str) -> None:
+def test_every_row_is_evaluated_as_one_of_the_run_s_target(
+    da: Any, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
     norm = "network.backbone.batch_norm=true"
     assert da.train(f"method={method}", norm, "steps=5", run="good").code == 0
+    asked: list[Tensor] = []
+
+    def observe(self: Method, samples: Samples) -> Outputs:
+        asked.append(samples.domain)
+        return whole(self, samples)
+
+    whole = Method.observe
+    monkeypatch.setattr(Method, "observe", observe)
     ended = da("rank", "run=[good]", *MOONS)
     assert ended.code == 0, ended
+    # straight is the run's domain 0, rotated its 1; in the ranking halfway is the only one
+    assert [set(domain.tolist()) for domain in asked] == [{1}]
 
 
 def test_labels_that_a_run_was_given_flatter_it(da: Any, runs: Path) -> None:
