@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from da_framework.errors import DivergedError, InputError
 
-HYDRA = ("train", "evaluate", "check")
+HYDRA = ("train", "evaluate", "rank", "check")
 """Commands that Hydra runs; each has a config of its name in ``conf/``."""
 
 MULTIRUN = ("-m", "--multirun")
@@ -21,6 +21,7 @@ MULTIRUN = ("-m", "--multirun")
 COMMANDS = {
     "train": "train a method, or a sweep with -m",
     "evaluate": "score a finished run's weights: da evaluate run=...",
+    "rank": "which finished run suits a new task best: da rank run=[...]",
     "check": "hold a method against its promises: da check method=...",
     "report": "a table of finished runs: da report FOLDER ...",
     "list": "what there is to choose from",
@@ -99,13 +100,20 @@ def run_hydra(command: str, rest: list[str]) -> None:
         own = names.relevant([word for word in rest if "=" in word])
         name = names.slug([names.short(word) for word in own], hashed=own)
         rest = [*rest, f"hydra.sweep.dir='multirun/{name}'"]  # quoted: it holds equals signs
-    task = {"train": train_task, "evaluate": evaluate_task, "check": check_task}[command]
+    tasks = {
+        "train": train_task,
+        "evaluate": evaluate_task,
+        "rank": rank_task,
+        "check": check_task,
+    }
     config_dir = str(plugins.conf_dir())
     # errors come out of Hydra as they are, and are said here
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = [f"da {command}", *rest]
     try:
-        hydra.main(version_base="1.3", config_path=config_dir, config_name=command)(task)()
+        hydra.main(version_base="1.3", config_path=config_dir, config_name=command)(
+            tasks[command]
+        )()
     except (ConfigCompositionException, HydraException, ValueError) as error:
         # a group set to nothing is a plain ValueError of Hydra's
         if isinstance(error, ValueError) and "Config group override" not in str(error):
@@ -162,6 +170,15 @@ def evaluate_task(config: Any) -> float:
 
     with told():
         return main(plain(config))
+
+
+def rank_task(config: Any) -> None:
+    """Ranks finished runs by how well they suit a labelled target."""
+    from da_framework.config import plain
+    from da_framework.rank import main
+
+    with told():
+        main(plain(config))
 
 
 def check_task(config: Any) -> None:

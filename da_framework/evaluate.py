@@ -2,21 +2,15 @@
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Literal
 
-import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from da_framework import results
 from da_framework.build import build
 from da_framework.config import check, instantiate
 from da_framework.datasets.base import Dataset
-from da_framework.errors import InputError
-from da_framework.initial import trust
+from da_framework.finished import finished, load, shared
 from da_framework.module import by_domain
 
 log = logging.getLogger(__name__)
@@ -39,32 +33,16 @@ def evaluate(
     Raises:
         InputError: there is no such run, or its record names code of unknown origin.
     """
-    folder = Path(run)
-    record = results.read(folder)
-    if record is None:
-        raise InputError(f"run={run}: there is no {results.RESULT} in this folder")
-    weights = folder / "checkpoints" / f"{pick}.ckpt"
-    if not weights.is_file():
-        raise InputError(f"pick={pick}: {weights} is not there")
-    trust(results.targets(record["config"]))
-    config = dict(record["config"])
-    if data_dir is not None and "data_dir" in config["dataset"]:
-        config["dataset"] = config["dataset"] | {"data_dir": data_dir}
-    trained = instantiate(config["dataset"])
-    config["dataset"] = config["dataset"] | dataset
+    own = finished(run, pick=pick, data_dir=data_dir)
+    trained = instantiate(own.config["dataset"])
+    config = own.config | {"dataset": own.config["dataset"] | dataset}
     built = build(config, initialise=False)
-    if count := seen(trained, built.domains.dataset):
+    data = built.domains.dataset
+    if count := seen(trained, data):
         log.warning("warning: %d of these rows were trained on: the accuracy is flattered", count)
-    if any(built.domains.dataset.fingerprint(d) != f for d, f in record["data"].items()):
+    if any(data.fingerprint(d) != f for d, f in own.record["data"].items()):
         log.warning("warning: the data is not what the run was trained on")
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
-        built.module.load_state_dict(state)
-    except (RuntimeError, UnpicklingError, EOFError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{weights} is damaged, or of another network or other inputs: {reason}"
-        ) from None
+    load(built.module, own.weights)
     domains = built.domains
     outputs = built.module.method.observe(domains.test)._replace(y=domains.oracle)
     return by_domain(outputs, domains.task)
@@ -82,12 +60,7 @@ def seen(trained: Dataset, tested: Dataset) -> int:
         for part in parts
         if part.labelled or trained.protocol == "inductive"
     ]
-    return sum(
-        len(np.intersect1d(part.rows, own.rows))
-        for part in tested.assign().test
-        for own in counted
-        if own.domain == part.domain
-    )
+    return shared(tested.assign().test, counted)
 
 
 def main(config: Mapping[str, Any]) -> float:

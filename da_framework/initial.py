@@ -1,15 +1,14 @@
 """Former runs: weights to start from, and frozen networks to learn from."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from da_framework import results
 from da_framework.config import instantiate
 from da_framework.errors import InputError, listed
-from da_framework.plugins import packages
-from da_framework.sources import source
+from da_framework.trust import trust
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,17 +18,6 @@ if TYPE_CHECKING:
 
 Head = Literal["loaded", "fresh"]
 Function = Literal["identity", "tanh", "sin", "softsign"]
-
-TRUSTED = (
-    "da_framework.",
-    "pytorch_lightning.Trainer",
-    "timm.",
-    "torch.nn.",
-    "torch.optim.",
-    "torchvision.models.",
-    "transformers.",
-)
-"""What a record may name, besides installed plugins: makers of models, not just anything."""
 
 
 def weights(start: str, key: str = "init_from") -> Path:
@@ -183,15 +171,3 @@ def refuse_others(
             f"{'; '.join(differing[:3])}{more}"
             + ("; init_head=fresh begins with a head of its own" if head else "")
         )
-
-
-def trust(targets: Iterable[str]) -> None:
-    """Refuses to run what a file names, unless it is ours, a plugin's or a well-known library's."""
-    known = (*TRUSTED, *(f"{package}." for package in sorted(packages())))
-    for target in targets:
-        # by its own module: not by way of what some module of ours imports
-        if not target.startswith(known) or source(target.rpartition(".")[0]) is None:
-            raise InputError(
-                f"the record names {target}, which is neither ours nor an installed plugin's; "
-                f"known are {listed(known)}"
-            )

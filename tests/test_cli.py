@@ -44,14 +44,14 @@ def test_help_names_every_command(da: Any, arguments: tuple[str, ...]) -> None:
     assert all(name in ended.out for name in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "check"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "rank", "check"])
 def test_hydras_help_lists_groups_and_keys(da: Any, command: str) -> None:
     ended = da(command, "--help")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith(f"da {command} is powered by Hydra")
     listed = next(line for line in ended.out.splitlines() if line.startswith("method: "))
     assert {"control", "dann", "joint", "mmd"} <= set(listed.removeprefix("method: ").split(", "))
-    assert ("run: ???" if command == "evaluate" else "flush_every: 50") in ended.out
+    assert ("run: ???" if command in ("evaluate", "rank") else "flush_every: 50") in ended.out
 
 
 def test_the_config_of_a_job_is_shown_and_nothing_written(da: Any) -> None:
@@ -119,6 +119,7 @@ def test_nothing_heavy_is_imported(tmp_path: Path, arguments: list[str]) -> None
         ("da check --multirun seed=1 method.coefficient.g", {"method.coefficient.gamma="}),
         ("da train dataset=two_moons dataset.ro", {"dataset.rows=", "dataset.rotation="}),
         ("da evaluate pi", {"pick="}),
+        ("da rank dataset=two_moons dataset.labels", {"dataset.labels_per_class="}),
     ],
 )
 def test_the_shell_completes(

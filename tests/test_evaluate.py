@@ -10,7 +10,7 @@ import pytest
 
 from da_framework.errors import InputError
 from da_framework.evaluate import evaluate
-from da_framework.initial import trust
+from da_framework.trust import trust
 
 # or else Hydra opens da.log in the current folder and lets it go
 DELAY = "++hydra.job_logging.handlers.file.delay=true"
@@ -156,9 +156,6 @@ def test_rows_that_were_trained_on_are_said(da: Any, run: Path) -> None:
 
 
 def test_a_module_of_ours_is_no_way_to_others(da: Any, run: Path) -> None:
-    from da_framework.errors import InputError
-    from da_framework.initial import trust
-
     trust(["torch.optim.SGD", "da_framework.methods.base.Method", "pytorch_lightning.Trainer"])
     for target in ("da_framework.cli.os.system", "os.system", "torch.hub.load"):
         with pytest.raises(InputError, match="neither ours"):

@@ -27,7 +27,7 @@ Rows = NDArray[np.int64]
 
 
 class Roles(TypedDict):
-    """The keys every data set has; their defaults stand in ``conf/train.yaml``.
+    """The keys every data set has; their defaults stand in ``conf/data.yaml``.
 
     Attributes:
         source: labelled domains.

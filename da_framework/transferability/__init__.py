@@ -1,0 +1,1 @@
+"""Scores of how well a trained network suits a new labelled task; higher is better."""
