@@ -1,7 +1,9 @@
 """Training on the labelled target rows, from the weights of a source run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Unpack
+
+from torch import nn
 
 from da_framework.batch import Batch, Objective, Task
 from da_framework.methods.base import Base, Method
@@ -39,10 +41,27 @@ class FineTuning(Method):
     ) -> None:
         super().__init__(network, task, **base)
         self.gradual = gradual
+        self.always_frozen = len(network.frozen)
+
+    def parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        if not self.gradual:
+            return super().parts()
+        others = [module for name, module in self.named_children() if name != "network"]
+        learning = {
+            name: [stage]
+            for name, stage in self.network.stages().items()
+            if name not in self.network.frozen
+        }
+        # an optimizer each: they begin one after the other
+        return {"head": [self.network.head, *others], **learning}
 
     def objectives(self, batch: Batch) -> Iterator[Objective]:
-        if self.gradual:
-            stages = tuple(self.network.stages())
-            thawed = int(self.progress / self.gradual * len(stages))
-            self.network.freeze(stages[: max(len(stages) - thawed, 0)])
-        yield from super().objectives(batch)
+        if not self.gradual:
+            yield from super().objectives(batch)
+            return
+        stages = tuple(self.network.stages())
+        thawed = int(self.progress / self.gradual * len(stages))
+        first = max(len(stages) - thawed, self.always_frozen)
+        self.network.freeze(stages[:first])
+        for objective in super().objectives(batch):
+            yield objective._replace(updates=("head", *stages[first:]))

@@ -7,6 +7,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
+from da_framework.build import compose
+from da_framework.check import resumes_bit_for_bit, suited, two_processes_equal_one
 from da_framework.methods.fine_tuning import FineTuning
 
 
@@ -55,3 +57,10 @@ def test_a_frozen_encoder_stays_with_its_statistics(tiny: Any) -> None:
     assert moved == {"head.0.weight", "head.0.bias"}
     assert method.eval().train().training
     assert torch.is_grad_enabled()
+
+
+def test_thawing_trains_and_resumes_with_momentum() -> None:
+    config = compose("method=fine_tuning", "method.gradual=0.7", name="check")
+    with suited(config) as ready:
+        assert resumes_bit_for_bit(ready) == (True, "equal")
+        assert two_processes_equal_one(ready)[0]
