@@ -17,7 +17,7 @@ FLOORS = (
     {"module", "initial"},
     {"callbacks", "datasets"},
     {"methods", "validators", "optimizers", "config", "results", "loggers", "plugins"},
-    {"losses", "networks", "names"},
+    {"losses", "networks", "names", "density_ratios", "learners"},
     {"batch", "schedules", "metrics"},
     {"errors", "labels", "ranges", "seeds", "sources"},
 )
