@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from da_framework.density_ratios.distances import centred, median_distance, squared_distances
 from da_framework.ranges import Count, Positive
@@ -60,7 +61,8 @@ def kliep(
     unit = 2 * median_distance(source, target) ** 2
     from_source = squared_distances(source, chosen) / -unit
     from_target = squared_distances(target, chosen) / -unit
-    fold = (order % min(FOLDS, len(target))).to(target.device)
+    folds = min(FOLDS, len(target))
+    held = one_hot(order % folds, folds).T.to(from_target)
 
     def fitted(width: float) -> tuple[Tensor, Tensor]:
         """Logarithms of the kernels on either side, each of mean 1 on the source."""
@@ -71,33 +73,35 @@ def kliep(
     scores = []
     for width in widths:
         _, kernels = fitted(width)
-        held = torch.empty_like(kernels[:, 0])
-        for number in range(int(fold.max()) + 1):
-            own = fold == number
-            held[own] = _log_mixture(kernels[own], _proportions(kernels[~own]))
-        scores.append(held)
-    best = max(scores, key=lambda held: held.mean().item())
+        without = _log_mixtures(kernels, _proportions(kernels, 1 - held))
+        scores.append((held * without).sum(0))
+    best = max(scores, key=lambda score: score.mean().item())
     near = [
         width
-        for width, held in zip(widths, scores, strict=True)
-        if (best - held).mean() <= (best - held).std(unbiased=False) / len(held) ** 0.5
+        for width, score in zip(widths, scores, strict=True)
+        if (best - score).mean() <= (best - score).std(unbiased=False) / len(target) ** 0.5
     ]
     on_source, on_target = fitted(max(near))
-    return _log_mixture(on_source, _proportions(on_target)).exp()
+    shares = _proportions(on_target, torch.ones_like(held[:1]))
+    return _log_mixtures(on_source, shares).squeeze(0).exp()
 
 
-def _log_mixture(kernels: Float[Tensor, "m l"], shares: Float[Tensor, " l"]) -> Float[Tensor, " m"]:
-    """Logarithms of a mixture, given those of its parts: nothing is too unlikely for it."""
-    return (kernels + shares.log()).logsumexp(1)
+def _log_mixtures(
+    kernels: Float[Tensor, "m l"], shares: Float[Tensor, "f l"]
+) -> Float[Tensor, "f m"]:
+    """Logarithms of mixtures, given those of their parts: nothing is too unlikely for them."""
+    return torch.stack([(kernels + own.log()).logsumexp(1) for own in shares])
 
 
-def _proportions(kernels: Float[Tensor, "m l"]) -> Float[Tensor, " l"]:
-    """Shares of a mixture's parts, of the largest likelihood."""
+def _proportions(kernels: Float[Tensor, "m l"], rows: Float[Tensor, "f m"]) -> Float[Tensor, "f l"]:
+    """Shares of a mixture's parts under which each of these sets of rows is the likeliest."""
     # what multiplies a row multiplies its likelihood, whatever the shares
     likelihood = (kernels - kernels.amax(1, keepdim=True)).exp()
-    shares = torch.full_like(kernels[0], 1 / kernels.shape[1])
+    each = rows / rows.sum(1, keepdim=True)
+    shares = torch.full_like(rows[:, :1], 1 / kernels.shape[1]).expand(-1, kernels.shape[1])
     for _ in range(STEPS):
-        slope = likelihood.T @ (likelihood @ shares).reciprocal() / len(kernels)
+        # a row that is left out may be impossible without itself
+        slope = (each / (shares @ likelihood.T).clamp_min(1e-300)) @ likelihood
         if slope.max() <= 1 + GAP:
             break
         shares = shares * slope

@@ -119,6 +119,15 @@ def test_domains_however_far_apart_have_finite_weights(ratio: Ratio, distance: f
     assert (weights >= 0).all()
 
 
+@every
+def test_a_target_row_far_from_all_others_does_no_harm(ratio: Ratio) -> None:
+    target = normal(40, 2, seed=1)
+    target[7] = 1e3
+    weights = ratio(normal(60, 2, seed=0), target)
+    assert weights.isfinite().all()
+    assert effective_sample_size(weights) > 20
+
+
 @pytest.mark.parametrize(("name", "words"), [("kliep", "two target rows"), ("linear", "two rows")])
 def test_one_row_is_an_error(name: str, words: str) -> None:
     with pytest.raises(ValueError, match=f"{words}.*got"):

@@ -55,15 +55,26 @@ def test_two_places_have_the_ratio_of_their_shares() -> None:
     torch.testing.assert_close(found, expected, rtol=0.02, atol=0)
 
 
+def equal(seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    source, target = torch.randn(2, 300, 1, dtype=torch.float64, generator=generator)
+    return source, target
+
+
 def test_chooses_the_widest_that_is_not_surely_less_likely() -> None:
-    generator = torch.Generator().manual_seed(0)
-    source, target = (
-        torch.randn(300, 1, dtype=torch.float64, generator=generator) for _ in range(2)
+    """Equal domains in which the narrower kernel is the likelier, by chance."""
+    source, target = equal(5)
+    both, wide, narrow = (
+        kliep(source, target, centres=50, widths=widths) for widths in ([0.5, 2.0], [2.0], [0.5])
     )
-    # nothing to see: the widest of all is as likely as any
-    both = kliep(source, target, centres=50, widths=[0.05, 20.0])
-    torch.testing.assert_close(both, kliep(source, target, centres=50, widths=[20.0]))
-    # two narrow peaks, which a wide kernel cannot be
+    assert torch.equal(both, wide)
+    assert not torch.equal(both, narrow)
+
+
+def test_chooses_narrow_kernels_for_narrow_peaks() -> None:
+    source, target = equal(0)
     peaks = torch.cat([0.05 * target[:150] - 1, 0.05 * target[150:] + 1])
-    both = kliep(source, peaks, centres=50, widths=[0.05, 20.0])
-    torch.testing.assert_close(both, kliep(source, peaks, centres=50, widths=[0.05]))
+    both, narrow = (
+        kliep(source, peaks, centres=50, widths=widths) for widths in ([0.05, 20.0], [0.05])
+    )
+    assert torch.equal(both, narrow)
