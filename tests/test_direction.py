@@ -27,7 +27,7 @@ FLOORS = (
         "loggers",
         "plugins",
     },
-    {"losses", "networks", "names"},
+    {"losses", "networks", "names", "density_ratios", "learners"},
     {"batch", "schedules", "metrics"},
     {"errors", "labels", "ranges", "seeds", "sources"},
 )

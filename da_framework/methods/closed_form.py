@@ -105,13 +105,7 @@ class ClosedForm(Method):
             if self.classifier == "logistic"
             else LinearSVC(random_state=0, max_iter=100000)
         ).fit(z.cpu().numpy(), y.cpu().numpy())
-        found = [torch.as_tensor(own).to(z) for own in (model.coef_, model.intercept_)]
-        if len(model.classes_) == 2:  # scikit-learn has one row for both
-            found = [torch.cat([-own, own]) / 2 for own in found]
-        weight = z.new_zeros(len(self.task.classes), z.shape[1])
-        bias = z.new_full((len(self.task.classes),), FAR)
-        weight[model.classes_], bias[model.classes_] = found
-        return {"weight": weight, "bias": bias}
+        return dict(zip(("weight", "bias"), linear(model, len(self.task.classes), z), strict=True))
 
     def judge(self, z: Float[Tensor, "rows e"]) -> Float[Tensor, "rows k"]:
         """Logits; of the nearest neighbour, by how much a class's nearest row is farther."""
@@ -137,3 +131,14 @@ class ClosedForm(Method):
             if name.startswith(prefix) and "." not in own:
                 self.register_buffer(own, torch.empty_like(value))
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def linear(model: Any, classes: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a linear classifier of scikit-learn, a row for every class there is."""
+    found = [torch.as_tensor(own).to(like) for own in (model.coef_, model.intercept_)]
+    if len(model.classes_) == 2:  # scikit-learn has one row for both
+        found = [torch.cat([-own, own]) / 2 for own in found]
+    weight = like.new_zeros(classes, found[0].shape[1])
+    bias = like.new_full((classes,), FAR)
+    weight[model.classes_], bias[model.classes_] = found
+    return weight, bias

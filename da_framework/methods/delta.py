@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from da_framework.batch import Outputs, Task, Term, as_input
 from da_framework.errors import InputError, listed
 from da_framework.methods.base import Base
+from da_framework.methods.closed_form import linear
 from da_framework.methods.fine_tuning import FineTuning
 from da_framework.methods.l2_sp import half_square
 from da_framework.networks.frozen import Frozen
@@ -86,15 +87,10 @@ class DELTA(FineTuning):
         if len(torch.unique(y)) < 2:
             return
         model = LogisticRegression(max_iter=1000).fit(own.features.cpu().numpy(), y.cpu().numpy())
-        weight, bias = (
-            torch.as_tensor(a).to(own.features) for a in (model.coef_, model.intercept_)
-        )
-        if len(weight) == 1:
-            weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
-        labels = torch.searchsorted(torch.as_tensor(model.classes_).to(y), y)
+        weight, bias = linear(model, len(self.task.classes), own.features)
 
         def cost() -> Tensor:
-            return cross_entropy(encoder(x).to(weight) @ weight.T + bias, labels)
+            return cross_entropy(encoder(x).to(weight) @ weight.T + bias, y)
 
         with torch.no_grad():
             for number, name in enumerate(self.layers):

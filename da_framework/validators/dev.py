@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from da_framework.batch import Outputs
-from da_framework.validators.density_ratio import weights
+from da_framework.density_ratios.domain_classifier import domain_classifier
 
 
 def dev(outputs: Mapping[str, Outputs]) -> float:
@@ -22,7 +22,7 @@ def dev(outputs: Mapping[str, Outputs]) -> float:
     """
     source = outputs["source"]
     errors = (source.logits.argmax(1) != source.y).double()
-    w = weights(source.features, outputs["target"].features)
+    w = domain_classifier(source.features, outputs["target"].features, degree=1)
     weighted = w * errors
     spread = w.var(unbiased=False)
     # equal weights control nothing

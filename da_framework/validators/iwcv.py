@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from da_framework.batch import Outputs
-from da_framework.validators.density_ratio import weights
+from da_framework.density_ratios.domain_classifier import domain_classifier
 
 
 def iwcv(outputs: Mapping[str, Outputs]) -> float:
@@ -21,5 +21,5 @@ def iwcv(outputs: Mapping[str, Outputs]) -> float:
     """
     source = outputs["source"]
     hits = (source.logits.argmax(1) == source.y).double()
-    w = weights(source.features, outputs["target"].features)
+    w = domain_classifier(source.features, outputs["target"].features, degree=1)
     return float((w * hits).sum() / w.sum())

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,7 +10,6 @@ from torch import Tensor
 from da_framework.batch import UNLABELLED, Outputs
 from da_framework.validators.bnm import bnm
 from da_framework.validators.class_ami import class_ami
-from da_framework.validators.density_ratio import weights
 from da_framework.validators.dev import dev
 from da_framework.validators.iwcv import iwcv
 from da_framework.validators.mmd import mmd
@@ -109,15 +107,6 @@ def test_mmd_is_nothing_for_the_same_rows_and_a_collapse_fools_it() -> None:
 def line(rows: int, centre: float, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return centre + torch.randn(rows, 1, generator=generator)
-
-
-def test_the_density_ratio_is_that_of_two_normal_densities() -> None:
-    source, target = line(4000, 0.0, 0), line(2000, 1.0, 1)
-    expected = torch.exp(source.squeeze(1).double() - 0.5)  # N(1, 1) / N(0, 1)
-    found = weights(source, target)
-    middle = source.squeeze(1).abs() < 1.5
-    np.testing.assert_allclose(found[middle], expected[middle], rtol=0.15)
-    assert found.mean().item() == pytest.approx(1, abs=0.1)
 
 
 def wrong_on_the_right() -> tuple[Tensor, Mapping[str, Outputs]]:

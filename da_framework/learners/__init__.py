@@ -1,0 +1,1 @@
+"""What is fitted to arrays without a gradient."""

@@ -1,0 +1,105 @@
+"""Source rows count as much as the target is like them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import ClassVar, Literal, Unpack
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from da_framework.batch import Outputs, Task, Term, as_input
+from da_framework.density_ratios.effective_sample_size import effective_sample_size
+from da_framework.methods.base import Base, Method
+from da_framework.networks.network import Network
+from da_framework.ranges import Share
+
+COLLAPSED = 0.1
+"""Share of the source under whose effective sample size weights have collapsed."""
+
+
+class ImportanceWeighting(Method):
+    r"""Source rows count as many times as they are likelier in the target.
+
+    .. math::
+        \min_{f,\, c} \; \frac1n \sum_i w_i^{\gamma} \, L_y(c \circ f)(x_i), \qquad
+        w(x) = \frac{p_T(x)}{p_S(x)}
+
+    What is learnt is then the target's risk, as far as the two domains differ in x alone (covariate
+    shift) and the source is everywhere the target is. Weights are made before every epoch over all
+    training rows, scaled to mean 1. The effective sample size (Kish), in rows, is logged beside the
+    losses: few rows of large weight are a small training set.
+
+    Shimodaira, "Improving Predictive Inference Under Covariate Shift by Weighting the
+    Log-likelihood Function", Journal of Statistical Planning and Inference 2000.
+    https://doi.org/10.1016/S0378-3758(00)00115-4
+    Departure: the ratio is of the network's features, not of its inputs.
+
+    Args:
+        network: encoder and head.
+        task: classes, domains and rows.
+        ratio: estimates the density ratio at each source row, given the rows of both domains.
+        of: what a row is: its ``features``, which are what the head decides by, of few dimensions
+            and without what the classes do not need; or its ``inputs`` as they are, for tables:
+            the pixels of images tell any two domains apart, and the weights collapse.
+        exponent: γ; 1 is the ratio itself, 0 no weights at all; between them fewer rows are lost
+            for some bias.
+    """
+
+    refreshes: ClassVar = ("source", "target")
+    exempt: ClassVar = {
+        "terms_have_gradient": "weighs the source's own loss; what it adds is a figure to read"
+    }
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        ratio: Callable[[Tensor, Tensor], Tensor],
+        of: Literal["features", "inputs"],
+        exponent: Share,
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network, task, **base)
+        self.ratio = ratio
+        self.of = of
+        self.exponent = exponent
+        self.register_buffer("weights", torch.ones(task.rows["source"]))
+
+    def refresh(self, outputs: Mapping[str, Outputs]) -> None:
+        source, target = outputs["source"], outputs["target"]
+        found = self.ratio(self.rows(source), self.rows(target)).pow(self.exponent)
+        # a mean of nothing but zeros stays what it is, and is warned of
+        scaled = found / found.mean().clamp_min(1e-30)
+        self.get_buffer("weights")[source.row] = scaled.to(self.get_buffer("weights"))
+
+    def rows(self, outputs: Outputs) -> Tensor:
+        """What the densities are of."""
+        if self.of == "features":
+            return outputs.features
+        return as_input(outputs.x).flatten(1)
+
+    def classification(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+        source, plain = outputs["source"], super().classification(outputs)
+        losses = cross_entropy(
+            source.logits, source.y, reduction="none", label_smoothing=self.label_smoothing
+        )
+        value = (self.get_buffer("weights")[source.row] * losses).mean()
+        return {**plain, "source": Term(value, plain["source"].weight)}
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        # of weight 0: a figure beside the losses
+        return {"effective_sample_size": Term(self.effective, 0.0)}
+
+    @property
+    def effective(self) -> Tensor:
+        """Rows that the weighted source is worth."""
+        return effective_sample_size(self.get_buffer("weights"))
+
+    def warnings(self, outputs: Mapping[str, Outputs]) -> Iterator[str]:
+        rows, effective = len(self.get_buffer("weights")), self.effective.item()
+        if effective < COLLAPSED * rows:
+            yield (
+                f"importance weights have collapsed: {rows} source rows are worth {effective:.0f} "
+                "(effective sample size); a lower method.exponent keeps more of them"
+            )

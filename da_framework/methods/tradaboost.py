@@ -1,0 +1,94 @@
+"""Boosting with a few target labels, on ready features."""
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Unpack
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from da_framework.batch import Outputs, Task
+from da_framework.density_ratios.effective_sample_size import effective_sample_size
+from da_framework.learners.tradaboost import tradaboost
+from da_framework.methods.base import Base
+from da_framework.methods.closed_form import ClosedForm, linear
+from da_framework.networks.network import Network
+from da_framework.ranges import Count
+
+COLLAPSED = 0.1
+"""Share of the source's rows below which the weights leave little of it."""
+
+
+class TrAdaBoost(ClosedForm):
+    r"""Boosted classifiers; source rows that contradict the few of the target are forgotten.
+
+    .. math::
+        w_i \leftarrow w_i \beta^{[h_t(x_i) \ne y_i]} \; (i \in S), \qquad
+        w_i \leftarrow w_i \beta_t^{-[h_t(x_i) \ne y_i]} \; (i \in T), \qquad
+        \hat y(x) = \arg\max_c \sum_{t \ge \lceil N/2 \rceil} \ln \tfrac{1}{\beta_t} [h_t(x) = c]
+
+    :math:`\beta_t` is a round's odds of being wrong on the target,
+    :math:`\beta = 1 / (1 + \sqrt{2 \ln n / N})`; the learners are logistic regressions.
+
+    Dai, Yang, Xue, Yu, "Boosting for Transfer Learning", ICML 2007, algorithm 1.
+    https://doi.org/10.1145/1273496.1273521
+    Departures: more than two classes are as in SAMME; ``learners/tradaboost.py`` has the rest.
+
+    Args:
+        network: encoder; its head is not used.
+        task: classes, domains and rows.
+        rounds: N.
+    """
+
+    roles: ClassVar = ("source", "target_labelled")
+    optional: ClassVar = ()
+
+    def __init__(
+        self, network: Network, task: Task, *, rounds: Count, **base: Unpack[Base]
+    ) -> None:
+        super().__init__(network, task, classifier="logistic", **base)
+        self.rounds = rounds
+        self.refreshes = self.roles  # type: ignore[misc]
+
+    def refresh(self, outputs: Mapping[str, Outputs]) -> None:
+        from sklearn.linear_model import LogisticRegression
+
+        x = {role: own.features.double().cpu().numpy() for role, own in outputs.items()}
+        y = {role: own.y.cpu().numpy() for role, own in outputs.items()}
+        found = tradaboost(
+            *(x["source"], y["source"], x["target_labelled"], y["target_labelled"]),
+            learner=lambda: LogisticRegression(max_iter=10000),
+            rounds=self.rounds,
+            classes=len(self.task.classes),
+        )
+        like = outputs["source"].features.double()
+        models = [linear(model, len(self.task.classes), like) for model in found.learners]
+        weight, bias = (torch.stack(own) for own in zip(*models, strict=True))
+        votes, last = (torch.as_tensor(own).to(like) for own in (found.votes, found.weights[-1]))
+        self.keep({"votes": votes, "weight": weight, "bias": bias})
+        self.keep({"source_weights": last[: len(like)]})
+
+    def judge(self, z: Float[Tensor, "rows d"]) -> Float[Tensor, "rows k"]:
+        weight, bias = self.get_buffer("weight"), self.get_buffer("bias")
+        said = (torch.einsum("rd,tkd->trk", z, weight) + bias[:, None]).argmax(2)
+        votes = one_hot(said, len(self.task.classes)) * self.get_buffer("votes")[:, None, None]
+        return votes.sum(0)
+
+    def solve(
+        self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
+    ) -> Mapping[str, Tensor]:
+        return {}
+
+    def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
+        return x
+
+    def warnings(self, outputs: Mapping[str, Outputs]) -> Iterator[str]:
+        if self.fitted:
+            weights = self.get_buffer("source_weights")
+            effective = float(effective_sample_size(weights))
+            if effective < COLLAPSED * len(weights):
+                yield (
+                    f"boosting has forgotten the source: its {len(weights)} rows are worth "
+                    f"{effective:.0f} (effective sample size); fewer method.rounds keep more"
+                )
