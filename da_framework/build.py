@@ -52,6 +52,7 @@ class Settings:
     init_share: Share = 1.0
     init_function: Function = "identity"
     teachers: list[str] = field(default_factory=list)
+    inner_steps: Count | None = None
     term: Any = None
     logger: Any = None
     callback: Any = None
@@ -158,6 +159,7 @@ def build(
         scheduler=instantiate(config["scheduler"]),
         validator=instantiate(config["validator"]),
         seed=seed,
+        inner_steps=config.get("inner_steps"),
         **{
             name: config[name]
             for name in ("steps", "evaluate_every", "checkpoint_every", "flush_every")

@@ -40,6 +40,7 @@ class Adaptation(pl.LightningModule):
         flush_every: steps between two readings of the losses.
         checkpoint_every: steps between two checkpoints. Where one of the three is ``None``, it is
             at the end alone.
+        inner_steps: steps in one of Lightning's batches; ``None``: as many as fit in .1 s.
 
     Attributes:
         step: steps done.
@@ -63,6 +64,7 @@ class Adaptation(pl.LightningModule):
         evaluate_every: int | None = None,
         flush_every: int | None = None,
         checkpoint_every: int | None = None,
+        inner_steps: int | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -73,6 +75,7 @@ class Adaptation(pl.LightningModule):
         self.evaluate_every = evaluate_every or steps
         self.flush_every = flush_every or steps
         self.checkpoint_every = checkpoint_every or steps
+        self.inner_steps = inner_steps
         self.seed = seed
         self.validator = validator
         self.meter = Meter()
@@ -88,12 +91,16 @@ class Adaptation(pl.LightningModule):
     def training_step(self, batch: int, batch_index: int) -> None:
         """As many steps as fit in a tenth of a second: Lightning's cost is paid once for all.
 
-        How many never changes a number. Processes must stay together, so each takes one.
+        How many never changes a number. Processes must stay together, so each takes one, or as many
+        as ``inner_steps`` says.
         """
-        deadline = perf_counter() + (0.1 if self.trainer.world_size == 1 else 0.0)
+        alone = self.trainer.world_size == 1
+        taken, deadline = 0, perf_counter() + (0.1 if alone else 0.0)
         while self.step < self.steps:
             self.take_step(self.domains.batch(self.step, self.global_rank, self.trainer.world_size))
-            if self.pause() or perf_counter() > deadline:
+            taken += 1
+            enough = taken == self.inner_steps if self.inner_steps else perf_counter() > deadline
+            if self.pause() or enough:
                 break
         if self.step == self.steps:
             self.trainer.should_stop = True

@@ -18,6 +18,7 @@ IRRELEVANT = (
     "dataset.data_dir",
     "dataset.download",
     "flush_every",
+    "inner_steps",
     "logger",
     "paper",
     "trainer.accelerator",

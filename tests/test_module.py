@@ -310,6 +310,25 @@ def test_evaluations_and_flushes_change_no_weight() -> None:
     assert equal(trained(SourceOnly, evaluate_every=1, flush_every=1), expected)
 
 
+@pytest.mark.parametrize("inner_steps", [1, 3, 1000])
+def test_how_many_steps_are_taken_at_a_time_changes_no_weight(inner_steps: int) -> None:
+    assert equal(trained(SourceOnly, inner_steps=inner_steps), trained(SourceOnly))
+
+
+def test_as_many_steps_are_taken_at_a_time_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    step = Adaptation.training_step
+
+    def counted(module: Adaptation, batch: int, batch_index: int) -> None:
+        before = module.step
+        step(module, batch, batch_index)
+        taken.append(module.step - before)
+
+    monkeypatch.setattr(Adaptation, "training_step", counted)
+    trained(SourceOnly, steps=8, inner_steps=3, evaluate_every=100, flush_every=100)
+    assert taken == [3, 3, 2]
+
+
 # history and picks
 
 
