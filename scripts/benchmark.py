@@ -10,6 +10,7 @@ What is compared stands with each row. The other libraries are the extra ``bench
 """
 
 import argparse
+import ctypes
 import io
 import json
 import os
@@ -49,6 +50,8 @@ from da_framework.callbacks.progress import ProgressBar
 from da_framework.datasets.base import Array, Dataset, Domain
 from da_framework.datasets.domains import Domains
 from da_framework.losses import mmd as losses
+from da_framework.losses.class_mmd import class_mmd
+from da_framework.losses.joint_mmd import joint_mmd
 from da_framework.module import Adaptation
 from da_framework.networks.adversary import reverse_gradient
 
@@ -417,11 +420,27 @@ def features(n: int, d: int, device: torch.device) -> tuple[Tensor, Tensor]:
     return source.requires_grad_(), (target + 0.1).requires_grad_()
 
 
+def relative(source: Tensor, target: Tensor) -> Tensor:
+    """Widths as the methods find them."""
+    factors = torch.tensor(FACTORS, device=source.device)
+    return losses.bandwidths(source, target, policy="mean", factors=factors)
+
+
 def ours(source: Tensor, target: Tensor) -> Tensor:
     """The discrepancy of the method ``mmd``."""
-    factors = torch.tensor(FACTORS, device=source.device)
-    widths = losses.bandwidths(source, target, policy="mean", factors=factors)
-    return losses.mmd(source, target, bandwidths=widths, ladder=True)
+    return losses.mmd(source, target, bandwidths=relative(source, target), ladder=True)
+
+
+def by_class(source: Tensor, target: Tensor) -> Tensor:
+    """The discrepancy of the method ``dsan``; the first ten features are the logits."""
+    y, p = source[:, :10].argmax(1), target[:, :10].softmax(1)
+    return class_mmd(source, target, y=y, p=p, bandwidths=relative(source, target))
+
+
+def joint(source: Tensor, target: Tensor) -> Tensor:
+    """The discrepancy of the method ``jan``; the first ten features are the logits."""
+    layers = [(side, side[:, :10].softmax(1)) for side in (source, target)]
+    return joint_mmd(*layers, bandwidths=list(map(relative, *layers)))
 
 
 def there_and_back(
@@ -431,10 +450,10 @@ def there_and_back(
     return lambda: torch.autograd.grad(loss(*sides), sides)
 
 
-def composed(slice_: Slice) -> float:
-    """A slice in which the whole kernel matrix is there at once."""
+def composed(call: Callable[[], float]) -> float:
+    """What a call gives when the whole kernel matrix is there at once."""
     with patch.object(losses, "DENSE", sys.maxsize):
-        return slice_()
+        return call()
 
 
 def mmd(bench: Bench) -> Iterator[Line]:
@@ -477,14 +496,15 @@ def mmd(bench: Bench) -> Iterator[Line]:
             yield Line("mmd", case, f"{name} to ours", values, goal=goal)
 
 
-def peak(n: int) -> float:
-    """MiB that the MMD and its gradient need beside their inputs."""
+def peak(loss: Callable[[Tensor, Tensor], Tensor], n: int) -> float:
+    """MiB that the loss and its gradient need beside their inputs."""
     torch.set_num_threads(1)
     sides, few = (features(rows, 256, torch.device("cpu")) for rows in (n, 512))
-    there_and_back(ours, few)()  # what is loaded once is there before
+    there_and_back(loss, few)()  # what is loaded once is there before
+    ctypes.CDLL(None).malloc_trim(0)  # what is free but held would not count
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
     before = resident("VmRSS")
-    there_and_back(ours, sides)()
+    there_and_back(loss, sides)()
     return (resident("VmHWM") - before) / 2**10
 
 
@@ -493,15 +513,42 @@ def resident(name: str) -> int:
     return int(Path("/proc/self/status").read_text().partition(f"{name}:")[2].split()[0])
 
 
+def apart(call: Callable[[], float]) -> float:
+    """What a call gives in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(call).result()
+
+
+def measures_memory() -> bool:
+    """Whether there is a peak of memory to read."""
+    found = Path("/proc/self/clear_refs").exists()
+    if not found:
+        print("left out: memory is read from /proc, which is Linux's", file=sys.stderr)
+    return found
+
+
 def mmd_memory(bench: Bench) -> Iterator[Line]:
     """Peak memory of the MMD, in a process of its own."""
-    if not Path("/proc/self/clear_refs").exists():
-        print("left out: mmd_memory reads /proc, which is Linux's", file=sys.stderr)
-        return
-    n = 4096 if bench.quick else 16384
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        found = pool.submit(peak, n).result()
-    yield Line("mmd_memory", f"{n}+{n} rows, 256 features", "ours", [found], "MiB", goal="≤ 100")
+    if measures_memory():
+        n = 4096 if bench.quick else 16384
+        case, found = f"{n}+{n} rows, 256 features", apart(partial(peak, ours, n))
+        yield Line("mmd_memory", case, "ours", [found], "MiB", goal="≤ 100")
+
+
+def mmd_kin(bench: Bench) -> Iterator[Line]:
+    """MMD by class and of several layers, forward and backward: time, and peak memory."""
+    for name, loss in (("class MMD", by_class), ("joint MMD", joint)):
+        for n in (1024,) if bench.quick else (1024, 4096):
+            case = f"{name}, {n}+{n} rows, 256 features, 10 classes"
+            own = bench.sliced(there_and_back(loss, features(n, 256, bench.device)))
+            times = bench.race({"ours": own, "composed": partial(composed, own)})
+            values = ratios(times["composed"], times["ours"])
+            yield Line("mmd_kin", case, "composed to ours", values)
+            if bench.device.type == "cpu" and measures_memory():
+                need = partial(peak, loss, n)
+                tiles, whole = apart(need), apart(partial(composed, need))
+                yield Line("mmd_kin", case, "ours", [tiles], "MiB")
+                yield Line("mmd_kin", case, "composed to ours, memory", [whole / tiles])
 
 
 def batches(bench: Bench) -> Iterator[Line]:
@@ -606,7 +653,7 @@ def growth(bench: Bench) -> Iterator[Line]:
         yield Line("growth", case, seen, exponents, "(exponent)")
 
 
-ROWS = {f.__name__: f for f in (step, mmd, mmd_memory, batches, sweep, startup, growth)}
+ROWS = {f.__name__: f for f in (step, mmd, mmd_memory, mmd_kin, batches, sweep, startup, growth)}
 
 
 def table(lines: Sequence[Line]) -> str:

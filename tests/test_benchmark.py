@@ -88,12 +88,13 @@ def test_a_step_costs_no_multiple_of_one_by_hand(tiny: Any) -> None:
     assert median(ours / by_hand for ours, by_hand in times) <= 3
 
 
+@pytest.mark.parametrize("loss", ["ours", "by_class", "joint"])
 @pytest.mark.parametrize("n", [1024, 2048])
-def test_the_mmd_holds_the_features_and_one_tile(n: int) -> None:
+def test_the_mmd_holds_the_features_and_one_tile(n: int, loss: str) -> None:
     d = 200
     sides = benchmark.features(n, d, CPU)
     with Seen() as seen:
-        benchmark.there_and_back(benchmark.ours, sides)()
+        benchmark.there_and_back(getattr(benchmark, loss), sides)()
     assert seen.largest == max(losses.TILE**2, 2 * n * d)
 
 

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from da_framework.losses.mmd import gaussian, squared_distances
+from da_framework.losses import mmd
 
 
 def class_mmd(
@@ -25,7 +25,8 @@ def class_mmd(
         w^T_{jc} = \frac{p_{jc}}{\sum_l p_{lc}}
 
     With one class it is the MMD; with certain predictions the mean of the classes' own. No gradient
-    goes through p.
+    goes through p. Batches of more than 512 rows in all are walked over in tiles; that form has a
+    first derivative alone.
 
     Zhu et al., "Deep Subdomain Adaptation Network for Image Classification", TNNLS 2021.
     https://arxiv.org/abs/2106.09388
@@ -41,9 +42,15 @@ def class_mmd(
     p = p.detach()
     labels = one_hot(y, p.shape[1])
     shared = labels.any(0) & one_hot(p.argmax(1), p.shape[1]).any(0)
-    kernel = gaussian(squared_distances(torch.cat([source, target])), bandwidths)
-    sides = [side.to(kernel.dtype) for side in (labels, p)]
+    sides = [side.to(torch.promote_types(source.dtype, torch.float)) for side in (labels, p)]
     own, other = (side / side.sum(0).clamp_min(torch.finfo(side.dtype).tiny) for side in sides)
     weights = torch.cat([own, -other]) * shared
-    with torch.autocast(kernel.device.type, enabled=False):
-        return (weights * (kernel @ weights)).sum() / shared.sum().clamp_min(1)
+    if len(weights) > mmd.DENSE:
+        total = mmd.kernel_sum(
+            [source], [target], [bandwidths], lambda i, j: weights[i] @ weights[j].T
+        )
+    else:
+        kernel = mmd.gaussian(mmd.squared_distances(torch.cat([source, target])), bandwidths)
+        with torch.autocast(kernel.device.type, enabled=False):
+            total = (weights * (kernel @ weights)).sum()
+    return total / shared.sum().clamp_min(1)

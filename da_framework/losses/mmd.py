@@ -1,5 +1,9 @@
 """Maximum mean discrepancy: how far apart two samples are in a kernel's feature space."""
 
+from collections.abc import Callable, Sequence
+from functools import reduce
+from itertools import combinations_with_replacement
+from math import prod
 from typing import Any, Literal
 
 import torch
@@ -9,6 +13,8 @@ from torch.autograd.function import once_differentiable
 
 Estimator = Literal["biased", "unbiased", "linear"]
 Bandwidth = Literal["mean", "median", "fixed"]
+Weight = Callable[[slice, slice], float | Tensor]
+"""Of each pair of these rows with these columns: a matrix, or one number for all of them."""
 
 DENSE = 512
 """Rows of both domains up to which the whole kernel matrix is the faster form."""
@@ -57,12 +63,8 @@ def mmd(
         )
     if estimator == "linear":
         return _linear(source, target, bandwidths)
-    n, unbiased = len(source), estimator == "unbiased"
-    if n + len(target) > DENSE:
-        return _Streaming.apply(source, target, bandwidths, unbiased, ladder)  # type: ignore[no-any-return]
-    kernel = gaussian(squared_distances(torch.cat([source, target])), bandwidths)
-    within = _mean_pair(kernel[:n, :n], estimator) + _mean_pair(kernel[n:, n:], estimator)
-    return within - 2 * kernel[:n, n:].mean()
+    unbiased = estimator == "unbiased"
+    return product_mmd([source], [target], [bandwidths], unbiased=unbiased, ladder=ladder)
 
 
 def relative_mmd(
@@ -76,6 +78,59 @@ def relative_mmd(
     """The same with widths relative to these very features: ``bandwidths`` says how."""
     widths = bandwidths(source, target, policy=policy, factors=source.new_tensor(factors))
     return mmd(source, target, bandwidths=widths, estimator=estimator)
+
+
+def product_mmd(
+    source: Sequence[Float[Tensor, "n _"]],
+    target: Sequence[Float[Tensor, "m _"]],
+    bandwidths: Sequence[Float[Tensor, " _"]],
+    *,
+    unbiased: bool = False,
+    ladder: bool = False,
+) -> Float[Tensor, ""]:
+    """Squared MMD under the product of the layers' kernels, each the mean of its own widths'."""
+    n, m = len(source[0]), len(target[0])
+    if n + m > DENSE:
+        across = -1 / (n * m)
+        table = [[1 / (n * (n - unbiased)), across], [across, 1 / (m * (m - unbiased))]]
+        total = kernel_sum(
+            source,
+            target,
+            bandwidths,
+            lambda rows, columns: table[rows.start >= n][columns.start >= n],
+            ladder=ladder,
+        )
+        # what a row is to itself is 1, and has no gradient
+        return total - (1 / (n - 1) + 1 / (m - 1)) if unbiased else total
+    layers = zip(source, target, bandwidths, strict=True)
+    kernel = reduce(
+        torch.mul, (gaussian(squared_distances(torch.cat([s, t])), w) for s, t, w in layers)
+    )
+    within = _mean_pair(kernel[:n, :n], unbiased) + _mean_pair(kernel[n:, n:], unbiased)
+    return within - 2 * kernel[:n, n:].mean()
+
+
+def kernel_sum(
+    source: Sequence[Float[Tensor, "n _"]],
+    target: Sequence[Float[Tensor, "m _"]],
+    bandwidths: Sequence[Float[Tensor, " _"]],
+    weight: Weight,
+    *,
+    ladder: bool = False,
+) -> Float[Tensor, ""]:
+    r"""Sum over all pairs of rows of both domains, a tile at a time.
+
+    .. math:: \sum_{ij} w_{ij} \prod_l k_l(z^l_i, z^l_j), \quad z = (S, T)
+
+    Args:
+        source, target: what each layer makes of the two batches, layer by layer.
+        bandwidths: the widths σ of each layer's kernels, of which the mean is taken.
+        weight: w, symmetric; asked of tiles that never straddle the border of the domains.
+        ladder: whether each width is √2 times the one before.
+    """
+    with torch.autocast(source[0].device.type, enabled=False):
+        layers = (_centred(torch.cat(sides)) for sides in zip(source, target, strict=True))
+        return _Streaming.apply(len(source[0]), bandwidths, weight, ladder, *layers)  # type: ignore[no-any-return]
 
 
 def gaussian(
@@ -93,8 +148,7 @@ def squared_distances(z: Float[Tensor, "rows d"]) -> Float[Tensor, "rows rows"]:
     would cancel. Never in half precision, whatever autocast says.
     """
     with torch.autocast(z.device.type, enabled=False):
-        z = _at_least_single(z)
-        z = z - z.mean(0, keepdim=True).detach()
+        z = _centred(z)
         norms = z.square().sum(1)
         squared = (norms[:, None] + norms[None, :] - 2 * z @ z.T).clamp_min(0)
         return squared.masked_fill(torch.eye(len(z), dtype=torch.bool, device=z.device), 0.0)
@@ -123,7 +177,9 @@ def bandwidths(
         return factors
     z = _at_least_single(torch.cat([source, target]).detach())
     if policy == "mean":
-        scale = 2 * (z - z.mean(0)).square().sum() / max(len(z) - 1, 1)
+        centre = z.mean(0)
+        squares = [(z[rows] - centre).square().sum() for rows in _tiles(0, len(z))]
+        scale = 2 * torch.stack(squares).sum() / max(len(z) - 1, 1)
     else:
         i, j = torch.triu_indices(len(z), len(z), offset=1, device=z.device)
         scale = squared_distances(z)[i, j].median()
@@ -131,11 +187,11 @@ def bandwidths(
     return (factors * scale.clamp_min(1e-12) / 2).sqrt()
 
 
-def _mean_pair(kernel: Float[Tensor, "n n"], estimator: Estimator) -> Float[Tensor, ""]:
+def _mean_pair(kernel: Float[Tensor, "n n"], unbiased: bool) -> Float[Tensor, ""]:
     n = len(kernel)
-    if estimator == "biased":
-        return kernel.mean()
-    return (kernel.sum() - kernel.diagonal().sum()) / (n * (n - 1))
+    if unbiased:
+        return (kernel.sum() - kernel.diagonal().sum()) / (n * (n - 1))
+    return kernel.mean()
 
 
 def _linear(
@@ -151,72 +207,76 @@ def _linear(
 
 
 class _Streaming(torch.autograd.Function):
-    """The same value a tile at a time; the gradient is made beside it, so nothing is kept.
+    """The sum a tile at a time; the gradient is made beside it, so nothing is kept.
 
-    With weights w of the pairs (1/n², 1/m², -1/nm) the value is the sum of w_ij k(z_i, z_j), and
-    its gradient 4 Σ_j w_ij k'(z_i, z_j) (z_i - z_j), k' in terms of the squared distance.
+    It is 4 Σ_j w_ij k'(z_i, z_j) (z_i - z_j), k' in terms of the layer's squared distance: the
+    slope of its own kernel times the other layers' kernels.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
-        source: Tensor,
-        target: Tensor,
-        bandwidths: Tensor,
-        unbiased: bool,
+        n: int,
+        bandwidths: Sequence[Tensor],
+        weight: Weight,
         ladder: bool,
+        *layers: Tensor,
     ) -> Tensor:
-        n, m = len(source), len(target)
-        with torch.autocast(source.device.type, enabled=False):
-            z = _at_least_single(torch.cat([source, target]))
-            z = z - z.mean(0, keepdim=True)
-            norms, gradient = z.square().sum(1), torch.zeros_like(z)
-            rates = 1 / (2 * bandwidths.to(z.dtype).square())
-            own = {0: 1 / (n * (n - unbiased)), 1: 1 / (m * (m - unbiased))}
-            # what a row is to itself is 1, and has no gradient
-            value = -float(unbiased) * (n * own[0] + m * own[1]) * z.new_ones(())
-            # a tile never straddles the border of the domains: its pairs weigh the same
-            tiles = [(rows, 0) for rows in _tiles(0, n)] + [(rows, 1) for rows in _tiles(n, n + m)]
-            for number, (rows, side) in enumerate(tiles):
-                for columns, other in tiles[number:]:
-                    weight = own[side] if side == other else -1 / (n * m)
-                    squared = norms[rows, None] + norms[None, columns]
-                    squared.addmm_(z[rows], z[columns].T, alpha=-2).clamp_min_(0)
-                    if rows == columns:
-                        squared.fill_diagonal_(0)
-                    kernel, slope = _kernel_and_slope(squared, rates, ladder)
-                    value += (weight if rows == columns else 2 * weight) * kernel.sum()
-                    pull = slope.mul_(4 * weight)
-                    gradient[rows].addcmul_(z[rows], pull.sum(1, keepdim=True))
-                    gradient[rows].addmm_(pull, z[columns], alpha=-1)
-                    if rows != columns:
-                        gradient[columns].addcmul_(z[columns], pull.sum(0)[:, None])
-                        gradient[columns].addmm_(pull.T, z[rows], alpha=-1)
-        ctx.save_for_backward(gradient.to(source.dtype))
-        ctx.n = n
+        norms = [z.square().sum(1) for z in layers]
+        rates = [1 / (2 * widths.to(layers[0].dtype).square()) for widths in bandwidths]
+        gradients = [torch.zeros_like(z) for z in layers]
+        value = layers[0].new_zeros(())
+        tiles = _tiles(0, n) + _tiles(n, len(layers[0]))
+        for rows, columns in combinations_with_replacement(tiles, 2):
+            kernels, slopes = [], []
+            for z, norm, rate in zip(layers, norms, rates, strict=True):
+                squared = norm[rows, None] + norm[None, columns]
+                squared.addmm_(z[rows], z[columns].T, alpha=-2).clamp_min_(0)
+                if rows == columns:
+                    squared.fill_diagonal_(0)
+                kernel, slope = _kernel_and_slope(squared, rate, ladder)
+                kernels.append(kernel)
+                slopes.append(slope)
+            w = weight(rows, columns) / prod(map(len, bandwidths))
+            value += (1 if rows == columns else 2) * (kernels[0] * prod(kernels[1:], start=w)).sum()
+            for i, (z, gradient, slope) in enumerate(zip(layers, gradients, slopes, strict=True)):
+                pull = slope.mul_(prod(kernels[:i] + kernels[i + 1 :], start=w))
+                _attract(gradient[rows], pull, z[rows], z[columns])
+                if rows != columns:
+                    _attract(gradient[columns], pull.T, z[columns], z[rows])
+        ctx.save_for_backward(*gradients)
         return value
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        (gradient,) = ctx.saved_tensors
-        gradient = gradient * gradients[0].to(gradient.dtype)
-        return gradient[: ctx.n], gradient[ctx.n :], None, None, None
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, None, None, *(gradient * outer[0] for gradient in ctx.saved_tensors)
 
 
 def _tiles(start: int, stop: int) -> list[slice]:
     return [slice(i, min(i + TILE, stop)) for i in range(start, stop, TILE)]
 
 
+def _attract(gradient: Tensor, pull: Tensor, z: Tensor, others: Tensor) -> None:
+    """Adds 4 Σ_j pull_ij (z_i - z_j)."""
+    gradient.addcmul_(z, pull.sum(1, keepdim=True), value=4)
+    gradient.addmm_(pull, others, alpha=-4)
+
+
 def _kernel_and_slope(squared: Tensor, rates: Tensor, ladder: bool) -> tuple[Tensor, Tensor]:
-    """Mean of the kernels at squared distances, and its derivative; widest kernel first."""
+    """Sum of the kernels at squared distances, and its derivative; widest kernel first."""
     one = torch.exp(-rates[-1] * squared)
     kernel, slope = one.clone(), -rates[-1] * one
     for rate in rates.flip(0)[1:]:
         one = one.square_() if ladder else torch.exp(-rate * squared)
         kernel += one
         slope.addcmul_(one, -rate)
-    return kernel.div_(len(rates)), slope.div_(len(rates))
+    return kernel, slope
+
+
+def _centred(z: Tensor) -> Tensor:
+    z = _at_least_single(z)
+    return z - z.mean(0, keepdim=True).detach()
 
 
 def _at_least_single(z: Tensor) -> Tensor:

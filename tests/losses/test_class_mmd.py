@@ -7,6 +7,7 @@ from torch.autograd import gradcheck
 from torch.nn.functional import one_hot
 from torch.testing import assert_close
 
+from da_framework.losses import mmd as module
 from da_framework.losses.class_mmd import class_mmd
 from da_framework.losses.mmd import mmd
 
@@ -99,3 +100,45 @@ def test_half_precision_lowers_nothing() -> None:
     expected = class_mmd(source.float(), target.float(), y=Y, p=SOFT.float(), bandwidths=widths)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert_close(class_mmd(source, target, y=Y, p=SOFT.float(), bandwidths=widths), expected)
+
+
+@pytest.mark.parametrize("least", [0, 2, 5], ids=["all classes", "some missing", "none shared"])
+@pytest.mark.parametrize(("n", "m"), [(7, 5), (8, 8), (13, 3), (2, 9), (1, 1)])
+def test_tiles_give_the_whole_matrix_to_rounding(
+    monkeypatch: pytest.MonkeyPatch, n: int, m: int, least: int
+) -> None:
+    monkeypatch.setattr(module, "TILE", 4)
+    sides = (rows(n, 3).requires_grad_(), rows(m, 3, seed=1, shift=0.5).requires_grad_())
+    y = torch.arange(n) % 5
+    p = rows(m, 10, seed=2).softmax(1) + 9 * one_hot(least + torch.arange(m) % 5, 10)
+    found = []
+    for dense in (n + m, 0):
+        monkeypatch.setattr(module, "DENSE", dense)
+        value = class_mmd(*sides, y=y, p=p, bandwidths=WIDTHS)
+        found.append((value, *torch.autograd.grad(value, sides)))
+    for whole, tiled in zip(*found, strict=True):
+        assert_close(tiled, whole, rtol=0, atol=1e-12)
+        assert tiled.any() == (least < min(n, 5))
+
+
+def test_the_gradient_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TILE", 3)
+    monkeypatch.setattr(module, "DENSE", 0)
+    sides = (SOURCE.clone().requires_grad_(), TARGET.clone().requires_grad_())
+    p = SOFT.clone().requires_grad_()
+    assert gradcheck(lambda s, t: class_mmd(s, t, y=Y, p=p, bandwidths=WIDTHS), sides)
+    value = class_mmd(*sides, y=Y, p=p, bandwidths=WIDTHS)
+    (unused,) = torch.autograd.grad(value, p, allow_unused=True)
+    assert unused is None
+
+
+def test_half_precision_lowers_nothing_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TILE", 3)
+    sides = [side.bfloat16().requires_grad_() for side in (SOURCE, TARGET)]
+    found = []
+    for dense, (s, t) in ((10, [side.float() for side in sides]), (0, sides)):
+        monkeypatch.setattr(module, "DENSE", dense)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value = class_mmd(s, t, y=Y, p=SOFT.bfloat16(), bandwidths=WIDTHS.float())
+        found.append((value, *torch.autograd.grad(value, sides)))
+    assert_close(*found)

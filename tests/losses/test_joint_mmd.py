@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
+from da_framework.losses import mmd as module
 from da_framework.losses.joint_mmd import joint_mmd
 from da_framework.losses.mmd import mmd
 
@@ -79,3 +80,43 @@ def test_is_a_squared_distance_blind_to_order_and_translation(n: int, m: int, se
 def test_gradient() -> None:
     sides = [x.requires_grad_() for x in (*layers(4), *layers(3, seed=1))]
     assert gradcheck(lambda a, b, c, d: joint_mmd([a, b], [c, d], bandwidths=WIDTHS), sides)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize(("n", "m"), [(7, 5), (8, 8), (13, 3), (2, 9), (1, 1)])
+def test_tiles_give_the_whole_matrix_to_rounding(
+    monkeypatch: pytest.MonkeyPatch, n: int, m: int, number: int
+) -> None:
+    monkeypatch.setattr(module, "TILE", 4)
+    source, target = (
+        [x.requires_grad_() for x in (*layers(k, seed, shift), rows(k, 2, seed + 9))][:number]
+        for k, seed, shift in ((n, 0, 0.0), (m, 1, 0.5))
+    )
+    found = []
+    for dense in (n + m, 0):
+        monkeypatch.setattr(module, "DENSE", dense)
+        value = joint_mmd(source, target, bandwidths=[*WIDTHS, ONE][:number])
+        found.append((value, *torch.autograd.grad(value, source + target)))
+    for whole, tiled in zip(*found, strict=True):
+        assert_close(tiled, whole, rtol=0, atol=1e-12)
+        assert tiled.any()
+
+
+def test_the_gradient_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TILE", 2)
+    monkeypatch.setattr(module, "DENSE", 0)
+    sides = [x.requires_grad_() for x in (*layers(4), *layers(3, seed=1))]
+    assert gradcheck(lambda a, b, c, d: joint_mmd([a, b], [c, d], bandwidths=WIDTHS), sides)
+
+
+@pytest.mark.parametrize("dense", [0, 9])
+def test_half_precision_lowers_nothing(monkeypatch: pytest.MonkeyPatch, dense: int) -> None:
+    monkeypatch.setattr(module, "TILE", 3)
+    sides = [x.bfloat16().requires_grad_() for x in (*layers(5), *layers(4, seed=1, shift=0.5))]
+    found = []
+    for size, (a, b, c, d) in ((9, [x.float() for x in sides]), (dense, sides)):
+        monkeypatch.setattr(module, "DENSE", size)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value = joint_mmd([a, b], [c, d], bandwidths=[w.float() for w in WIDTHS])
+        found.append((value, *torch.autograd.grad(value, sides)))
+    assert_close(*found)
