@@ -19,6 +19,7 @@ from da_framework.config import check, instantiate, plain
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.domains import Domains
 from da_framework.errors import InputError, MissingRoleError, listed
+from da_framework.feature_cache import served
 from da_framework.initial import Function, Head, load, teachers
 from da_framework.methods.base import Method
 from da_framework.module import Adaptation
@@ -53,6 +54,7 @@ class Settings:
     init_function: Function = "identity"
     teachers: list[str] = field(default_factory=list)
     inner_steps: Count | None = None
+    feature_cache: str | None = None
     term: Any = None
     logger: Any = None
     callback: Any = None
@@ -150,6 +152,13 @@ def build(
                 share=config["init_share"],
                 function=config["init_function"],
             )
+        if initialise and network.backbone_frozen and not (kind.reads_inputs or domains.views):
+            folder = config.get("feature_cache")
+            accelerated = config["trainer"]["accelerator"] != "cpu" and torch.cuda.is_available()
+            device = "cuda" if accelerated else "cpu"
+            dataset = served(dataset, network, Path(folder) if folder else None, device)
+            domains = Domains(dataset, kind.roles, seed=seed, optional=kind.optional)
+            task = replace(domains.task, teachers=task.teachers)
         torch.manual_seed(mix(seed, "method"))
         method: Method = make_method(network, task)
     method.extra = extra

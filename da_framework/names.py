@@ -17,6 +17,7 @@ IRRELEVANT = (
     "data_dir",
     "dataset.data_dir",
     "dataset.download",
+    "feature_cache",
     "flush_every",
     "inner_steps",
     "logger",

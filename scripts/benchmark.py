@@ -42,7 +42,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 from da_framework import results
-from da_framework.batch import as_input
+from da_framework.batch import Samples, Task, as_input
 from da_framework.build import Run, build, build_trainer, compose
 from da_framework.callbacks.base import Callback
 from da_framework.callbacks.history import History
@@ -52,8 +52,10 @@ from da_framework.datasets.domains import Domains
 from da_framework.losses import mmd as losses
 from da_framework.losses.class_mmd import class_mmd
 from da_framework.losses.joint_mmd import joint_mmd
+from da_framework.methods.base import Method
 from da_framework.module import Adaptation
 from da_framework.networks.adversary import reverse_gradient
+from da_framework.networks.network import Network
 
 Slice = Callable[[], float]
 """Runs for a while; seconds a call."""
@@ -577,6 +579,64 @@ def batches(bench: Bench) -> Iterator[Line]:
         yield Line("batches", "64+64 images of 28x28", f"{name} to indexing", values, goal=goal)
 
 
+class ResNet(nn.Module):
+    """torchvision's ResNet-18 without its head."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        from torchvision.models import resnet18
+
+        self.body = resnet18(weights=None)
+        self.body.fc = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.body(x)
+        return features
+
+
+def frozen(bench: Bench) -> Iterator[Line]:
+    """A step of a head on a frozen ResNet-18: with its features kept, and with the images."""
+    rows, classes = 16, 10
+    for side, goal in ((64, "≥ 50"), (224, "≥ 500")):
+        if bench.quick and side > 64:
+            return
+        network = Network(
+            (3, side, side),
+            classes,
+            backbone=ResNet,
+            bottleneck=[256],
+            head=[],
+            dropout=0.0,
+            freeze="backbone",
+        )
+        task = Task(tuple("abcdefghij"), ("s", "t"), {}, (3, side, side))
+        method = Method(network, task, alpha=0.5, batch_norm="shared").to(bench.device)
+        learning = [p for p in method.parameters() if p.requires_grad]
+        optimizer = torch.optim.SGD(learning, lr=0.01, fused=True)
+
+        def step(
+            x: Tensor, method: Method = method, optimizer: torch.optim.SGD = optimizer
+        ) -> None:
+            index = torch.arange(rows, device=x.device)
+            half = Samples(x, index % classes, torch.zeros_like(index), index)
+            for objective in method.objectives({"source": half, "target": half}):
+                optimizer.zero_grad()
+                objective.total.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+
+        images = torch.rand(rows, 3, side, side, device=bench.device)
+        with torch.no_grad():
+            features = network.encoder.backbone(images)
+        slices = {
+            "kept": bench.sliced(partial(step, features)),
+            "images": bench.sliced(partial(step, images)),
+        }
+        times = bench.race(slices)
+        values = ratios(times["images"], times["kept"])
+        case = f"ResNet-18, {rows}+{rows} images of {side} px"
+        yield Line("frozen", case, "images to features", values, goal=goal)
+
+
 def da(*arguments: str) -> Callable[[], object]:
     """A call of ``da`` in a process and a folder of its own."""
 
@@ -653,7 +713,9 @@ def growth(bench: Bench) -> Iterator[Line]:
         yield Line("growth", case, seen, exponents, "(exponent)")
 
 
-ROWS = {f.__name__: f for f in (step, mmd, mmd_memory, mmd_kin, batches, sweep, startup, growth)}
+ROWS = {
+    f.__name__: f for f in (step, mmd, mmd_memory, mmd_kin, batches, frozen, sweep, startup, growth)
+}
 
 
 def table(lines: Sequence[Line]) -> str:

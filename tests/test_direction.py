@@ -15,7 +15,7 @@ FLOORS = (
     {"train", "evaluate", "rank", "check", "report", "listing", "new_method", "overrides"}
     | {"estimator"},
     {"build"},
-    {"module", "initial", "finished"},
+    {"module", "initial", "finished", "feature_cache"},
     {"callbacks", "datasets", "trust"},
     {
         "methods",

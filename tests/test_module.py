@@ -603,7 +603,10 @@ class TwoParts(Method):
     inside: bool = True
 
     def parts(self) -> Mapping[str, Sequence[nn.Module]]:
-        own = {"encoder": [self.network.encoder], "head": [self.network.head]}
+        own: dict[str, list[nn.Module]] = {
+            "encoder": [self.network.encoder],
+            "head": [self.network.head],
+        }
         return own if self.inside else {"encoder": own["encoder"]}
 
     def objectives(self, batch: Batch) -> Iterator[Objective]:

@@ -61,6 +61,8 @@ class Method(nn.Module):
     """Whether it works on a network that is trained already, and so needs ``init_from``."""
     closed_form: ClassVar[bool] = False
     """Whether one ``refresh`` fits it, to features that are there, and no step trains it."""
+    reads_inputs: ClassVar[bool] = False
+    """Whether it needs the inputs themselves, so that ready features cannot stand for them."""
     taught: ClassVar[bool] = False
     """Whether it learns from former runs, and so needs ``teachers``."""
     needs_batch_norm: ClassVar[bool] = False

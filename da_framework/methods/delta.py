@@ -47,6 +47,7 @@ class DELTA(FineTuning):
     """
 
     refreshes: ClassVar = ("target_labelled",)
+    reads_inputs: ClassVar = True
 
     def __init__(
         self,

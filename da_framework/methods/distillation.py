@@ -37,6 +37,7 @@ class Distillation(Method):
     roles: ClassVar = ("target",)
     optional: ClassVar = ("source", "target_labelled")
     taught: ClassVar = True
+    reads_inputs: ClassVar = True
 
     def __init__(
         self,

@@ -33,6 +33,7 @@ class RelationalDistillation(Method):
     roles: ClassVar = ("target",)
     optional: ClassVar = ("source", "target_labelled")
     taught: ClassVar = True
+    reads_inputs: ClassVar = True
     exempt: ClassVar[Mapping[str, str]] = {
         "nothing_at_weight_zero": "at weight 0 of the distances the angles are still there"
     }

@@ -47,6 +47,7 @@ class VADA(Method):
     """
 
     aligns: ClassVar = True
+    reads_inputs: ClassVar = True
 
     def __init__(
         self,

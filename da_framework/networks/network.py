@@ -54,9 +54,7 @@ class Network(nn.Module):
         body = backbone(shape)
         width = _width(body, shape)
         self.feature_dim = [width, *bottleneck][-1]
-        self.encoder = nn.Sequential(
-            OrderedDict(backbone=body, bottleneck=dense([width, *bottleneck], dropout))
-        )
+        self.encoder = Encoder(shape, width, body, dense([width, *bottleneck], dropout))
         self.classes = classes
         self._head = (list(head), dropout)
         self.head = self.another_head()
@@ -94,7 +92,15 @@ class Network(nn.Module):
         stages = self.stages() if self.frozen else {}
         for name in self.frozen:
             stages[name].eval()
+        if self.backbone_frozen:
+            self.encoder.backbone.eval()  # what has no weights, such as dropout, as well
         return self
+
+    @property
+    def backbone_frozen(self) -> bool:
+        """Whether the backbone has weights and all of them stay."""
+        own = [name for name in self.stages() if name.startswith("backbone.")]
+        return bool(own) and set(own) <= set(self.frozen)
 
     def _up_to(self, last: str) -> tuple[str, ...]:
         names = list(self.stages())
@@ -141,6 +147,32 @@ class Network(nn.Module):
         return nn.Sequential(
             *dense(widths, dropout), nn.Linear(widths[-1], classes or self.classes)
         )
+
+
+class Encoder(nn.Sequential):
+    """Backbone and bottleneck; features that the backbone made already pass it by.
+
+    Args:
+        shape: of one input.
+        width: of the backbone's features.
+        backbone: turns inputs into flat features.
+        bottleneck: what follows.
+    """
+
+    backbone: nn.Module
+    bottleneck: nn.Module
+
+    def __init__(
+        self, shape: tuple[int, ...], width: int, backbone: nn.Module, bottleneck: nn.Module
+    ) -> None:
+        super().__init__(OrderedDict(backbone=backbone, bottleneck=bottleneck))
+        self.shape, self.width = tuple(shape), width
+
+    def forward(self, x: Float[Tensor, "rows ..."]) -> Float[Tensor, "rows d"]:
+        """Features of inputs, or of the backbone's features."""
+        ready = x.shape[1:] == (self.width,) and self.shape != (self.width,)
+        features: Tensor = self.bottleneck(x if ready else self.backbone(x))
+        return features
 
 
 def _width(backbone: nn.Module, shape: tuple[int, ...]) -> int:
