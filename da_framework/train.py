@@ -1,5 +1,6 @@
 """``da train``: config -> objects -> fit -> score -> result.json."""
 
+import json
 import logging
 import os
 import resource
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from da_framework.datasets.base import Dataset
 
 log = logging.getLogger(__name__)
+
+MOST = 4
+"""Data sets that are kept."""
+KEPT: "dict[str, tuple[Dataset, list[tuple[str, int, int]]]]" = {}
+"""Data sets of the last jobs, by their configs; the latest last."""
 
 PICTURES = ("curves", "confusion", "tsne")
 
@@ -48,7 +54,7 @@ def train(
 
         check(config, Settings)  # says it together with whatever else is wrong
         raise
-    dataset: Dataset = instantiate(config["dataset"])
+    dataset = read_once(config["dataset"])
     data = {name: dataset.fingerprint(name) for name in dataset.domains}
     start = initial.fingerprint(config.get("init_from"), config.get("teachers") or ())
     key = results.key(config, data, start=start)
@@ -81,6 +87,29 @@ def train(
         }
         results.write(folder, record)
     return record
+
+
+def read_once(node: Mapping[str, Any]) -> "Dataset":
+    """A data set; the jobs of a sweep in this process share what they have read.
+
+    A file that has changed since is read again.
+    """
+    key = json.dumps(node, sort_keys=True, default=str)
+    found = KEPT.pop(key, None)
+    if found is None or found[1] != stamped(found[0]):
+        dataset: Dataset = instantiate(node)
+        found = dataset, stamped(dataset)
+    KEPT[key] = found
+    while len(KEPT) > MOST:
+        del KEPT[next(iter(KEPT))]
+    return found[0]
+
+
+def stamped(dataset: "Dataset") -> list[tuple[str, int, int]]:
+    """The files that a data set is read from, with their times and sizes."""
+    files = {file for name in dataset.domains for file in dataset.files(name) if file.is_file()}
+    stats = {file: file.stat() for file in sorted(files)}
+    return [(str(file), own.st_mtime_ns, own.st_size) for file, own in stats.items()]
 
 
 def outcome(run: "Run") -> dict[str, Any]:

@@ -383,3 +383,31 @@ def test_a_learning_rate_factor_is_a_key_like_others(da: Any) -> None:
     assert not torch.equal(
         weights["method.network.head.0.weight"], da.weights("other")["method.network.head.0.weight"]
     )
+
+
+def test_jobs_of_a_process_read_their_data_once(da: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from da_framework.datasets.arrays import Arrays
+
+    rng = np.random.default_rng(0)
+
+    def save(shift: float) -> None:
+        for name in ("a", "b"):
+            x = rng.normal(size=(40, 3)).astype(np.float32) + shift
+            np.savez(da.folder / f"{name}.npz", x=x, y=np.arange(40) % 2)
+
+    loaded: list[str] = []
+    load = Arrays.load
+
+    def counted(dataset: Arrays, name: str) -> Any:
+        loaded.append(name)
+        return load(dataset, name)
+
+    monkeypatch.setattr(Arrays, "load", counted)
+    save(0.0)
+    keys = ("dataset=arrays", f"dataset.root={da.folder}", "dataset.source=[a]", "steps=2")
+    for method in ("source_only", "control"):
+        assert da.train(*keys, f"method={method}", run=method).code == 0
+    assert sorted(loaded) == ["a", "b"]
+    save(1.0)
+    assert da.train(*keys, "method=control", run="other").code == 0
+    assert sorted(loaded) == ["a", "a", "b", "b"]
