@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, NamedTuple
 
 import torch
@@ -94,4 +95,7 @@ class Objective(NamedTuple):
     @property
     def total(self) -> Tensor:
         """Sum of weight times value."""
-        return torch.stack([term.weight * term.value for term in self.terms.values()]).sum()
+        return reduce(
+            torch.add,
+            [t.value if t.weight == 1 else t.weight * t.value for t in self.terms.values()],
+        )

@@ -321,12 +321,11 @@ class Meter:
     """Values of terms, kept on the device until somebody reads them."""
 
     def __init__(self) -> None:
-        self.rows: list[tuple[int, tuple[str, ...], Tensor]] = []
+        self.rows: list[tuple[int, str, Tensor]] = []
 
     def add(self, step: int, terms: Mapping[str, Term]) -> None:
         """The terms of one objective."""
-        values = torch.stack([term.value.detach() for term in terms.values()])
-        self.rows.append((step, tuple(terms), values))
+        self.rows += [(step, name, term.value.detach()) for name, term in terms.items()]
 
     def read(self) -> dict[str, float]:
         """Mean of each term since the last reading; one wait for the device.
@@ -336,15 +335,13 @@ class Meter:
         """
         if not self.rows:
             return {}
-        values = iter(torch.cat([row.double() for _, _, row in self.rows]).tolist())
-        seen: dict[str, list[float]] = {}
         rows, self.rows = self.rows, []
-        for step, names, _ in rows:
-            for name in names:
-                value = next(values)
-                if not math.isfinite(value):
-                    raise DivergedError(f"step {step}: the term {name} is {value}")
-                seen.setdefault(name, []).append(value)
+        values = torch.stack([value.double() for _, _, value in rows]).tolist()
+        seen: dict[str, list[float]] = {}
+        for (step, name, _), value in zip(rows, values, strict=True):
+            if not math.isfinite(value):
+                raise DivergedError(f"step {step}: the term {name} is {value}")
+            seen.setdefault(name, []).append(value)
         return {name: sum(own) / len(own) for name, own in seen.items()}
 
 

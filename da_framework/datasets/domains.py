@@ -162,11 +162,20 @@ class Stream:
             raise InputError(
                 f"dataset.batch_size.{self.role}={self.size} cannot be shared by {world} processes"
             )
-        own = self.size // world
-        rows = torch.cat([passes.take(step) for passes in self.passes])
-        rows = rows[own * rank : own * (rank + 1)].to(self.samples.x.device)
-        samples = self.samples.at(rows)
-        return samples._replace(x=as_input(samples.x))
+        taken = [passes.take(step) for passes in self.passes]
+        rows = taken[0] if len(taken) == 1 else torch.cat(taken)
+        if world > 1:
+            own = self.size // world
+            rows = rows[own * rank : own * (rank + 1)]
+        rows = rows.to(self.samples.x.device)
+        # a row's number is where it stands, and a lone domain is every row's: nothing to look up
+        alone = len(taken) == 1 and len(rows) <= len(self.samples.domain)
+        return Samples(
+            x=as_input(self.samples.x[rows]),
+            y=self.samples.y[rows],
+            domain=self.samples.domain[slice(len(rows)) if alone else rows],
+            row=rows,
+        )
 
 
 class Passes:
