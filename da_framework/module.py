@@ -111,12 +111,18 @@ class Adaptation(pl.LightningModule):
         self.method.generator.manual_seed(mix(self.seed, "method", self.step))
         self.method.progress = self.step / self.steps
         for objective in self.method.objectives(batch):
-            self.zero_grad()
+            self.forget_gradients()
             self.manual_backward(objective.total)
             self.step_parts(objective.updates)
             self.method.updated(objective)
             self.meter.add(self.step, objective.terms)
         self.step += 1
+
+    def forget_gradients(self) -> None:
+        """Of everything that is trained; without the walk over all modules of ``zero_grad``."""
+        for _, parameters in self.parts.values():
+            for parameter in parameters:
+                parameter.grad = None
 
     def step_parts(self, names: tuple[str, ...]) -> None:
         """Moves these parts: unscale all, clip, step all, update the scaler once."""
