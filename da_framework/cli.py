@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from da_framework.errors import DivergedError, InputError
 
-HYDRA = ("train", "evaluate", "rank", "check")
+HYDRA = ("train", "evaluate", "rank", "check", "features")
 """Commands that Hydra runs; each has a config of its name in ``conf/``."""
 
 MULTIRUN = ("-m", "--multirun")
@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "score a finished run's weights: da evaluate run=...",
     "rank": "which finished run suits a new task best: da rank run=[...]",
     "check": "hold a method against its promises: da check method=...",
+    "features": "compute a frozen backbone's features ahead: da features network.freeze=backbone",
     "report": "a table of finished runs: da report FOLDER ...",
     "list": "what there is to choose from",
     "new-method": "the files to begin a method with, here or in a package of its own",
@@ -105,6 +106,7 @@ def run_hydra(command: str, rest: list[str]) -> None:
         "evaluate": evaluate_task,
         "rank": rank_task,
         "check": check_task,
+        "features": features_task,
     }
     config_dir = str(plugins.conf_dir())
     # errors come out of Hydra as they are, and are said here
@@ -189,6 +191,19 @@ def check_task(config: Any) -> None:
     with told():
         if not main(plain(config)):
             fail("a promise is broken", code=1)
+
+
+def features_task(config: Any) -> None:
+    """Computes what runs with this network and data will find."""
+    from da_framework.build import build
+    from da_framework.config import plain
+
+    with told():
+        values = plain(config)
+        if not build(values).module.method.network.backbone_frozen:
+            raise InputError(
+                "no backbone is frozen, so nothing can be kept: network.freeze=backbone"
+            )
 
 
 def prepare_relaunch(job: Any, overrides: list[str]) -> None:

@@ -94,7 +94,8 @@ def read_once(node: Mapping[str, Any]) -> "Dataset":
 
     A file that has changed since is read again.
     """
-    key = json.dumps(node, sort_keys=True, default=str)
+    # paths may be relative
+    key = json.dumps([str(Path.cwd()), node], sort_keys=True, default=str)
     found = KEPT.pop(key, None)
     if found is None or found[1] != stamped(found[0]):
         dataset: Dataset = instantiate(node)

@@ -135,3 +135,15 @@ def test_a_folder_that_cannot_be_written_costs_a_warning(
     found = served(dataset, network, tmp_path / "file" / "below", "cpu")
     assert found[dataset.domains[0]].x.shape[1] == 64
     assert "are not kept" in caplog.text
+
+
+def test_features_are_computed_ahead_and_found_by_training(da: Any) -> None:
+    keys = ("network.freeze=backbone", "feature_cache=kept")
+    ended = da("features", *da.small[:2], *keys)
+    assert ended.code == 0
+    assert "features of 0 rows found" in ended.out + ended.err
+    ended = da.train(*keys, run="run")
+    assert "of 0 computed" in ended.out + ended.err
+    refused = da("features", *da.small[:2])
+    assert refused.code == 2
+    assert "network.freeze=backbone" in refused.err
