@@ -24,6 +24,7 @@ COMMANDS = {
     "rank": "which finished run suits a new task best: da rank run=[...]",
     "check": "hold a method against its promises: da check method=...",
     "features": "compute a frozen backbone's features ahead: da features network.freeze=backbone",
+    "reproduce": "a paper's table beside our numbers: da reproduce --list",
     "report": "a table of finished runs: da report FOLDER ...",
     "list": "what there is to choose from",
     "new-method": "the files to begin a method with, here or in a package of its own",
@@ -79,6 +80,8 @@ def run_plain(command: str, rest: list[str]) -> None:
         from da_framework.listing import main as run
     elif command == "new-method":
         from da_framework.new_method import main as run
+    elif command == "reproduce":
+        from da_framework.reproduce import main as run
     else:
         from da_framework.report import main as run
     run(rest)

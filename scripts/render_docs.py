@@ -6,9 +6,10 @@ A part stands between ``<!-- name -->`` and ``<!-- /name -->``; a test holds all
 import sys
 from pathlib import Path
 
+from da_framework import reproduce
 from da_framework.listing import methods_table
 from da_framework.new_method import contents
-from da_framework.report import gather, markdown
+from da_framework.report import gather, kept, markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 PAIR = ROOT / "experiments" / "digits_pair"
@@ -31,7 +32,19 @@ def parts() -> dict[str, str]:
         "dann": f"```python\n{dann}```",
         **{name: f"```{language}\n{text}```" for name, language, text in shown},
         **tables,
+        **papers(),
     }
+
+
+def papers() -> dict[str, str]:
+    """The tables of papers that have been recorded, with their verdicts."""
+    found = {}
+    for name, table in reproduce.tables().items():
+        file = table.file.with_name(f"{table.file.stem}{reproduce.RECORDED}")
+        if file.is_file():
+            cells = reproduce.reproduced(table, kept(file))
+            found[name] = reproduce.markdown(table, cells)
+    return found
 
 
 def rendered(text: str) -> str:

@@ -12,6 +12,7 @@ CONF = Path(__file__).parents[1] / "conf"
 FLOORS = (
     {"__main__"},
     {"cli"},
+    {"reproduce"},
     {"train", "evaluate", "rank", "check", "report", "listing", "new_method", "overrides"}
     | {"estimator"},
     {"build"},
