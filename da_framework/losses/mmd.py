@@ -154,7 +154,8 @@ class _Streaming(torch.autograd.Function):
     """The same value a tile at a time; the gradient is made beside it, so nothing is kept.
 
     With weights w of the pairs (1/n², 1/m², -1/nm) the value is the sum of w_ij k(z_i, z_j), and
-    its gradient 4 Σ_j w_ij k'(z_i, z_j) (z_i - z_j), k' in terms of the squared distance.
+    its gradient 4 Σ_j w_ij k'(z_i, z_j) (z_i - z_j), k' in terms of the squared distance; where
+    nobody asks for it, as in an evaluation, it is left out.
     """
 
     @staticmethod
@@ -167,6 +168,7 @@ class _Streaming(torch.autograd.Function):
         ladder: bool,
     ) -> Tensor:
         n, m = len(source), len(target)
+        learning = any(ctx.needs_input_grad)
         with torch.autocast(source.device.type, enabled=False):
             z = _at_least_single(torch.cat([source, target]))
             z = z - z.mean(0, keepdim=True)
@@ -186,6 +188,8 @@ class _Streaming(torch.autograd.Function):
                         squared.fill_diagonal_(0)
                     kernel, slope = _kernel_and_slope(squared, rates, ladder)
                     value += (weight if rows == columns else 2 * weight) * kernel.sum()
+                    if not learning:
+                        continue
                     pull = slope.mul_(4 * weight)
                     gradient[rows].addcmul_(z[rows], pull.sum(1, keepdim=True))
                     gradient[rows].addmm_(pull, z[columns], alpha=-1)
