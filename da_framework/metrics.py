@@ -19,10 +19,10 @@ def confusion(logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]) -> Int[T
 def metrics(
     logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"], *, known: int | None = None
 ) -> dict[str, Any]:
-    """Accuracy, macro precision, recall and F1, recall of each class, calibration error.
+    """Accuracy, calibration error, and precision, recall and F1: macro, and of each class.
 
-    All are fractions of 1. Classes without a true or a predicted row count as 0 in the means, as
-    scikit-learn's do with ``zero_division=0``; classes without either are left out.
+    All are fractions of 1. Classes without a true or a predicted row count as 0, as scikit-learn's
+    do with ``zero_division=0``; classes without either are left out of the means.
 
     Args:
         logits: of the classes; one more column where the unknown can be predicted.
@@ -42,7 +42,9 @@ def metrics(
         "recall": recall[present].mean().item(),
         "f1": f1[present].mean().item(),
         "calibration_error": calibration_error(logits, y),
+        "precision_per_class": precision.tolist(),
         "recall_per_class": recall.tolist(),
+        "f1_per_class": f1.tolist(),
         "rows": int(counts.sum().item()),
     }
     if known is not None and len(true) > known and true[known:].sum() > 0:

@@ -13,6 +13,7 @@ from da_framework.batch import Batch, Outputs, Task, Term
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.datasets.domains import Domains
 from da_framework.errors import DivergedError, InputError, listed
+from da_framework.losses.mmd import bandwidths, mmd
 from da_framework.methods.base import Method
 from da_framework.metrics import metrics
 from da_framework.optimizers import Optimizer
@@ -191,8 +192,9 @@ class Adaptation(pl.LightningModule):
         tested = domains.test is domains.validation["target"]
         test = validation["target"] if tested else method.observe(domains.test)
         for role, outputs in (*validation.items(), ("target", test)):
-            if not outputs.logits.isfinite().all():
-                raise DivergedError(f"step {self.step}: logits of the {role} are not finite")
+            for name, own in (("logits", outputs.logits), ("features", outputs.features)):
+                if not own.isfinite().all():
+                    raise DivergedError(f"step {self.step}: {name} of the {role} are not finite")
         oracle = test._replace(y=domains.oracle)
         reading: dict[str, Any] = {
             "step": self.step,
@@ -201,6 +203,7 @@ class Adaptation(pl.LightningModule):
         }
         if "source" in validation:
             reading["source"] = by_domain(validation["source"], domains.task)
+            reading["target"].update(mmd=distance(validation["source"], validation["target"]))
         self.pick(reading)
         # named for what it is: a figure that no choice may rest on
         figures = {"score": reading["score"], "oracle/accuracy": reading["target"]["accuracy"]}
@@ -363,6 +366,24 @@ def by_domain(outputs: Outputs, task: Task) -> dict[str, Any]:
             for name, rows in each.items()
         }
     return found
+
+
+def distance(source: Outputs, target: Outputs, *, rows: int = 2000) -> float:
+    """Squared MMD between features: five kernels around the mean squared distance, biased.
+
+    In [0, 2], whatever the unit of the features. Of more rows than ``rows`` a side, the same few
+    are drawn at every evaluation.
+    """
+    draws = torch.Generator().manual_seed(0)
+    s, t = (
+        features[torch.randperm(len(features), generator=draws)[:rows].to(features.device)]
+        for features in (source.features, target.features)
+    )
+    # the widths follow the unit, so it may be any: in this one, no square overflows
+    unit = torch.maximum(s.abs().max(), t.abs().max()).clamp_min(torch.finfo(s.dtype).tiny)
+    s, t = s / unit, t / unit
+    widths = bandwidths(s, t, policy="mean", factors=s.new_tensor([0.25, 0.5, 1.0, 2.0, 4.0]))
+    return mmd(s, t, bandwidths=widths, ladder=True).item()
 
 
 def seed_step(

@@ -117,6 +117,7 @@ def outcome(run: "Run") -> dict[str, Any]:
     """What a trained run adds to its record: the three numbers, and what they stand on."""
     module, dataset = run.module, run.domains.dataset
     return {
+        "baseline": module.method.baseline,
         "domains": {"source": dataset.source, "target": dataset.target},
         "classes": dataset.known,
         "rows": {**run.domains.task.rows, "test": len(run.domains.oracle)},

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from da_framework.build import Settings, build, compose
-from da_framework.check import suited
+from da_framework.check import kind, suited
 from da_framework.config import check, instantiate
+from da_framework.methods.base import Method
 from da_framework.plugins import conf_dir
 
 CONF = conf_dir()
@@ -42,6 +43,17 @@ def test_keys_are_the_constructors(group: str, name: str) -> None:
             "logger.wandb.tags=[]",
         ] * (name == "wandb")
     check(compose(*overrides), Settings)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_baseline_transfers_nothing(name: str) -> None:
+    own = kind(compose(f"method={name}"))
+    if own.baseline and own.closed_form:
+        assert "return {}" in inspect.getsource(own.solve)  # type: ignore[attr-defined]
+        return
+    inherited = ("terms", "added", "objectives", "updated", "refresh")
+    plain = all(getattr(own, part) is getattr(Method, part) for part in inherited)
+    assert own.baseline == (plain and len({*own.roles, *own.optional}) == 1)
 
 
 @pytest.mark.parametrize("name", METHODS)

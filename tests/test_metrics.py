@@ -28,7 +28,8 @@ def test_equals_scikit_learn(rows: int, k: int, seed: int) -> None:
     each = precision_recall_fscore_support(y, predicted, labels=list(range(k)), zero_division=0)
     assert result["accuracy"] == pytest.approx(accuracy_score(y, predicted))
     assert [result[name] for name in ("precision", "recall", "f1")] == pytest.approx(macro[:3])
-    assert result["recall_per_class"] == pytest.approx(each[1])
+    for name, figures in zip(("precision", "recall", "f1"), each[:3], strict=True):
+        assert result[f"{name}_per_class"] == pytest.approx(figures)
     assert result["rows"] == rows
 
 

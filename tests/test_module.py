@@ -26,11 +26,12 @@ from da_framework.errors import DivergedError, InputError
 from da_framework.methods.base import Method
 from da_framework.methods.dann import DANN
 from da_framework.methods.source_only import SourceOnly
-from da_framework.module import Adaptation, Meter, seed_step
+from da_framework.module import Adaptation, Meter, distance, seed_step
 from da_framework.networks.mlp import MLP
 from da_framework.networks.network import Network
 from da_framework.optimizers import Optimizer, sgd
 from da_framework.schedules import Constant, InverseDecay, Schedule, SigmoidRamp
+from da_framework.validators import mmd as validators
 from da_framework.validators.information_maximization import information_maximization
 
 PACKAGE = Path(da_framework.__file__).parent
@@ -72,6 +73,14 @@ class Watching(Method):
     def refresh(self, outputs: Mapping[str, Outputs]) -> None:
         weight = self.network.get_parameter("head.0.weight").detach().clone()
         self.seen.append((self.steps, outputs, weight))
+
+
+class Far(SourceOnly):
+    """Has features beyond all numbers, behind logits that are not."""
+
+    def forward(self, x: Tensor, domain: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        features, logits = super().forward(x, domain)
+        return features + math.inf, logits
 
 
 class Breaking(Method):
@@ -417,6 +426,65 @@ def test_validators_see_hidden_labels_and_results_true_ones() -> None:
     assert module.picks["last"] == ears.heard[-1].reading
 
 
+def sides(n: int, m: int, *, shift: float = 1.0, unit: float = 1.0) -> tuple[Outputs, Outputs]:
+    """Outputs of two sides, of which the features alone are of interest."""
+    draws = torch.Generator().manual_seed(n + m)
+
+    def side(rows: int, shift: float) -> Outputs:
+        nothing = torch.zeros(rows, dtype=torch.int64)
+        features = unit * (torch.randn(rows, 3, generator=draws) + shift)
+        return Outputs(torch.zeros(rows, 2), nothing, nothing, nothing, features, features)
+
+    return side(n, 0.0), side(m, shift)
+
+
+def test_the_distance_is_the_mmd_that_a_validator_scores() -> None:
+    source, target = sides(40, 30)
+    outputs = {"source": source, "target": target}
+    factors = [0.25, 0.5, 1.0, 2.0, 4.0]
+    assert distance(source, target) == pytest.approx(
+        -validators.mmd(outputs, factors=factors), abs=1e-5
+    )
+    assert distance(*sides(40, 30, shift=3.0)) > distance(*sides(40, 30)) > 0
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-6, 1e6, 1e30])
+def test_the_distance_has_no_unit(unit: float) -> None:
+    assert distance(*sides(40, 30, unit=unit)) == pytest.approx(distance(*sides(40, 30)), rel=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_features_that_are_all_equal_are_no_distance_apart(value: float) -> None:
+    source, target = (
+        side._replace(features=torch.full_like(side.features, value)) for side in sides(5, 4)
+    )
+    assert distance(source, target) == 0
+
+
+def test_the_distance_of_many_rows_is_that_of_the_same_few_from_everywhere() -> None:
+    # as in a file in order of class: the first rows are not like the others
+    source, target = (
+        side._replace(features=side.features.sort(0).values) for side in sides(400, 300)
+    )
+    state = torch.get_rng_state()
+    few = distance(source, target, rows=200)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert few == distance(source, target, rows=200)
+    assert few != distance(source, target)
+    assert few == pytest.approx(distance(source, target), rel=0.25)
+    first = (side._replace(features=side.features[:200]) for side in (source, target))
+    assert distance(*first) != pytest.approx(few, rel=0.25)
+
+
+def test_picks_have_the_distance_between_validation_rows() -> None:
+    ears = Ears()
+    module = Fit().run(callbacks=[ears])
+    for own in ears.heard:
+        expected = distance(own.validation["source"], own.validation["target"])
+        assert own.reading["target"]["mmd"] == expected
+    assert "mmd" in module.picks["chosen"]["target"]
+
+
 # refresh
 
 
@@ -474,6 +542,11 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
         )
     assert kept(tmp_path / "checkpoints" / "last.ckpt")["adaptation"]["step"] == 3
     assert [file.name for file in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
+def test_features_that_are_not_finite_are_seen_behind_logits_that_are() -> None:
+    with pytest.raises(DivergedError, match=r"^step 0: features of the \w+ are not finite$"):
+        Fit(Far).run()
 
 
 def kept(path: Path) -> dict[str, Any]:

@@ -1,12 +1,17 @@
 import json
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+from scipy import stats
 
+from da_framework.callbacks import sensitivity
 from da_framework.errors import InputError
-from da_framework.report import gather, main, markdown, setting, show, spread
+from da_framework.report import draw, gather, interval, keep, main, markdown, setting, show
 
 BESIDE = ("logger", "callback", "again", "experiments")
 
@@ -18,6 +23,8 @@ def record(
     seed: int = 1,
     words: tuple[str, ...] = (),
     source: tuple[str, ...] = ("mnist",),
+    baseline: bool = False,
+    own: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     figures = {"f1": 0.4321, "calibration_error": 0.0567}
     accuracies = {"last": accuracy, "chosen": accuracy + 0.1, "oracle": accuracy + 0.2}
@@ -27,12 +34,17 @@ def record(
         "choices": {"method": method, "validator": "entropy"},
         "config": {
             "seed": seed,
-            "method": {"name": method, "own": [w for w in words if w.startswith("method.")]},
+            "method": {
+                "name": method,
+                "own": [w for w in words if w.startswith("method.")],
+                **(own or {}),
+            },
             "dataset": {"split_seed": 0},
             "other": [
                 w.lstrip("+") for w in words if not w.lstrip("+").startswith(("method.", *BESIDE))
             ],
         },
+        "baseline": baseline,
         "domains": {"source": list(source), "target": ["usps"]},
         "seconds": {"training": 12.4},
         "target": {
@@ -74,23 +86,93 @@ def test_the_three_numbers_of_a_run_are_shown(
     assert "da.log" not in text
 
 
-def test_mean_and_deviation_are_those_of_statistics() -> None:
-    # mean 70, squared distances 100, 0, 100, over n - 1 = 2
-    assert spread([0.6, 0.7, 0.8]) == "70.0 ± 10.0"
-    assert spread([0.912]) == "91.2"
-    assert spread([0.5, 0.5]) == "50.0 ± 0.0"
-    values = [0.31, 0.35, 0.42]
-    deviation = 100 * statistics.stdev(values)
-    assert spread(values) == f"{100 * sum(values) / 3:.1f} ± {deviation:.1f}"
+def test_the_interval_is_student_s() -> None:
+    # mean 70, deviation 10, of three: 4.303 * 10 / sqrt(3)
+    assert interval([0.6, 0.7, 0.8]) == "70.0 ± 24.8"
+    assert interval([0.912]) == "91.2"
+    assert interval([0.5, 0.5]) == "50.0 ± 0.0"
+    for values in ([0.31, 0.42], [0.31, 0.35, 0.42, 0.29], [0.7 + n % 7 / 100 for n in range(40)]):
+        mean, n = statistics.mean(values), len(values)
+        low, high = stats.t.interval(0.95, n - 1, loc=mean, scale=stats.sem(values))
+        assert interval(values) == f"{100 * mean:.1f} ± {50 * (high - low):.1f}"
 
 
 def test_seeds_make_one_row() -> None:
     table = markdown([record(a, seed=s) for a, s in ((0.6, 10), (0.5, 2), (0.7, 1))])
     assert table.splitlines() == [
-        "| task | method | last | chosen | oracle | seeds |",
+        "| task | method | last ± 95 % interval | chosen ± 95 % interval "
+        "| oracle ± 95 % interval | seeds |",
         "|---|---|---|---|---|---|",
-        "| mnist → usps | `dann` | 60.0 ± 10.0 | 70.0 ± 10.0 | 80.0 ± 10.0 | 3 |",
+        "| mnist → usps | `dann` | 60.0 ± 24.8 | 70.0 ± 24.8 | 80.0 ± 24.8 | 3 |",
     ]
+
+
+def harms(records: list[dict[str, Any]]) -> dict[str, str]:
+    """What the column says of each method; nothing where there is none."""
+    header, _, *rows = (line.strip("| ").split(" | ") for line in markdown(records).splitlines())
+    if "harm" not in header:
+        return {}
+    cells = [dict(zip(header, (field.strip() for field in row), strict=True)) for row in rows]
+    return {row["method"]: row["harm"] for row in cells}
+
+
+def low(accuracies: Mapping[int, float], method: str = "lower") -> list[dict[str, Any]]:
+    """Runs of a baseline by seed."""
+    return [record(a, seed=s, method=method, baseline=True) for s, a in accuracies.items()]
+
+
+def test_a_method_below_a_baseline_does_harm_and_its_row_says_by_how_much() -> None:
+    own = [record(a, seed=s) for s, a in ((1, 0.5), (2, 0.6))]
+    assert harms([*own, *low({1: 0.6, 2: 0.7})]) == {
+        "`dann`": "below `lower` by 10.0",
+        "`lower`": "",
+    }
+    assert harms([*own, *low({1: 0.4, 2: 0.69})])["`dann`"] == "no"
+    assert harms([*own, *low({1: 0.5, 2: 0.6})])["`dann`"] == "no"  # as good is not below
+    both = [*low({1: 0.6, 2: 0.7}), *low({1: 0.51, 2: 0.6}, "upper")]
+    assert harms([*own, *both])["`dann`"] == "below `lower` by 10.0, `upper` by 0.5"
+    # one baseline is below the other, and neither adapts
+    assert harms(both) == {"`lower`": "", "`upper`": ""}
+
+
+def test_harm_is_over_the_same_seeds_of_the_same_config() -> None:
+    own = [record(a, seed=s) for s, a in ((1, 0.5), (2, 0.6), (3, 0.0))]
+    assert harms([*own, *low({1: 0.4, 2: 0.6, 9: 1.0})])["`dann`"] == "no"
+    assert harms([*own, *low({8: 1.0, 9: 1.0})])["`dann`"] == ""
+    elsewhere = [record(1.0, method="lower", baseline=True, words=("optimizer.lr=1",))]
+    assert harms([*own, *elsewhere])["`dann`"] == ""
+    other = [record(1.0, method="lower", baseline=True, source=("svhn",))]
+    assert harms([*own, *other])["`dann`"] == ""
+
+
+def test_without_a_baseline_nothing_is_said_of_harm() -> None:
+    old = [record(0.9, method="lower"), record(0.5)]
+    for own in old:
+        del own["baseline"]
+    assert harms(old) == {}
+    assert "harm" not in markdown(old, against=["lower"])
+
+
+def test_what_is_kept_gives_the_same_table(tmp_path: Path) -> None:
+    records = [record(0.5), *low({1: 0.6})]
+    for own in records:
+        own |= {"code": "c", "environment": {}}
+        own["target"]["last"] |= {"f1_per_class": [0.1], "precision_per_class": [0.1], "mmd": 0.25}
+    keep(tmp_path / "kept.json", records)
+    kept = gather([tmp_path / "kept.json"])
+    assert markdown(kept) == markdown(records)
+    assert kept[0]["target"]["last"]["mmd"] == 0.25
+    assert not [name for name in kept[0]["target"]["last"] if name.endswith("per_class")]
+
+
+def test_runs_kept_before_a_figure_was_are_still_reported(tmp_path: Path) -> None:
+    for file in (Path(__file__).parents[1] / "experiments" / "digits_pair").glob("*.json"):
+        kept = gather([file])
+        for own in kept:
+            own.pop("baseline", None)
+            own["target"]["last"].pop("mmd", None)
+        assert markdown(kept).count("±") == 3 + 3 * len(markdown(kept).splitlines()[2:])
+        draw(tmp_path / "x.png", kept, over="seed")
 
 
 def test_a_gain_is_paired_by_seed() -> None:
@@ -153,7 +235,7 @@ def test_a_file_that_holds_no_runs_is_named(tmp_path: Path) -> None:
 
 def test_what_makes_no_other_run_makes_no_other_row() -> None:
     apart = ("again=true", "logger=[]", "callback=[]", "dataset.source=[mnist]", "seed=3")
-    assert setting(record(words=(*apart, "b=2", "a=1"))) == "a=1, b=2"
+    assert setting(record(words=(*apart, "b=2", "a=1"))) == ["a=1", "b=2"]
 
 
 def test_runs_are_gathered_from_anywhere_below_but_not_what_was_moved_aside(tmp_path: Path) -> None:
@@ -181,3 +263,115 @@ def test_the_command_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixt
     saved(tmp_path / "one", record())
     main([str(tmp_path)])
     assert "| mnist → usps | `dann` | 50.0 | 60.0 | 70.0 | 1 |" in capsys.readouterr().out
+
+
+Panels = Mapping[str, Mapping[str, sensitivity.Line]]
+
+
+class Drawn:
+    """What was to be drawn."""
+
+    panels: Panels
+    values: list[Any]
+
+    def __call__(self, path: Path, panels: Panels, *, key: str, values: list[Any]) -> None:
+        self.panels, self.values = panels, values
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    seen = Drawn()
+    monkeypatch.setattr(sensitivity, "draw", seen)
+    return seen
+
+
+def weighted(accuracy: float, weight: Any, **keys: Any) -> dict[str, Any]:
+    words = (*keys.pop("words", ()), f"method.weight={weight}".replace(" ", ""))
+    found = record(accuracy, own={"weight": weight}, words=words, **keys)
+    del found["config"]["method"]["own"]
+    return found
+
+
+def test_accuracies_are_gathered_by_task_method_and_value(drawn: Drawn) -> None:
+    runs = [
+        *(weighted(0.5 + w / 100 + s / 10, w, seed=s) for w in (10, 0.5) for s in (1, 2)),
+        weighted(0.9, 0.5, method="mmd"),
+        weighted(0.3, 10, source=("svhn",)),
+        record(0.25, method="lower"),
+    ]
+    draw(Path("x.png"), runs, over="method.weight")
+    assert drawn.values == [0.5, 10]
+    assert {task: list(lines) for task, lines in drawn.panels.items()} == {
+        "mnist → usps": ["dann", "mmd", "lower"],
+        "svhn → usps": ["dann"],
+    }
+    lines = drawn.panels["mnist → usps"]
+    assert lines["dann"] == {10: pytest.approx([70, 80]), 0.5: pytest.approx([60.5, 70.5])}
+    assert lines["lower"] == {None: [25.0]}
+
+
+def test_what_differs_otherwise_is_a_line_of_its_own_named_for_it(drawn: Drawn) -> None:
+    runs = [weighted(0.5, w, words=("steps=5", f"lr={lr}")) for w in (1, 2) for lr in (3, 4)]
+    draw(Path("x.png"), runs, over="method.weight")
+    assert list(drawn.panels["mnist → usps"]) == ["dann lr=3", "dann lr=4"]
+
+
+def test_configs_that_their_commands_do_not_tell_apart_are_not_pooled(drawn: Drawn) -> None:
+    runs = [weighted(0.5, w) for w in (1, 2)] + [weighted(0.6, w) for w in (1, 2)]
+    for own in runs[2:]:
+        own["config"]["steps"] = 7
+    draw(Path("x.png"), runs, over="method.weight")
+    assert list(drawn.panels["mnist → usps"]) == ["dann", "dann (2)"]
+
+
+@pytest.mark.parametrize(
+    ("given", "values"),
+    [
+        ([10, 2, 0.5], [0.5, 2, 10]),
+        (["all", 10, 3], [3, 10, "all"]),
+        ([True, False], ["false", "true"]),
+        ([None, 1], [1, "null"]),
+        ([[2, 3], [1]], ["[1]", "[2, 3]"]),
+    ],
+)
+def test_values_are_in_order_numbers_first(drawn: Drawn, given: list[Any], values: Any) -> None:
+    draw(Path("x.png"), [weighted(0.5, value) for value in given], over="method.weight")
+    assert drawn.values == values
+    assert set(drawn.panels["mnist → usps"]["dann"]) == set(values)
+
+
+def test_a_key_that_cannot_be_drawn_is_said() -> None:
+    runs = [weighted(0.5, 1), weighted(0.6, 1, seed=2)]
+    for key, words in {
+        "method.wieght": "no run here has this key; nearest are method.weight",
+        "weight": "nearest are method.weight$",
+        "method": "nearest are method.name, method.weight$",
+        "quite_other": "nearest are ",
+        "method.weight": "its one value here is 1; a picture needs two or more",
+    }.items():
+        with pytest.raises(InputError, match=f"^--over {key}: .*{words}"):
+            draw(Path("x.png"), runs, over=key)
+    with pytest.raises(InputError, match="two runs of one config with seed 1"):
+        draw(Path("x.png"), [*runs, weighted(0.6, 2), weighted(0.7, 2)], over="method.weight")
+
+
+def test_the_command_draws_besides_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for weight in (1, 2):
+        saved(tmp_path / str(weight), weighted(0.5, weight))
+    picture = tmp_path / "out.png"
+    main([str(tmp_path), "--over", "method.weight", "--picture", str(picture)])
+    assert "| mnist → usps |" in capsys.readouterr().out
+    with Image.open(picture) as image:
+        assert np.asarray(image.convert("L")).min() < 100
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "out.png"]
+
+
+@pytest.mark.parametrize("option", [["--over", "seed"], ["--picture", "x.png"]])
+def test_a_picture_needs_a_key_and_a_key_a_picture(
+    tmp_path: Path, option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), *option])
+    assert "--over KEY and --picture PNG go together" in capsys.readouterr().err

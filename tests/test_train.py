@@ -44,9 +44,16 @@ def test_the_record_holds_what_it_promises(da: Any) -> None:
     record = da.record()
     for pick in PICKS:
         own = record["target"][pick]
-        assert {"step", "score", "accuracy", "f1", "calibration_error"} <= own.keys()
+        assert {"step", "score", "mmd"} <= own.keys()
+        assert 0 <= own["mmd"] <= 2
+        for found in (own, record["source"][pick]):
+            assert {"accuracy", "precision", "recall", "f1", "calibration_error"} <= found.keys()
+            for name in ("precision", "recall", "f1"):
+                assert len(found[f"{name}_per_class"]) == len(record["classes"])
+                assert 0 <= found[name] <= 1
         assert 0 <= own["accuracy"] <= 1
         assert f"{own['accuracy']:.2%}" in ended.out
+    assert record["baseline"] is False
     assert record["target"]["last"]["step"] == record["steps"] == 20
     curve = {row["step"]: row for row in record["curve"]}
     assert list(curve) == [0, 5, 10, 15, 20]

@@ -210,7 +210,8 @@ class _Streaming(torch.autograd.Function):
     """The sum a tile at a time; the gradient is made beside it, so nothing is kept.
 
     It is 4 Σ_j w_ij k'(z_i, z_j) (z_i - z_j), k' in terms of the layer's squared distance: the
-    slope of its own kernel times the other layers' kernels.
+    slope of its own kernel times the other layers' kernels. Where nobody asks for it, as in an
+    evaluation, it is left out.
     """
 
     @staticmethod
@@ -225,7 +226,7 @@ class _Streaming(torch.autograd.Function):
         norms = [z.square().sum(1) for z in layers]
         rates = [1 / (2 * widths.to(layers[0].dtype).square()) for widths in bandwidths]
         gradients = [torch.zeros_like(z) for z in layers]
-        value = layers[0].new_zeros(())
+        value, learning = layers[0].new_zeros(()), any(ctx.needs_input_grad)
         tiles = _tiles(0, n) + _tiles(n, len(layers[0]))
         for rows, columns in combinations_with_replacement(tiles, 2):
             kernels, slopes = [], []
@@ -239,6 +240,8 @@ class _Streaming(torch.autograd.Function):
                 slopes.append(slope)
             w = weight(rows, columns) / prod(map(len, bandwidths))
             value += (1 if rows == columns else 2) * (kernels[0] * prod(kernels[1:], start=w)).sum()
+            if not learning:
+                continue
             for i, (z, gradient, slope) in enumerate(zip(layers, gradients, slopes, strict=True)):
                 pull = slope.mul_(prod(kernels[:i] + kernels[i + 1 :], start=w))
                 _attract(gradient[rows], pull, z[rows], z[columns])

@@ -53,6 +53,8 @@ class Method(nn.Module):
     """What it holds as well where the data has it."""
     refreshes: ClassVar[tuple[str, ...]] = ()
     """Roles whose outputs over all training rows ``refresh`` is given."""
+    baseline: ClassVar[bool] = False
+    """Whether it transfers nothing: what a method that does must not fall below."""
     aligns: ClassVar[bool] = False
     """Whether the added terms claim to bring the domains' features together."""
     setting: ClassVar[Literal["closed", "partial", "open"]] = "closed"

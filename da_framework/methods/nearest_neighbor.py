@@ -1,6 +1,7 @@
 """No transfer: the classifier on the features as they are."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -23,6 +24,8 @@ class NearestNeighbor(ClosedForm):
         task: classes, domains and rows.
         classifier: on the features.
     """
+
+    baseline: ClassVar = True
 
     def solve(
         self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]

@@ -17,3 +17,4 @@ class SourceOnly(Method):
 
     roles: ClassVar = ("source",)
     optional: ClassVar = ()
+    baseline: ClassVar = True

@@ -17,3 +17,4 @@ class TargetOnly(Method):
 
     roles: ClassVar = ("target_labelled",)
     optional: ClassVar = ()
+    baseline: ClassVar = True

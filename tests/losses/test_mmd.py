@@ -324,6 +324,16 @@ def test_on_a_ladder_of_widths_one_exponential_serves_all(
     assert_close(*found, rtol=1e-13, atol=1e-15)
 
 
+@pytest.mark.parametrize("ladder", [False, True])
+def test_tiles_of_which_no_gradient_is_asked_give_the_same_value(ladder: bool) -> None:
+    source, target = rows(400, seed=1), rows(300, seed=2, shift=0.5)
+    widths = torch.tensor([1.0, math.sqrt(2)], dtype=torch.float64)
+    value = mmd(source, target, bandwidths=widths, ladder=ladder)
+    learning = mmd(source.requires_grad_(), target, bandwidths=widths, ladder=ladder)
+    assert value.item() == learning.item()
+    assert not value.requires_grad
+
+
 def test_the_gradient_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TILE", 2)
     monkeypatch.setattr(module, "DENSE", 0)
