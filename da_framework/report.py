@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import re
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
@@ -136,6 +137,10 @@ class Cell(NamedTuple):
 def cell(record: Record, *, over: str = "") -> Cell:
     """The cell of a run, by its resolved config; ``over`` is the key whose value stands apart."""
     config = results.without(record["config"], (*IRRELEVANT, "seed", over))
+    seed = rf"(?<!\d){record['config']['seed']}(?!\d)"
+    for key in ("init_from", "teachers"):  # each seed goes on from its own
+        if config.get(key):
+            config[key] = re.sub(seed, "*", json.dumps(config[key]))
     if config["dataset"].get("split_seed") == record["config"]["seed"]:
         del config["dataset"]["split_seed"]  # drawn anew for every seed
     apart = {name: value for name, value in config.items() if name != "method"}

@@ -76,6 +76,16 @@ def test_runs_of_one_cell_differ_in_their_seeds_alone() -> None:
         by_cell([record("dann", 0.5), record("dann", 0.5, seed=2, steps=10)])
 
 
+def test_each_seed_may_go_on_from_its_own_run() -> None:
+    runs = [record("dann", 0.5, seed=seed) for seed in (1, 2)]
+    for run in runs:
+        run["config"]["init_from"] = f"runs/start/seed_{run['config']['seed']}"
+    assert len(by_cell(runs)) == 1
+    runs[1]["config"]["init_from"] = "runs/other/seed_2"
+    with pytest.raises(InputError, match="differ in more than their seeds"):
+        by_cell(runs)
+
+
 @pytest.mark.parametrize(
     ("mean", "paper", "tolerance", "good"),
     [(44.7781, 44.78, 0.0, True), (44.786, 44.78, 0.0, False), (45.1, 44.6, 0.5, True)],
