@@ -21,7 +21,8 @@ class ImportanceWeighting(Method):
     r"""Source rows count as many times as they are likelier in the target.
 
     .. math::
-        \min_{f,\, c} \; \frac1n \sum_i w_i^{\gamma} \, L_y(c \circ f)(x_i), \qquad
+        \min_{f,\, c} \; \frac{\sum_i w_i^{\gamma} \, L_y(c \circ f)(x_i)}{\sum_i w_i^{\gamma}},
+        \qquad
         w(x) = \frac{p_T(x)}{p_S(x)}
 
     What is learnt is then the target's risk, as far as the two domains differ in x alone (covariate
@@ -32,7 +33,9 @@ class ImportanceWeighting(Method):
     Shimodaira, "Improving Predictive Inference Under Covariate Shift by Weighting the
     Log-likelihood Function", Journal of Statistical Planning and Inference 2000.
     https://doi.org/10.1016/S0378-3758(00)00115-4
-    Departure: the ratio is of the network's features, not of its inputs.
+    Departures: the ratio is of the network's features, not of its inputs; the weights are brought
+    to mean 1 over each batch as well, or the few rows of a collapsed ratio would make steps that
+    diverge.
 
     Args:
         network: encoder and head.
@@ -84,7 +87,8 @@ class ImportanceWeighting(Method):
         losses = cross_entropy(
             source.logits, source.y, reduction="none", label_smoothing=self.label_smoothing
         )
-        value = (self.get_buffer("weights")[source.row] * losses).mean()
+        weights = self.get_buffer("weights")[source.row]
+        value = (weights * losses).sum() / weights.sum().clamp_min(1e-30)
         return {**plain, "source": Term(value, plain["source"].weight)}
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
