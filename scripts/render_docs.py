@@ -13,6 +13,7 @@ from da_framework.report import gather, kept, markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 PAIR = ROOT / "experiments" / "digits_pair"
+FINE_TUNING = ROOT / "experiments" / "fine_tuning"
 BASELINES = {"alignment": ["source_only", "control"], "few_labels": ["source_only", "target_only"]}
 
 
@@ -32,6 +33,7 @@ def parts() -> dict[str, str]:
         "dann": f"```python\n{dann}```",
         **{name: f"```{language}\n{text}```" for name, language, text in shown},
         **tables,
+        "mixing": markdown(gather([FINE_TUNING / "mixing.recorded.json"])),
         **papers(),
     }
 
