@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from da_framework.errors import listed
 from da_framework.labels import UNLABELLED
 
 __all__ = ["UNLABELLED", "Batch", "Objective", "Outputs", "Samples", "Task", "Term", "as_input"]
@@ -22,6 +23,8 @@ class Task:
         rows: training rows of each role.
         shape: of one input, without the batch.
         sources: how many of the domains are sources; they are the first.
+        widths: columns of each domain's own rows, which zeros behind them make as long as the
+            longest; empty where all domains have the same.
     """
 
     classes: tuple[str, ...]
@@ -29,6 +32,13 @@ class Task:
     rows: Mapping[str, int]
     shape: tuple[int, ...]
     sources: int = 1
+    widths: tuple[int, ...] = ()
+
+    @property
+    def columns(self) -> str:
+        """The widths in words."""
+        pairs = zip(self.domains, self.widths, strict=True)
+        return listed(f"{name} has {width} columns" for name, width in pairs)
 
 
 class Samples(NamedTuple):

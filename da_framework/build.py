@@ -114,8 +114,13 @@ def build(
         torch.manual_seed(mix(seed, "network"))
         classes = domains.task.classes
         network = instantiate(config["network"])(
-            domains.task.shape, kind.head_classes(len(classes))
+            domains.task.shape, kind.head_classes(len(classes)), domains.task.widths
         )
+        if initialise and start is None and kind.closed_form and domains.task.widths:
+            raise InputError(
+                f"{kind.__name__} compares rows column by column, but {domains.task.columns}: "
+                "init_from=runs/... takes the features of a network trained on them"
+            )
         if initialise and start is None and kind.closed_form and [*network.encoder.parameters()]:
             raise InputError(
                 f"{kind.__name__} is fitted to features, and this network's are of no training: "
