@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from da_framework.errors import listed
 from da_framework.labels import UNLABELLED
 
 __all__ = ["UNLABELLED", "Batch", "Objective", "Outputs", "Samples", "Task", "Term", "as_input"]
@@ -24,6 +25,8 @@ class Task:
         shape: of one input, without the batch.
         sources: how many of the domains are sources; they are the first.
         teachers: frozen networks of former runs, where the configuration names any.
+        widths: columns of each domain's own rows, which zeros behind them make as long as the
+            longest; empty where all domains have the same.
     """
 
     classes: tuple[str, ...]
@@ -32,6 +35,13 @@ class Task:
     shape: tuple[int, ...]
     sources: int = 1
     teachers: tuple[Any, ...] = ()
+    widths: tuple[int, ...] = ()
+
+    @property
+    def columns(self) -> str:
+        """The widths in words."""
+        pairs = zip(self.domains, self.widths, strict=True)
+        return listed(f"{name} has {width} columns" for name, width in pairs)
 
 
 class Samples(NamedTuple):

@@ -133,13 +133,18 @@ def build(
     task = domains.task
     # a finished run is evaluated without its teachers, if they are gone
     if runs := [run for run in config.get("teachers", ()) if initialise or Path(run).is_dir()]:
-        task = replace(task, teachers=teachers(runs, task.shape))
+        task = replace(task, teachers=teachers(runs, task.shape, task.widths))
     with torch.random.fork_rng():
         torch.manual_seed(mix(seed, "network"))
         classes = domains.task.classes
         network = instantiate(config["network"])(
-            domains.task.shape, kind.head_classes(len(classes))
+            domains.task.shape, kind.head_classes(len(classes)), domains.task.widths
         )
+        if initialise and start is None and kind.closed_form and domains.task.widths:
+            raise InputError(
+                f"{kind.__name__} compares rows column by column, but {domains.task.columns}: "
+                "init_from=runs/... takes the features of a network trained on them"
+            )
         if initialise and start is None and kind.closed_form and [*network.encoder.parameters()]:
             raise InputError(
                 f"{kind.__name__} is fitted to features, and this network's are of no training: "
@@ -152,7 +157,8 @@ def build(
                 share=config["init_share"],
                 function=config["init_function"],
             )
-        if initialise and network.backbone_frozen and not (kind.reads_inputs or domains.views):
+        read = kind.reads_inputs or domains.views or task.widths
+        if initialise and network.backbone_frozen and not read:
             folder = config.get("feature_cache")
             accelerated = config["trainer"]["accelerator"] != "cpu" and torch.cuda.is_available()
             device = "cuda" if accelerated else "cpu"

@@ -109,12 +109,15 @@ def load(
     network.loaded = frozenset(loaded)
 
 
-def teachers(runs: Sequence[str], shape: tuple[int, ...]) -> "tuple[Frozen, ...]":
+def teachers(
+    runs: Sequence[str], shape: tuple[int, ...], widths: tuple[int, ...] = ()
+) -> "tuple[Frozen, ...]":
     """The frozen networks of finished runs.
 
     Args:
         runs: their folders.
         shape: of the inputs that they will be given.
+        widths: columns of each domain, where they differ.
 
     Raises:
         InputError: one is not there, or takes other inputs.
@@ -129,7 +132,7 @@ def teachers(runs: Sequence[str], shape: tuple[int, ...]) -> "tuple[Frozen, ...]
         trust(results.targets(record["config"]["network"]))
         state = network_state(run, "teachers")
         logits = [weight for name, weight in state.items() if name.startswith("head.")][-1]
-        network = instantiate(record["config"]["network"])(shape, len(logits))
+        network = instantiate(record["config"]["network"])(shape, len(logits), widths)
         refuse_others(run, state, network.state_dict(), "teachers")
         network.load_state_dict(state)
         found.append(Frozen(network))

@@ -206,6 +206,13 @@ def announce(run: "Run", resume: str | None) -> None:
     for role, stream in run.domains.streams.items():
         if task.rows[role] < stream.size:
             log.info("%s has fewer rows than a batch, which holds some more than once", role)
+    if task.widths:
+        log.info("%s: each is read by an input adapter of its own", task.columns)
+        if "target_labelled" not in task.rows:
+            log.info(
+                "warning: no labelled target row is learnt from: only init_from=<run> could know "
+                "what its columns mean; dataset.labels_per_class=3 labels some"
+            )
     if dataset.unknown and run.module.method.setting != "open":
         log.info(
             "the source has not the classes %s: their rows count as errors, unless the method can "

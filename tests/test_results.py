@@ -31,7 +31,10 @@ CONFIG: dict[str, Any] = {
     "again": False,
     "checkpoint_every": 200,
     "evaluate_every": 100,
+    "feature_cache": "cache",
     "flush_every": 50,
+    "inner_steps": None,
+    "paper": {"title": "a"},
     "seed": 1,
     "steps": 1000,
 }
@@ -53,6 +56,9 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 NO_NUMBER = (
+    "feature_cache",
+    "inner_steps",
+    "paper",
     "flush_every",  # by hand: one more in IRRELEVANT would take two runs for one
     "again",
     "callback",

@@ -365,11 +365,13 @@ class Dataset(ABC):
                 f"{where}: row {wrong[0]} of {name} has the label {domain.y[wrong[0]]}; "
                 f"labels are 0 to {len(self.classes) - 1} ({listed(self.classes)})"
             )
-        for other in self._domains:
-            if self._domains[other].x.shape[1:] != domain.x.shape[1:]:
+        for other, held in self._domains.items():
+            flat = domain.x.ndim == held.x.ndim == 2
+            if domain.x.shape[1:] != held.x.shape[1:] and not flat:
                 raise InputError(
-                    f"inputs of {name} have the shape {domain.x.shape[1:]}, "
-                    f"those of {other} {self._domains[other].x.shape[1:]}"
+                    f"inputs of {name} have the shape {domain.x.shape[1:]}, those of {other} "
+                    f"{held.x.shape[1:]}: bring images to one size and as many channels; flat "
+                    "rows alone may differ in length"
                 )
         return domain
 

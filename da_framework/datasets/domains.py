@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from da_framework.batch import Batch, Samples, Task, as_input
-from da_framework.datasets.base import Assignment, Dataset, Part, hidden
+from da_framework.datasets.base import Array, Assignment, Dataset, Part, hidden
 from da_framework.datasets.views import Draws
 from da_framework.errors import InputError, MissingRoleError
 from da_framework.seeds import mix
@@ -46,6 +46,8 @@ class Domains(pl.LightningDataModule):
         self.seed = seed
         self._pools: dict[tuple[str, bool], Samples] = {}
         assignment = dataset.assign()
+        shapes = [dataset[name].x.shape[1:] for name in dataset.domains]
+        self._shape = max(shapes)  # flat where they differ
         _check_roles(roles, assignment, dataset)
         wanted = [VIEWS.get(role, role) for role in roles]
         used = dict.fromkeys((*wanted, *(r for r in optional if r in assignment.train)))
@@ -67,7 +69,8 @@ class Domains(pl.LightningDataModule):
             domains=dataset.domains,
             rows=rows | {view: rows[VIEWS[view]] for view in self.views},
             sources=len(dataset.source),
-            shape=tuple(self.test.x.shape[1:]),
+            shape=self._shape,
+            widths=tuple(width for (width,) in shapes) if len(set(shapes)) > 1 else (),
         )
         self.streams = {
             role: Stream(samples, dataset.batch_size.get(role, 0), seed=mix(seed, role), role=role)
@@ -112,6 +115,7 @@ class Domains(pl.LightningDataModule):
         )
         if key not in self._pools:
             dataset = self.dataset
+            xs = [_padded(dataset[p.domain].x[p.rows], self._shape) for p in parts]
             ys = [dataset[p.domain].y[p.rows] for p in parts]
             domains = [np.full(len(p.rows), dataset.domains.index(p.domain)) for p in parts]
             y = np.concatenate(
@@ -121,7 +125,7 @@ class Domains(pl.LightningDataModule):
                 ]
             )
             self._pools[key] = Samples(
-                x=torch.as_tensor(np.concatenate([dataset[p.domain].x[p.rows] for p in parts])),
+                x=torch.as_tensor(np.concatenate(xs)),
                 y=torch.as_tensor(y),
                 domain=torch.as_tensor(np.concatenate(domains)),
                 row=torch.arange(len(y)),
@@ -222,6 +226,11 @@ class Ticks:
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Nothing."""
+
+
+def _padded(x: Array, shape: tuple[int, ...]) -> Array:
+    """Rows with zeros behind where they are shorter."""
+    return x if x.shape[1:] == shape else np.pad(x, [(0, 0), (0, shape[0] - x.shape[1])])
 
 
 def _check_roles(roles: Sequence[str], assignment: Assignment, dataset: Dataset) -> None:

@@ -15,21 +15,25 @@ FEATURES = {
     "mobilenet_v2": "mobilenet_v2_1280.npz",
 }
 
+Features = Literal["surf", "decaf6", "googlenet", "mobilenet_v2"]
+Scale = Literal["zscore", "l2", "none"]
+
 
 class OfficeCaltech10(Published):
     """Amazon, Caltech-256, DSLR and webcam pictures of the ten classes that all four have.
 
     Features ready made: ``surf`` (800 counts of visual words), ``mobilenet_v2`` (1280, pooled),
     ``googlenet`` (1024; not of caltech10), ``decaf6`` (4096; of dslr and webcam alone).
+    Each domain may have its own: ``dataset.features={dslr: surf, webcam: decaf6}``.
 
     - Saenko et al., "Adapting Visual Category Models to New Domains", ECCV 2010.
     - Gong et al., "Geodesic Flow Kernel for Unsupervised Domain Adaptation", CVPR 2012.
 
     Args:
-        features: which.
+        features: which; or by domain.
         normalize: ``zscore``: rows divided by their sum, then every column of a domain brought to
             mean 0 and deviation 1, as is usual for SURF; ``l2``: rows of length √d,
-            so that networks see numbers of about 1; ``none``.
+            so that networks see numbers of about 1; ``none``; or by domain.
         data_dir: the folder that holds ``office_caltech10/``.
     """
 
@@ -73,8 +77,8 @@ class OfficeCaltech10(Published):
     def __init__(
         self,
         *,
-        features: Literal["surf", "decaf6", "googlenet", "mobilenet_v2"],
-        normalize: Literal["zscore", "l2", "none"],
+        features: Features | dict[str, Features],
+        normalize: Scale | dict[str, Scale],
         data_dir: str,
         **roles: Unpack[Roles],
     ) -> None:
@@ -83,20 +87,21 @@ class OfficeCaltech10(Published):
         super().__init__(data_dir=data_dir, **roles)
 
     def file(self, name: str) -> str:
-        return FEATURES[self.features]
+        return FEATURES[self._of("features", name)]
 
     def load(self, name: str) -> Domain:
         arrays = self.arrays(name)
+        features, normalize = self._of("features", name), self._of("normalize", name)
         if f"{name}_X" not in arrays:
             there = [own for own in self.names if f"{own}_X" in arrays]
             raise InputError(
-                f"dataset.features={self.features} is of {listed(there)} alone, not of {name}"
+                f"dataset.features={features} is of {listed(there)} alone, not of {name}"
             )
         x = arrays[f"{name}_X"].astype(np.float64)
-        if self.normalize == "zscore":
+        if normalize == "zscore":
             x = x / np.maximum(x.sum(1, keepdims=True), 1e-12)
             x = (x - x.mean(0)) / np.maximum(x.std(0), 1e-12)
-        elif self.normalize == "l2":
+        elif normalize == "l2":
             x = x * (
                 x.shape[1] ** 0.5 / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
             )
@@ -105,3 +110,12 @@ class OfficeCaltech10(Published):
             arrays[f"{name}_y"],
             classes=tuple(map(str, arrays["class_names"])),
         )
+
+    def _of(self, key: str, name: str) -> str:
+        """What a key is for a domain."""
+        given: str | dict[str, str] = getattr(self, key)
+        if isinstance(given, str):
+            return given
+        if name not in given:
+            raise InputError(f"dataset.{key} is of {listed(given)}, but says nothing of {name}")
+        return given[name]

@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from da_framework.datasets.base import Domain, Roles
+from da_framework.datasets.base import Array, Domain, Roles
 from da_framework.datasets.discovered import Discovered
 from da_framework.errors import InputError, listed
 
@@ -22,7 +22,7 @@ class Table(Discovered):
         domain: the column of the domains; of no meaning where the files are the domains.
         drop: columns that are no features.
         standardize: brings every feature to mean 0 and deviation 1 of the sources' rows (of the
-            target's, where there is no source).
+            target's, where no source has as many columns).
     """
 
     layout = "a column that names the domain, or a folder of <domain>.csv"
@@ -59,10 +59,15 @@ class Table(Discovered):
     def load(self, name: str) -> Domain:
         x = self._features(name)
         if self.standardize:
-            known = np.concatenate([self._features(one) for one in self.source or self.target])
+            known = self._usual(x)
             x = (x - known.mean(0)) / np.maximum(known.std(0), 1e-12)
         y = self.labels(self._rows(name)[self.label].astype(str).to_numpy())
         return Domain(x.astype(np.float32), y)
+
+    def _usual(self, x: Array) -> Array:
+        sides = [[self._features(one) for one in side] for side in (self.source, self.target)]
+        alike = ([own for own in side if own.shape[1] == x.shape[1]] for side in sides)
+        return np.concatenate(next(filter(None, alike), [x]))
 
     def _rows(self, name: str) -> Any:
         file = self.files(name)[0]

@@ -13,7 +13,7 @@ def virtual_adversarial(
     x: Float[Tensor, "rows ..."],
     *,
     noise: Float[Tensor, "rows ..."],
-    radius: float,
+    radius: float | Float[Tensor, "rows 1"],
     iterations: int = 1,
 ) -> Float[Tensor, ""]:
     r"""Mean divergence of the predictions at rows and at the worst place near them.
@@ -38,7 +38,7 @@ def virtual_adversarial(
             dropout and no statistics of the batch.
         x: inputs.
         noise: where the power iteration begins: standard normal, like x.
-        radius: ε, the Euclidean length of each :math:`r_i`.
+        radius: ε, the Euclidean length of each :math:`r_i`; of all, or by row.
         iterations: of the power method.
     """
     step = torch.finfo(x.dtype).eps ** 0.5

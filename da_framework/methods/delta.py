@@ -66,7 +66,9 @@ class DELTA(FineTuning):
         self.new_weight = new_weight
         there = {name: layer for name, layer in network.encoder.named_modules() if name}
         usual = [
-            n for n, layer in there.items() if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)
+            n
+            for n, layer in there.items()
+            if not n.startswith("adapter") and isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)
         ]
         self.layers = tuple(usual if layers is None else layers)
         if not self.layers or not there.keys() >= set(self.layers):

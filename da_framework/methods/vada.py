@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Unpack
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from da_framework.batch import Batch, Objective, Outputs, Task, Term
@@ -105,5 +106,12 @@ class VADA(Method):
                 lambda inputs: self.network(inputs, outputs.domain)[1],
                 x,
                 noise=self.normal(*x.shape, like=x),
-                radius=self.radius,
+                radius=self.reach(outputs.domain),
             )
+
+    def reach(self, domain: Int[Tensor, " rows"]) -> float | Float[Tensor, "rows 1"]:
+        """ε; by row where the domains' columns differ: padding is no length."""
+        if not self.task.widths:
+            return self.radius
+        widths = torch.tensor(self.task.widths, device=domain.device)
+        return self.radius * (widths[domain, None] / self.task.shape[0]).sqrt()

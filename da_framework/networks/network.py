@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from da_framework.errors import InputError, listed
+from da_framework.networks.adapter import Adapter
 from da_framework.networks.mlp import dense
 from da_framework.ranges import Count, Fraction
 
@@ -22,10 +23,12 @@ class Network(nn.Module):
     Args:
         shape: of one input.
         classes: number of logits.
+        widths: columns of each domain, where they differ: an input adapter then brings them to one.
         backbone: makes the module that turns inputs of a shape into flat features.
         bottleneck: widths of the fully connected layers after it; none is allowed.
         head: widths of hidden layers before the logits; none makes it linear.
         dropout: after each layer of bottleneck and head.
+        adapter: width of the input adapter, where there is one; ``None`` refuses such domains.
         freeze: what stays as it is, batch norm's statistics too: ``all`` of the encoder, or its
             stages up to the one of this name (``backbone``, ``backbone.0``, ...).
 
@@ -40,21 +43,32 @@ class Network(nn.Module):
         self,
         shape: tuple[int, ...],
         classes: int,
+        widths: tuple[int, ...] = (),
         *,
         backbone: Callable[[tuple[int, ...]], nn.Module],
         bottleneck: list[Count],
         head: list[Count],
         dropout: Fraction,
         freeze: str | None = None,
+        adapter: Count | None = None,
     ) -> None:
         super().__init__()
         self.frozen: tuple[str, ...] = ()
         self.loaded: frozenset[str] = frozenset()
         self._former_head: tuple[nn.Sequential, ...] = ()
-        body = backbone(shape)
-        width = _width(body, shape)
+        own = None
+        if widths:
+            if adapter is None:
+                raise InputError(
+                    f"the domains' rows have {listed(widths)} columns: network.adapter=256 brings "
+                    "them to one width"
+                )
+            own = Adapter(widths, adapter)
+        given = (adapter,) if adapter and widths else shape
+        body = backbone(given)
+        width = _width(body, given)
         self.feature_dim = [width, *bottleneck][-1]
-        self.encoder = Encoder(shape, width, body, dense([width, *bottleneck], dropout))
+        self.encoder = Encoder(shape, width, body, dense([width, *bottleneck], dropout), own)
         self.classes = classes
         self._head = (list(head), dropout)
         self.head = self.another_head()
@@ -67,7 +81,7 @@ class Network(nn.Module):
         """Features and logits, in the precision of the weights."""
         if x.is_floating_point():
             x = x.to(next(self.head.parameters()).dtype)
-        features = self.encoder(x)
+        features = self.encoder(x, domain)
         return features, self.head(features)
 
     def stages(self) -> dict[str, nn.Module]:
@@ -150,28 +164,46 @@ class Network(nn.Module):
 
 
 class Encoder(nn.Sequential):
-    """Backbone and bottleneck; features that the backbone made already pass it by.
+    """Backbone, then bottleneck; before them an input adapter, where domains have other columns.
+
+    Features that the backbone has made already pass it by.
 
     Args:
         shape: of one input.
         width: of the backbone's features.
         backbone: turns inputs into flat features.
         bottleneck: what follows.
+        adapter: what comes before.
     """
 
+    adapter: nn.Module
     backbone: nn.Module
     bottleneck: nn.Module
 
     def __init__(
-        self, shape: tuple[int, ...], width: int, backbone: nn.Module, bottleneck: nn.Module
+        self,
+        shape: tuple[int, ...],
+        width: int,
+        backbone: nn.Module,
+        bottleneck: nn.Module,
+        adapter: Adapter | None,
     ) -> None:
-        super().__init__(OrderedDict(backbone=backbone, bottleneck=bottleneck))
+        first = {} if adapter is None else {"adapter": adapter}
+        super().__init__(OrderedDict(**first, backbone=backbone, bottleneck=bottleneck))
         self.shape, self.width = tuple(shape), width
+        self.adapted = adapter is not None
 
-    def forward(self, x: Float[Tensor, "rows ..."]) -> Float[Tensor, "rows d"]:
-        """Features of inputs, or of the backbone's features."""
-        ready = x.shape[1:] == (self.width,) and self.shape != (self.width,)
-        features: Tensor = self.bottleneck(x if ready else self.backbone(x))
+    def forward(
+        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+    ) -> Float[Tensor, "rows d"]:
+        """Features; no domain means the target's."""
+        features: Tensor
+        if x.shape[1:] == (self.width,) and self.shape != (self.width,):
+            features = self.bottleneck(x)
+            return features
+        if self.adapted:
+            x = self.adapter(x, domain)
+        features = self.bottleneck(self.backbone(x))
         return features
 
 

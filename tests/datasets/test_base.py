@@ -229,8 +229,8 @@ def with_value(value: float) -> Domain:
             "classes of photo are cat, owl, dog, but the data set's are cat, dog, owl",
         ),
         (
-            with_x(np.zeros((100, 2), np.float32)),
-            re.escape("inputs of photo have the shape (2,), those of art (1,)"),
+            with_x(np.zeros((100, 1, 2), np.float32)),
+            re.escape("inputs of photo have the shape (1, 2), those of art (1,): bring images to"),
         ),
     ],
 )

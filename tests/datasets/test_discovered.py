@@ -164,9 +164,37 @@ def test_a_table_has_a_row_a_sample(tmp_path: Path, kind: str) -> None:
     np.testing.assert_allclose(data["phone"].x, scaled, rtol=1e-4, atol=1e-6)
 
 
+def test_files_of_arrays_may_differ_in_columns(tmp_path: Path) -> None:
+    array_files(tmp_path)
+    np.savez(tmp_path / "phone.npz", x=np.ones((2, 5)), y=np.array(["b", "a"]))
+    data = Arrays(root=str(tmp_path), **ROLES)
+    assert (data["studio"].x.shape, data["phone"].x.shape) == ((4, 3), (2, 5))
+
+
+def test_a_table_of_other_columns_is_standardized_by_its_own_rows(tmp_path: Path) -> None:
+    for seed, name in enumerate(("studio", "shop", "phone", "web")):
+        own = frame(name, 6, seed)
+        own = own if name in ("studio", "phone") else own.assign(d=np.arange(6.0))
+        own.to_csv(tmp_path / f"{name}.csv", index=False)
+    data = table(tmp_path, target=["phone", "shop", "web"])
+    x = {name: data[name].x for name in data.names}
+    assert {name: own.shape[1] for name, own in x.items()} == {
+        **{"studio": 3, "phone": 3},
+        **{"shop": 4, "web": 4},
+    }
+    wide = np.concatenate([x["shop"], x["web"]])
+    for known in (x["studio"], wide):
+        np.testing.assert_allclose(known.mean(0), 0, atol=1e-6)
+        np.testing.assert_allclose(known.std(0), 1, rtol=1e-5)
+    alone = Table(root=str(tmp_path), **(KEYS | ROLES | {"target": ["phone"]}))  # as ever
+    np.testing.assert_array_equal(alone["phone"].x, x["phone"])
+
+
+KEYS: dict[str, Any] = {"label": "label", "domain": "domain", "drop": [], "standardize": True}
+
+
 def table(root: Path, **keys: Any) -> Table:
-    given: dict[str, Any] = {"label": "label", "domain": "domain", "drop": [], "standardize": True}
-    return Table(root=str(root), **(given | keys), **ROLES)
+    return Table(root=str(root), **(KEYS | ROLES | keys))
 
 
 def wordy(root: Path, **keys: Any) -> None:

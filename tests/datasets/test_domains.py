@@ -22,6 +22,8 @@ class Toy(Dataset):
     classes = ("cat", "dog", "owl")
     names = tuple(SIZES)
 
+    widths: Mapping[str, int] = {}
+
     def __init__(self, kind: type[np.generic], tested: str, **roles: Unpack[Roles]) -> None:
         super().__init__(**roles)
         self.kind = kind
@@ -31,6 +33,7 @@ class Toy(Dataset):
         number = np.arange(SIZES[name])
         y = (number * 7 + len(name)) % 3
         x = np.stack([y, number, np.full_like(y, self.names.index(name))], axis=1)
+        x = np.pad(x, [(0, 0), (0, self.widths.get(name, 3) - 3)], constant_values=7)
         test = np.full(len(y), True) if name == self.tested else None
         return Domain(x.astype(self.kind), y.astype(np.int64), test)
 
@@ -348,3 +351,28 @@ def test_ticks_never_end_and_have_nothing_to_save() -> None:
 
 def test_a_pair_stands_for_source_and_target() -> None:
     assert domains("source", "target", pair=["toys", "art"]).dataset.domains == ("toys", "art")
+
+
+def test_rows_of_fewer_columns_have_zeros_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = domains(source=["art", "sketch"])
+    monkeypatch.setattr(Toy, "widths", {"sketch": 4, "photo": 6})
+    own = domains(source=["art", "sketch"])
+    assert (own.task.shape, own.task.widths) == ((6,), (3, 4, 6))
+    assert own.task.columns == "art has 3 columns, sketch has 4 columns, photo has 6 columns"
+    behind = torch.tensor([[0, 0, 0], [7, 0, 0], [7, 7, 7]]).float()
+    for step in range(3):
+        batch, expected = own.batch(step), plain.batch(step)
+        for role, samples in batch.items():
+            assert torch.equal(samples.x[:, :3], expected[role].x)
+            assert torch.equal(samples.x[:, 3:], behind[samples.domain])
+            assert all(map(torch.equal, samples[1:], expected[role][1:]))
+
+
+def test_domains_of_the_same_columns_have_no_widths_of_their_own() -> None:
+    assert domains().task.widths == ()
+
+
+def test_a_wider_domain_out_of_use_widens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Toy, "widths", {"toys": 9})
+    own = domains()
+    assert (own.task.shape, own.task.widths) == ((3,), ())

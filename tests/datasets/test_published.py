@@ -24,7 +24,7 @@ ROLES: dict[str, Any] = {
 }
 
 
-def office(features: str, normalize: str = "l2", data_dir: str = DATA) -> OfficeCaltech10:
+def office(features: Any, normalize: Any = "l2", data_dir: str = DATA) -> OfficeCaltech10:
     keys: dict[str, Any] = {"features": features, "normalize": normalize, "data_dir": data_dir}
     return OfficeCaltech10(**keys, **(ROLES | {"source": ["dslr"], "target": ["webcam"]}))
 
@@ -69,6 +69,19 @@ def test_a_domain_that_a_feature_set_has_not_is_said() -> None:
     needs(data)
     assert data["dslr"].x.shape == (157, 4096)
     with pytest.raises(InputError, match="is of dslr, webcam alone, not of amazon"):
+        data["amazon"]
+
+
+def test_a_domain_has_the_features_and_the_norm_that_are_named_for_it() -> None:
+    data = office({"dslr": "surf", "webcam": "decaf6"}, {"dslr": "zscore", "webcam": "l2"})
+    needs(data)
+    for name, features, normalize in (("dslr", "surf", "zscore"), ("webcam", "decaf6", "l2")):
+        alone = office(features, normalize)
+        np.testing.assert_array_equal(data[name].x, alone[name].x)
+        np.testing.assert_array_equal(data[name].y, alone[name].y)
+        assert data.fingerprint(name) == alone.fingerprint(name)
+    assert (data["dslr"].x.shape[1], data["webcam"].x.shape[1]) == (800, 4096)
+    with pytest.raises(InputError, match=r"dataset\.features is of dslr, webcam, .* amazon"):
         data["amazon"]
 
 
