@@ -265,7 +265,7 @@ def harm(own: Runs, alike: Mapping[Cell, Runs]) -> str:
     ]
     below: dict[str, float] = {}
     for name, mean in compared:
-        if mean < 0:
+        if mean < -1e-9:  # rounding alone harms nobody
             below[name] = max(-mean, below.get(name, 0.0))
     words = [f"`{name}` by {points:.1f}" for name, points in below.items()]
     return f"below {listed(words)}" if below else "no" if compared else ""

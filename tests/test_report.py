@@ -129,6 +129,8 @@ def test_a_method_below_a_baseline_does_harm_and_its_row_says_by_how_much() -> N
     }
     assert harms([*own, *low({1: 0.4, 2: 0.69})])["`dann`"] == "no"
     assert harms([*own, *low({1: 0.5, 2: 0.6})])["`dann`"] == "no"  # as good is not below
+    turned = [record(a, seed=s) for s, a in ((1, 0.1), (2, 0.2), (3, 0.3))]
+    assert harms([*turned, *low({1: 0.3, 2: 0.1, 3: 0.2})])["`dann`"] == "no"
     both = [*low({1: 0.6, 2: 0.7}), *low({1: 0.51, 2: 0.6}, "upper")]
     assert harms([*own, *both])["`dann`"] == "below `lower` by 10.0, `upper` by 0.5"
     # one baseline is below the other, and neither adapts
