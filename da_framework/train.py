@@ -121,6 +121,7 @@ def outcome(run: "Run") -> dict[str, Any]:
         "domains": {"source": dataset.source, "target": dataset.target},
         "classes": dataset.known,
         "rows": {**run.domains.task.rows, "test": len(run.domains.oracle)},
+        "skipped": dataset.skipped,
         "environment": {**results.environment(), "device": str(module.device)},
         "steps": module.step,
         "peak_memory_mib": peak_memory(),
