@@ -21,7 +21,7 @@ CONFIG: dict[str, Any] = {
         "data_dir": "data",
         "download": True,
         "mirrors": [],
-        "origin": {"address": "https://example.org"},
+        "origin": "https://example.org",
         "timeout": 30.0,
         "batch_size": {"source": 64},
     },
