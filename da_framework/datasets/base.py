@@ -27,6 +27,10 @@ Rows = NDArray[np.int64]
 """Row numbers within a domain."""
 
 
+BLOCK = 4096
+"""Rows looked at in one go: those of a mapped file need not fit in memory."""
+
+
 class Roles(TypedDict):
     """The keys every data set has; their defaults stand in ``conf/data.yaml``.
 
@@ -401,7 +405,8 @@ class Dataset(ABC):
             )
         domain = domain._replace(y=domain.y.astype(np.int64))
         if np.issubdtype(domain.x.dtype, np.floating):
-            finite = np.isfinite(domain.x.reshape(len(domain.x), -1)).all(axis=1)
+            blocks = (domain.x[i : i + BLOCK] for i in range(0, len(domain.x), BLOCK))
+            finite = np.concatenate([np.isfinite(x.reshape(len(x), -1)).all(1) for x in blocks])
             if not finite.all():
                 bad = np.flatnonzero(~finite)
                 raise InputError(
