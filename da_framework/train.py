@@ -72,13 +72,14 @@ def train(
         run = build(config, dataset)
     first = config["trainer"]["devices"] == 1 or process_rank() == 0
     if not first:
-        with suppress(PreemptedError):  # which the first process says
+        with suppress(PreemptedError), within_memory(config):  # which the first process says
             fit(run, config, folder, first=False)
         return {}
     with results.alone(folder):
         if aside := results.claim(folder, key, again=config["again"]):
             log.info("another run was in this folder: moved to %s", aside)
-        fit(run, config, folder, first=True)
+        with within_memory(config):
+            fit(run, config, folder, first=True)
         record = {
             "key": key,
             "command": command,
@@ -172,8 +173,7 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
         resume, damaged = sound(folder)
         if first:
             announce(run, resume, damaged)
-        with within_memory(config):
-            trainer.fit(run.module, datamodule=run.domains, ckpt_path=resume, weights_only=True)
+        trainer.fit(run.module, datamodule=run.domains, ckpt_path=resume, weights_only=True)
         if run.module.step < run.module.steps:
             raise InputError(
                 f"training ended at step {run.module.step} of {run.module.steps}: one of the keys "
