@@ -189,7 +189,11 @@ def said_and_raised(command: str) -> Iterator[None]:
         yield
     except Exception as error:
         print(f"failed: {command}\n  {error}", file=sys.stderr)
-        traceback.clear_frames(error.__traceback__)  # or the next job would lack its memory
+        # or the next job would lack its memory
+        failed: BaseException | None = error
+        while failed is not None:
+            traceback.clear_frames(failed.__traceback__)
+            failed = failed.__context__
         raise
 
 

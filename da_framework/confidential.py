@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from da_framework.errors import InputError
 
-SECRET = re.compile(r"(?:^|[^a-z])(?:api_?key|credential|password|passwd|secret|token)s?$", re.I)
+SECRET = re.compile(r"(?:^|[^a-z])(?:api_?key|credentials?|password|passwd|secret|token)$", re.I)
 """Names of what nobody else may know."""
 
 INSTEAD = (

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
 from da_framework import initial, results
 from da_framework.config import check, instantiate
@@ -218,19 +219,17 @@ def within_memory(config: Mapping[str, Any]) -> Iterator[None]:
     words = ("DefaultCPUAllocator", "out of memory")
     try:
         yield
-        return
     except (MemoryError, RuntimeError) as error:
         kinds = (MemoryError, torch.OutOfMemoryError)
         if not (isinstance(error, kinds) or any(word in str(error) for word in words)):
             raise
         reason = " ".join(str(error).split())[:200]
-    sizes = (f"dataset.batch_size.{r}={n}" for r, n in config["dataset"]["batch_size"].items())
-    # out of the handler: what was being computed is kept alive by the error it ended in
-    raise InputError(
-        f"out of memory ({reason}); the batch sizes are {listed(sizes)}: try smaller ones, "
-        "a smaller network, network.freeze=backbone, trainer.precision=bf16-mixed, or "
-        "trainer.devices=2, which share a batch"
-    )
+        sizes = (f"dataset.batch_size.{r}={n}" for r, n in config["dataset"]["batch_size"].items())
+        raise InputError(
+            f"out of memory ({reason}); the batch sizes are {listed(sizes)}: try smaller ones, "
+            "a smaller network, network.freeze=backbone, trainer.precision=bf16-mixed, or "
+            "trainer.devices=2, which share a batch"
+        ) from None
 
 
 def announce(run: "Run", resume: Path | None, damaged: list[str]) -> None:
@@ -280,6 +279,9 @@ def sound(folder: Path) -> tuple[Path | None, list[str]]:
     for file in checkpoints(folder):
         try:
             torch.load(file, map_location="cpu", weights_only=True)["adaptation"]
+            with ZipFile(file) as archive:  # torch compares no checksum
+                if changed := archive.testzip():
+                    raise ValueError(f"{changed} has changed since")
             return file, damaged
         except Exception as error:  # what a damaged file makes of itself has no type
             reason = " ".join(str(error).split())[:200]
