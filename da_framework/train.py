@@ -275,7 +275,7 @@ def sound(folder: Path) -> tuple[Path | None, list[str]]:
     """
     import torch
 
-    damaged = []
+    damaged: list[str] = []
     for file in checkpoints(folder):
         try:
             torch.load(file, map_location="cpu", weights_only=True)["adaptation"]
