@@ -191,15 +191,15 @@ def block(title: str, lines: Sequence[str]) -> list[str]:
 
 def contact_sheet(rows: Sequence[Seen]) -> Image.Image | None:
     """Small pictures with their classes; none of what cannot be shown."""
-    shown = [row for row in rows if row.picture is not None]
+    shown = [(row.picture, row.label) for row in rows if row.picture is not None]
     if not shown:
         return None
     across, height = math.ceil(len(shown) ** 0.5), TILE + 12
     down = math.ceil(len(shown) / across)
     sheet = Image.new("RGB", (across * (TILE + 2), down * height), "white")
     draw = ImageDraw.Draw(sheet)
-    for number, row in enumerate(shown):
+    for number, (picture, label) in enumerate(shown):
         left, top = number % across * (TILE + 2), number // across * height
-        sheet.paste(Image.fromarray(row.picture).resize((TILE, TILE)), (left, top))
-        draw.text((left, top + TILE), row.label[:11], fill="black", font_size=9)
+        sheet.paste(Image.fromarray(picture).resize((TILE, TILE)), (left, top))
+        draw.text((left, top + TILE), label[:11], fill="black", font_size=9)
     return sheet

@@ -130,7 +130,7 @@ def test_every_data_set_is_checked(da: Any) -> None:
 def test_arrays_have_their_rows_named(da: Any) -> None:
     x = np.random.default_rng(0).normal(size=(12, 4))
     x[3, 1] = np.nan
-    parts = {"x_train": x[:6], "y_train": np.arange(6) % 2, "y_test": np.arange(6) % 2}
+    parts: Any = {"x_train": x[:6], "y_train": np.arange(6) % 2, "y_test": np.arange(6) % 2}
     np.savez(da.folder / "one.npz", **parts, x_test=np.concatenate([x[:1], x[7:]]))
     np.savez(da.folder / "two.npz", x=x[8:], y=np.zeros(4, np.int64))
     ended = da("data", "check", "dataset=arrays", "dataset.root=.")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -76,7 +76,8 @@ class Mirror:
     def remote(self, name: str = "data.bin", **keys: Any) -> Remote:
         found = hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
         urls = [f"{self.address}/{name}"]
-        return Remote(**({"name": name, "urls": urls, "hash": f"sha256:{found}"} | keys))
+        given: Any = {"name": name, "urls": urls, "hash": f"sha256:{found}"} | keys
+        return cast("Remote", given)
 
 
 @pytest.fixture
