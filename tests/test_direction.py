@@ -14,7 +14,7 @@ FLOORS = (
     {"cli"},
     {"reproduce"},
     {"train", "evaluate", "rank", "check", "report", "listing", "new_method", "overrides"}
-    | {"estimator"},
+    | {"estimator", "sync"},
     {"build"},
     {"module", "initial", "finished", "feature_cache"},
     {"callbacks", "datasets", "trust"},
@@ -30,7 +30,7 @@ FLOORS = (
     },
     {"losses", "networks", "names", "density_ratios", "learners"},
     {"batch", "schedules", "metrics"},
-    {"errors", "labels", "ranges", "seeds", "sources"},
+    {"errors", "labels", "ranges", "seeds", "sources", "connection"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SIBLINGS = {("callbacks", "datasets")}
