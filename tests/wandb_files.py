@@ -46,12 +46,17 @@ def pieces(folder: Path) -> list[Path]:
 
 
 def offline_run(folder: Path) -> list[Any]:
-    """The whole run: W&B's own process may write its last block after ``finish`` has returned."""
+    """The whole run, which was offline from its start to its end."""
     (file,) = pieces(folder)
     assert file.parent.name.startswith("offline-run-")
+    return whole(file)
+
+
+def whole(file: Path) -> list[Any]:
+    """A piece to its end: the client's own process may write after ``finish`` has returned."""
     deadline = time.monotonic() + 20
     found = list(records(file))
-    while not any(own.WhichOneof("record_type") == "exit" for own in found):
+    while not of(found, "exit"):
         assert time.monotonic() < deadline, "the run never ended"
         time.sleep(0.05)
         found = list(records(file))
