@@ -315,9 +315,7 @@ def test_closing_ends_every_logger() -> None:
     assert ended == ["success", "success", "failed"]
 
 
-def test_tensorboard_says_what_it_needs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tensorboard_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(*words: object, **keys: object) -> None:
         raise ModuleNotFoundError("no tensorboard")
 

@@ -146,7 +146,7 @@ class Handler(BaseHTTPRequestHandler):
                 for number, line in enumerate(part["content"], part["offset"]):
                     self.server.lines[run][number] = json.loads(line)
                 limit = self.server.fails_after
-                self.server.lost = limit is not None and len(self.server.lines[run]) >= limit
+                self.server.lost |= limit is not None and len(self.server.lines[run]) >= limit
             if "exitcode" in said:
                 self.server.ended[run] = said["exitcode"]
             self.send(200, b"{}")
