@@ -4,7 +4,6 @@ import base64
 import json
 import re
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ class Server(ThreadingHTTPServer):
         key: the one that it takes.
         delay: seconds before every answer.
         lost: whether connections are closed without an answer.
-        fails_after: lines of history after which they are.
+        leaving: whether they are from when a run has begun.
     """
 
     daemon_threads = True
@@ -47,7 +46,7 @@ class Server(ThreadingHTTPServer):
         self.delay = 0.0
         self.awake = threading.Event()
         self.lost = False
-        self.fails_after: int | None = None
+        self.leaving = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing of clients that go away."""
@@ -62,7 +61,7 @@ class Server(ThreadingHTTPServer):
         name = found[1] if found else ""
         project = {"id": "p", "name": values.get("project"), "entity": {"id": "e", "name": "user"}}
         if name == "UpsertBucket":
-            run = values.get("name") or values.get("id")
+            run = str(values["name"])
             known = self.runs.setdefault(run, {})
             inserted = not known
             known |= {key: value for key, value in values.items() if value is not None}
@@ -145,14 +144,13 @@ class Handler(BaseHTTPRequestHandler):
             if part:
                 for number, line in enumerate(part["content"], part["offset"]):
                     self.server.lines[run][number] = json.loads(line)
-                limit = self.server.fails_after
-                self.server.lost |= limit is not None and len(self.server.lines[run]) >= limit
             if "exitcode" in said:
                 self.server.ended[run] = said["exitcode"]
             self.send(200, b"{}")
             return
         answer = self.server.answer(said.get("query", ""), said.get("variables") or {})
         self.send(200, json.dumps({"data": answer}).encode())
+        self.server.lost |= self.server.leaving and "upsertBucket" in answer
 
     def allowed(self) -> bool:
         word = self.headers.get("Authorization", "").removeprefix("Basic ")
