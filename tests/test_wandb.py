@@ -247,8 +247,8 @@ def test_a_kill_loses_no_row_and_the_same_command_is_the_same_run(
     da: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overrides = [
-        *(*SMALL[:2], "callback=[]", "hydra.run.dir=run", "steps=1200"),
-        *("evaluate_every=100", "checkpoint_every=300", "flush_every=25"),
+        *(*SMALL[:2], "callback=[]", "hydra.run.dir=run", "steps=800"),
+        *("evaluate_every=50", "checkpoint_every=150", "flush_every=25"),
     ]
     folder = da.folder / "run"
     monkeypatch.setenv("WANDB_MODE", "offline")
