@@ -3,15 +3,22 @@
 Nothing heavy is imported here: help, listings and completion answer at once.
 """
 
+import logging
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from da_framework.errors import DivergedError, InputError
+from da_framework.confidential import refuse_values, refuse_words
+from da_framework.errors import FULL, DivergedError, InputError, PreemptedError
+from da_framework.signals import answered
+
+PREEMPTED = 75
+"""What a batch system may be told to start again: EX_TEMPFAIL of sysexits.h."""
 
 HYDRA = ("train", "evaluate", "rank", "check", "features")
 """Commands that Hydra runs; each has a config of its name in ``conf/``."""
@@ -40,7 +47,11 @@ USAGE = f"""usage: da COMMAND [key=value ...]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs one command; ends with 2 for input that cannot be used, 3 for a run that diverged."""
+    """Runs one command.
+
+    Ends with 2 for what a person can mend, 3 for a run that diverged, and 75 after a signal: the
+    same command continues.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["-sc"]:
         complete(arguments)
@@ -51,11 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if command not in COMMANDS:
         fail(f"{command!r} is no command\n\n{USAGE}", code=2)
-    with told():
+    logging.raiseExceptions = False  # a log that cannot be written to is no reason to say so
+    with told(), answered(leave):
         if command in HYDRA:
             run_hydra(command, rest)
         else:
             run_plain(command, rest)
+
+
+def leave(signal: str) -> None:
+    """Ends the command where it is: what training would lose, it saves itself."""
+    raise PreemptedError(f"{signal}: the same command continues from the last checkpoint, if any")
 
 
 @contextmanager
@@ -67,7 +84,12 @@ def told() -> Iterator[None]:
         fail(str(error), code=2)
     except DivergedError as error:
         fail(str(error), code=3)
+    except PreemptedError as error:
+        fail(str(error), code=PREEMPTED)
     except OSError as error:
+        if error.errno in FULL:
+            where = error.filename or Path.cwd()
+            fail(f"{where}: {error.strerror}: make room, and the same command continues", code=2)
         if error.filename is None:
             raise
         fail(f"{error.filename2 or error.filename}: {error.strerror}", code=2)
@@ -97,6 +119,7 @@ def run_hydra(command: str, rest: list[str]) -> None:
 
     from da_framework import names, plugins
 
+    refuse_words(rest)
     names.register()
     plugins.register()
     # options first: Hydra takes none between overrides
@@ -149,6 +172,7 @@ def train_task(config: Any) -> float | None:
     # a job of a sweep fails alone: its error is said here and raised for the launcher to count
     with said_and_raised(command) if sweeping else told():
         values = plain(config)
+        refuse_values(values)
         if sweeping and values["trainer"]["devices"] != 1 and "basic" in job.launcher._target_:
             raise InputError(
                 "several devices need a process for each job, which the in-process launcher has "
@@ -168,6 +192,11 @@ def said_and_raised(command: str) -> Iterator[None]:
         yield
     except Exception as error:
         print(f"failed: {command}\n  {error}", file=sys.stderr)
+        # or the next job would lack its memory
+        failed: BaseException | None = error
+        while failed is not None:
+            traceback.clear_frames(failed.__traceback__)
+            failed = failed.__context__
         raise
 
 

@@ -1,5 +1,10 @@
 """What a person can mend, and what stops a run: one message each, no traceback."""
 
+import errno
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""How a system says that there is no room: on the disk, in the quota, under the limit of a file."""
+
 
 class InputError(ValueError):
     """Something given cannot be used; says what, what is possible and how to mend it."""
@@ -20,6 +25,10 @@ class MissingRoleError(InputError):
 
 class DivergedError(RuntimeError):
     """A loss or a weight is no longer finite."""
+
+
+class PreemptedError(BaseException):
+    """A signal ended the command; no error of a job, so that a sweep ends with it."""
 
 
 def listed(names: object) -> str:

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from da_framework import report, results
-from da_framework.errors import InputError, listed
+from da_framework.errors import InputError, PreemptedError, listed
 from da_framework.plugins import conf_dir
 
 RECORDED = ".recorded.json"
@@ -228,7 +228,7 @@ def run(table: Table, overrides: Sequence[str]) -> None:
                     break
                 except subprocess.TimeoutExpired:
                     continue
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, PreemptedError):
             process.terminate()
             process.wait()
             raise

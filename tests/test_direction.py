@@ -30,6 +30,7 @@ FLOORS = (
     },
     {"losses", "networks", "names", "density_ratios", "learners"},
     {"batch", "schedules", "metrics"},
+    {"confidential", "signals"},
     {"errors", "labels", "ranges", "seeds", "sources", "connection"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
