@@ -34,6 +34,7 @@ COMMANDS = {
     "data check": "read all of a data set once, and say what is wrong: da data check dataset=...",
     "reproduce": "a paper's table beside our numbers: da reproduce --list",
     "report": "a table of finished runs: da report FOLDER ...",
+    "sync": "send runs to W&B that were offline: da sync FOLDER ...",
     "list": "what there is to choose from",
     "new-method": "the files to begin a method with, here or in a package of its own",
 }
@@ -111,6 +112,8 @@ def run_plain(command: str, rest: list[str]) -> None:
         from da_framework.new_method import main as run
     elif command == "reproduce":
         from da_framework.reproduce import main as run
+    elif command == "sync":
+        from da_framework.sync import main as run
     else:
         from da_framework.report import main as run
     run(rest)

@@ -170,8 +170,7 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
         )
         # asked for before there are processes, so that one message says what they cannot share
         run.domains.batch(0, 0, trainer.world_size)
-        for logger in loggers:
-            logger.log_hyperparams(dict(config))
+        begin(loggers, run, config)
         resume, damaged = sound(folder)
         if first:
             announce(run, resume, damaged)
@@ -192,19 +191,51 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
     except SystemExit:  # Lightning's answer to an interrupt
         raise KeyboardInterrupt from None
     finally:
-        close(loggers)
+        close(loggers, done=run.module.step == run.module.steps)
+
+
+def begin(loggers: list[Any], run: "Run", config: Mapping[str, Any]) -> None:
+    """What is known of a run from the start, for those who watch it elsewhere."""
+    for logger in loggers:
+        logger.log_hyperparams({**config, "code": results.code_hash(config)})
+        if hasattr(logger, "log_tag"):
+            logger.log_tag(sides(run.domains.dataset))
 
 
 def show_in(loggers: list[Any], run: "Run", folder: Path) -> None:
-    """The end of a run for those who watch it elsewhere: the three numbers, and the pictures."""
-    picks = run.module.picks
+    """The end of a run: the three numbers; with W&B the pictures, classes and checkpoints."""
+    from da_framework.loggers import Wandb
+
+    picks, step = run.module.picks, run.module.step
     accuracies = {f"target/{pick}": own["target"]["accuracy"] for pick, own in picks.items()}
+    pictures = {name: folder / f"{name}.png" for name in PICTURES}
+    pictures = {name: file for name, file in pictures.items() if file.is_file()}
+    measures = ("precision", "recall", "f1")
+    classes = [
+        [pick, label, *figures]
+        for pick, own in picks.items()
+        for label, *figures in zip(
+            (*run.domains.task.classes, "unknown"),
+            *(own["target"][f"{measure}_per_class"] for measure in measures),
+            strict=False,  # the unknown is there in the open setting alone
+        )
+    ]
+    saved: dict[Path, list[str]] = {}
+    for pick in ("last", "chosen"):
+        name = "last" if picks[pick]["step"] == step else pick
+        saved.setdefault(folder / "checkpoints" / f"{name}.ckpt", []).append(pick)
     for logger in loggers:
-        logger.log_metrics(accuracies)
-        if hasattr(logger, "log_image"):
-            for name in PICTURES:
-                if (folder / f"{name}.png").is_file():
-                    logger.log_image(name, [str(folder / f"{name}.png")])
+        logger.log_metrics(accuracies, step=step)
+        if isinstance(logger, Wandb):
+            logger.ensure()  # here, since the client would wait long for each of these
+            logger.log_pictures(pictures, step)
+            logger.log_table("classes", ("pick", "class", *measures), classes, step)
+            logger.log_checkpoints(saved)
+
+
+def sides(dataset: "Dataset") -> str:
+    """What is adapted to what, in a word."""
+    return " -> ".join("+".join(side) or "nothing" for side in (dataset.source, dataset.target))
 
 
 @contextmanager
@@ -236,9 +267,8 @@ def within_memory(config: Mapping[str, Any]) -> Iterator[None]:
 def announce(run: "Run", resume: Path | None, damaged: list[str]) -> None:
     """Says what is trained on what, and from where."""
     dataset, task = run.domains.dataset, run.domains.task
-    sides = " -> ".join("+".join(side) or "nothing" for side in (dataset.source, dataset.target))
     rows = ", ".join(f"{count} {role}" for role, count in task.rows.items())
-    log.info("%s, %s; training rows: %s", sides, dataset.protocol, rows)
+    log.info("%s, %s; training rows: %s", sides(dataset), dataset.protocol, rows)
     for role, stream in run.domains.streams.items():
         if task.rows[role] < stream.size:
             log.info("%s has fewer rows than a batch, which holds some more than once", role)

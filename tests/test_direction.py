@@ -14,7 +14,7 @@ FLOORS = (
     {"cli"},
     {"reproduce"},
     {"train", "evaluate", "rank", "check", "report", "listing", "new_method", "overrides"}
-    | {"data_check", "estimator"},
+    | {"data_check", "estimator", "sync"},
     {"build"},
     {"module", "initial", "finished", "feature_cache"},
     {"callbacks", "datasets", "trust"},
@@ -31,7 +31,7 @@ FLOORS = (
     {"losses", "networks", "names", "density_ratios", "learners"},
     {"batch", "schedules", "metrics"},
     {"confidential", "signals"},
-    {"errors", "labels", "locks", "ranges", "seeds", "sources"},
+    {"errors", "labels", "ranges", "seeds", "sources", "connection", "locks"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SIBLINGS = {("callbacks", "datasets")}
