@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from da_framework.errors import DivergedError, InputError
+from da_framework.errors import InputError, ending
 
 HYDRA = ("train", "evaluate", "rank", "check", "features")
 """Commands that Hydra runs; each has a config of its name in ``conf/``."""
@@ -62,16 +62,10 @@ def told() -> Iterator[None]:
     """Ends with one message for what a person can mend, not with a traceback."""
     try:
         yield
-    except InputError as error:
-        fail(str(error), code=2)
-    except DivergedError as error:
-        fail(str(error), code=3)
-    except OSError as error:
-        if error.filename is None:
-            raise
-        fail(f"{error.filename2 or error.filename}: {error.strerror}", code=2)
-    except KeyboardInterrupt:
-        fail("interrupted; the same command continues from the last checkpoint, if any", code=130)
+    except (Exception, KeyboardInterrupt) as error:
+        if found := ending(error):
+            fail(found[0], code=found[1])
+        raise
 
 
 def run_plain(command: str, rest: list[str]) -> None:
@@ -92,10 +86,13 @@ def run_hydra(command: str, rest: list[str]) -> None:
     import hydra
     from hydra.errors import ConfigCompositionException, HydraException
 
-    from da_framework import names, plugins
+    from da_framework import names, plugins, sweeps
 
     names.register()
     plugins.register()
+    for word in rest:
+        if word in plugins.NEEDS:
+            plugins.require(word, *plugins.NEEDS[word])
     # options first: Hydra takes none between overrides
     rest = sorted(rest, key=lambda word: word not in MULTIRUN)
     if set(MULTIRUN) & set(rest) and not any(
@@ -115,10 +112,10 @@ def run_hydra(command: str, rest: list[str]) -> None:
     # errors come out of Hydra as they are, and are said here
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = [f"da {command}", *rest]
+    run = hydra.main(version_base="1.3", config_path=config_dir, config_name=command)
     try:
-        hydra.main(version_base="1.3", config_path=config_dir, config_name=command)(
-            tasks[command]
-        )()
+        with sweeps.watching():
+            run(tasks[command])()
     except (ConfigCompositionException, HydraException, ValueError) as error:
         # a group set to nothing is a plain ValueError of Hydra's
         if isinstance(error, ValueError) and "Config group override" not in str(error):
@@ -135,6 +132,7 @@ def train_task(config: Any) -> float | None:
 
     from da_framework.config import plain
     from da_framework.report import show
+    from da_framework.sweeps import attempt
     from da_framework.train import train
 
     job = HydraConfig.get()
@@ -143,29 +141,29 @@ def train_task(config: Any) -> float | None:
     sweeping = job.mode == RunMode.MULTIRUN
     prepare_relaunch(job, overrides)
     command = shlex.join(["da", "train", *overrides])
-    # a job of a sweep fails alone: its error is said here and raised for the launcher to count
-    with said_and_raised(command) if sweeping else told():
+
+    def run() -> dict[str, Any]:
         values = plain(config)
-        if sweeping and values["trainer"]["devices"] != 1 and "basic" in job.launcher._target_:
+        if (
+            sweeping
+            and values["trainer"]["devices"] != 1
+            and "submitit" not in job.launcher._target_
+        ):
             raise InputError(
-                "several devices need a process for each job, which the in-process launcher has "
-                "not: add hydra/launcher=submitit_local"
+                "several devices need a process of its own for each job, which this launcher does "
+                "not give: add hydra/launcher=submitit_local"
             )
-        record = train(values, folder, command=command, choices=dict(job.runtime.choices))
+        return train(values, folder, command=command, choices=dict(job.runtime.choices))
+
+    if sweeping:
+        found = attempt(run, Path(job.sweep.dir), job.job.num, folder)
+        return float(found["target"]["chosen"]["score"]) if found else None
+    with told():
+        record = run()
     if not record:
         return None
     show(record, folder)
     return float(record["target"]["chosen"]["score"])
-
-
-@contextmanager
-def said_and_raised(command: str) -> Iterator[None]:
-    """Says at once which job of a sweep failed and why."""
-    try:
-        yield
-    except Exception as error:
-        print(f"failed: {command}\n  {error}", file=sys.stderr)
-        raise
 
 
 def evaluate_task(config: Any) -> float:

@@ -14,7 +14,7 @@ FLOORS = (
     {"cli"},
     {"reproduce"},
     {"train", "evaluate", "rank", "check", "report", "listing", "new_method", "overrides"}
-    | {"estimator"},
+    | {"estimator", "search", "sweeps"},
     {"build"},
     {"module", "initial", "finished", "feature_cache"},
     {"callbacks", "datasets", "trust"},
