@@ -20,6 +20,7 @@ MULTIRUN = ("-m", "--multirun")
 
 COMMANDS = {
     "train": "train a method, or a sweep with -m",
+    "search": "the best values of keys by trial: da search method=dann,mmd trials=20",
     "evaluate": "score a finished run's weights: da evaluate run=...",
     "rank": "which finished run suits a new task best: da rank run=[...]",
     "check": "hold a method against its promises: da check method=...",
@@ -74,6 +75,11 @@ def run_plain(command: str, rest: list[str]) -> None:
         from da_framework.listing import main as run
     elif command == "new-method":
         from da_framework.new_method import main as run
+    elif command == "search":
+        from da_framework.search import main as search
+
+        search(rest, main)
+        return
     elif command == "reproduce":
         from da_framework.reproduce import main as run
     else:

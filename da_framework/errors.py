@@ -22,12 +22,18 @@ class DivergedError(RuntimeError):
     """A loss or a weight is no longer finite."""
 
 
+class PrunedError(RuntimeError):
+    """A search has given up a run."""
+
+
 def ending(error: BaseException) -> tuple[str, int] | None:
     """What to say of an error and the exit code, for what a person can mend; none for the rest."""
     if isinstance(error, InputError):
         return str(error), 2
     if isinstance(error, DivergedError):
         return str(error), 3
+    if isinstance(error, PrunedError):
+        return str(error), 4
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename2 or error.filename}: {error.strerror}", 2
     if isinstance(error, KeyboardInterrupt):

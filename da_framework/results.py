@@ -108,8 +108,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, *, key: str = "hydra.run.dir") -> Iterator[None]:
     """Holds a folder for this process; the system lets go of it however the process ends.
+
+    Args:
+        folder: to hold.
+        key: that would name another.
 
     Raises:
         InputError: another process holds it.
@@ -121,7 +125,7 @@ def alone(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise InputError(
                 f"another process is training in {folder}: wait for it, or give this one a folder "
-                "of its own: hydra.run.dir=..."
+                f"of its own: {key}=..."
             ) from None
         yield
 

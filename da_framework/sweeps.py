@@ -32,7 +32,7 @@ LAST = 5
 """Lines of a failed job's log that are shown."""
 
 State = dict[str, Any]
-"""What a job writes: its ``state`` (running, done, failed), ``folder`` and when it ``began``; of its
+"""What a job writes: ``state`` (running, done, failed), ``folder`` and when it ``began``; of its
 end ``words``, and the ``seconds`` the run took or the ``tail`` of its log and its exit ``code``.
 """
 
@@ -210,10 +210,10 @@ class Sweep(Callback):
             return
         folder = Path(config.hydra.sweep.dir)
         try:
-            LOCK.enter_context(results.alone(folder))
-        except InputError:
+            LOCK.enter_context(results.alone(folder, key="hydra.sweep.dir"))
+        except InputError as error:
             # Hydra would make a warning of what is no exit
-            print(f"another process runs the sweep in {folder}: wait for it", file=sys.stderr)
+            print(error, file=sys.stderr)
             raise SystemExit(2) from None
         shutil.rmtree(folder / STATES, ignore_errors=True)
         CURRENT.append(Watch(folder, jobs(config)))

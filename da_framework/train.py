@@ -16,6 +16,7 @@ from da_framework.errors import DivergedError, InputError, listed
 
 if TYPE_CHECKING:
     from da_framework.build import Run
+    from da_framework.callbacks.base import Callback
     from da_framework.datasets.base import Dataset
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,9 @@ MOST = 4
 """Data sets that are kept."""
 KEPT: "dict[str, tuple[Dataset, list[tuple[str, int, int]]]]" = {}
 """Data sets of the last jobs, by their configs; the latest last."""
+
+LISTENING: "list[Callback]" = []
+"""Callbacks of whoever trains by command in this process, beside those of the config."""
 
 PICTURES = ("curves", "confusion", "tsne")
 
@@ -152,7 +156,7 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
         )
     callbacks = [instantiate(node) for node in (config.get("callback") or {}).values()]
     # first, so that the last checkpoint is there when others draw
-    callbacks = [Checkpoints(str(folder)), History(str(folder)), *callbacks]
+    callbacks = [Checkpoints(str(folder)), History(str(folder)), *callbacks, *LISTENING]
     loggers = [instantiate(node) for node in (config.get("logger") or {}).values()] if first else []
     last = folder / "checkpoints" / "last.ckpt"
     try:
