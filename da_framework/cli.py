@@ -3,6 +3,7 @@
 Nothing heavy is imported here: help, listings and completion answer at once.
 """
 
+import logging
 import os
 import shlex
 import sys
@@ -11,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from da_framework.errors import InputError, ending
+from da_framework.confidential import refuse_values, refuse_words
+from da_framework.errors import InputError, PreemptedError, ending
+from da_framework.signals import answered
 
 HYDRA = ("train", "evaluate", "rank", "check", "features")
 """Commands that Hydra runs; each has a config of its name in ``conf/``."""
@@ -27,6 +30,7 @@ COMMANDS = {
     "features": "compute a frozen backbone's features ahead: da features network.freeze=backbone",
     "reproduce": "a paper's table beside our numbers: da reproduce --list",
     "report": "a table of finished runs: da report FOLDER ...",
+    "sync": "send runs to W&B that were offline: da sync FOLDER ...",
     "list": "what there is to choose from",
     "new-method": "the files to begin a method with, here or in a package of its own",
 }
@@ -40,7 +44,11 @@ USAGE = f"""usage: da COMMAND [key=value ...]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs one command; ends with 2 for input that cannot be used, 3 for a run that diverged."""
+    """Runs one command.
+
+    Ends with 2 for what a person can mend, 3 for a run that diverged, and 75 after a signal: the
+    same command continues.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["-sc"]:
         complete(arguments)
@@ -51,11 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if command not in COMMANDS:
         fail(f"{command!r} is no command\n\n{USAGE}", code=2)
-    with told():
+    logging.raiseExceptions = False  # a log that cannot be written to is no reason to say so
+    with told(), answered(leave):
         if command in HYDRA:
             run_hydra(command, rest)
         else:
             run_plain(command, rest)
+
+
+def leave(signal: str) -> None:
+    """Ends the command where it is: what training would lose, it saves itself."""
+    raise PreemptedError(f"{signal}: the same command continues from the last checkpoint, if any")
 
 
 @contextmanager
@@ -63,7 +77,7 @@ def told() -> Iterator[None]:
     """Ends with one message for what a person can mend, not with a traceback."""
     try:
         yield
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, PreemptedError) as error:
         if found := ending(error):
             fail(found[0], code=found[1])
         raise
@@ -82,6 +96,8 @@ def run_plain(command: str, rest: list[str]) -> None:
         return
     elif command == "reproduce":
         from da_framework.reproduce import main as run
+    elif command == "sync":
+        from da_framework.sync import main as run
     else:
         from da_framework.report import main as run
     run(rest)
@@ -94,6 +110,7 @@ def run_hydra(command: str, rest: list[str]) -> None:
 
     from da_framework import names, plugins, sweeps
 
+    refuse_words(rest)
     names.register()
     plugins.register()
     for word in rest:
@@ -150,6 +167,7 @@ def train_task(config: Any) -> float | None:
 
     def run() -> dict[str, Any]:
         values = plain(config)
+        refuse_values(values)
         if (
             sweeping
             and values["trainer"]["devices"] != 1

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from da_framework.errors import InputError
+from da_framework.errors import FULL, InputError
 from da_framework.names import IRRELEVANT
 from da_framework.sources import closure
 
@@ -101,10 +101,31 @@ def write(folder: Path, result: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file under another name first, then renames it."""
+    """Writes a file, whole or not at all."""
+    with whole(path) as partial:
+        partial.write_text(text)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Another name to write a file under: it has its own when all is there, and is gone otherwise.
+
+    Raises:
+        InputError: there is no room for it.
+    """
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        before = "what it held before is intact" if path.is_file() else "nothing else is touched"
+        raise InputError(
+            f"{path}: {error.strerror}; {before}: make room, and the same command continues"
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -16,8 +16,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from da_framework import names, plugins, results, train
+from da_framework.confidential import refuse_words
 from da_framework.config import check
-from da_framework.errors import InputError
+from da_framework.errors import INTERRUPTED, PREEMPTED, InputError, PreemptedError
 from da_framework.ranges import Count
 from da_framework.seeds import mix
 
@@ -32,7 +33,6 @@ The search's own keys:
 """
 SCALED = re.compile(r"([^=]+)=(log|interval)\((.*)\)")
 PRUNED = 4
-INTERRUPTED = 130
 STATES = {"COMPLETE": "done", "PRUNED": "pruned", "RUNNING": "failed"}
 NOTE = "chosen by target labels: this says what tuning could reach, and is no result of a method"
 
@@ -274,9 +274,10 @@ class Search:
             except Exception:
                 traceback.print_exc()
                 code = 1
-        if code == INTERRUPTED:
-            raise KeyboardInterrupt
-        return code, (file.read_text().strip().splitlines() or [""])[-1]
+        last = (file.read_text().strip().splitlines() or [""])[-1]
+        if code in (INTERRUPTED, PREEMPTED):
+            raise PreemptedError(last) if code == PREEMPTED else KeyboardInterrupt
+        return code, last
 
     def ended(self, state: str) -> list[Any]:
         """The trials that ended so."""
@@ -330,6 +331,7 @@ def main(arguments: list[str], run: Callable[[list[str]], None]) -> None:
         keys = defaults.read_text().partition("\n")[2]
         print(f"{USAGE}  {keys.rstrip().replace(chr(10), chr(10) + '  ')}")
         return
+    refuse_words(arguments)
     plugins.require("da search", "optuna", "search")
     known: Any = OmegaConf.load(defaults)
     own = [word for word in arguments if word.partition("=")[0] in known]

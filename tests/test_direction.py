@@ -14,7 +14,7 @@ FLOORS = (
     {"cli"},
     {"reproduce", "search"},
     {"train", "evaluate", "rank", "check", "report", "listing", "new_method", "overrides"}
-    | {"estimator", "sweeps"},
+    | {"estimator", "sweeps", "sync"},
     {"build"},
     {"module", "initial", "finished", "feature_cache"},
     {"callbacks", "datasets", "trust"},
@@ -30,7 +30,8 @@ FLOORS = (
     },
     {"losses", "networks", "names", "density_ratios", "learners"},
     {"batch", "schedules", "metrics"},
-    {"errors", "labels", "ranges", "seeds", "sources"},
+    {"confidential", "signals"},
+    {"errors", "labels", "ranges", "seeds", "sources", "connection"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SIBLINGS = {("callbacks", "datasets")}

@@ -20,6 +20,7 @@ from da_framework.errors import InputError
 from da_framework.module import Adaptation
 from da_framework.sweeps import STATES, Watch, watching
 
+SMALL = ("dataset=two_moons", "network=mlp", "steps=20", "logger=[]", "callback=[]")
 JOINT = ("train", "-m", "method=joint", "dataset.labels_per_class=2,9999,3")
 """Three jobs, of which the second fails."""
 
@@ -255,9 +256,11 @@ def test_sixty_runs_of_which_five_fail_killed_twice_end_like_a_sweep_left_alone(
     tmp_path: Path,
 ) -> None:
     rows = ",".join(str(n) for n in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 9999))
-    arguments = ("dataset=two_moons", "network=mlp", "steps=20", "logger=[]", "callback=[]")
-    arguments += ("method=joint", f"dataset.labels_per_class={rows}", "seed=1,2,3,4,5")
-    arguments += ("checkpoint_every=5",)
+    arguments = [
+        *SMALL,
+        *("method=joint", f"dataset.labels_per_class={rows}", "seed=1,2,3,4,5"),
+        "checkpoint_every=5",
+    ]
 
     def sweep(folder: str, *, until: int | None = None) -> tuple[int, str]:
         """Killed as soon as so many runs are there."""
