@@ -12,9 +12,9 @@ CONF = Path(__file__).parents[1] / "conf"
 FLOORS = (
     {"__main__"},
     {"cli"},
-    {"reproduce"},
+    {"reproduce", "search"},
     {"train", "evaluate", "rank", "check", "report", "listing", "new_method", "overrides"}
-    | {"data_check", "estimator", "sync"},
+    | {"data_check", "estimator", "sweeps", "sync"},
     {"build"},
     {"module", "initial", "finished", "feature_cache"},
     {"callbacks", "datasets", "trust"},
