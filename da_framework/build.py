@@ -20,7 +20,7 @@ from da_framework.datasets.base import Dataset
 from da_framework.datasets.domains import Domains
 from da_framework.errors import InputError, MissingRoleError, listed
 from da_framework.feature_cache import served
-from da_framework.initial import Function, Head, load, teachers
+from da_framework.initial import Function, Head, bare, load, teachers
 from da_framework.methods.base import Method
 from da_framework.module import Adaptation
 from da_framework.ranges import Count, Index, Share
@@ -137,7 +137,7 @@ def build(
     with torch.random.fork_rng():
         torch.manual_seed(mix(seed, "network"))
         classes = domains.task.classes
-        network = instantiate(config["network"])(
+        network = instantiate(config["network"] if initialise else bare(config["network"]))(
             domains.task.shape, kind.head_classes(len(classes)), domains.task.widths
         )
         if initialise and start is None and kind.closed_form and domains.task.widths:

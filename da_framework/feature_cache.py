@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from da_framework.batch import as_input
+from da_framework.batch import as_input, at_once
 from da_framework.datasets.base import Array, Dataset
 from da_framework.methods.base import evaluating
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 SHARD = 4096
 """Rows of a file."""
 ROWS = 256
-"""Rows of a pass."""
+"""Rows of a pass, at most."""
 
 
 def served(dataset: Dataset, network: "Network", folder: Path | None, device: str) -> Dataset:
@@ -107,11 +107,12 @@ class Shards:
         """Passes some rows through the backbone, in evaluation mode."""
         backbone = self.network.encoder.backbone
         rows = self.x[start : start + SHARD]
+        size = at_once(torch.as_tensor(rows), ROWS)
         weight = next(backbone.parameters())
         with torch.no_grad(), evaluating(self.network):
             passes = [
-                backbone(as_input(torch.as_tensor(rows[i : i + ROWS])).to(weight)).float().cpu()
-                for i in range(0, len(rows), ROWS)
+                backbone(as_input(torch.as_tensor(rows[i : i + size])).to(weight)).float().cpu()
+                for i in range(0, len(rows), size)
             ]
         self.computed += len(rows)
         features: Array = torch.cat(passes).numpy()

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal, Unpack
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from da_framework.datasets.base import Array, Domain, Roles
 from da_framework.datasets.discovered import Discovered
+from da_framework.datasets.pictures import square
 from da_framework.errors import InputError
 from da_framework.ranges import Count
 
@@ -88,15 +88,9 @@ class Folder(Discovered):
     def decoded(self, path: Path) -> Array | str:
         """Channels, height and width in bytes; or why the image cannot be read."""
         try:
-            with Image.open(path) as image:
-                upright = ImageOps.exif_transpose(image)
-                if upright.mode.startswith("I"):  # sixteen bits, which Pillow would cut off at 255
-                    upright = Image.fromarray((np.asarray(upright) / 257).astype(np.uint8))
-                plain = upright.convert("L" if self.channels == 1 else "RGB")
-                square = ImageOps.fit(plain, (self.size, self.size), Image.Resampling.BILINEAR)
+            return square(path, self.size, self.channels)
         except Exception as error:  # what a damaged file makes of itself has no type
             return f"{path}: {' '.join(str(error).split())}"
-        return np.asarray(square).reshape(self.size, self.size, -1).transpose(2, 0, 1)
 
 
 def images(folder: Path) -> tuple[Path, ...]:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from da_framework.batch import Batch, Objective, Outputs, Samples, Task, Term, as_input
+from da_framework.batch import Batch, Objective, Outputs, Samples, Task, Term, as_input, at_once
 from da_framework.methods.extra import Extra
 from da_framework.networks.network import Network
 from da_framework.ranges import Fraction, Share
@@ -197,9 +197,10 @@ class Method(nn.Module):
 
     @torch.no_grad()
     def observe(self, samples: Samples, *, size: int = 512) -> Outputs:
-        """Outputs as evaluated, without gradient, ``size`` rows at a time; modes are restored."""
+        """Outputs as evaluated, without gradient, ``size`` rows at a time at most; modes are restored."""
         # in the weights' own precision, whoever asks
         with evaluating(self), torch.autocast(samples.x.device.type, enabled=False):
+            size = at_once(samples.x, size)
             chunks = [samples.at(slice(i, i + size)) for i in range(0, len(samples.x), size)]
             passes = [self(as_input(chunk.x), chunk.domain) for chunk in chunks]
         features, logits = (torch.cat(field).float() for field in zip(*passes, strict=True))
