@@ -30,7 +30,7 @@ FLOORS = (
     },
     {"losses", "networks", "names", "density_ratios", "learners"},
     {"batch", "schedules", "metrics"},
-    {"errors", "labels", "ranges", "seeds", "sources"},
+    {"errors", "hub", "kept", "labels", "ranges", "seeds", "sources"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SIBLINGS = {("callbacks", "datasets")}

@@ -17,7 +17,12 @@ from da_framework.sources import closure
 
 CONFIG: dict[str, Any] = {
     "method": {"_target_": "da_framework.methods.dann.DANN", "weight": 1.0},
-    "dataset": {"data_dir": "data", "download": True, "batch_size": {"source": 64}},
+    "dataset": {
+        "data_dir": "data",
+        "cache": "cache",
+        "download": True,
+        "batch_size": {"source": 64},
+    },
     "trainer": {
         "accelerator": "auto",
         "devices": 1,
@@ -64,6 +69,7 @@ NO_NUMBER = (
     "callback",
     "checkpoint_every",
     "data_dir",
+    "dataset.cache",
     "dataset.data_dir",
     "dataset.download",
     "logger",

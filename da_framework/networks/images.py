@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -13,6 +14,8 @@ from da_framework.errors import InputError, listed
 from da_framework.networks import weights as files
 from da_framework.networks.network import Keys, Network
 from da_framework.ranges import Count, Finite, NonNegative, Positive
+
+Channels = Field(min_length=3, max_length=3)
 
 
 class Trained(Keys):
@@ -33,8 +36,8 @@ class Trained(Keys):
     pretrained: bool
     weights: str | None
     size: Count | None
-    mean: list[Finite] | None
-    std: list[Positive] | None
+    mean: Annotated[list[Finite], Channels] | None
+    std: Annotated[list[Positive], Channels] | None
     backbone_factor: NonNegative
 
 
@@ -122,9 +125,8 @@ def network(
                 f"shape {shape}"
             )
         model = make(name)
-        own = {key: given for key in ("size", "mean", "std") if (given := keys[key]) is not None}
-        if wrong := [key for key in own if key != "size" and len(own[key]) != 3]:
-            raise InputError(f"network.{listed(wrong)}: 3 numbers, one for each channel")
+        given = {"size": keys["size"], "mean": keys["mean"], "std": keys["std"]}
+        own: Any = {key: value for key, value in given.items() if value is not None}
         file = keys["weights"]
         if file is not None and keys["pretrained"]:
             raise InputError("network.weights and network.pretrained=true: one of the two")

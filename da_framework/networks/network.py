@@ -235,8 +235,10 @@ def _stages(part: nn.Module, *, deep: bool) -> Iterator[tuple[str, nn.Module]]:
     for name, child in part.named_children():
         if not any(True for _ in child.parameters()):
             continue
-        stacks = any(_stack(inner) for inner in child.children())
-        if deep and (_plain(child) or stacks) and not isinstance(child, DomainNorm):
+        alone = [module for module in part.children() if any(True for _ in module.parameters())]
+        below = len(alone) == 1 and any(True for _ in child.children())
+        stacks = _plain(child) or any(_stack(inner) for inner in child.children())
+        if deep and (stacks or below) and not isinstance(child, DomainNorm):
             yield from ((f"{name}.{own}", stage) for own, stage in _stages(child, deep=True))
         else:
             yield name, child

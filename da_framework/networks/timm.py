@@ -2,9 +2,8 @@
 
 from typing import Any, Unpack
 
-from torch import nn
-
 from da_framework.errors import InputError
+from da_framework.hub import hub
 from da_framework.networks import images
 from da_framework.networks.images import Image, Model, Trained
 from da_framework.networks.network import Network
@@ -42,6 +41,7 @@ def model(name: str, options: dict[str, Any]) -> Model:
     """A model by name that ends in its pooled features."""
     try:
         import timm as library
+        from timm.data.config import resolve_model_data_config
     except ImportError:
         raise InputError("network=timm needs timm: pip install 'da_framework[timm]'") from None
     plain, _, tag = name.partition(".")
@@ -49,21 +49,21 @@ def model(name: str, options: dict[str, Any]) -> Model:
     if tag:
         images.known(name, library.list_pretrained(f"{plain}.*"), "timm")
 
-    def created(**more: Any) -> nn.Module:
+    def created(**more: Any) -> Any:
         try:
-            module: nn.Module = library.create_model(name, num_classes=0, **options, **more)
+            return library.create_model(name, num_classes=0, **options, **more)
         except TypeError as error:
             raise InputError(f"network.options: {error}") from None
-        return module
 
     module = created()
-    own = library.data.resolve_model_data_config(module)
-    size, fixed = own["input_size"][1:], module.pretrained_cfg  # type: ignore[union-attr]
+    own = resolve_model_data_config(module)
+    size, fixed = own["input_size"][1:], module.pretrained_cfg
     image = Image(size[0], tuple(own["mean"]), tuple(own["std"]), own["interpolation"])
 
     def fetch() -> None:
         try:
-            module.load_state_dict(created(pretrained=True).state_dict())
+            with hub():
+                module.load_state_dict(created(pretrained=True).state_dict())
         except Exception as error:  # as many types as ways to fetch
             reason = " ".join(str(error).split())[:300]
             raise InputError(
