@@ -1,7 +1,7 @@
 """Pictures: files of images as squares of bytes."""
 
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from da_framework.datasets.base import Array
 
 
-def square(file: Path | IO[bytes], size: int, channels: int, *, crop: float = 1.0) -> Array:
+def square(file: Path | BufferedIOBase, size: int, channels: int, *, crop: float = 1.0) -> Array:
     """An image, turned upright as its camera says, scaled, and cut to a square about its middle.
 
     Args:

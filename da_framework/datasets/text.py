@@ -45,12 +45,11 @@ class Text(Table):
 
     def load(self, name: str) -> Domain:
         rows = self._rows(name)
-        columns = [
-            self._column(self.files(name)[0], column)[rows.index].fillna("").astype(str)
-            for column in self.text
-        ]
+        for column in self.text:
+            self._column(self.files(name)[0], column)
+        parts = rows[self.text].astype(object).fillna("").astype(str)
         x = numbers(
-            [" ".join(parts) for parts in zip(*columns, strict=True)],
+            parts.agg(" ".join, axis=1).tolist(),
             tokenizer=self.tokenizer,
             vocabulary=self.vocabulary,
             length=self.length,

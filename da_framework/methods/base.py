@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import ClassVar, Literal, TypedDict
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -111,7 +111,7 @@ class Method(nn.Module):
         return classes
 
     def forward(
-        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+        self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
     ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:
         """Features and logits, as evaluated; no domain means the target's."""
         features, logits = self.network(x, domain)

@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import TypedDict
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
 from da_framework.errors import InputError, listed
@@ -95,7 +95,7 @@ class Network(nn.Module):
             self.freeze(self._up_to(freeze))
 
     def forward(
-        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+        self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
     ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:
         """Features and logits, in the precision of the weights."""
         if x.is_floating_point():
@@ -218,7 +218,7 @@ class Encoder(nn.Sequential):
         self.adapted = adapter is not None
 
     def forward(
-        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+        self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
     ) -> Float[Tensor, "rows d"]:
         """Features; no domain means the target's."""
         features: Tensor

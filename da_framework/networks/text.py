@@ -150,4 +150,5 @@ def transformers(name: str) -> Any:
         raise InputError(
             f"network.backbone={name} needs transformers: pip install 'da_framework[text]'"
         ) from None
+    library.utils.logging.disable_progress_bar()
     return library

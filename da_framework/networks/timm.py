@@ -56,7 +56,7 @@ def model(name: str, options: dict[str, Any]) -> Model:
             raise InputError(f"network.options: {error}") from None
 
     module = created()
-    own = resolve_model_data_config(module)
+    own: Any = resolve_model_data_config(module)  # type: ignore[no-untyped-call]
     size, fixed = own["input_size"][1:], module.pretrained_cfg
     image = Image(size[0], tuple(own["mean"]), tuple(own["std"]), own["interpolation"])
 
