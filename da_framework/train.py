@@ -63,8 +63,7 @@ def train(
         raise
     dataset = read_once(config["dataset"])
     data = {name: dataset.fingerprint(name) for name in dataset.domains}
-    start = initial.fingerprint(config.get("init_from"), config.get("teachers") or ())
-    key = results.key(config, data, start=start)
+    key = results.key(config, data, start=initial.fingerprint(config))
     done = results.read(folder)
     if done and done["key"] == key and not config["again"]:
         log.info("already done; again=true runs it once more")
