@@ -1,12 +1,9 @@
 """Features of a frozen backbone: computed once, kept on disk, shared by every run that has it."""
 
-import fcntl
 import hashlib
 import io
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +13,7 @@ import torch
 
 from da_framework.batch import as_input
 from da_framework.datasets.base import Array, Dataset
+from da_framework.locks import held
 from da_framework.methods.base import evaluating
 
 if TYPE_CHECKING:
@@ -84,7 +82,7 @@ class Shards:
         if self.folder is not None:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                with held(self.folder):
+                with held(self.folder, "computes features"):
                     kept = [self.kept(start, self.folder / f"{start:09d}.npy") for start in starts]
                 return np.concatenate(kept)
             except OSError as error:
@@ -126,18 +124,6 @@ def fingerprint(network: "Network") -> str:
         digest.update(name.encode())
         digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Holds a folder for this process; another waits until it is let go of, and then finds all."""
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("waiting for another process that computes features in %s", folder)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def read(file: Path, rows: int) -> Array | None:

@@ -129,8 +129,12 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, *, key: str = "hydra.run.dir") -> Iterator[None]:
     """Holds a folder for this process; the system lets go of it however the process ends.
+
+    Args:
+        folder: to hold.
+        key: that would name another.
 
     Raises:
         InputError: another process holds it.
@@ -142,7 +146,7 @@ def alone(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise InputError(
                 f"another process is training in {folder}: wait for it, or give this one a folder "
-                "of its own: hydra.run.dir=..."
+                f"of its own: {key}=..."
             ) from None
         yield
 

@@ -18,6 +18,7 @@ from da_framework.errors import DivergedError, InputError, PreemptedError, liste
 
 if TYPE_CHECKING:
     from da_framework.build import Run
+    from da_framework.callbacks.base import Callback
     from da_framework.datasets.base import Dataset
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,9 @@ MOST = 4
 """Data sets that are kept."""
 KEPT: "dict[str, tuple[Dataset, list[tuple[str, int, int]]]]" = {}
 """Data sets of the last jobs, by their configs; the latest last."""
+
+LISTENING: "list[Callback]" = []
+"""Callbacks of whoever trains by command in this process, beside those of the config."""
 
 PICTURES = ("curves", "confusion", "tsne")
 
@@ -129,6 +133,7 @@ def outcome(run: "Run") -> dict[str, Any]:
         "domains": {"source": dataset.source, "target": dataset.target},
         "classes": dataset.known,
         "rows": {**run.domains.task.rows, "test": len(run.domains.oracle)},
+        "skipped": dataset.skipped,
         "environment": {**results.environment(), "device": str(module.device)},
         "steps": module.step,
         "peak_memory_mib": peak_memory(),
@@ -167,7 +172,9 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
         for node in (config.get("logger") or {}).values() if first else ():
             loggers.append(instantiate(node))  # one by one: if the next fails, this one is closed
         trainer = build_trainer(
-            config, callbacks=[*own, *callbacks, ProgressBar(config["steps"])], loggers=loggers
+            config,
+            callbacks=[*own, *callbacks, *LISTENING, ProgressBar(config["steps"])],
+            loggers=loggers,
         )
         # asked for before there are processes, so that one message says what they cannot share
         run.domains.batch(0, 0, trainer.world_size)

@@ -17,7 +17,14 @@ from da_framework.sources import closure
 
 CONFIG: dict[str, Any] = {
     "method": {"_target_": "da_framework.methods.dann.DANN", "weight": 1.0},
-    "dataset": {"data_dir": "data", "download": True, "batch_size": {"source": 64}},
+    "dataset": {
+        "data_dir": "data",
+        "download": True,
+        "mirrors": [],
+        "origin": "https://example.org",
+        "timeout": 30.0,
+        "batch_size": {"source": 64},
+    },
     "trainer": {
         "accelerator": "auto",
         "devices": 1,
@@ -66,6 +73,9 @@ NO_NUMBER = (
     "data_dir",
     "dataset.data_dir",
     "dataset.download",
+    "dataset.mirrors",
+    "dataset.origin",
+    "dataset.timeout",
     "logger",
     "trainer.accelerator",
     "trainer.devices",
