@@ -15,6 +15,7 @@ IRRELEVANT = (
     "callback",
     "checkpoint_every",
     "data_dir",
+    "dataset.cache",
     "dataset.data_dir",
     "dataset.download",
     "dataset.mirrors",

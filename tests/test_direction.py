@@ -30,8 +30,8 @@ FLOORS = (
     },
     {"losses", "networks", "names", "density_ratios", "learners"},
     {"batch", "schedules", "metrics"},
-    {"confidential", "signals"},
-    {"errors", "labels", "ranges", "seeds", "sources", "connection", "locks"},
+    {"confidential", "kept", "signals"},
+    {"errors", "hub", "labels", "ranges", "seeds", "sources", "connection", "locks"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SIBLINGS = {("callbacks", "datasets")}

@@ -19,6 +19,7 @@ CONFIG: dict[str, Any] = {
     "method": {"_target_": "da_framework.methods.dann.DANN", "weight": 1.0},
     "dataset": {
         "data_dir": "data",
+        "cache": "cache",
         "download": True,
         "mirrors": [],
         "origin": "https://example.org",
@@ -71,6 +72,7 @@ NO_NUMBER = (
     "callback",
     "checkpoint_every",
     "data_dir",
+    "dataset.cache",
     "dataset.data_dir",
     "dataset.download",
     "dataset.mirrors",

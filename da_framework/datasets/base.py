@@ -71,7 +71,7 @@ class Domain(NamedTuple):
     """All rows of one domain.
 
     Attributes:
-        x: inputs; uint8 images, or float32 of any meaning.
+        x: inputs; uint8 images, int32 numbers of words, or float32 of any meaning.
         y: labels from 0.
         test: marks the official test part; ``None`` where there is none.
         classes: names of its own, if it brings any; they must be the data set's.
@@ -146,6 +146,8 @@ class Dataset(ABC):
     classes: tuple[str, ...]
     names: tuple[str, ...]
     """The domains there are."""
+    tokens: str | None = None
+    """Whose numbers of words the inputs are, where they are texts."""
 
     def __init__(
         self,
@@ -399,9 +401,9 @@ class Dataset(ABC):
             raise InputError(f"{where}: {len(domain.x)} inputs but {len(domain.y)} labels")
         if not np.issubdtype(domain.y.dtype, np.integer):
             raise InputError(f"{where}: labels of {name} are {domain.y.dtype}, not whole numbers")
-        if domain.x.dtype not in (np.uint8, np.float32):
+        if domain.x.dtype not in (np.uint8, np.int32, np.float32):
             raise InputError(
-                f"{where}: inputs of {name} are {domain.x.dtype}; uint8 and float32 are read"
+                f"{where}: inputs of {name} are {domain.x.dtype}; uint8, int32 and float32 are read"
             )
         domain = domain._replace(y=domain.y.astype(np.int64))
         if np.issubdtype(domain.x.dtype, np.floating):

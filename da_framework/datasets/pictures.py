@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
@@ -117,22 +118,36 @@ class Pictures(Dataset):
     def decoded(self, path: Path) -> Array | str:
         """Channels, height and width in bytes; or why the image cannot be read."""
         try:
-            image, _ = opened(path)
-            plain = image.convert("L" if self.channels == 1 else "RGB")
-            square = ImageOps.fit(plain, (self.size, self.size), Image.Resampling.BILINEAR)
+            return square(path.read_bytes(), self.size, self.channels)
         except Exception as error:  # what a damaged file makes of itself has no type
             return f"{path}: {reason(error)}"
-        return np.asarray(square).reshape(self.size, self.size, -1).transpose(2, 0, 1)
 
 
-def opened(path: Path) -> tuple[Image.Image, list[str]]:
+def square(content: bytes, size: int, channels: int, *, crop: float = 1.0) -> Array:
+    """An image upright, scaled, and cut to a square about its middle.
+
+    Args:
+        content: of a file; what Pillow raises of damaged ones is the caller's.
+        size: height and width, in pixels.
+        channels: 3 for colour, 1 for grey.
+        crop: share of the shorter side that is kept.
+
+    Returns:
+        Channels, height and width.
+    """
+    image, _ = opened(content)
+    plain = image.convert("L" if channels == 1 else "RGB")
+    fitted = ImageOps.fit(plain, (size, size), Image.Resampling.BILINEAR, bleed=(1 - crop) / 2)
+    return np.asarray(fitted).reshape(size, size, -1).transpose(2, 0, 1)
+
+
+def opened(content: bytes) -> tuple[Image.Image, list[str]]:
     """An image upright and in eight bits a channel; and what had to be done for that."""
-    if not path.stat().st_size:
+    if not content:
         raise ValueError("it is empty")
-    with path.open("rb") as stream:
-        deep = (head := stream.read(25)).startswith(b"\x89PNG") and head[-1] == 16
+    deep = content.startswith(b"\x89PNG") and content[24:25] == b"\x10"
     notes = ["16 bits a channel: the upper 8 are read"] if deep else []
-    with Image.open(path) as image:
+    with Image.open(BytesIO(content)) as image:
         if image.getexif().get(ORIENTATION, 1) != 1:
             notes.append("turned upright, as its camera says")
         upright = ImageOps.exif_transpose(image)
@@ -162,7 +177,7 @@ def seen(picture: Picture, small: bool) -> Seen:
     """One image, read once for all that is to be known of it."""
     found = Seen(str(picture.path), picture.label, picture.test)
     try:
-        image, notes = opened(picture.path)
+        image, notes = opened(picture.path.read_bytes())
         plain = image.convert("RGB")
     except Exception as error:  # what a damaged file makes of itself has no type
         return found._replace(broken=reason(error))
