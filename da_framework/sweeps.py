@@ -21,6 +21,7 @@ from typing import Any, TextIO
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
+from omegaconf import OmegaConf
 
 from da_framework import results
 from da_framework.errors import InputError, ending
@@ -226,8 +227,11 @@ def jobs(config: Any) -> list[list[str]]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     loader = GlobalHydra.instance().config_loader()
-    fixed = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    words = OverridesParser.create(loader).parse_overrides([*fixed, *config.hydra.overrides.task])
+    # as they were typed: what they refer to may be a secret
+    params: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
+    typed: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    fixed = [f"{key}={value}" for key, value in (params.get("params") or {}).items()]
+    words = OverridesParser.create(loader).parse_overrides([*fixed, *typed])
     return [list(job) for batch in BasicSweeper.split_arguments(words, None) for job in batch]
 
 
