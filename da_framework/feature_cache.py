@@ -11,7 +11,8 @@ import torch
 
 from da_framework.batch import as_input, at_once
 from da_framework.datasets.base import Array, Dataset
-from da_framework.kept import held, read, write
+from da_framework.kept import read, write
+from da_framework.locks import held
 from da_framework.methods.base import evaluating
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Shards:
         if self.folder is not None:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                with held(self.folder):
+                with held(self.folder, "computes features"):
                     kept = [self.kept(start, self.folder / f"{start:09d}.npy") for start in starts]
                 return np.concatenate(kept)
             except OSError as error:

@@ -1,17 +1,17 @@
 """Arrays kept on disk between runs: written whole or not at all, and damage is seen."""
 
-import fcntl
 import hashlib
 import io
 import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from da_framework.locks import held
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +30,7 @@ def once(folder: Path | None, name: str, rows: int, make: Callable[[], Array]) -
     if folder is None:
         return make()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with held(folder):
+        with held(folder, "works"):
             file = folder / f"{name}.npy"
             array = read(file, rows)
             if array is None:
@@ -41,18 +40,6 @@ def once(folder: Path | None, name: str, rows: int, make: Callable[[], Array]) -
     except OSError as error:
         log.warning("nothing is kept in %s: %s", folder, error)
         return make()
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Holds a folder for this process; another waits until it is let go of, and then finds all."""
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("waiting for another process that works in %s", folder)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def read(file: Path, rows: int) -> Array | None:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from pathlib import Path
 from typing import Annotated, ClassVar, Unpack
 from zipfile import ZipFile
@@ -67,7 +66,7 @@ class OfficeCaltech10Images(Published):
 
         def decoded(member: tuple[str, bytes]) -> Array:
             try:
-                return square(BytesIO(member[1]), self.size, 3, crop=self.crop)
+                return square(member[1], self.size, 3, crop=self.crop)
             except Exception as error:  # what a damaged file makes of itself has no type
                 reason = " ".join(str(error).split())
                 raise InputError(f"{member[0]} in {archive} cannot be read: {reason}") from None

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -283,7 +282,7 @@ def test_real_weights_give_the_features_of_timm_s_exact_twin(office: Any) -> Non
     network, held = office
     rows = range(0, 157, 26)
     with ZipFile(held["archive"]) as archive:
-        files = [BytesIO(archive.read(str(held["dslr_file"][row]))) for row in rows]
+        files = [archive.read(str(held["dslr_file"][row])) for row in rows]
     images = np.stack([square(file, 224, 3, crop=0.875) for file in files])
     x = torch.as_tensor(images)
     exact: Any = timm_library.create_model("mobilenetv2_100", pad_type="same")
