@@ -17,7 +17,7 @@ FLOORS = (
     | {"estimator"},
     {"build"},
     {"module", "initial", "finished", "feature_cache"},
-    {"callbacks", "datasets", "trust"},
+    {"callbacks", "cells", "datasets", "page", "trust"},
     {
         "methods",
         "validators",
