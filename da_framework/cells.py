@@ -59,7 +59,7 @@ def cell(record: Record, *, over: str = "") -> Cell:
         record["choices"]["method"],
         json.dumps(apart, sort_keys=True),
         json.dumps(config, sort_keys=True),
-        leaves(record["config"]).get(over),
+        leaves(record["config"]).get(over) if over else None,
     )
 
 
@@ -111,7 +111,7 @@ class Row:
 
     task: str
     method: str
-    setting: str
+    setting: tuple[str, ...]
     runs: Runs
     missing: Sequence[int]
     figures: Mapping[str, "Mean"]
@@ -149,7 +149,7 @@ class Gain(NamedTuple):
     p: float | None
 
     def __str__(self) -> str:
-        p = "" if self.p is None else f", p < .001" if self.p < 0.001 else f", p = {self.p:.3f}"
+        p = "" if self.p is None else ", p < .001" if self.p < 0.001 else f", p = {self.p:.3f}"
         return f"{self.mean:+.1f} ({self.worst:+.1f}){p.replace('0.', '.', 1)}"
 
 
@@ -194,7 +194,11 @@ def frame(table: Sequence[Row]) -> Any:
 
     lines = []
     for one in table:
-        line: dict[str, Any] = {"task": one.task, "method": one.method, "setting": one.setting}
+        line: dict[str, Any] = {
+            "task": one.task,
+            "method": one.method,
+            "setting": ", ".join(one.setting),
+        }
         line |= {"seeds": len(one.runs), "missing_seeds": " ".join(map(str, one.missing))}
         for pick, own in one.figures.items():
             line |= {pick: own.mean, f"{pick}_half_95": own.half}
@@ -280,17 +284,16 @@ def setting(record: Record) -> list[str]:
     return sorted(word.removeprefix("method.") for word in words)
 
 
-def told_apart(cells: Mapping[Cell, Runs]) -> dict[Cell, str]:
-    """The settings of cells; to those that their commands do not tell apart, their keys are added."""
-    found = {one: ", ".join(setting(next(iter(runs.values())))) for one, runs in cells.items()}
-    alike: dict[tuple[str, str, str], list[Cell]] = {}
+def told_apart(cells: Mapping[Cell, Runs]) -> dict[Cell, tuple[str, ...]]:
+    """The settings of cells; those that their commands do not tell apart have keys added."""
+    found = {one: tuple(setting(next(iter(runs.values())))) for one, runs in cells.items()}
+    alike: dict[tuple[str, str, tuple[str, ...]], list[Cell]] = {}
     for one, words in found.items():
         alike.setdefault((one.task, one.method, words), []).append(one)
-    for (_, _, words), several in alike.items():
+    for several in alike.values():
         configs = [leaves(json.loads(one.config)) for one in several]
         for one, config in zip(several, configs, strict=True):
-            keys = (f"{key}={config.get(key, '')}" for key in differing(configs))
-            found[one] = ", ".join(filter(None, [words, *keys]))
+            found[one] += tuple(f"{key}={config.get(key, '')}" for key in differing(configs))
     return found
 
 

@@ -162,12 +162,26 @@ def markdown(records: Sequence[Record], *, against: Sequence[str] = ()) -> str:
     Raises:
         InputError: two runs of one cell have the same seed, or nothing is named so in ``against``.
     """
+    return written(compared(records, against), against)
+
+
+def compared(records: Sequence[Record], against: Sequence[str]) -> list[Row]:
+    """The rows of a table.
+
+    Raises:
+        InputError: two runs of one cell have the same seed, or nothing is named so in ``against``.
+    """
     table = rows(records, against=against)
     if unknown := set(against) - {one.method for one in table}:
         raise InputError(
             f"--against {listed(sorted(unknown))}: there is no such run; the methods here are "
             f"{listed(sorted({one.method for one in table}))}"
         )
+    return table
+
+
+def written(table: Sequence[Row], against: Sequence[str]) -> str:
+    """A table in Markdown."""
     based = any(baseline(one.runs) for one in table)
     columns = ["task", "method", *(f"{pick} ± 95 % interval" for pick in PICKS)]
     columns += [f"above `{other}` (worst seed)" for other in against]
@@ -175,7 +189,7 @@ def markdown(records: Sequence[Record], *, against: Sequence[str] = ()) -> str:
     lines = [row(columns), "|---" * len(columns) + "|"]
     for one in table:
         mark = MARK if one.missing else ""
-        fields = [one.task, f"`{one.method}` {one.setting}".rstrip()]
+        fields = [one.task, f"`{one.method}` {', '.join(one.setting)}".rstrip()]
         fields += [f"{own}{mark}" for own in one.figures.values()]
         fields += [str(one.above.get(other, "")) for other in against]
         fields += [one.harm] if based else []
@@ -188,9 +202,9 @@ def notes(table: Sequence[Row]) -> Iterator[str]:
     yield "±: half of the 95 % t-interval over seeds, of accuracy in percent."
     if tested := [own for one in table for own in one.above.values() if own.p is not None]:
         yield (
-            "above: gain of the last step in points, the mean over the seeds that both have and the "
-            f"worst of them; p: paired t-test, corrected by Holm for all in its column ({len(tested)} "
-            "tests in this table)."
+            "above: gain of the last step in points, the mean over the seeds that both have and "
+            "the worst of them; p: paired t-test, corrected by Holm for all in its column "
+            f"({len(tested)} tests in this table)."
         )
     if short := [one for one in table if one.missing]:
         lacking = sorted({seed for one in short for seed in one.missing})
@@ -256,17 +270,16 @@ def swept(records: Sequence[Record], key: str) -> list[Value]:
     return sorted(values, key=lambda value: (isinstance(value, str), value))
 
 
-def write(path: Path, records: Sequence[Record], *, against: Sequence[str] = ()) -> None:
-    """A file of the kind that its name ends with.
+def write(path: Path, table: Sequence[Row], against: Sequence[str] = ()) -> None:
+    """A table as a file of the kind that its name ends with.
 
     Raises:
         InputError: there is no such kind, or what writes it is not installed.
     """
-    table = rows(records, against=against)
     if path.suffix == ".html":
-        results.write_text(path, page.render(records, table, against=against))
+        results.write_text(path, page.render(table, against=against, notes=list(notes(table))))
     elif path.suffix == ".md":
-        text = "\n".join([markdown(records, against=against), "", *notes(table)])
+        text = "\n".join([written(table, against), "", *notes(table)])
         results.write_text(path, f"{text}\n")
     elif path.suffix == ".csv":
         results.write_text(path, frame(table).to_csv(index=False))
@@ -289,7 +302,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--against",
         nargs="*",
-        help="methods: also print how far others are above them; otherwise those that adapt nothing",
+        help="methods: how far are others above them? if not given: above those that do not adapt",
     )
     parser.add_argument(
         *("--out", "--html"),
@@ -311,9 +324,9 @@ def main(arguments: list[str]) -> None:
     against = parsed.against
     if against is None:
         against = sorted({r["choices"]["method"] for r in records if r.get("baseline")})
-    print(markdown(records, against=against))
-    print("", *notes(rows(records, against=against)), sep="\n")
+    table = compared(records, against)
+    print(written(table, against), "", *notes(table), sep="\n")
     for path in parsed.out:
-        write(path, records, against=against)
+        write(path, table, against)
     if parsed.picture:
         draw(parsed.picture, records, over=parsed.over)

@@ -16,8 +16,8 @@ FLOORS = (
     {"train", "evaluate", "rank", "check", "report", "listing", "new_method", "overrides"}
     | {"estimator"},
     {"build"},
-    {"module", "initial", "finished", "feature_cache"},
-    {"callbacks", "cells", "datasets", "page", "trust"},
+    {"module", "initial", "finished", "feature_cache", "page"},
+    {"callbacks", "cells", "datasets", "trust"},
     {
         "methods",
         "validators",

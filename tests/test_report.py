@@ -12,8 +12,8 @@ from PIL import Image
 from scipy import stats
 
 from da_framework.callbacks import sensitivity
+from da_framework.cells import over_seeds, rows, setting
 from da_framework.errors import InputError
-from da_framework.cells import over_seeds, setting
 from da_framework.report import draw, gather, keep, main, markdown, show, write
 
 BESIDE = ("logger", "callback", "again", "experiments")
@@ -431,13 +431,13 @@ def test_a_table_is_written_as_numbers(tmp_path: Path) -> None:
 
 def test_parquet_is_written_or_its_package_is_named(tmp_path: Path) -> None:
     if find_spec("pyarrow"):
-        write(tmp_path / "out.parquet", [record()])
+        write(tmp_path / "out.parquet", rows([record()]))
         assert pandas.read_parquet(tmp_path / "out.parquet")["last"].tolist() == [50.0]
     else:
         with pytest.raises(InputError, match=r"pip install 'da_framework\[parquet\]'"):
-            write(tmp_path / "out.parquet", [record()])
+            write(tmp_path / "out.parquet", rows([record()]))
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"may end in \.csv, \.parquet, \.md or \.html"):
-        write(tmp_path / "out.xls", [record()])
+        write(tmp_path / "out.xls", rows([record()]))
