@@ -26,6 +26,7 @@ COMMANDS = {
     "features": "compute a frozen backbone's features ahead: da features network.freeze=backbone",
     "reproduce": "a paper's table beside our numbers: da reproduce --list",
     "report": "a table of finished runs: da report FOLDER ...",
+    "doctor": "did a finished run align its domains, and what to try: da doctor RUN",
     "list": "what there is to choose from",
     "new-method": "the files to begin a method with, here or in a package of its own",
 }
@@ -80,6 +81,8 @@ def run_plain(command: str, rest: list[str]) -> None:
         from da_framework.listing import main as run
     elif command == "new-method":
         from da_framework.new_method import main as run
+    elif command == "doctor":
+        from da_framework.doctor import main as run
     elif command == "reproduce":
         from da_framework.reproduce import main as run
     else:

@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,9 +129,19 @@ def outcome(run: "Run") -> dict[str, Any]:
             for pick, own in module.picks.items()
         },
         "source": {pick: own["source"] for pick, own in module.picks.items() if "source" in own},
-        "curve": [row for row in module.history if "score" in row],
+        "curve": curve(module.history),
+        "verdicts": [{"kind": kind, **own} for kind, own in module.verdicts.items()],
         "note": "target.oracle is the best evaluation by target test labels: no method may use it",
     }
+
+
+def curve(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each evaluation: its figures, and those of what watched it."""
+    rows: dict[int, dict[str, Any]] = {}
+    for row in history:
+        if any(name != "step" and not name.startswith("train/") for name in row):
+            rows[row["step"]] = rows.get(row["step"], {}) | row
+    return list(rows.values())
 
 
 def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> None:
@@ -151,8 +161,9 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
             "with them; trainer.strategy=ddp keeps them"
         )
     callbacks = [instantiate(node) for node in (config.get("callback") or {}).values()]
-    # first, so that the last checkpoint is there when others draw
-    callbacks = [Checkpoints(str(folder)), History(str(folder)), *callbacks]
+    # checkpoints first, so that the last is there when others draw; the history last: with all
+    # that others read
+    callbacks = [Checkpoints(str(folder)), *callbacks, History(str(folder))]
     loggers = [instantiate(node) for node in (config.get("logger") or {}).values()] if first else []
     last = folder / "checkpoints" / "last.ckpt"
     try:
@@ -188,9 +199,12 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
 def show_in(loggers: list[Any], run: "Run", folder: Path) -> None:
     """The end of a run for those who watch it elsewhere: the three numbers, and the pictures."""
     picks = run.module.picks
+    verdicts = [[kind, own["step"], own["words"]] for kind, own in run.module.verdicts.items()]
     accuracies = {f"target/{pick}": own["target"]["accuracy"] for pick, own in picks.items()}
     for logger in loggers:
         logger.log_metrics(accuracies)
+        if verdicts and hasattr(logger, "log_text"):
+            logger.log_text("verdicts", columns=["kind", "step", "words"], data=verdicts)
         if hasattr(logger, "log_image"):
             for name in PICTURES:
                 if (folder / f"{name}.png").is_file():

@@ -13,8 +13,8 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"reproduce"},
-    {"train", "evaluate", "rank", "check", "report", "listing", "new_method", "overrides"}
-    | {"estimator"},
+    {"train", "evaluate", "rank", "check", "report", "doctor", "listing", "new_method"}
+    | {"overrides", "estimator"},
     {"build"},
     {"module", "initial", "finished", "feature_cache", "page"},
     {"callbacks", "cells", "datasets", "trust"},
