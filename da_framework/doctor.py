@@ -84,9 +84,9 @@ def remedy(record: Mapping[str, Any]) -> str:
 
 def choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What choosing cost."""
-    last, chosen, oracle = (
-        float(record["target"][pick]["accuracy"]) for pick in ("last", "chosen", "oracle")
-    )
+    picks = [record["target"][pick] for pick in ("last", "chosen", "oracle")]
+    last, chosen, oracle = (float(own["accuracy"]) for own in picks)
+    end, _, best = (own["step"] for own in picks)
     yield (
         f"target accuracy: last {last:.1%}, chosen {chosen:.1%}, oracle {oracle:.1%} (which target "
         "labels alone could find)",
@@ -97,12 +97,9 @@ def choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"the validator's choice cost {100 * (oracle - chosen):.1f} points",
             f"another validator than {record['choices'].get('validator')}: da list shows them",
         )
-    if (
-        oracle - last > GAP
-        and record["target"]["oracle"]["step"] < record["target"]["last"]["step"]
-    ):
+    if oracle - last > GAP and best < end:
         yield (
-            f"it was better at step {record['target']['oracle']['step']} than at the end",
+            f"it was better at step {best} than at the end",
             "fewer steps, or a smaller method.weight at the end",
         )
 

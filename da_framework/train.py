@@ -140,7 +140,7 @@ def curve(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     rows: dict[int, dict[str, Any]] = {}
     for row in history:
         if any(name != "step" and not name.startswith("train/") for name in row):
-            rows[row["step"]] = rows.get(row["step"], {}) | row
+            rows.setdefault(row["step"], {}).update(row)
     return list(rows.values())
 
 

@@ -76,8 +76,9 @@ class Diagnostics(Callback):
         """Whether gradients are to be read at this evaluation: the first of every share."""
         if module.step == 0 or module.method.closed_form:
             return False
-        before = max(0, module.step - module.evaluate_every)
-        return self.readings * module.step // module.steps > self.readings * before // module.steps
+        step, steps = int(module.step), int(module.steps)
+        before = max(0, step - int(module.evaluate_every))
+        return self.readings * step // steps > self.readings * before // steps
 
     def faults(
         self,

@@ -38,6 +38,10 @@ class Trainer(pl.Trainer):
 class Module(pl.LightningModule):
     """What callbacks read of a module that trains."""
 
+    step: int
+    history: list[dict[str, Any]]
+    verdicts: dict[str, dict[str, Any]]
+
     def __init__(self, **known: Any) -> None:
         super().__init__()
         begun: dict[str, Any] = {"step": 0, "history": [], "picks": {}, "verdicts": {}}

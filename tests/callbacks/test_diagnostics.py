@@ -11,6 +11,7 @@ from torch import nn
 
 from da_framework.batch import Outputs, Term
 from da_framework.build import build_trainer
+from da_framework.callbacks.base import Callback
 from da_framework.callbacks.diagnostics import Diagnostics, domain_accuracy, lost
 from da_framework.datasets.domains import Domains
 from da_framework.datasets.two_moons import TwoMoons
@@ -81,11 +82,10 @@ def fit(
 ) -> Adaptation:
     """Two moons, far apart, in a fraction of a second."""
     batch = {"source": 16, "target": 16}
-    moons = TwoMoons(
-        source=["straight"], target=["rotated"], protocol="inductive", labels_per_class=0,
-        val=0.3, test=0.3, split_seed=0, batch_size=batch, rows=200, rotation=30.0, shift=0.5,
-        noise=0.1, seed=0,
-    )  # fmt: skip
+    sides: dict[str, Any] = {"source": ["straight"], "target": ["rotated"], "batch_size": batch}
+    split: dict[str, Any] = {"protocol": "inductive", "val": 0.3, "test": 0.3, "split_seed": 0}
+    shift: dict[str, Any] = {"rotation": 30.0, "shift": 0.5, "noise": 0.1, "seed": 0}
+    moons = TwoMoons(rows=200, labels_per_class=0, **sides, **split, **shift)
     domains = Domains(moons, kind.roles, seed=3)
     torch.manual_seed(0)
 
@@ -102,7 +102,9 @@ def fit(
         method, optimizer=optimizer, steps=steps, evaluate_every=steps // 3, flush_every=5, seed=3,
         validator=information_maximization,
     )  # fmt: skip
-    watch = [Diagnostics(spread=1e-4, majority=0.95, pull=10.0, rows=500, readings=5)]
+    watch: list[Callback] = [
+        Diagnostics(spread=1e-4, majority=0.95, pull=10.0, rows=500, readings=5)
+    ]
     trainer = {"_target_": "pytorch_lightning.Trainer", "_partial_": True, "accelerator": "cpu"}
     config = {
         "method": {"_target_": "da_framework.methods.source_only.SourceOnly", "_partial_": True},
