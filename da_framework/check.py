@@ -372,7 +372,7 @@ def fit_run(
 ) -> None:
     """Trains without a trace."""
     trainer = build_trainer(config, callbacks=callbacks or [], loggers=[])
-    trainer.fit(run.module, datamodule=run.domains, ckpt_path=checkpoint)
+    trainer.fit(run.module, datamodule=run.domains, ckpt_path=checkpoint, weights_only=True)
 
 
 def short(config: Mapping[str, Any]) -> dict[str, Any]:

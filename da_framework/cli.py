@@ -3,6 +3,7 @@
 Nothing heavy is imported here: help, listings and completion answer at once.
 """
 
+import logging
 import os
 import shlex
 import sys
@@ -11,22 +12,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from da_framework.errors import DivergedError, InputError
+from da_framework.confidential import refuse_values, refuse_words
+from da_framework.errors import InputError, PreemptedError, ending
+from da_framework.signals import answered
 
-HYDRA = ("train", "evaluate", "rank", "check", "features")
-"""Commands that Hydra runs; each has a config of its name in ``conf/``."""
+HYDRA = ("train", "evaluate", "rank", "check", "features", "data check")
+"""Commands that Hydra runs; each has a config of its name in ``conf/``, as ``data_check``."""
 
 MULTIRUN = ("-m", "--multirun")
 
 COMMANDS = {
     "train": "train a method, or a sweep with -m",
+    "search": "the best values of keys by trial: da search method=dann,mmd trials=20",
     "evaluate": "score a finished run's weights: da evaluate run=...",
     "rank": "which finished run suits a new task best: da rank run=[...]",
     "check": "hold a method against its promises: da check method=...",
     "features": "compute a frozen backbone's features ahead: da features network.freeze=backbone",
+    "data check": "read all of a data set once, and say what is wrong: da data check dataset=...",
     "reproduce": "a paper's table beside our numbers: da reproduce --list",
     "report": "a table of finished runs: da report FOLDER ...",
     "doctor": "did a finished run align its domains, and what to try: da doctor RUN",
+    "sync": "send runs to W&B that were offline: da sync FOLDER ...",
     "list": "what there is to choose from",
     "new-method": "the files to begin a method with, here or in a package of its own",
 }
@@ -40,22 +46,38 @@ USAGE = f"""usage: da COMMAND [key=value ...]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs one command; ends with 2 for input that cannot be used, 3 for a run that diverged."""
+    """Runs one command.
+
+    Ends with 2 for what a person can mend, 3 for a run that diverged, and 75 after a signal: the
+    same command continues.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["-sc"]:
         complete(arguments)
         return
-    command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    command, rest = parted(arguments or ["--help"])
     if command in ("-h", "--help"):
         print(USAGE)
         return
     if command not in COMMANDS:
         fail(f"{command!r} is no command\n\n{USAGE}", code=2)
-    with told():
+    logging.raiseExceptions = False  # a log that cannot be written to is no reason to say so
+    with told(), answered(leave):
         if command in HYDRA:
             run_hydra(command, rest)
         else:
             run_plain(command, rest)
+
+
+def parted(words: list[str]) -> tuple[str, list[str]]:
+    """The command, which may be of two words, and what follows."""
+    two = " ".join(words[:2])
+    return (two, words[2:]) if two in COMMANDS else (words[0], words[1:])
+
+
+def leave(signal: str) -> None:
+    """Ends the command where it is: what training would lose, it saves itself."""
+    raise PreemptedError(f"{signal}: the same command continues from the last checkpoint, if any")
 
 
 @contextmanager
@@ -63,16 +85,10 @@ def told() -> Iterator[None]:
     """Ends with one message for what a person can mend, not with a traceback."""
     try:
         yield
-    except InputError as error:
-        fail(str(error), code=2)
-    except DivergedError as error:
-        fail(str(error), code=3)
-    except OSError as error:
-        if error.filename is None:
-            raise
-        fail(f"{error.filename2 or error.filename}: {error.strerror}", code=2)
-    except KeyboardInterrupt:
-        fail("interrupted; the same command continues from the last checkpoint, if any", code=130)
+    except (Exception, KeyboardInterrupt, PreemptedError) as error:
+        if found := ending(error):
+            fail(found[0], code=found[1])
+        raise
 
 
 def run_plain(command: str, rest: list[str]) -> None:
@@ -83,8 +99,15 @@ def run_plain(command: str, rest: list[str]) -> None:
         from da_framework.new_method import main as run
     elif command == "doctor":
         from da_framework.doctor import main as run
+    elif command == "search":
+        from da_framework.search import main as search
+
+        search(rest, main)
+        return
     elif command == "reproduce":
         from da_framework.reproduce import main as run
+    elif command == "sync":
+        from da_framework.sync import main as run
     else:
         from da_framework.report import main as run
     run(rest)
@@ -95,10 +118,14 @@ def run_hydra(command: str, rest: list[str]) -> None:
     import hydra
     from hydra.errors import ConfigCompositionException, HydraException
 
-    from da_framework import names, plugins
+    from da_framework import names, plugins, sweeps
 
+    refuse_words(rest)
     names.register()
     plugins.register()
+    for word in rest:
+        if word in plugins.NEEDS:
+            plugins.require(word, *plugins.NEEDS[word])
     # options first: Hydra takes none between overrides
     rest = sorted(rest, key=lambda word: word not in MULTIRUN)
     if set(MULTIRUN) & set(rest) and not any(
@@ -113,22 +140,24 @@ def run_hydra(command: str, rest: list[str]) -> None:
         "rank": rank_task,
         "check": check_task,
         "features": features_task,
+        "data check": data_check_task,
     }
+    config_name = command.replace(" ", "_")
     config_dir = str(plugins.conf_dir())
     # errors come out of Hydra as they are, and are said here
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = [f"da {command}", *rest]
+    run = hydra.main(version_base="1.3", config_path=config_dir, config_name=config_name)
     try:
-        hydra.main(version_base="1.3", config_path=config_dir, config_name=command)(
-            tasks[command]
-        )()
+        with sweeps.watching():
+            run(tasks[command])()
     except (ConfigCompositionException, HydraException, ValueError) as error:
         # a group set to nothing is a plain ValueError of Hydra's
         if isinstance(error, ValueError) and "Config group override" not in str(error):
             raise
         from da_framework.overrides import explain
 
-        raise InputError(explain(rest, config_dir, command, error)) from error
+        raise InputError(explain(rest, config_dir, config_name, error)) from error
 
 
 def train_task(config: Any) -> float | None:
@@ -138,6 +167,7 @@ def train_task(config: Any) -> float | None:
 
     from da_framework.config import plain
     from da_framework.report import show
+    from da_framework.sweeps import attempt
     from da_framework.train import train
 
     job = HydraConfig.get()
@@ -146,29 +176,30 @@ def train_task(config: Any) -> float | None:
     sweeping = job.mode == RunMode.MULTIRUN
     prepare_relaunch(job, overrides)
     command = shlex.join(["da", "train", *overrides])
-    # a job of a sweep fails alone: its error is said here and raised for the launcher to count
-    with said_and_raised(command) if sweeping else told():
+
+    def run() -> dict[str, Any]:
         values = plain(config)
-        if sweeping and values["trainer"]["devices"] != 1 and "basic" in job.launcher._target_:
+        refuse_values(values)
+        if (
+            sweeping
+            and values["trainer"]["devices"] != 1
+            and "submitit" not in job.launcher._target_
+        ):
             raise InputError(
-                "several devices need a process for each job, which the in-process launcher has "
-                "not: add hydra/launcher=submitit_local"
+                "several devices need a process of its own for each job, which this launcher does "
+                "not give: add hydra/launcher=submitit_local"
             )
-        record = train(values, folder, command=command, choices=dict(job.runtime.choices))
+        return train(values, folder, command=command, choices=dict(job.runtime.choices))
+
+    if sweeping:
+        found = attempt(run, Path(job.sweep.dir), job.job.num, folder)
+        return float(found["target"]["chosen"]["score"]) if found else None
+    with told():
+        record = run()
     if not record:
         return None
     show(record, folder)
     return float(record["target"]["chosen"]["score"])
-
-
-@contextmanager
-def said_and_raised(command: str) -> Iterator[None]:
-    """Says at once which job of a sweep failed and why."""
-    try:
-        yield
-    except Exception as error:
-        print(f"failed: {command}\n  {error}", file=sys.stderr)
-        raise
 
 
 def evaluate_task(config: Any) -> float:
@@ -212,6 +243,16 @@ def features_task(config: Any) -> None:
             )
 
 
+def data_check_task(config: Any) -> None:
+    """Looks at every row of a data set."""
+    from da_framework.config import plain
+    from da_framework.data_check import main
+
+    with told():
+        if not main(plain(config)):
+            fail("some of it is broken", code=1)
+
+
 def prepare_relaunch(job: Any, overrides: list[str]) -> None:
     """Lets Lightning start further processes of this very job, not of the sweep it is part of."""
     import importlib.machinery
@@ -229,15 +270,17 @@ def prepare_relaunch(job: Any, overrides: list[str]) -> None:
 def complete(arguments: list[str]) -> None:
     """Answers the shell: our commands for the first word, Hydra's completion behind it."""
     line = os.environ.get("COMP_LINE", "")
-    words = line.split()
-    if len(words) > 1 and words[1] in HYDRA and (len(words) > 2 or line.endswith(" ")):
-        cut = len(words[1]) + 1
-        os.environ["COMP_LINE"] = line.replace(f" {words[1]}", "", 1)
+    words = line.split()[1:]
+    command, rest = parted([*words, ""])
+    if command in HYDRA and (rest != [""] or line.endswith(" ")):
+        cut = len(command) + 1
+        os.environ["COMP_LINE"] = line.replace(f" {command}", "", 1)
         os.environ["COMP_POINT"] = str(int(os.environ.get("COMP_POINT", len(line))) - cut)
-        run_hydra(words[1], arguments)
+        run_hydra(command, arguments)
         return
-    begun = words[1] if len(words) > 1 else ""
-    print("\n".join(name for name in COMMANDS if name.startswith(begun)))
+    begun = line.partition(" ")[2]
+    place = begun.count(" ")
+    print("\n".join(name.split()[place] for name in COMMANDS if name.startswith(begun)))
 
 
 def fail(message: str, *, code: int) -> NoReturn:

@@ -1,5 +1,14 @@
 """What a person can mend, and what stops a run: one message each, no traceback."""
 
+import errno
+from pathlib import Path
+
+INTERRUPTED = 130
+PREEMPTED = 75
+"""What a batch system may be told to start again: EX_TEMPFAIL of sysexits.h."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""How a system says that there is no room: on the disk, in the quota, under the limit of a file."""
+
 
 class InputError(ValueError):
     """Something given cannot be used; says what, what is possible and how to mend it."""
@@ -20,6 +29,31 @@ class MissingRoleError(InputError):
 
 class DivergedError(RuntimeError):
     """A loss or a weight is no longer finite."""
+
+
+class PrunedError(RuntimeError):
+    """A search has given up a run."""
+
+
+class PreemptedError(BaseException):
+    """A signal ended the command; no error of a job, so that a sweep ends with it."""
+
+
+def ending(error: BaseException) -> tuple[str, int] | None:
+    """What to say of an error and the exit code, for what a person can mend; none for the rest."""
+    codes = {InputError: 2, DivergedError: 3, PrunedError: 4, PreemptedError: PREEMPTED}
+    for kind, code in codes.items():
+        if isinstance(error, kind):
+            return str(error), code
+    if isinstance(error, OSError) and error.errno in FULL:
+        where = error.filename or Path.cwd()
+        return f"{where}: {error.strerror}: make room, and the same command continues", 2
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename2 or error.filename}: {error.strerror}", 2
+    if isinstance(error, KeyboardInterrupt):
+        words = "interrupted; the same command continues from the last checkpoint, if any"
+        return words, INTERRUPTED
+    return None
 
 
 def listed(names: object) -> str:

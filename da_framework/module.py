@@ -50,6 +50,7 @@ class Adaptation(pl.LightningModule):
             ``oracle``, the best on target labels.
         verdicts: what is ill, by kind: the step it was first seen at, and words for a person.
         seconds: of training, those before a resume included.
+        called_off: the signal that asked training to end; empty if none did.
     """
 
     domains: Domains
@@ -86,6 +87,7 @@ class Adaptation(pl.LightningModule):
         self.picks: dict[str, dict[str, Any]] = {}
         self.verdicts: dict[str, dict[str, Any]] = {}
         self.seconds = 0.0
+        self.called_off = ""
         self.begun = time()
         self.parts: dict[str, tuple[torch.optim.Optimizer, list[nn.Parameter]]] = {}
 
@@ -103,7 +105,7 @@ class Adaptation(pl.LightningModule):
             self.take_step(self.domains.batch(self.step, self.global_rank, self.trainer.world_size))
             taken += 1
             enough = taken == self.inner_steps if self.inner_steps else perf_counter() > deadline
-            if self.pause() or enough:
+            if self.pause() or enough or self.called_off:
                 break
         if self.step == self.steps:
             self.trainer.should_stop = True
@@ -154,21 +156,32 @@ class Adaptation(pl.LightningModule):
 
     def pause(self) -> bool:
         """Whether something stands between this step and the next; if so, does it."""
-        ended = self.step == self.steps
-        evaluating = ended or self.step % self.evaluate_every == 0
-        if not (evaluating or self.checkpointing or self.step % self.flush_every == 0):
+        if not self.pausing:
             return False
         self.flush()
-        if evaluating:
+        if self.due(self.evaluate_every):
             self.evaluate()
-            if not ended:
+            if self.step < self.steps:
                 self.refresh()
         return True
 
     @property
+    def pausing(self) -> bool:
+        """Whether something stands between this step and the next."""
+        return any(map(self.due, (self.evaluate_every, self.checkpoint_every, self.flush_every)))
+
+    @property
     def checkpointing(self) -> bool:
         """Whether this step is one to save."""
-        return self.step == self.steps or self.step % self.checkpoint_every == 0
+        return self.due(self.checkpoint_every)
+
+    def due(self, every: int) -> bool:
+        """Whether what is done every so many steps, and at the end, is done after this one."""
+        return self.step == self.steps or self.step % every == 0
+
+    def call_off(self, signal: str) -> None:
+        """Asks for an end after this step."""
+        self.called_off = signal
 
     def flush(self) -> None:
         """Reads the losses of the last steps and records their mean.
@@ -303,7 +316,7 @@ class Adaptation(pl.LightningModule):
         self.seconds = time() - self.begun
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.flush()
+        terms = self.meter.look()
         for name, value in self.method.state_dict().items():
             if value.is_floating_point() and not value.isfinite().all():
                 raise DivergedError(f"step {self.step}: the weight {name} is not finite")
@@ -312,13 +325,15 @@ class Adaptation(pl.LightningModule):
             "history": self.history,
             "picks": self.picks,
             "verdicts": self.verdicts,
+            "terms": terms,
             "seconds": time() - self.begun,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["adaptation"]
         self.step, self.history, self.picks = state["step"], state["history"], state["picks"]
-        self.verdicts, self.seconds = state["verdicts"], state["seconds"]
+        self.meter.seen, self.verdicts = state["terms"], state["verdicts"]
+        self.seconds = state["seconds"]
 
     def groups(self) -> list[dict[str, Any]]:
         """Parameter groups of all parts."""
@@ -331,31 +346,43 @@ class Adaptation(pl.LightningModule):
 
 
 class Meter:
-    """Values of terms, kept on the device until somebody reads them."""
+    """Values of terms, kept on the device until somebody reads them.
+
+    Attributes:
+        rows: values that nobody has read.
+        seen: those read, but in no mean yet.
+    """
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, str, Tensor]] = []
+        self.seen: list[tuple[int, str, float]] = []
 
     def add(self, step: int, terms: Mapping[str, Term]) -> None:
         """The terms of one objective."""
         self.rows += [(step, name, term.value.detach()) for name, term in terms.items()]
 
     def read(self) -> dict[str, float]:
-        """Mean of each term since the last reading; one wait for the device.
+        """Mean of each term since the last reading."""
+        terms: dict[str, list[float]] = {}
+        for _, name, value in self.look():
+            terms.setdefault(name, []).append(value)
+        self.seen = []
+        return {name: sum(own) / len(own) for name, own in terms.items()}
+
+    def look(self) -> list[tuple[int, str, float]]:
+        """Values since the last reading, which they stay part of; one wait for the device.
 
         Raises:
             DivergedError: a value is not finite; names the first.
         """
-        if not self.rows:
-            return {}
-        rows, self.rows = self.rows, []
-        values = torch.stack([value.double() for _, _, value in rows]).tolist()
-        seen: dict[str, list[float]] = {}
-        for (step, name, _), value in zip(rows, values, strict=True):
-            if not math.isfinite(value):
-                raise DivergedError(f"step {step}: the term {name} is {value}")
-            seen.setdefault(name, []).append(value)
-        return {name: sum(own) / len(own) for name, own in seen.items()}
+        if self.rows:
+            rows, self.rows = self.rows, []
+            values = torch.stack([value.double() for _, _, value in rows]).tolist()
+            for (step, name, _), value in zip(rows, values, strict=True):
+                if not math.isfinite(value):
+                    raise DivergedError(f"step {step}: the term {name} is {value}")
+                self.seen.append((step, name, value))
+        return self.seen
 
 
 def by_domain(outputs: Outputs, task: Task) -> dict[str, Any]:

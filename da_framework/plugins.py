@@ -1,10 +1,23 @@
 """Where configs are: ours, and those of installed packages."""
 
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 
+from da_framework.errors import InputError
+
 GROUP = "da_framework.conf"
+
+SUBMITIT = ("hydra-submitit-launcher", "slurm")
+NEEDS = {
+    "hydra/launcher=joblib": ("hydra-joblib-launcher", "joblib"),
+    "hydra/launcher=local": SUBMITIT,
+    "hydra/launcher=slurm": SUBMITIT,
+    "hydra/launcher=submitit_local": SUBMITIT,
+    "hydra/launcher=submitit_slurm": SUBMITIT,
+    "hydra/launcher=ray": ("hydra-ray-launcher", "ray"),
+}
+"""What must be installed for an override, and the extra of ours that installs it."""
 
 
 def conf_dir() -> Path:
@@ -39,3 +52,21 @@ def register() -> None:
                 search_path.append(provider=name, path=path)
 
     Plugins.instance().register(InstalledConfigs)
+
+
+def require(what: str, package: str, extra: str) -> None:
+    """Asks for what one of our extras installs.
+
+    Args:
+        what: needs it, as a person typed it.
+        package: that must be there.
+        extra: of ours that installs it.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        install = f"pip install 'da_framework[{extra}]'"
+        raise InputError(f"{what} needs {package}: {install}") from None

@@ -16,7 +16,7 @@ from da_framework import report, results
 from da_framework.cells import Cell as Kind
 from da_framework.cells import cell as kind_of
 from da_framework.cells import difference
-from da_framework.errors import InputError, listed
+from da_framework.errors import InputError, PreemptedError, listed
 from da_framework.plugins import conf_dir
 
 RECORDED = ".recorded.json"
@@ -31,7 +31,8 @@ class Table:
         name: of the experiment.
         paper: its ``paper:`` part: ``title``, ``known`` (how surely), ``columns``
             (``source-target``), ``rows`` (a method's values in percent), ``tolerance`` (in points)
-            and ``reason`` of it; maybe ``baseline``, a row, and ``quick``, overrides.
+            or ``bands`` (lowest and highest of a row) and the ``reason`` of it; maybe ``baseline``,
+            a row, and ``quick``, overrides.
         folder: that its sweep writes to.
         file: that says all this.
     """
@@ -50,6 +51,12 @@ class Table:
             for column, value in zip(self.paper["columns"], values, strict=True)
             if value is not None
         }
+
+    def band(self, row: str, paper: float) -> tuple[float, float]:
+        """The lowest and highest values that reproduce a paper's."""
+        if band := self.paper.get("bands", {}).get(row):
+            return float(band[0]), float(band[1])
+        return paper - self.paper["tolerance"], paper + self.paper["tolerance"]
 
 
 @dataclass(frozen=True)
@@ -127,7 +134,7 @@ def reproduced(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Cell]
                 recorded=fmean(figures(before, "last")) if before else None,
                 runs=runs,
                 gain=fmean(gains) if gains and row != base else None,
-                inside=None if mean is None else within(mean, paper, table.paper["tolerance"]),
+                inside=None if mean is None else within(mean, table.band(row, paper)),
             )
         )
     return cells
@@ -144,9 +151,9 @@ def spread(values: Sequence[float]) -> str:
     return f"{mean} ± {half:.2f}"
 
 
-def within(mean: float, paper: float, tolerance: float) -> bool:
-    """Whether a mean, rounded as tables are, is as near to the paper's value as it should be."""
-    return abs(round(mean, 2) - paper) <= tolerance + 1e-9
+def within(mean: float, band: tuple[float, float]) -> bool:
+    """Whether a mean, rounded as tables are, lies where it should."""
+    return band[0] - 1e-9 <= round(mean, 2) <= band[1] + 1e-9
 
 
 def by_cell(
@@ -186,13 +193,17 @@ def markdown(table: Table, cells: Sequence[Cell]) -> str:
     judged = [cell for cell in cells if cell.inside is not None]
     good = sum(bool(cell.inside) for cell in judged)
     reason = table.paper.get("reason", "")
+    bands = [
+        f"{row} {low:g} to {high:g}" for row, (low, high) in table.paper.get("bands", {}).items()
+    ]
+    bound = listed(bands) if bands else f"{table.paper['tolerance']} points"
     return "\n".join(
         [
             f"{table.paper['title']}. The paper's values are {table.paper['known']}.",
             "",
             *(f"| {' | '.join(words)} |" for words in lines),
             "",
-            f"{good} of {len(judged)} cells within {table.paper['tolerance']} points"
+            f"{good} of {len(judged)} cells within {bound}"
             f"{f' ({reason})' if reason else ''}; {len(cells) - len(judged)} not run.",
         ]
     )
@@ -221,7 +232,7 @@ def run(table: Table, overrides: Sequence[str]) -> None:
                     break
                 except subprocess.TimeoutExpired:
                     continue
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, PreemptedError):
             process.terminate()
             process.wait()
             raise

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from da_framework.errors import InputError
+from da_framework.errors import FULL, InputError
 from da_framework.names import IRRELEVANT
 from da_framework.sources import closure
 
@@ -27,6 +27,8 @@ LIBRARIES = (
     "hydra-core",
     "numpy",
     "scikit-learn",
+    "timm",
+    "transformers",
     "wandb",
 )
 
@@ -39,7 +41,7 @@ def key(config: Mapping[str, Any], data: Mapping[str, str], *, start: str | None
         data: fingerprint of each domain.
         start: of the weights it begins with, wherever they lie.
     """
-    relevant = without(config, (*IRRELEVANT, "init_from", "teachers"))
+    relevant = without(config, (*IRRELEVANT, "init_from", "network.weights", "teachers"))
     text = json.dumps([relevant, code_hash(config), dict(data), start], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -101,15 +103,40 @@ def write(folder: Path, result: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file under another name first, then renames it."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+    """Writes a file, whole or not at all."""
+    with whole(path) as partial:
+        partial.write_text(text)
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def whole(path: Path) -> Iterator[Path]:
+    """Another name to write a file under: it has its own when all is there, and is gone otherwise.
+
+    Raises:
+        InputError: there is no room for it.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        before = "what it held before is intact" if path.is_file() else "nothing else is touched"
+        raise InputError(
+            f"{path}: {error.strerror}; {before}: make room, and the same command continues"
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path, *, key: str = "hydra.run.dir") -> Iterator[None]:
     """Holds a folder for this process; the system lets go of it however the process ends.
+
+    Args:
+        folder: to hold.
+        key: that would name another.
 
     Raises:
         InputError: another process holds it.
@@ -121,7 +148,7 @@ def alone(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise InputError(
                 f"another process is training in {folder}: wait for it, or give this one a folder "
-                "of its own: hydra.run.dir=..."
+                f"of its own: {key}=..."
             ) from None
         yield
 

@@ -6,16 +6,19 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
 from da_framework import initial, results
 from da_framework.config import check, instantiate
-from da_framework.errors import DivergedError, InputError, listed
+from da_framework.errors import DivergedError, InputError, PreemptedError, listed
 
 if TYPE_CHECKING:
     from da_framework.build import Run
+    from da_framework.callbacks.base import Callback
     from da_framework.datasets.base import Dataset
 
 log = logging.getLogger(__name__)
@@ -24,6 +27,9 @@ MOST = 4
 """Data sets that are kept."""
 KEPT: "dict[str, tuple[Dataset, list[tuple[str, int, int]]]]" = {}
 """Data sets of the last jobs, by their configs; the latest last."""
+
+LISTENING: "list[Callback]" = []
+"""Callbacks of whoever trains by command in this process, beside those of the config."""
 
 PICTURES = ("curves", "confusion", "tsne")
 
@@ -45,6 +51,7 @@ def train(
     Raises:
         InputError: something given cannot be used.
         DivergedError: a loss or weight is no longer finite.
+        PreemptedError: a signal ended training.
     """
     begun = time.time()
     try:
@@ -56,8 +63,7 @@ def train(
         raise
     dataset = read_once(config["dataset"])
     data = {name: dataset.fingerprint(name) for name in dataset.domains}
-    start = initial.fingerprint(config.get("init_from"), config.get("teachers") or ())
-    key = results.key(config, data, start=start)
+    key = results.key(config, data, start=initial.fingerprint(config))
     done = results.read(folder)
     if done and done["key"] == key and not config["again"]:
         log.info("already done; again=true runs it once more")
@@ -66,15 +72,18 @@ def train(
     # torch is imported from here on: showing a result does not wait for it
     from da_framework.build import build
 
-    run = build(config, dataset)
+    with within_memory(config):
+        run = build(config, dataset)
     first = config["trainer"]["devices"] == 1 or process_rank() == 0
     if not first:
-        fit(run, config, folder, first=False)
+        with suppress(PreemptedError), within_memory(config):  # which the first process says
+            fit(run, config, folder, first=False)
         return {}
     with results.alone(folder):
         if aside := results.claim(folder, key, again=config["again"]):
             log.info("another run was in this folder: moved to %s", aside)
-        fit(run, config, folder, first=True)
+        with within_memory(config):
+            fit(run, config, folder, first=True)
         record = {
             "key": key,
             "command": command,
@@ -86,6 +95,8 @@ def train(
             **outcome(run),
         }
         results.write(folder, record)
+        # from here on, nothing continues
+        (folder / "checkpoints" / "previous.ckpt").unlink(missing_ok=True)
     return record
 
 
@@ -121,6 +132,7 @@ def outcome(run: "Run") -> dict[str, Any]:
         "domains": {"source": dataset.source, "target": dataset.target},
         "classes": dataset.known,
         "rows": {**run.domains.task.rows, "test": len(run.domains.oracle)},
+        "skipped": dataset.skipped,
         "environment": {**results.environment(), "device": str(module.device)},
         "steps": module.step,
         "peak_memory_mib": peak_memory(),
@@ -151,6 +163,7 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
     from da_framework.build import build_trainer
     from da_framework.callbacks.checkpoints import Checkpoints
     from da_framework.callbacks.history import History
+    from da_framework.callbacks.preemption import Preemption
     from da_framework.callbacks.progress import ProgressBar
     from da_framework.loggers import close
 
@@ -161,23 +174,28 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
             "with them; trainer.strategy=ddp keeps them"
         )
     callbacks = [instantiate(node) for node in (config.get("callback") or {}).values()]
-    # checkpoints first, so that the last is there when others draw; the history last: with all
-    # that others read
-    callbacks = [Checkpoints(str(folder)), *callbacks, History(str(folder))]
-    loggers = [instantiate(node) for node in (config.get("logger") or {}).values()] if first else []
-    last = folder / "checkpoints" / "last.ckpt"
+    # first, so that the last checkpoint is there when others draw
+    own = [kind(str(folder)) for kind in (Checkpoints, Preemption)]
+    loggers: list[Any] = []
     try:
+        for node in (config.get("logger") or {}).values() if first else ():
+            loggers.append(instantiate(node))  # one by one: if the next fails, this one is closed
         trainer = build_trainer(
-            config, callbacks=[*callbacks, ProgressBar(config["steps"])], loggers=loggers
+            config,
+            # the history after those whose readings are part of it
+            callbacks=[
+                *(*own, *callbacks, History(str(folder))),
+                *(*LISTENING, ProgressBar(config["steps"])),
+            ],
+            loggers=loggers,
         )
         # asked for before there are processes, so that one message says what they cannot share
         run.domains.batch(0, 0, trainer.world_size)
-        for logger in loggers:
-            logger.log_hyperparams(dict(config))
-        resume = str(sound(last)) if last.is_file() else None
+        begin(loggers, run, config)
+        resume, damaged = sound(folder)
         if first:
-            announce(run, resume)
-        trainer.fit(run.module, datamodule=run.domains, ckpt_path=resume)
+            announce(run, resume, damaged)
+        trainer.fit(run.module, datamodule=run.domains, ckpt_path=resume, weights_only=True)
         if run.module.step < run.module.steps:
             raise InputError(
                 f"training ended at step {run.module.step} of {run.module.steps}: one of the keys "
@@ -185,7 +203,8 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
             )
         show_in(loggers, run, folder)
     except DivergedError as error:
-        kept = f"last good checkpoint: {last}" if last.is_file() else "no checkpoint was due yet"
+        good = next((file for file in checkpoints(folder)), None)
+        kept = f"last good checkpoint: {good}" if good else "no checkpoint was due yet"
         mend = "lower optimizer.lr or method.weight, or set optimizer.clip=1.0"
         raise DivergedError(f"{error}; {kept}; {mend}") from None
     except MisconfigurationException as error:
@@ -193,30 +212,87 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
     except SystemExit:  # Lightning's answer to an interrupt
         raise KeyboardInterrupt from None
     finally:
-        close(loggers)
+        close(loggers, done=run.module.step == run.module.steps)
+
+
+def begin(loggers: list[Any], run: "Run", config: Mapping[str, Any]) -> None:
+    """What is known of a run from the start, for those who watch it elsewhere."""
+    for logger in loggers:
+        logger.log_hyperparams({**config, "code": results.code_hash(config)})
+        if hasattr(logger, "log_tag"):
+            logger.log_tag(sides(run.domains.dataset))
 
 
 def show_in(loggers: list[Any], run: "Run", folder: Path) -> None:
-    """The end of a run for those who watch it elsewhere: the three numbers, and the pictures."""
-    picks = run.module.picks
+    """The end of a run: the three numbers; with W&B the pictures, classes and checkpoints."""
+    from da_framework.loggers import Wandb
+
+    picks, step = run.module.picks, run.module.step
     verdicts = [[kind, own["step"], own["words"]] for kind, own in run.module.verdicts.items()]
     accuracies = {f"target/{pick}": own["target"]["accuracy"] for pick, own in picks.items()}
+    pictures = {name: folder / f"{name}.png" for name in PICTURES}
+    pictures = {name: file for name, file in pictures.items() if file.is_file()}
+    measures = ("precision", "recall", "f1")
+    classes = [
+        [pick, label, *figures]
+        for pick, own in picks.items()
+        for label, *figures in zip(
+            (*run.domains.task.classes, "unknown"),
+            *(own["target"][f"{measure}_per_class"] for measure in measures),
+            strict=False,  # the unknown is there in the open setting alone
+        )
+    ]
+    saved: dict[Path, list[str]] = {}
+    for pick in ("last", "chosen"):
+        name = "last" if picks[pick]["step"] == step else pick
+        saved.setdefault(folder / "checkpoints" / f"{name}.ckpt", []).append(pick)
     for logger in loggers:
-        logger.log_metrics(accuracies)
-        if verdicts and hasattr(logger, "log_text"):
-            logger.log_text("verdicts", columns=["kind", "step", "words"], data=verdicts)
-        if hasattr(logger, "log_image"):
-            for name in PICTURES:
-                if (folder / f"{name}.png").is_file():
-                    logger.log_image(name, [str(folder / f"{name}.png")])
+        logger.log_metrics(accuracies, step=step)
+        if isinstance(logger, Wandb):
+            logger.ensure()  # here, since the client would wait long for each of these
+            logger.log_pictures(pictures, step)
+            logger.log_table("classes", ("pick", "class", *measures), classes, step)
+            logger.log_checkpoints(saved)
+            if verdicts:
+                logger.log_table("verdicts", ("kind", "step", "words"), verdicts, step)
 
 
-def announce(run: "Run", resume: str | None) -> None:
+def sides(dataset: "Dataset") -> str:
+    """What is adapted to what, in a word."""
+    return " -> ".join("+".join(side) or "nothing" for side in (dataset.source, dataset.target))
+
+
+@contextmanager
+def within_memory(config: Mapping[str, Any]) -> Iterator[None]:
+    """Says what to make smaller when there is no memory left.
+
+    Raises:
+        InputError: there is none.
+    """
+    import torch
+
+    # the allocator of the CPU has no type of its own
+    words = ("DefaultCPUAllocator", "out of memory")
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        kinds = (MemoryError, torch.OutOfMemoryError)
+        if not (isinstance(error, kinds) or any(word in str(error) for word in words)):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        sizes = (f"dataset.batch_size.{r}={n}" for r, n in config["dataset"]["batch_size"].items())
+        raise InputError(
+            f"out of memory ({reason}); the batch sizes are {listed(sizes)}: try smaller ones, "
+            "a smaller network, network.freeze=backbone, trainer.precision=bf16-mixed, or "
+            "trainer.devices=2, which share a batch"
+        ) from None
+
+
+def announce(run: "Run", resume: Path | None, damaged: list[str]) -> None:
     """Says what is trained on what, and from where."""
     dataset, task = run.domains.dataset, run.domains.task
-    sides = " -> ".join("+".join(side) or "nothing" for side in (dataset.source, dataset.target))
     rows = ", ".join(f"{count} {role}" for role, count in task.rows.items())
-    log.info("%s, %s; training rows: %s", sides, dataset.protocol, rows)
+    log.info("%s, %s; training rows: %s", sides(dataset), dataset.protocol, rows)
     for role, stream in run.domains.streams.items():
         if task.rows[role] < stream.size:
             log.info("%s has fewer rows than a batch, which holds some more than once", role)
@@ -233,27 +309,44 @@ def announce(run: "Run", resume: str | None) -> None:
             "say unknown",
             listed(dataset.unknown),
         )
+    for words in damaged:
+        log.warning("warning: %s; the one before it is whole", words)
     if resume:
         log.info("continuing from %s", resume)
 
 
-def sound(checkpoint: Path) -> Path:
-    """A checkpoint that can be read.
+def checkpoints(folder: Path) -> Iterator[Path]:
+    """What a run may go on from, the latest first."""
+    for name in ("last.ckpt", "previous.ckpt"):
+        if (file := folder / "checkpoints" / name).is_file():
+            yield file
+
+
+def sound(folder: Path) -> tuple[Path | None, list[str]]:
+    """The latest checkpoint that can be read, if there is any; and what is wrong with later ones.
 
     Raises:
-        InputError: it is damaged.
+        InputError: all are damaged.
     """
     import torch
 
-    try:
-        torch.load(checkpoint, map_location="cpu", weights_only=True)["adaptation"]
-    except Exception as error:  # what a damaged file makes of itself has no type
-        reason = " ".join(str(error).split())[:200]
+    damaged: list[str] = []
+    for file in checkpoints(folder):
+        try:
+            torch.load(file, map_location="cpu", weights_only=True)["adaptation"]
+            with ZipFile(file) as archive:  # torch compares no checksum
+                if changed := archive.testzip():
+                    raise ValueError(f"{changed} has changed since")
+            return file, damaged
+        except Exception as error:  # what a damaged file makes of itself has no type
+            reason = " ".join(str(error).split())[:200]
+            damaged.append(f"{file} is damaged ({type(error).__name__}: {reason})")
+    if damaged:
         raise InputError(
-            f"{checkpoint} is damaged ({type(error).__name__}: {reason}); remove it and the same "
+            f"{'; '.join(damaged)}; remove {'it' if len(damaged) == 1 else 'both'} and the same "
             "command begins anew"
-        ) from None
-    return checkpoint
+        )
+    return None, []
 
 
 def peak_memory() -> float:

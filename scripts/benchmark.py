@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from functools import cache, partial, reduce
 from importlib import import_module
 from itertools import count, islice
 from multiprocessing import get_context
@@ -453,8 +453,26 @@ def there_and_back(
 
 
 def composed(call: Callable[[], float]) -> float:
-    """What a call gives when the whole kernel matrix is there at once."""
-    with patch.object(losses, "DENSE", sys.maxsize):
+    """What a call gives when the whole kernel matrix is there at once, and autograd derives it."""
+
+    def whole(
+        source: Sequence[Tensor],
+        target: Sequence[Tensor],
+        bandwidths: Sequence[Tensor],
+        weight: losses.Weight,
+        *,
+        ladder: bool = False,
+    ) -> Tensor:
+        layers = zip(source, target, bandwidths, strict=True)
+        kernel = reduce(
+            torch.mul,
+            (losses.gaussian(losses.squared_distances(torch.cat([s, t])), w) for s, t, w in layers),
+        )
+        halves = slice(0, len(source[0])), slice(len(source[0]), len(kernel))
+        blocks = [weight(i, j) * kernel[i, j] for i in halves for j in halves]
+        return torch.stack([block.sum() for block in blocks]).sum()
+
+    with patch.object(losses, "kernel_sum", whole):
         return call()
 
 
@@ -476,8 +494,7 @@ def mmd(bench: Bench) -> Iterator[Line]:
             "the floor with memory given": bench.sliced(partial(torch.matmul, z, z.T, out=given)),
         }
         slices = {"ours": own, **floors}
-        if 2 * n > losses.DENSE:
-            slices["composed"] = partial(composed, own)
+        slices["composed"] = partial(composed, own)
         if layers := peer("pytorch_adapt.layers"):
             loss = layers.MMDLoss(torch.tensor(FACTORS), "quadratic")
             slices["pytorch-adapt"] = bench.sliced(there_and_back(loss, sides))
@@ -682,15 +699,16 @@ def startup(bench: Bench) -> Iterator[Line]:
 
 
 def growth(bench: Bench) -> Iterator[Line]:
-    """Exponent of our time as a size grows, fitted to all its values."""
+    """Exponent of our time, or memory, as a size grows, fitted to all its values."""
 
     def loss(n: int, d: int) -> Slice:
         return bench.sliced(there_and_back(ours, features(n, d, bench.device)))
 
-    def classes(k: int) -> Slice:
-        size = SIZES[MLP]._replace(classes=k, rows=20_000)
-        steps = Steps(bench, size)
-        return partial(steps.ours, max(10, round(bench.span / steps.by_hand(10))))
+    wide = SIZES[MLP]._replace(rows=20_000)
+
+    def steps(size: Size) -> Slice:
+        own = Steps(bench, size)
+        return partial(own.ours, max(3, round(bench.span / own.by_hand(3))))
 
     def rows(n: int) -> Slice:
         size = SIZES[TINY]._replace(rows=n, batch=64)
@@ -701,16 +719,36 @@ def growth(bench: Bench) -> Iterator[Line]:
     laws: dict[str, tuple[list[int], Callable[[int], Slice]]] = {
         "MMD, rows of a domain": ([64, 256, 1024, 4096, 16384], partial(loss, d=256)),
         "MMD, features": ([64, 256, 1024, 4096], partial(loss, 512)),
-        "step, classes": ([2, 10, 100, 1000], classes),
+        "step, classes": ([2, 10, 100, 1000], lambda k: steps(wide._replace(classes=k))),
+        "step, rows of a batch": (
+            [64, 256, 1024, 4096, 16384],
+            lambda n: steps(wide._replace(batch=n)),
+        ),
         "batch of 64+64, rows of a domain": ([10**3, 10**4, 10**5, 10**6], rows),
     }
     for case, (every, make) in laws.items():
         sizes = every[:3] if bench.quick else every
-        times = bench.race({str(size): make(size) for size in sizes})
-        rounds = zip(*times.values(), strict=True)
-        exponents = [float(np.polyfit(np.log(sizes), np.log(own), 1)[0]) for own in rounds]
-        seen = ", ".join(f"{size}: {1e3 * median(own):.3g} ms" for size, own in times.items())
-        yield Line("growth", case, seen, exponents, "(exponent)")
+        yield law(case, bench.race({str(size): make(size) for size in sizes}))
+    runs = [1, 10] if bench.quick else [1, 10, 100, 1000]
+    sweeps = {str(n): da(*DA, "train", "-m", *SHORT, f"seed=range(1,{n + 1})") for n in runs}
+    calls = {n: partial(bench.timed, call) for n, call in sweeps.items()}
+    yield law("sweep in one process, runs", bench.race(calls, rounds=1), "s")
+    if bench.device.type == "cpu" and measures_memory():
+        sizes = [1024, 4096] if bench.quick else [1024, 4096, 16384]
+        yield law(
+            "memory of the MMD, rows of a domain",
+            {str(n): [apart(partial(peak, ours, n))] for n in sizes},
+            "MiB",
+        )
+
+
+def law(case: str, seen: Mapping[str, Sequence[float]], unit: str = "ms") -> Line:
+    """The exponent of each round, and the medians it is fitted to."""
+    rounds = zip(*seen.values(), strict=True)
+    exponents = [float(np.polyfit(np.log([*map(int, seen)]), np.log(own), 1)[0]) for own in rounds]
+    scale = 1e3 if unit == "ms" else 1
+    words = ", ".join(f"{size}: {scale * median(own):.3g} {unit}" for size, own in seen.items())
+    return Line("growth", case, words, exponents, "(exponent)")
 
 
 ROWS = {

@@ -12,17 +12,22 @@ from da_framework.new_method import contents
 from da_framework.report import gather, kept, markdown
 
 ROOT = Path(__file__).resolve().parents[1]
-PAIR = ROOT / "experiments" / "digits_pair"
-FINE_TUNING = ROOT / "experiments" / "fine_tuning"
-BASELINES = {"alignment": ["source_only", "control"], "few_labels": ["source_only", "target_only"]}
+EXPERIMENTS = ROOT / "experiments"
+AGAINST = {
+    "digits_pair/alignment": ["source_only", "control"],
+    "digits_pair/few_labels": ["source_only", "target_only"],
+    "fine_tuning/mixing": [],
+    "office_caltech10/heterogeneous": ["target_only"],
+}
+"""What the methods of a recorded sweep are compared with."""
 
 
 def parts() -> dict[str, str]:
     """Every generated part by name."""
     dann = (ROOT / "da_framework" / "methods" / "dann.py").read_text()
     tables = {
-        name: markdown(gather([PAIR / f"{name}.recorded.json"]), against=against)
-        for name, against in BASELINES.items()
+        Path(name).name: markdown(gather([EXPERIMENTS / f"{name}.recorded.json"]), against=against)
+        for name, against in AGAINST.items()
     }
     new = contents("mean_distance", ROOT, "da_framework", apart=False).values()
     shown = zip(
@@ -33,7 +38,6 @@ def parts() -> dict[str, str]:
         "dann": f"```python\n{dann}```",
         **{name: f"```{language}\n{text}```" for name, language, text in shown},
         **tables,
-        "mixing": markdown(gather([FINE_TUNING / "mixing.recorded.json"])),
         **papers(),
     }
 
@@ -64,7 +68,7 @@ def documents() -> list[Path]:
     return [
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
-        *sorted((ROOT / "experiments").glob("*/README.md")),
+        *sorted(EXPERIMENTS.glob("*/README.md")),
     ]
 
 

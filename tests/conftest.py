@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,18 +70,24 @@ class Commands:
 
 
 @pytest.fixture
-def da(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Commands]:
+def da(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Commands]:
+    with commanding(tmp_path):
+        yield Commands(tmp_path, capsys)
+
+
+@contextmanager
+def commanding(folder: Path) -> Iterator[pytest.MonkeyPatch]:
+    """A folder to run ``da`` in, in this process, which is afterwards as it was."""
     import __main__
 
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setattr(__main__, "__spec__", __main__.__spec__)
-    for name in ("HYDRA_FULL_ERROR", "COMP_LINE", "COMP_POINT"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))
-    monkeypatch.delenv("DA_DATA", raising=False)
-    yield Commands(tmp_path, capsys)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", sys.argv)
+        patch.setattr(__main__, "__spec__", __main__.__spec__)
+        for name in ("HYDRA_FULL_ERROR", "COMP_LINE", "COMP_POINT"):
+            patch.setenv(name, os.environ.get(name, ""))
+        patch.delenv("DA_DATA", raising=False)
+        yield patch
     # Hydra's handlers write to a stream that ends with the test
     root = logging.getLogger()
     for handler in root.handlers[:]:

@@ -12,9 +12,9 @@ CONF = Path(__file__).parents[1] / "conf"
 FLOORS = (
     {"__main__"},
     {"cli"},
-    {"reproduce"},
+    {"reproduce", "search"},
     {"train", "evaluate", "rank", "check", "report", "doctor", "listing", "new_method"}
-    | {"overrides", "estimator"},
+    | {"data_check", "estimator", "overrides", "sweeps", "sync"},
     {"build"},
     {"module", "initial", "finished", "feature_cache", "page"},
     {"callbacks", "cells", "datasets", "trust"},
@@ -30,7 +30,8 @@ FLOORS = (
     },
     {"losses", "networks", "names", "density_ratios", "learners"},
     {"batch", "schedules", "metrics"},
-    {"errors", "labels", "ranges", "seeds", "sources"},
+    {"confidential", "kept", "signals"},
+    {"errors", "hub", "labels", "ranges", "seeds", "sources", "connection", "locks"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SIBLINGS = {("callbacks", "datasets")}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from da_framework.build import build, build_trainer, compose
-from da_framework.reproduce import within
+from da_framework.reproduce import tables, within
 
 DETERMINISTIC = (
     "jda_2013/office_caltech10",
@@ -34,4 +34,4 @@ def test_a_cell_is_the_papers(table: str, method: str, column: str, value: float
     run = build(config)
     build_trainer(config, callbacks=[], loggers=[]).fit(run.module, datamodule=run.domains)
     found = 100 * run.module.picks["last"]["target"]["accuracy"]
-    assert within(found, value, config["paper"]["tolerance"])
+    assert within(found, tables()[table].band(method, value))

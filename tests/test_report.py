@@ -1,7 +1,7 @@
 import json
 import statistics
+import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -429,13 +429,15 @@ def test_a_table_is_written_as_numbers(tmp_path: Path) -> None:
     assert "without seeds that other rows of the task have (3)" in text
 
 
-def test_parquet_is_written_or_its_package_is_named(tmp_path: Path) -> None:
-    if find_spec("pyarrow"):
-        write(tmp_path / "out.parquet", rows([record()]))
-        assert pandas.read_parquet(tmp_path / "out.parquet")["last"].tolist() == [50.0]
-    else:
-        with pytest.raises(InputError, match=r"pip install 'da_framework\[parquet\]'"):
-            write(tmp_path / "out.parquet", rows([record()]))
+def test_parquet_is_written_or_its_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "out.parquet"
+    write(file, rows([record()]))
+    assert pandas.read_parquet(file)["last"].tolist() == [50.0]
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"pip install 'da_framework\[parquet\]'"):
+        write(file, rows([record()]))
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:

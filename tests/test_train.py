@@ -196,7 +196,7 @@ def metrics(da: Any, run: str) -> str:
 def test_a_sweep_goes_on_past_a_failing_job_and_continues_when_repeated(da: Any) -> None:
     arguments = ("train", *da.small, "-m", "method=joint", "dataset.labels_per_class=2,9999,3")
     first = da(*arguments)
-    assert first.code not in (0, None)
+    assert first.code == 2
     failed = [line for line in first.err.splitlines() if line.startswith("failed: da train ")]
     assert len(failed) == 1
     assert "dataset.labels_per_class=9999" in failed[0]
@@ -209,7 +209,6 @@ def test_a_sweep_goes_on_past_a_failing_job_and_continues_when_repeated(da: Any)
 
     second = da(*arguments)
     assert second.code == first.code
-    assert second.out.count("already done") == 2
     assert sorted(da.folder.glob("multirun/*/*/result.json")) == done
     assert [file.stat().st_mtime_ns for file in done] == written
 

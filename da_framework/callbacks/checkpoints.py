@@ -1,18 +1,24 @@
 """What a killed run goes on from, and the weights its results are about."""
 
+import io
 import os
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from da_framework.callbacks.base import Callback
+from da_framework.results import whole
+
+LAST, PREVIOUS, CHOSEN = "last.ckpt", "previous.ckpt", "chosen.ckpt"
 
 
 class Checkpoints(Callback):
     """Keeps ``last.ckpt`` and, for the evaluation the validator likes best, ``chosen.ckpt``.
 
-    Each is written under another name first: a kill leaves the one before whole.
+    While a run lasts, ``previous.ckpt`` is the last but one.
 
     Args:
         folder: of the run.
@@ -21,18 +27,31 @@ class Checkpoints(Callback):
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder) / "checkpoints"
 
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        trainer.strategy.checkpoint_io = Files()
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_index: int
     ) -> None:
         chosen = module.picks.get("chosen", {}).get("step")
         if module.step and chosen == module.step:
-            self.save(trainer, "chosen.ckpt")
+            trainer.save_checkpoint(self.folder / CHOSEN)
         if module.step and module.checkpointing:
-            self.save(trainer, "last.ckpt")
+            trainer.save_checkpoint(self.folder / LAST)
 
-    def save(self, trainer: pl.Trainer, name: str) -> None:
-        """The whole state, under this name."""
-        partial = self.folder / f".{name}.partial"
-        trainer.save_checkpoint(partial)
-        if trainer.is_global_zero:
-            os.replace(partial, self.folder / name)
+
+class Files(TorchCheckpointIO):
+    """Checkpoints, written where they will be: a kill or a full disk leaves the one before whole.
+
+    Lightning's own way goes by the system's folder for temporary files, which may be another disk.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        file, buffer = Path(path), io.BytesIO()
+        torch.save(checkpoint, buffer)
+        with whole(file) as partial:
+            partial.write_bytes(buffer.getbuffer())
+            if file.name == LAST and file.is_file():
+                os.replace(file, file.with_name(PREVIOUS))

@@ -1,12 +1,13 @@
 """What pictures share: written whole or not at all, without a display."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from da_framework.results import whole
 
 SOURCE, TARGET = "#3b6fb6", "#d9722e"
 """The colours of the two sides, the same in every picture."""
@@ -18,6 +19,5 @@ def picture(path: Path, *, width: float, height: float) -> Iterator[Figure]:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     yield figure
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, dpi=120, format="png", metadata={"Software": None})
-    os.replace(partial, path)
+    with whole(path) as partial:
+        figure.savefig(partial, dpi=120, format="png", metadata={"Software": None})

@@ -1,6 +1,5 @@
 """``tsne.png``: features of source and target in the plane, before and after training."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytorch_lightning as pl
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.callbacks.pictures import SOURCE, TARGET, picture
 from da_framework.datasets.base import Array
+from da_framework.results import whole
 
 
 class TSNE(Callback):
@@ -45,9 +45,8 @@ class TSNE(Callback):
             self.last[f"{side}_class"] = names[labels[picked].cpu().numpy()]
         if evaluation.step == 0:
             self.before.parent.mkdir(parents=True, exist_ok=True)
-            partial = self.before.with_suffix(".partial.npz")
-            np.savez(partial, **self.last)
-            os.replace(partial, self.before)
+            with whole(self.before) as partial, partial.open("wb") as stream:
+                np.savez(stream, **self.last)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.last and trainer.is_global_zero and self.before.exists():

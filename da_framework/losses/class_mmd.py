@@ -25,8 +25,7 @@ def class_mmd(
         w^T_{jc} = \frac{p_{jc}}{\sum_l p_{lc}}
 
     With one class it is the MMD; with certain predictions the mean of the classes' own. No gradient
-    goes through p. Batches of more than 512 rows in all are walked over in tiles; that form has a
-    first derivative alone.
+    goes through p. There is a first derivative alone.
 
     Zhu et al., "Deep Subdomain Adaptation Network for Image Classification", TNNLS 2021.
     https://arxiv.org/abs/2106.09388
@@ -45,12 +44,5 @@ def class_mmd(
     sides = [side.to(torch.promote_types(source.dtype, torch.float)) for side in (labels, p)]
     own, other = (side / side.sum(0).clamp_min(torch.finfo(side.dtype).tiny) for side in sides)
     weights = torch.cat([own, -other]) * shared
-    if len(weights) > mmd.DENSE:
-        total = mmd.kernel_sum(
-            [source], [target], [bandwidths], lambda i, j: weights[i] @ weights[j].T
-        )
-    else:
-        kernel = mmd.gaussian(mmd.squared_distances(torch.cat([source, target])), bandwidths)
-        with torch.autocast(kernel.device.type, enabled=False):
-            total = (weights * (kernel @ weights)).sum()
+    total = mmd.kernel_sum([source], [target], [bandwidths], lambda i, j: weights[i] @ weights[j].T)
     return total / shared.sum().clamp_min(1)

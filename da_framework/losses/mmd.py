@@ -1,8 +1,7 @@
 """Maximum mean discrepancy: how far apart two samples are in a kernel's feature space."""
 
-from collections.abc import Callable, Sequence
-from functools import reduce
-from itertools import combinations_with_replacement
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations_with_replacement, product
 from math import prod
 from typing import Any, Literal
 
@@ -15,11 +14,10 @@ Estimator = Literal["biased", "unbiased", "linear"]
 Bandwidth = Literal["mean", "median", "fixed"]
 Weight = Callable[[slice, slice], float | Tensor]
 """Of each pair of these rows with these columns: a matrix, or one number for all of them."""
+_Pair = tuple[slice, slice, float | Tensor]
 
-DENSE = 512
-"""Rows of both domains up to which the whole kernel matrix is the faster form."""
 TILE = 512
-"""Rows and columns of the kernel matrix that are there at a time in larger batches."""
+"""Rows and columns of the kernel matrix that are there at a time."""
 
 
 def mmd(
@@ -43,8 +41,8 @@ def mmd(
     Gretton et al., "A Kernel Two-Sample Test", JMLR 2012.
     https://jmlr.org/papers/v13/gretton12a.html
     Mean over kernels, so that their number does not change the scale; papers on deep networks sum.
-    Batches of more than 512 rows in all are walked over in tiles, in O((n + m) d) memory; that form
-    has a first derivative alone.
+    The kernel matrix is walked over in tiles, in O((n + m) d) memory, and the gradient is made on
+    the way: there is a first derivative alone.
 
     Args:
         source, target: features of the two batches.
@@ -90,24 +88,17 @@ def product_mmd(
 ) -> Float[Tensor, ""]:
     """Squared MMD under the product of the layers' kernels, each the mean of its own widths'."""
     n, m = len(source[0]), len(target[0])
-    if n + m > DENSE:
-        across = -1 / (n * m)
-        table = [[1 / (n * (n - unbiased)), across], [across, 1 / (m * (m - unbiased))]]
-        total = kernel_sum(
-            source,
-            target,
-            bandwidths,
-            lambda rows, columns: table[rows.start >= n][columns.start >= n],
-            ladder=ladder,
-        )
-        # what a row is to itself is 1, and has no gradient
-        return total - (1 / (n - 1) + 1 / (m - 1)) if unbiased else total
-    layers = zip(source, target, bandwidths, strict=True)
-    kernel = reduce(
-        torch.mul, (gaussian(squared_distances(torch.cat([s, t])), w) for s, t, w in layers)
+    across = -1 / (n * m)
+    table = [[1 / (n * (n - unbiased)), across], [across, 1 / (m * (m - unbiased))]]
+    total = kernel_sum(
+        source,
+        target,
+        bandwidths,
+        lambda rows, columns: table[rows.start >= n][columns.start >= n],
+        ladder=ladder,
     )
-    within = _mean_pair(kernel[:n, :n], unbiased) + _mean_pair(kernel[n:, n:], unbiased)
-    return within - 2 * kernel[:n, n:].mean()
+    # what a row is to itself is 1, and has no gradient
+    return total - (1 / (n - 1) + 1 / (m - 1)) if unbiased else total
 
 
 def kernel_sum(
@@ -187,13 +178,6 @@ def bandwidths(
     return (factors * scale.clamp_min(1e-12) / 2).sqrt()
 
 
-def _mean_pair(kernel: Float[Tensor, "n n"], unbiased: bool) -> Float[Tensor, ""]:
-    n = len(kernel)
-    if unbiased:
-        return (kernel.sum() - kernel.diagonal().sum()) / (n * (n - 1))
-    return kernel.mean()
-
-
 def _linear(
     source: Float[Tensor, "n d"], target: Float[Tensor, "m d"], bandwidths: Float[Tensor, " b"]
 ) -> Float[Tensor, ""]:
@@ -227,8 +211,7 @@ class _Streaming(torch.autograd.Function):
         rates = [1 / (2 * widths.to(layers[0].dtype).square()) for widths in bandwidths]
         gradients = [torch.zeros_like(z) for z in layers]
         value, learning = layers[0].new_zeros(()), any(ctx.needs_input_grad)
-        tiles = _tiles(0, n) + _tiles(n, len(layers[0]))
-        for rows, columns in combinations_with_replacement(tiles, 2):
+        for rows, columns, weights in _pairs(n, layers[0], weight):
             kernels, slopes = [], []
             for z, norm, rate in zip(layers, norms, rates, strict=True):
                 squared = norm[rows, None] + norm[None, columns]
@@ -238,7 +221,7 @@ class _Streaming(torch.autograd.Function):
                 kernel, slope = _kernel_and_slope(squared, rate, ladder)
                 kernels.append(kernel)
                 slopes.append(slope)
-            w = weight(rows, columns) / prod(map(len, bandwidths))
+            w = weights / prod(map(len, bandwidths))
             value += (1 if rows == columns else 2) * (kernels[0] * prod(kernels[1:], start=w)).sum()
             if not learning:
                 continue
@@ -254,6 +237,20 @@ class _Streaming(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         return None, None, None, None, *(gradient * outer[0] for gradient in ctx.saved_tensors)
+
+
+def _pairs(n: int, z: Tensor, weight: Weight) -> Iterator[_Pair]:
+    """The kernel matrix's tiles on and above the diagonal, with their weights."""
+    total = len(z)
+    if total < TILE // 2:  # in one tile: what a small batch costs is the number of operators
+        whole, sides = slice(0, total), (slice(0, n), slice(n, total))
+        weights = z.new_empty(total, total)
+        for rows, columns in product(sides, sides):
+            weights[rows, columns] = weight(rows, columns)
+        yield whole, whole, weights
+        return
+    for rows, columns in combinations_with_replacement(_tiles(0, n) + _tiles(n, total), 2):
+        yield rows, columns, weight(rows, columns)
 
 
 def _tiles(start: int, stop: int) -> list[slice]:

@@ -15,7 +15,7 @@ from PIL import Image
 from da_framework.batch import UNLABELLED, Outputs, Task
 from da_framework.callbacks import confusion, curves, tsne
 from da_framework.callbacks.base import Callback, Evaluation
-from da_framework.callbacks.checkpoints import Checkpoints
+from da_framework.callbacks.checkpoints import Checkpoints, Files
 from da_framework.callbacks.confusion import Confusion
 from da_framework.callbacks.curves import Curves
 from da_framework.callbacks.diagnostics import Diagnostics
@@ -381,18 +381,15 @@ def test_on_a_terminal_the_bar_stands_and_evaluations_add_no_line(
 
 
 class Saving(Trainer):
-    """Writes the step it is at, and may be killed while it does."""
+    """Writes the step it is at."""
 
-    killed = False
     own: Any = None
 
     def save_checkpoint(self, filepath: Any, *args: Any, **keys: Any) -> None:
-        Path(filepath).write_text("half" if self.killed else f"step {self.own.step}")
-        if self.killed:
-            raise KeyboardInterrupt
+        Files().save_checkpoint({"step": self.own.step}, filepath)
 
 
-def checkpointed(tmp_path: Path) -> tuple[Callable[..., None], Saving, Path]:
+def checkpointed(tmp_path: Path) -> tuple[Callable[..., None], Path]:
     (tmp_path / "checkpoints").mkdir()
     trainer, callback = Saving(), Checkpoints(str(tmp_path))
 
@@ -401,39 +398,44 @@ def checkpointed(tmp_path: Path) -> tuple[Callable[..., None], Saving, Path]:
         trainer.own = Module(step=step, picks=picks, checkpointing=checkpointing)
         callback.on_train_batch_end(trainer, trainer.own, None, None, 0)
 
-    return after, trainer, tmp_path / "checkpoints"
+    return after, tmp_path / "checkpoints"
 
 
-def texts(folder: Path) -> dict[str, str]:
-    return {file.name: file.read_text() for file in folder.iterdir()}
+def steps(folder: Path) -> dict[str, int]:
+    return {file.stem: torch.load(file, weights_only=True)["step"] for file in folder.iterdir()}
 
 
-def test_the_last_and_the_chosen_weights_are_kept(tmp_path: Path) -> None:
-    after, _, folder = checkpointed(tmp_path)
+def test_the_last_the_one_before_and_the_chosen_weights_are_kept(tmp_path: Path) -> None:
+    after, folder = checkpointed(tmp_path)
     after(0, chosen=0, checkpointing=True)
-    assert texts(folder) == {}
+    assert steps(folder) == {}
     after(1)
-    assert texts(folder) == {}
+    assert steps(folder) == {}
     after(2, checkpointing=True)
-    assert texts(folder) == {"last.ckpt": "step 2"}
+    assert steps(folder) == {"last": 2}
     after(3, chosen=3)
     after(4, chosen=3, checkpointing=True)
     after(5, chosen=3)
-    assert texts(folder) == {"last.ckpt": "step 4", "chosen.ckpt": "step 3"}
+    assert steps(folder) == {"last": 4, "previous": 2, "chosen": 3}
     after(6, chosen=6, checkpointing=True)
-    assert texts(folder) == {"last.ckpt": "step 6", "chosen.ckpt": "step 6"}
+    assert steps(folder) == {"last": 6, "previous": 4, "chosen": 6}
 
 
-def test_a_kill_while_saving_leaves_the_checkpoints_before(tmp_path: Path) -> None:
-    after, trainer, folder = checkpointed(tmp_path)
+def test_a_kill_while_saving_leaves_the_checkpoints_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after, folder = checkpointed(tmp_path)
     after(2, chosen=2, checkpointing=True)
-    trainer.killed = True
-    with pytest.raises(KeyboardInterrupt):
-        after(4, chosen=4)
-    with pytest.raises(KeyboardInterrupt):
-        after(4, checkpointing=True)
-    kept = {name: text for name, text in texts(folder).items() if name.endswith(".ckpt")}
-    assert kept == {"last.ckpt": "step 2", "chosen.ckpt": "step 2"}
+
+    def killed(self: Path, content: Any) -> None:
+        self.write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", killed)
+    for what in ({"chosen": 4}, {"checkpointing": True}):
+        with pytest.raises(KeyboardInterrupt):
+            after(4, **what)
+    assert steps(folder) == {"last": 2, "chosen": 2}
 
 
 def test_a_callback_need_not_listen() -> None:

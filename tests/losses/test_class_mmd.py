@@ -102,19 +102,32 @@ def test_half_precision_lowers_nothing() -> None:
         assert_close(class_mmd(source, target, y=Y, p=SOFT.float(), bandwidths=widths), expected)
 
 
+def composed(source: Tensor, target: Tensor, *, y: Tensor, p: Tensor, bandwidths: Tensor) -> Tensor:
+    kernel = module.gaussian(module.squared_distances(torch.cat([source, target])), bandwidths)
+    labels, put = one_hot(y, p.shape[1]).to(p), one_hot(p.argmax(1), p.shape[1])
+    classes = [c for c in range(p.shape[1]) if labels[:, c].any() and put[:, c].any()]
+    sides = [
+        torch.cat([a[:, c] / a[:, c].sum(), -b[:, c] / b[:, c].sum()])
+        for a, b in ((labels, p),)
+        for c in classes
+    ]
+    values = [w @ kernel @ w for w in sides]
+    return torch.stack(values).mean() if values else 0 * kernel.sum()
+
+
 @pytest.mark.parametrize("least", [0, 2, 5], ids=["all classes", "some missing", "none shared"])
 @pytest.mark.parametrize(("n", "m"), [(7, 5), (8, 8), (13, 3), (2, 9), (1, 1)])
+@pytest.mark.parametrize("tile", [4, 512])
 def test_tiles_give_the_whole_matrix_to_rounding(
-    monkeypatch: pytest.MonkeyPatch, n: int, m: int, least: int
+    monkeypatch: pytest.MonkeyPatch, tile: int, n: int, m: int, least: int
 ) -> None:
-    monkeypatch.setattr(module, "TILE", 4)
+    monkeypatch.setattr(module, "TILE", tile)
     sides = (rows(n, 3).requires_grad_(), rows(m, 3, seed=1, shift=0.5).requires_grad_())
     y = torch.arange(n) % 5
     p = rows(m, 10, seed=2).softmax(1) + 9 * one_hot(least + torch.arange(m) % 5, 10)
     found = []
-    for dense in (n + m, 0):
-        monkeypatch.setattr(module, "DENSE", dense)
-        value = class_mmd(*sides, y=y, p=p, bandwidths=WIDTHS)
+    for form in (composed, class_mmd):
+        value = form(*sides, y=y, p=p, bandwidths=WIDTHS)
         found.append((value, *torch.autograd.grad(value, sides)))
     for whole, tiled in zip(*found, strict=True):
         assert_close(tiled, whole, rtol=0, atol=1e-12)
@@ -123,7 +136,6 @@ def test_tiles_give_the_whole_matrix_to_rounding(
 
 def test_the_gradient_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TILE", 3)
-    monkeypatch.setattr(module, "DENSE", 0)
     sides = (SOURCE.clone().requires_grad_(), TARGET.clone().requires_grad_())
     p = SOFT.clone().requires_grad_()
     assert gradcheck(lambda s, t: class_mmd(s, t, y=Y, p=p, bandwidths=WIDTHS), sides)
@@ -136,8 +148,7 @@ def test_half_precision_lowers_nothing_in_tiles(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(module, "TILE", 3)
     sides = [side.bfloat16().requires_grad_() for side in (SOURCE, TARGET)]
     found = []
-    for dense, (s, t) in ((10, [side.float() for side in sides]), (0, sides)):
-        monkeypatch.setattr(module, "DENSE", dense)
+    for s, t in ([side.float() for side in sides], sides):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             value = class_mmd(s, t, y=Y, p=SOFT.bfloat16(), bandwidths=WIDTHS.float())
         found.append((value, *torch.autograd.grad(value, sides)))

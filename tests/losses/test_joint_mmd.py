@@ -1,4 +1,5 @@
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -82,20 +83,31 @@ def test_gradient() -> None:
     assert gradcheck(lambda a, b, c, d: joint_mmd([a, b], [c, d], bandwidths=WIDTHS), sides)
 
 
+def composed(
+    source: Sequence[Tensor], target: Sequence[Tensor], *, bandwidths: Sequence[Tensor]
+) -> Tensor:
+    layers = zip(source, target, bandwidths, strict=True)
+    kernels = [
+        module.gaussian(module.squared_distances(torch.cat([s, t])), w) for s, t, w in layers
+    ]
+    kernel, n = torch.stack(kernels).prod(0), len(source[0])
+    return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
+
+
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize(("n", "m"), [(7, 5), (8, 8), (13, 3), (2, 9), (1, 1)])
+@pytest.mark.parametrize("tile", [4, 512])
 def test_tiles_give_the_whole_matrix_to_rounding(
-    monkeypatch: pytest.MonkeyPatch, n: int, m: int, number: int
+    monkeypatch: pytest.MonkeyPatch, tile: int, n: int, m: int, number: int
 ) -> None:
-    monkeypatch.setattr(module, "TILE", 4)
+    monkeypatch.setattr(module, "TILE", tile)
     source, target = (
         [x.requires_grad_() for x in (*layers(k, seed, shift), rows(k, 2, seed + 9))][:number]
         for k, seed, shift in ((n, 0, 0.0), (m, 1, 0.5))
     )
     found = []
-    for dense in (n + m, 0):
-        monkeypatch.setattr(module, "DENSE", dense)
-        value = joint_mmd(source, target, bandwidths=[*WIDTHS, ONE][:number])
+    for form in (composed, joint_mmd):
+        value = form(source, target, bandwidths=[*WIDTHS, ONE][:number])
         found.append((value, *torch.autograd.grad(value, source + target)))
     for whole, tiled in zip(*found, strict=True):
         assert_close(tiled, whole, rtol=0, atol=1e-12)
@@ -104,18 +116,16 @@ def test_tiles_give_the_whole_matrix_to_rounding(
 
 def test_the_gradient_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TILE", 2)
-    monkeypatch.setattr(module, "DENSE", 0)
     sides = [x.requires_grad_() for x in (*layers(4), *layers(3, seed=1))]
     assert gradcheck(lambda a, b, c, d: joint_mmd([a, b], [c, d], bandwidths=WIDTHS), sides)
 
 
-@pytest.mark.parametrize("dense", [0, 9])
-def test_half_precision_lowers_nothing(monkeypatch: pytest.MonkeyPatch, dense: int) -> None:
-    monkeypatch.setattr(module, "TILE", 3)
+@pytest.mark.parametrize("tile", [3, 512])
+def test_half_precision_lowers_nothing(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
+    monkeypatch.setattr(module, "TILE", tile)
     sides = [x.bfloat16().requires_grad_() for x in (*layers(5), *layers(4, seed=1, shift=0.5))]
     found = []
-    for size, (a, b, c, d) in ((9, [x.float() for x in sides]), (dense, sides)):
-        monkeypatch.setattr(module, "DENSE", size)
+    for a, b, c, d in ([x.float() for x in sides], sides):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             value = joint_mmd([a, b], [c, d], bandwidths=[w.float() for w in WIDTHS])
         found.append((value, *torch.autograd.grad(value, sides)))

@@ -292,18 +292,26 @@ def test_gaussian_is_one_at_no_distance_and_falls() -> None:
     assert values[-1] == 0
 
 
+def composed(source: Tensor, target: Tensor, *, bandwidths: Tensor, estimator: Estimator) -> Tensor:
+    kernel = module.gaussian(module.squared_distances(torch.cat([source, target])), bandwidths)
+    n, m, unbiased = len(source), len(target), estimator == "unbiased"
+    sums = [(k.sum() - unbiased * k.trace()) for k in (kernel[:n, :n], kernel[n:, n:])]
+    within = sums[0] / (n * (n - unbiased)) + sums[1] / (m * (m - unbiased))
+    return within - 2 * kernel[:n, n:].mean()
+
+
 @pytest.mark.parametrize("estimator", ["biased", "unbiased"])
 @pytest.mark.parametrize(("n", "m"), [(7, 5), (8, 8), (12, 3), (2, 9)])
+@pytest.mark.parametrize("tile", [4, 512])
 def test_tiles_give_the_whole_matrix_to_rounding(
-    monkeypatch: pytest.MonkeyPatch, n: int, m: int, estimator: Estimator
+    monkeypatch: pytest.MonkeyPatch, tile: int, n: int, m: int, estimator: Estimator
 ) -> None:
-    monkeypatch.setattr(module, "TILE", 4)
+    monkeypatch.setattr(module, "TILE", tile)
     source = rows(n, 3).requires_grad_()
     target = rows(m, 3, seed=1, shift=0.5).requires_grad_()
     found = []
-    for dense in (n + m, 0):
-        monkeypatch.setattr(module, "DENSE", dense)
-        value = mmd(source, target, bandwidths=LADDER, estimator=estimator)
+    for form in (composed, mmd):
+        value = form(source, target, bandwidths=LADDER, estimator=estimator)
         found.append((value, *torch.autograd.grad(value, (source, target))))
     for whole, tiled in zip(*found, strict=True):
         assert_close(tiled, whole, rtol=0, atol=1e-12)
@@ -314,7 +322,6 @@ def test_on_a_ladder_of_widths_one_exponential_serves_all(
     monkeypatch: pytest.MonkeyPatch, estimator: Estimator
 ) -> None:
     monkeypatch.setattr(module, "TILE", 4)
-    monkeypatch.setattr(module, "DENSE", 0)
     source, target = rows(9).requires_grad_(), rows(7, seed=1, shift=1.0).requires_grad_()
     widths = 0.5 * 2 ** (torch.arange(5).double() / 2)
     found = []
@@ -336,7 +343,6 @@ def test_tiles_of_which_no_gradient_is_asked_give_the_same_value(ladder: bool) -
 
 def test_the_gradient_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TILE", 2)
-    monkeypatch.setattr(module, "DENSE", 0)
     sides = (rows(5).requires_grad_(), rows(3, seed=1).requires_grad_())
     for estimator in ("biased", "unbiased"):
         assert gradcheck(partial(mmd, bandwidths=LADDER, estimator=estimator), sides)

@@ -1,0 +1,28 @@
+"""Signals by which a machine is taken back: SIGTERM, and SIGUSR1 as Slurm is asked to send it."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+@contextmanager
+def answered(answer: Callable[[str], None]) -> Iterator[None]:
+    """Calls a function with the signal's name, in place of what was done before.
+
+    Only the main thread is told of signals; in others, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        number: signal.signal(number, lambda number, _: answer(signal.Signals(number).name))
+        for number in SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
