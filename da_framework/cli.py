@@ -31,6 +31,7 @@ COMMANDS = {
     "data check": "read all of a data set once, and say what is wrong: da data check dataset=...",
     "reproduce": "a paper's table beside our numbers: da reproduce --list",
     "report": "a table of finished runs: da report FOLDER ...",
+    "doctor": "did a finished run align its domains, and what to try: da doctor RUN",
     "sync": "send runs to W&B that were offline: da sync FOLDER ...",
     "list": "what there is to choose from",
     "new-method": "the files to begin a method with, here or in a package of its own",
@@ -96,6 +97,8 @@ def run_plain(command: str, rest: list[str]) -> None:
         from da_framework.listing import main as run
     elif command == "new-method":
         from da_framework.new_method import main as run
+    elif command == "doctor":
+        from da_framework.doctor import main as run
     elif command == "search":
         from da_framework.search import main as search
 

@@ -48,6 +48,7 @@ class Adaptation(pl.LightningModule):
         history: a row of figures for every flush and every evaluation.
         picks: the evaluations that results show: ``last``, ``chosen`` by the validator, and
             ``oracle``, the best on target labels.
+        verdicts: what is ill, by kind: the step it was first seen at, and words for a person.
         seconds: of training, those before a resume included.
         called_off: the signal that asked training to end; empty if none did.
     """
@@ -84,6 +85,7 @@ class Adaptation(pl.LightningModule):
         self.step = 0
         self.history: list[dict[str, Any]] = []
         self.picks: dict[str, dict[str, Any]] = {}
+        self.verdicts: dict[str, dict[str, Any]] = {}
         self.seconds = 0.0
         self.called_off = ""
         self.begun = time()
@@ -216,12 +218,13 @@ class Adaptation(pl.LightningModule):
         }
         if "source" in validation:
             reading["source"] = by_domain(validation["source"], domains.task)
-            reading["target"].update(mmd=distance(validation["source"], validation["target"]))
+            apart = distance(validation["source"], validation["target"])
+            reading["target"].update(mmd=apart)
         self.pick(reading)
         # named for what it is: a figure that no choice may rest on
         figures = {"score": reading["score"], "oracle/accuracy": reading["target"]["accuracy"]}
         if "source" in reading:
-            figures["source/accuracy"] = reading["source"]["accuracy"]
+            figures |= {"source/accuracy": reading["source"]["accuracy"], "domains/mmd": apart}
         self.record(figures)
         evaluation = Evaluation(
             self.step, domains.task, validation, oracle, reading, tuple(method.warnings(validation))
@@ -301,7 +304,7 @@ class Adaptation(pl.LightningModule):
         self.domains.to(self.device)
         if self.step in (0, self.steps):
             # the start of the curve; or a run that was stopped between its last step and its result
-            self.history = [r for r in self.history if r["step"] < self.step or "score" not in r]
+            self.history = [r for r in self.history if r["step"] < self.step or "train/lr" in r]
             self.evaluate()
         if self.step == 0:
             self.refresh()
@@ -321,6 +324,7 @@ class Adaptation(pl.LightningModule):
             "step": self.step,
             "history": self.history,
             "picks": self.picks,
+            "verdicts": self.verdicts,
             "terms": terms,
             "seconds": time() - self.begun,
         }
@@ -328,7 +332,8 @@ class Adaptation(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["adaptation"]
         self.step, self.history, self.picks = state["step"], state["history"], state["picks"]
-        self.meter.seen, self.seconds = state["terms"], state["seconds"]
+        self.meter.seen, self.verdicts = state["terms"], state["verdicts"]
+        self.seconds = state["seconds"]
 
     def groups(self) -> list[dict[str, Any]]:
         """Parameter groups of all parts."""

@@ -2,33 +2,36 @@
 
 import argparse
 import json
-import math
-import re
-import shlex
-import statistics
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from da_framework import results
+from da_framework import page, results
+from da_framework.cells import (
+    PICKS,
+    Cell,
+    Record,
+    Row,
+    Value,
+    accuracy,
+    baseline,
+    by_cell,
+    cell,
+    frame,
+    leaves,
+    rows,
+    setting,
+)
 from da_framework.errors import InputError, listed
-from da_framework.names import IRRELEVANT, relevant
+from da_framework.names import IRRELEVANT
 
-PICKS = {
-    "last": "last step",
-    "chosen": "chosen by {validator}",
-    "oracle": "oracle (uses target labels)",
-}
-
-Record = Mapping[str, Any]
-Runs = Mapping[int, Record]
-"""Of one config, by seed."""
-Value = int | float | str
-"""Of a key: a number as it is, all else in words."""
+MARK = "†"
+"""Of rows without seeds that others have."""
 
 
 def show(record: Record, folder: Path) -> None:
@@ -58,10 +61,12 @@ def show(record: Record, folder: Path) -> None:
 
 
 def gather(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """The records of the runs below these folders, or kept in these files.
+    """The records of the runs below these folders, or kept in these files, each with its folder.
+
+    Those that are damaged or of another program are named, skipped and counted.
 
     Raises:
-        InputError: there is none, or one is damaged.
+        InputError: there is none.
     """
     records: list[dict[str, Any]] = []
     files: dict[Path, None] = {}
@@ -72,10 +77,37 @@ def gather(paths: Sequence[Path]) -> list[dict[str, Any]]:
             below = file.relative_to(path).parts
             if file.name == results.RESULT and not any(p.startswith("before-") for p in below):
                 files[file.resolve()] = None
-    records += [found for file in files if (found := results.read(file.parent))]
+    skipped = 0
+    for file in files:
+        try:
+            records.append(usable(file))
+        except InputError as error:
+            skipped += 1
+            print(f"skipped: {error}", file=sys.stderr)
+    if skipped:
+        print(f"skipped {skipped} of {len(files)} results", file=sys.stderr)
     if not records:
         raise InputError(f"no {results.RESULT} below {', '.join(map(str, paths))}")
     return records
+
+
+def usable(file: Path) -> dict[str, Any]:
+    """A record that tables can be made of, and the folder it is in.
+
+    Raises:
+        InputError: it is damaged or no record of ours.
+    """
+    record = {**(results.read(file.parent) or {}), "folder": str(file.parent)}
+    try:
+        cell(record)
+        setting(record)
+        for pick in PICKS:
+            if not 0 <= accuracy(record, pick) <= 1:
+                raise ValueError(f"target.{pick}.accuracy is no fraction of 1")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{file} is no record of a run ({reason}); remove it") from None
+    return record
 
 
 def keep(path: Path, records: Sequence[Record]) -> None:
@@ -116,74 +148,6 @@ def kept(path: Path) -> list[dict[str, Any]]:
     return list(records)
 
 
-class Cell(NamedTuple):
-    """What runs share that differ in their seed alone.
-
-    Attributes:
-        task: source and target.
-        method: its name.
-        rest: all that can change a number, but for the seed and the method.
-        config: the same with the method's own keys.
-        value: of a key that is kept out of both; ``None`` where there is no such key.
-    """
-
-    task: str
-    method: str
-    rest: str
-    config: str
-    value: Value | None
-
-
-def cell(record: Record, *, over: str = "") -> Cell:
-    """The cell of a run, by its resolved config; ``over`` is the key whose value stands apart."""
-    config = results.without(record["config"], (*IRRELEVANT, "seed", over))
-    seed = rf"(?<!\d){record['config']['seed']}(?!\d)"
-    for key in ("init_from", "teachers"):  # each seed goes on from its own
-        if config.get(key):
-            config[key] = re.sub(seed, "*", json.dumps(config[key]))
-    if config["dataset"].get("split_seed") == record["config"]["seed"]:
-        del config["dataset"]["split_seed"]  # drawn anew for every seed
-    apart = {name: value for name, value in config.items() if name != "method"}
-    return Cell(
-        " → ".join("+".join(record["domains"][side]) for side in ("source", "target")),
-        record["choices"]["method"],
-        json.dumps(apart, sort_keys=True),
-        json.dumps(config, sort_keys=True),
-        leaves(record["config"]).get(over),
-    )
-
-
-def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
-    """Values by dotted key."""
-    found: dict[str, Value] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            found |= leaves(value, f"{prefix}{name}.")
-        else:
-            plain = isinstance(value, int | float | str) and not isinstance(value, bool)
-            found[f"{prefix}{name}"] = value if plain else json.dumps(value)
-    return found
-
-
-def by_cell(records: Sequence[Record], *, over: str = "") -> dict[Cell, dict[int, Record]]:
-    """The runs of each cell, by seed.
-
-    Raises:
-        InputError: two of them have the same seed.
-    """
-    cells: dict[Cell, dict[int, Record]] = {}
-    for record in records:
-        runs = cells.setdefault(cell(record, over=over), {})
-        seed = record["config"]["seed"]
-        if seed in runs:
-            raise InputError(
-                f"two runs of one config with seed {seed}: {runs[seed]['command']} and "
-                f"{record['command']}; report one folder at a time"
-            )
-        runs[seed] = record
-    return cells
-
-
 def markdown(records: Sequence[Record], *, against: Sequence[str] = ()) -> str:
     """Mean and 95 % interval over seeds, a row for what differs between the runs otherwise.
 
@@ -198,89 +162,58 @@ def markdown(records: Sequence[Record], *, against: Sequence[str] = ()) -> str:
     Raises:
         InputError: two runs of one cell have the same seed, or nothing is named so in ``against``.
     """
-    cells = by_cell(records)
-    if unknown := set(against) - {one.method for one in cells}:
+    return written(compared(records, against), against)
+
+
+def compared(records: Sequence[Record], against: Sequence[str]) -> list[Row]:
+    """The rows of a table.
+
+    Raises:
+        InputError: two runs of one cell have the same seed, or nothing is named so in ``against``.
+    """
+    table = rows(records, against=against)
+    if unknown := set(against) - {one.method for one in table}:
         raise InputError(
             f"--against {listed(sorted(unknown))}: there is no such run; the methods here are "
-            f"{listed(sorted({one.method for one in cells}))}"
+            f"{listed(sorted({one.method for one in table}))}"
         )
-    based = any(baseline(runs) for runs in cells.values())
+    return table
+
+
+def written(table: Sequence[Row], against: Sequence[str]) -> str:
+    """A table in Markdown."""
+    based = any(baseline(one.runs) for one in table)
     columns = ["task", "method", *(f"{pick} ± 95 % interval" for pick in PICKS)]
     columns += [f"above `{other}` (worst seed)" for other in against]
     columns += ["harm", "seeds"] if based else ["seeds"]
     lines = [row(columns), "|---" * len(columns) + "|"]
-    tasks = list(dict.fromkeys(one.task for one in cells))
-    for one, runs in sorted(cells.items(), key=lambda item: tasks.index(item[0].task)):
-        name = f"`{one.method}` {', '.join(setting(next(iter(runs.values()))))}".rstrip()
-        figures = [interval([accuracy(run, pick) for run in runs.values()]) for pick in PICKS]
-        alike = {c: cells[c] for c in cells if (c.task, c.rest) == (one.task, one.rest)}
-        for other in against:
-            same = [base for c, base in alike.items() if c.method == other]
-            figures.append(gains(runs, same[0]) if len(same) == 1 else "")
-        if based:
-            figures.append(harm(runs, alike))
-        lines.append(row([one.task, name, *figures, str(len(runs))]))
+    for one in table:
+        mark = MARK if one.missing else ""
+        fields = [one.task, f"`{one.method}` {', '.join(one.setting)}".rstrip()]
+        fields += [f"{own}{mark}" for own in one.figures.values()]
+        fields += [str(one.above.get(other, "")) for other in against]
+        fields += [one.harm] if based else []
+        lines.append(row([*fields, f"{len(one.runs)}{mark}"]))
     return "\n".join(lines)
+
+
+def notes(table: Sequence[Row]) -> Iterator[str]:
+    """What is said below a table: how its figures came to be."""
+    yield "±: half of the 95 % t-interval over seeds, of accuracy in percent."
+    if tested := [own for one in table for own in one.above.values() if own.p is not None]:
+        yield (
+            "above: gain of the last step in points, the mean over the seeds that both have and "
+            "the worst of them; p: paired t-test, corrected by Holm for all in its column "
+            f"({len(tested)} tests in this table)."
+        )
+    if short := [one for one in table if one.missing]:
+        lacking = sorted({seed for one in short for seed in one.missing})
+        yield f"{MARK}: without seeds that other rows of the task have ({listed(lacking)})."
 
 
 def row(cells: Sequence[str]) -> str:
     """A line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
-
-
-def accuracy(record: Record, pick: str = "last") -> float:
-    """On the target, a fraction of 1."""
-    return float(record["target"][pick]["accuracy"])
-
-
-def interval(values: Sequence[float]) -> str:
-    """Mean in percent, and half the width of its 95 % t-interval where there are two values."""
-    # scipy is imported here: showing a result does not wait for it
-    from scipy.special import stdtrit
-
-    n, mean = len(values), f"{100 * statistics.mean(values):.1f}"
-    if n < 2:
-        return mean
-    half = stdtrit(n - 1, 0.975) * statistics.stdev(values) / math.sqrt(n)
-    return f"{mean} ± {100 * half:.1f}"
-
-
-def above(own: Runs, base: Runs) -> list[float]:
-    """Paired differences of the last step in points, a seed that both have each."""
-    return [100 * (accuracy(own[seed]) - accuracy(base[seed])) for seed in own if seed in base]
-
-
-def gains(own: Runs, base: Runs) -> str:
-    """How far these runs are above others: mean, and the worst seed."""
-    points = above(own, base) if own is not base else []
-    return f"{statistics.mean(points):+.1f} ({min(points):+.1f})" if points else ""
-
-
-def harm(own: Runs, alike: Mapping[Cell, Runs]) -> str:
-    """By how many points these runs are below which baselines; empty if there is no such pair."""
-    compared = [
-        (one.method, statistics.mean(points))
-        for one, base in alike.items()
-        if baseline(base) and not baseline(own) and (points := above(own, base))
-    ]
-    below: dict[str, float] = {}
-    for name, mean in compared:
-        if mean < -1e-9:  # rounding alone harms nobody
-            below[name] = max(-mean, below.get(name, 0.0))
-    words = [f"`{name}` by {points:.1f}" for name, points in below.items()]
-    return f"below {listed(words)}" if below else "no" if compared else ""
-
-
-def baseline(runs: Runs) -> bool:
-    """Whether their method transfers nothing; records from before that was kept say no."""
-    return any(run.get("baseline", False) for run in runs.values())
-
-
-def setting(record: Record) -> list[str]:
-    """The overrides of a run beyond method, domains and seed: what the eye tells it by."""
-    apart = ("method=", "seed=", "dataset=", "dataset.source=", "dataset.target=", "dataset.pair=")
-    words = [w for w in relevant(shlex.split(record["command"])[2:]) if not w.startswith(apart)]
-    return sorted(word.removeprefix("method.") for word in words)
 
 
 def draw(path: Path, records: Sequence[Record], *, over: str) -> None:
@@ -337,12 +270,47 @@ def swept(records: Sequence[Record], key: str) -> list[Value]:
     return sorted(values, key=lambda value: (isinstance(value, str), value))
 
 
+def write(path: Path, table: Sequence[Row], against: Sequence[str] = ()) -> None:
+    """A table as a file of the kind that its name ends with.
+
+    Raises:
+        InputError: there is no such kind, or what writes it is not installed.
+    """
+    if path.suffix == ".html":
+        results.write_text(path, page.render(table, against=against, notes=list(notes(table))))
+    elif path.suffix == ".md":
+        text = "\n".join([written(table, against), "", *notes(table)])
+        results.write_text(path, f"{text}\n")
+    elif path.suffix == ".csv":
+        results.write_text(path, frame(table).to_csv(index=False))
+    elif path.suffix == ".parquet":
+        try:
+            frame(table).to_parquet(path, index=False)
+        except ImportError:
+            raise InputError(
+                f"{path}: Parquet needs pyarrow: pip install 'da_framework[parquet]', or --out "
+                f"{path.with_suffix('.csv')}"
+            ) from None
+    else:
+        raise InputError(f"--out {path}: it may end in .csv, .parquet, .md or .html")
+
+
 def main(arguments: list[str]) -> None:
-    """``da report FOLDER ...``: a Markdown table of the runs below, and a picture if asked for."""
+    """``da report FOLDER ...``: a Markdown table of the runs below, and files if asked for."""
     parser = argparse.ArgumentParser(prog="da report", description=main.__doc__)
     parser.add_argument("folders", nargs="+", type=Path, help="of runs, or files made by --keep")
     parser.add_argument(
-        "--against", nargs="+", default=(), help="methods: also print how far others are above them"
+        "--against",
+        nargs="*",
+        help="methods: how far are others above them? if not given: above those that do not adapt",
+    )
+    parser.add_argument(
+        *("--out", "--html"),
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="also write the table (.csv, .parquet, .md), or one page with all there is (.html)",
     )
     parser.add_argument("--keep", type=Path, help="a file to keep these runs' numbers in")
     parser.add_argument("--over", metavar="KEY", help="of the config: --picture draws its values")
@@ -353,6 +321,12 @@ def main(arguments: list[str]) -> None:
     records = gather(parsed.folders)
     if parsed.keep:
         keep(parsed.keep, records)
-    print(markdown(records, against=parsed.against))
+    against = parsed.against
+    if against is None:
+        against = sorted({r["choices"]["method"] for r in records if r.get("baseline")})
+    table = compared(records, against)
+    print(written(table, against), "", *notes(table), sep="\n")
+    for path in parsed.out:
+        write(path, table, against)
     if parsed.picture:
         draw(parsed.picture, records, over=parsed.over)

@@ -13,6 +13,9 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from da_framework import report, results
+from da_framework.cells import Cell as Kind
+from da_framework.cells import cell as kind_of
+from da_framework.cells import difference
 from da_framework.errors import InputError, PreemptedError, listed
 from da_framework.plugins import conf_dir
 
@@ -162,15 +165,16 @@ def by_cell(
         InputError: those of one cell differ in more than their seeds.
     """
     found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    kinds: dict[tuple[str, str], report.Cell] = {}
+    kinds: dict[tuple[str, str], Kind] = {}
     for record in records:
         sides = ("+".join(record["domains"][side]) for side in ("source", "target"))
         where = record["choices"]["method"], "-".join(sides)
-        kind = report.cell(record)
-        if kinds.setdefault(where, kind) != kind:
+        kind = kind_of(record)
+        if (other := kinds.setdefault(where, kind)) != kind:
             raise InputError(
-                f"runs of the cell {where[0]}, {where[1]} differ in more than their seeds: "
-                f"{found[where][0]['command']} and {record['command']}"
+                f"runs of the cell {where[0]}, {where[1]} differ in more than their seeds "
+                f"({difference(other, kind)}): {found[where][0]['command']} and "
+                f"{record['command']}"
             )
         found.setdefault(where, []).append(record)
     return found

@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,9 +141,19 @@ def outcome(run: "Run") -> dict[str, Any]:
             for pick, own in module.picks.items()
         },
         "source": {pick: own["source"] for pick, own in module.picks.items() if "source" in own},
-        "curve": [row for row in module.history if "score" in row],
+        "curve": curve(module.history),
+        "verdicts": [{"kind": kind, **own} for kind, own in module.verdicts.items()],
         "note": "target.oracle is the best evaluation by target test labels: no method may use it",
     }
+
+
+def curve(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each evaluation: its figures, and those of what watched it."""
+    rows: dict[int, dict[str, Any]] = {}
+    for row in history:
+        if any(name != "step" and not name.startswith("train/") for name in row):
+            rows.setdefault(row["step"], {}).update(row)
+    return list(rows.values())
 
 
 def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> None:
@@ -165,14 +175,18 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
         )
     callbacks = [instantiate(node) for node in (config.get("callback") or {}).values()]
     # first, so that the last checkpoint is there when others draw
-    own = [kind(str(folder)) for kind in (Checkpoints, Preemption, History)]
+    own = [kind(str(folder)) for kind in (Checkpoints, Preemption)]
     loggers: list[Any] = []
     try:
         for node in (config.get("logger") or {}).values() if first else ():
             loggers.append(instantiate(node))  # one by one: if the next fails, this one is closed
         trainer = build_trainer(
             config,
-            callbacks=[*own, *callbacks, *LISTENING, ProgressBar(config["steps"])],
+            # the history after those whose readings are part of it
+            callbacks=[
+                *(*own, *callbacks, History(str(folder))),
+                *(*LISTENING, ProgressBar(config["steps"])),
+            ],
             loggers=loggers,
         )
         # asked for before there are processes, so that one message says what they cannot share
@@ -214,6 +228,7 @@ def show_in(loggers: list[Any], run: "Run", folder: Path) -> None:
     from da_framework.loggers import Wandb
 
     picks, step = run.module.picks, run.module.step
+    verdicts = [[kind, own["step"], own["words"]] for kind, own in run.module.verdicts.items()]
     accuracies = {f"target/{pick}": own["target"]["accuracy"] for pick, own in picks.items()}
     pictures = {name: folder / f"{name}.png" for name in PICTURES}
     pictures = {name: file for name, file in pictures.items() if file.is_file()}
@@ -238,6 +253,8 @@ def show_in(loggers: list[Any], run: "Run", folder: Path) -> None:
             logger.log_pictures(pictures, step)
             logger.log_table("classes", ("pick", "class", *measures), classes, step)
             logger.log_checkpoints(saved)
+            if verdicts:
+                logger.log_table("verdicts", ("kind", "step", "words"), verdicts, step)
 
 
 def sides(dataset: "Dataset") -> str:

@@ -13,11 +13,11 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"reproduce", "search"},
-    {"train", "evaluate", "rank", "check", "report", "listing", "new_method", "overrides"}
-    | {"data_check", "estimator", "sweeps", "sync"},
+    {"train", "evaluate", "rank", "check", "report", "doctor", "listing", "new_method"}
+    | {"data_check", "estimator", "overrides", "sweeps", "sync"},
     {"build"},
-    {"module", "initial", "finished", "feature_cache"},
-    {"callbacks", "datasets", "trust"},
+    {"module", "initial", "finished", "feature_cache", "page"},
+    {"callbacks", "cells", "datasets", "trust"},
     {
         "methods",
         "validators",

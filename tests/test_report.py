@@ -1,17 +1,20 @@
 import json
 import statistics
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from PIL import Image
 from scipy import stats
 
 from da_framework.callbacks import sensitivity
+from da_framework.cells import over_seeds, rows, setting
 from da_framework.errors import InputError
-from da_framework.report import draw, gather, interval, keep, main, markdown, setting, show
+from da_framework.report import draw, gather, keep, main, markdown, show, write
 
 BESIDE = ("logger", "callback", "again", "experiments")
 
@@ -88,13 +91,13 @@ def test_the_three_numbers_of_a_run_are_shown(
 
 def test_the_interval_is_student_s() -> None:
     # mean 70, deviation 10, of three: 4.303 * 10 / sqrt(3)
-    assert interval([0.6, 0.7, 0.8]) == "70.0 ± 24.8"
-    assert interval([0.912]) == "91.2"
-    assert interval([0.5, 0.5]) == "50.0 ± 0.0"
+    assert str(over_seeds([0.6, 0.7, 0.8])) == "70.0 ± 24.8"
+    assert str(over_seeds([0.912])) == "91.2"
+    assert str(over_seeds([0.5, 0.5])) == "50.0 ± 0.0"
     for values in ([0.31, 0.42], [0.31, 0.35, 0.42, 0.29], [0.7 + n % 7 / 100 for n in range(40)]):
         mean, n = statistics.mean(values), len(values)
         low, high = stats.t.interval(0.95, n - 1, loc=mean, scale=stats.sem(values))
-        assert interval(values) == f"{100 * mean:.1f} ± {50 * (high - low):.1f}"
+        assert str(over_seeds(values)) == f"{100 * mean:.1f} ± {50 * (high - low):.1f}"
 
 
 def test_seeds_make_one_row() -> None:
@@ -181,7 +184,7 @@ def test_a_gain_is_paired_by_seed() -> None:
     base = [record(a, seed=s, method="control") for a, s in ((0.5, 1), (0.6, 2), (0.9, 9))]
     own = [record(a, seed=s) for a, s in ((0.7, 1), (0.62, 2), (0.1, 3))]
     control, dann = markdown([*base, *own], against=["control"]).splitlines()[2:]
-    assert "| +11.0 (+2.0) |" in dann  # of 20 and 2 points; seeds 3 and 9 have no partner
+    assert "| +11.0 (+2.0), p = .437 |" in dann  # of 20 and 2 points; seeds 3 and 9 have no partner
     assert "|  |" in control
 
 
@@ -197,8 +200,8 @@ def test_what_differs_otherwise_makes_rows_of_their_own() -> None:
     )
     rows = [line.split(" | ") for line in table.splitlines()[2:]]
     assert [(row[0].strip("| "), row[1], row[-1].strip(" |")) for row in rows] == [
-        ("mnist → usps", "`dann`", "1"),
-        ("mnist → usps", "`mmd`", "1"),
+        ("mnist → usps", "`dann`", "1†"),  # seed 2 is missing
+        ("mnist → usps", "`mmd`", "1†"),
         ("mnist → usps", "`dann` optimizer.lr=0.1", "2"),
         ("mnist+svhn → usps", "`dann`", "1"),
     ]
@@ -226,7 +229,12 @@ def test_a_baseline_that_is_not_there_is_refused() -> None:
 def test_runs_of_other_configs_are_never_pooled_whatever_they_are_called() -> None:
     other = record(0.9, seed=2)
     other["config"]["dataset"]["labels_per_class"] = 3
-    assert len(markdown([record(), other]).splitlines()) == 4
+    rows = markdown([record(), other]).splitlines()[2:]
+    # and the table says what tells them apart
+    assert [row.split(" | ")[1] for row in rows] == [
+        "`dann` dataset.labels_per_class=",
+        "`dann` dataset.labels_per_class=3",
+    ]
 
 
 def test_a_file_that_holds_no_runs_is_named(tmp_path: Path) -> None:
@@ -255,10 +263,30 @@ def test_no_run_is_said(tmp_path: Path) -> None:
         gather([tmp_path / "a", tmp_path / "b"])
 
 
-def test_a_damaged_run_is_named(tmp_path: Path) -> None:
-    (saved(tmp_path / "one", record()) / "result.json").write_text("{")
-    with pytest.raises(InputError, match=r"one/result.json is damaged"):
-        gather([tmp_path])
+def test_damaged_and_foreign_runs_are_named_skipped_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(tmp_path / "sound", record())
+    (saved(tmp_path / "half", record()) / "result.json").write_text('{"key": ')
+    saved(tmp_path / "list", record())
+    (tmp_path / "list" / "result.json").write_text("[1]")
+    lacking = {name: value for name, value in record().items() if name != "domains"}
+    saved(tmp_path / "lacking", lacking)
+    beyond = record()
+    beyond["target"]["last"]["accuracy"] = float("nan")
+    saved(tmp_path / "nan", beyond)
+    (own,) = gather([tmp_path])
+    assert own["folder"] == str(tmp_path / "sound")
+    said = capsys.readouterr().err
+    for name, words in {
+        "half": "damaged or no record",
+        "list": "damaged or no record",
+        "lacking": "no record of a run (KeyError: 'domains')",
+        "nan": "target.last.accuracy is no fraction of 1",
+    }.items():
+        (line,) = [line for line in said.splitlines() if f"/{name}/result.json" in line]
+        assert words in line
+    assert "skipped 4 of 5 results" in said
 
 
 def test_the_command_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -377,3 +405,41 @@ def test_a_picture_needs_a_key_and_a_key_a_picture(
     with pytest.raises(SystemExit):
         main([str(tmp_path), *option])
     assert "--over KEY and --picture PNG go together" in capsys.readouterr().err
+
+
+def test_a_table_is_written_as_numbers(tmp_path: Path) -> None:
+    runs = [record(0.5 + s / 100, seed=s) for s in (1, 2)]
+    base = low({1: 0.4, 2: 0.4, 3: 0.4})
+    for own in [*runs, *base]:
+        saved(tmp_path / f"{own['choices']['method']}{own['config']['seed']}", own)
+    files = [tmp_path / name for name in ("out.csv", "out.md")]
+    main([str(tmp_path), *(word for file in files for word in ("--out", str(file)))])
+    (own, _) = pandas.read_csv(files[0]).to_dict("records")
+    assert own["task"] == "mnist → usps"
+    assert (own["method"], own["seeds"], own["missing_seeds"]) == ("dann", 2, 3)
+    assert own["last"] == pytest.approx(51.5)
+    assert own["last_half_95"] == pytest.approx(12.706 * 0.5, rel=1e-4)
+    assert (own["above_lower"], own["above_lower_worst"]) == pytest.approx((11.5, 11.0))
+    assert own["above_lower_p_holm"] == pytest.approx(stats.ttest_rel([51, 52], [40, 40]).pvalue)
+    text = files[1].read_text()
+    assert "| 51.5 ± 6.4† |" in text
+    assert "+11.5 (+11.0), p = .028" in text
+    assert "95 % t-interval over seeds" in text
+    assert "corrected by Holm" in text
+    assert "without seeds that other rows of the task have (3)" in text
+
+
+def test_parquet_is_written_or_its_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "out.parquet"
+    write(file, rows([record()]))
+    assert pandas.read_parquet(file)["last"].tolist() == [50.0]
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"pip install 'da_framework\[parquet\]'"):
+        write(file, rows([record()]))
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"may end in \.csv, \.parquet, \.md or \.html"):
+        write(tmp_path / "out.xls", rows([record()]))

@@ -84,7 +84,9 @@ def test_what_was_not_run_has_no_verdict_and_what_was_recorded_is_shown(tmp_path
 
 def test_runs_of_one_cell_differ_in_their_seeds_alone() -> None:
     assert len(by_cell([record("dann", 0.5, seed=1), record("dann", 0.6, seed=2)])) == 1
-    with pytest.raises(InputError, match="steps=9 and da train method=dann steps=10"):
+    with pytest.raises(
+        InputError, match=r"\(steps: 9 and 10\): .* steps=9 and da train method=dann steps=10"
+    ):
         by_cell([record("dann", 0.5), record("dann", 0.5, seed=2, steps=10)])
 
 

@@ -1,73 +1,218 @@
 """Says in words when training goes wrong in a way the losses do not show."""
 
 import logging
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from da_framework.batch import Outputs
 from da_framework.callbacks.base import Callback, Evaluation
 
 log = logging.getLogger(__name__)
 
+TASK = ("source", "target_labelled")
+"""The terms that teach the task; what a method adds are the others."""
+SEEN = 0.65
+"""Domain accuracy from which on a shift is there to be seen."""
+
 
 class Diagnostics(Callback):
-    """Warns of collapsed features or predictions, and of what the method says; once of each.
+    """Reads how well domains, features and task are, and warns once of each thing that is ill.
+
+    The figures stand in the history as ``diagnosis/...``; reading them changes no number.
 
     Args:
         spread: share of the untrained features' variance under which they count as collapsed.
         majority: share of target rows in one class above which predictions count as collapsed.
+        pull: of the added terms' gradient, relative to the labels', above which a task that is
+            not learnt counts as lost to them.
+        rows: of each side, at most, that domains are told apart by.
+        readings: of gradients in a run; each costs about three steps.
     """
 
-    def __init__(self, spread: float, majority: float) -> None:
+    def __init__(
+        self, spread: float, majority: float, pull: float, rows: int, readings: int
+    ) -> None:
         self.spread = spread
         self.majority = majority
-        self.before: float | None = None
-        self.said: set[str] = set()
+        self.pull = pull
+        self.rows = rows
+        self.readings = readings
 
-    def on_evaluation(
-        self, trainer: pl.Trainer, module: pl.LightningModule, evaluation: Evaluation
-    ) -> None:
+    def on_evaluation(self, trainer: pl.Trainer, module: Any, evaluation: Evaluation) -> None:
+        figures = self.figures(evaluation)
+        if self.due(module) and (ratio := gradient_ratio(module)) is not None:
+            figures["gradient_ratio"] = ratio
+        module.record({f"diagnosis/{name}": value for name, value in figures.items()})
         found = {"method": "; ".join(evaluation.warnings)} if evaluation.warnings else {}
-        if evaluation.step == 0:
-            self.before = variance(evaluation)
-        else:
-            found |= dict(self.collapse(evaluation))
+        if evaluation.step > 0:
+            found |= dict(self.faults(evaluation, figures, module.history, module.steps))
         for kind, words in found.items():
-            if kind not in self.said and trainer.is_global_zero:
-                log.warning("warning at step %d: %s", evaluation.step, words)
-        self.said |= found.keys()
+            if kind not in module.verdicts:
+                module.verdicts[kind] = {"step": evaluation.step, "words": words}
+                if trainer.is_global_zero:
+                    log.warning("warning at step %d: %s", evaluation.step, words)
 
-    def collapse(self, evaluation: Evaluation) -> Iterator[tuple[str, str]]:
-        """Kinds of collapse, each with a sentence."""
-        now = variance(evaluation)
-        if self.before and now < self.spread * self.before:
+    def figures(self, evaluation: Evaluation) -> dict[str, float]:
+        """What the outputs of an evaluation tell."""
+        target = evaluation.validation["target"]
+        counts = target.logits.argmax(1).bincount()
+        found = {
+            "spread": variance(list(evaluation.validation.values())),
+            "majority": counts.max().item() / len(target.logits),
+        }
+        if "source" in evaluation.validation:
+            source = evaluation.validation["source"]
+            accuracy = domain_accuracy(source.features, target.features, rows=self.rows)
+            found |= {"domain_accuracy": accuracy, "a_distance": max(0.0, 4 * accuracy - 2)}
+        return found
+
+    def due(self, module: Any) -> bool:
+        """Whether gradients are to be read at this evaluation: the first of every share."""
+        if module.step == 0 or module.method.closed_form:
+            return False
+        step, steps = int(module.step), int(module.steps)
+        before = max(0, step - int(module.evaluate_every))
+        return self.readings * step // steps > self.readings * before // steps
+
+    def faults(
+        self,
+        evaluation: Evaluation,
+        figures: Mapping[str, float],
+        history: Sequence[Mapping[str, Any]],
+        steps: int,
+    ) -> Iterator[tuple[str, str]]:
+        """Kinds of what is ill, each with a sentence."""
+        before = next(iter(column(history, "diagnosis/spread")), 0.0)
+        if figures["spread"] < self.spread * before:
             yield (
                 "features",
-                f"features have collapsed: their variance is {now / self.before:.0e} of what"
-                " it was untrained; lower method.weight, ramp it, or use batch norm",
+                f"features have collapsed: their variance is {figures['spread'] / before:.0e} of"
+                " what it was untrained; lower method.weight, ramp it, or use batch norm",
             )
-        target = evaluation.validation["target"].logits.argmax(1)
-        share = target.bincount().max().item() / len(target)
-        if share > self.majority:
+        if figures["majority"] > self.majority:
             yield (
                 "predictions",
-                f"predictions have collapsed: {share:.0%} of target rows are in one class; "
-                "lower method.weight or the learning rate",
+                f"predictions have collapsed: {figures['majority']:.0%} of target rows are in one "
+                "class; lower method.weight or the learning rate",
+            )
+        losses = column(history, "train/domain")
+        blind = bool(losses) and all(abs(loss - math.log(2)) < 0.003 for loss in losses)
+        if blind and 4 * evaluation.step >= steps and figures.get("domain_accuracy", 0.5) > SEEN:
+            yield (
+                "discriminator",
+                "the discriminator is at chance from the start: it cannot see the shift, which a "
+                f"linear classifier sees with {figures['domain_accuracy']:.0%} accuracy; is it "
+                "given the features, is it learning, are its logits of more than one value?",
+            )
+        ratios = column(history, "diagnosis/gradient_ratio")
+        if ratios and not any(ratios) and 2 * evaluation.step >= steps:
+            yield (
+                "gradient",
+                "what the method adds does not reach the encoder: its gradient there is 0; its "
+                "weight or coefficient is 0, or it is computed from detached features",
+            )
+        source = column(history, "source/accuracy")
+        if ratios and max(ratios) > self.pull and lost(source, len(evaluation.task.classes)):
+            yield (
+                "task",
+                f"the task is lost: held-out source accuracy is {source[-1]:.0%} (best so far "
+                f"{max(source):.0%}) and what the method adds has pulled {max(ratios):.0f} times "
+                "as hard on the encoder as the labels do; lower method.weight, or ramp it",
             )
 
-    def state_dict(self) -> dict[str, object]:
-        return {"before": self.before, "said": sorted(self.said)}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        before, said = state["before"], state["said"]
-        self.before = before if isinstance(before, float) else None
-        self.said = set(said) if isinstance(said, list) else set()
+def column(history: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    """A figure over the run."""
+    return [row[name] for row in history if name in row]
 
 
-def variance(evaluation: Evaluation) -> float:
-    """Mean squared distance of validation features from their mean."""
-    outputs: list[Outputs] = list(evaluation.validation.values())
+def lost(accuracies: Sequence[float], classes: int) -> bool:
+    """Whether a task is near chance, or well below what it was."""
+    chance = 1 / classes
+    near = accuracies[-1] < chance + 0.25 * (1 - chance)
+    return near or accuracies[-1] < max(accuracies) - 0.1
+
+
+def variance(outputs: Sequence[Outputs]) -> float:
+    """Mean squared distance of features from their mean."""
     features = torch.cat([own.features for own in outputs])
     return (features - features.mean(0)).square().sum(1).mean().item()
+
+
+def domain_accuracy(
+    source: Float[Tensor, "n d"], target: Float[Tensor, "m d"], *, rows: int
+) -> float:
+    r"""How well a linear classifier tells source from target features it was not fitted on.
+
+    Ridge regression on ±1, fitted on one half and tested on the other; both domains weigh the
+    same. From it the proxy A-distance is :math:`2 (1 - 2 \epsilon)` with the error ε: Ben-David
+    et al., "A Theory of Learning from Different Domains", Machine Learning 2010, section 3.
+
+    Args:
+        source, target: features.
+        rows: of each side, at most; the same few at every evaluation.
+    """
+    draws = torch.Generator().manual_seed(0)
+    halves = []
+    for features in (source, target):
+        order = torch.randperm(len(features), generator=draws)[:rows].to(features.device)
+        halves.append(features[order].double().tensor_split(2))
+    (s, s_held), (t, t_held) = halves
+    both = torch.cat([s, t])
+    centre = (s.mean(0) + t.mean(0)) / 2
+    # 0 only where features have collapsed: then anything may be told by nothing
+    scale = (both - centre).square().mean().sqrt().clamp_min(torch.finfo(both.dtype).tiny)
+    y = torch.cat([torch.ones(len(s)) / len(s), -torch.ones(len(t)) / len(t)]).to(both)
+    weight = y.abs()[:, None]
+    x = (both - centre) / scale
+    x = torch.cat([x, torch.ones_like(x[:, :1])], 1)
+    gram = x.T @ (weight * x) + 1e-3 * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    w = torch.linalg.solve(gram, x.T @ y)
+    right = [
+        (sign * ((held - centre) / scale @ w[:-1] + w[-1]) > 0).double().mean()
+        for held, sign in ((s_held, 1), (t_held, -1))
+    ]
+    return torch.stack(right).mean().item()
+
+
+def gradient_ratio(module: Any) -> float | None:
+    """Norm of the added terms' gradient in the encoder, relative to the labels'.
+
+    On the batch of the next step. What the passes change, as running statistics, is put back.
+
+    Returns:
+        None where nothing is added, or no label teaches the encoder.
+    """
+    method, parts = module.method, module.method.parts()
+    buffers = [(buffer, buffer.clone()) for buffer in method.buffers()]
+    encoder = [p for p in method.network.encoder.parameters() if p.requires_grad]
+    norms: dict[bool, float] = {}
+    with torch.enable_grad():
+        batch = module.domains.batch(module.step, module.global_rank, module.trainer.world_size)
+        for objective in method.objectives(batch):
+            moved = [m for name in objective.updates for m in parts[name]]
+            own = {id(p) for m in moved for p in m.parameters()}
+            read = [p for p in encoder if id(p) in own]
+            for added in (False, True):
+                terms = [t for name, t in objective.terms.items() if (name not in TASK) == added]
+                if read and terms:
+                    total = sum(term.weight * term.value for term in terms)
+                    norms[added] = norms.get(added, 0.0) + norm(total, read)
+    with torch.no_grad():
+        for buffer, kept in buffers:
+            buffer.copy_(kept)
+    return norms[True] / norms[False] if True in norms and norms.get(False) else None
+
+
+def norm(value: Any, parameters: Sequence[Tensor]) -> float:
+    """Of a value's gradient in these parameters."""
+    if not value.requires_grad:
+        return 0.0
+    gradients = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
+    return math.sqrt(sum(g.double().square().sum().item() for g in gradients if g is not None))

@@ -1,7 +1,7 @@
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,9 +38,18 @@ class Trainer(pl.Trainer):
 class Module(pl.LightningModule):
     """What callbacks read of a module that trains."""
 
+    step: int
+    history: list[dict[str, Any]]
+    verdicts: dict[str, dict[str, Any]]
+
     def __init__(self, **known: Any) -> None:
         super().__init__()
-        vars(self).update({"step": 0, "history": [], "picks": {}} | known)
+        begun: dict[str, Any] = {"step": 0, "history": [], "picks": {}, "verdicts": {}}
+        begun |= {"steps": 10, "method": SimpleNamespace(closed_form=True)}
+        vars(self).update(begun | known)
+
+    def record(self, figures: Mapping[str, float]) -> None:
+        self.history.append({"step": self.step, **figures})
 
 
 TRAINER, OTHER, MODULE = Trainer(0), Trainer(1), Module()
@@ -250,14 +259,19 @@ def drawn(path: Path) -> None:
 # diagnostics
 
 
+def diagnostics() -> Diagnostics:
+    return Diagnostics(spread=1e-4, majority=0.95, pull=10.0, rows=500, readings=5)
+
+
 def said(
-    caplog: pytest.LogCaptureFixture, *seen: Evaluation, callback: Diagnostics | None = None
+    caplog: pytest.LogCaptureFixture, *seen: Evaluation, module: Module | None = None
 ) -> list[str]:
     caplog.clear()
-    own = callback or Diagnostics(spread=1e-4, majority=0.95)
+    own = module or Module()
     with caplog.at_level(logging.WARNING):
         for one in seen:
-            own.on_evaluation(TRAINER, MODULE, one)
+            own.step = one.step
+            diagnostics().on_evaluation(TRAINER, own, one)
     return [record.getMessage() for record in caplog.records]
 
 
@@ -305,18 +319,21 @@ def test_a_continued_run_does_not_say_it_again(caplog: pytest.LogCaptureFixture)
     ill = evaluation(5, one_class=1.0)
     for own in ill.validation.values():
         own.features.zero_()
-    first = Diagnostics(spread=1e-4, majority=0.95)
-    said(caplog, evaluation(0), evaluation(4, one_class=1.0), callback=first)
-    resumed = Diagnostics(spread=1e-4, majority=0.95)
-    resumed.load_state_dict(first.state_dict())
-    lines = said(caplog, ill, callback=resumed)
+    first = Module()
+    said(caplog, evaluation(0), evaluation(4, one_class=1.0), module=first)
+    resumed = Module(history=first.history, verdicts=first.verdicts)
+    lines = said(caplog, ill, module=resumed)
     assert len(lines) == 1
     assert "features have collapsed" in lines[0]
+    assert {kind: own["step"] for kind, own in resumed.verdicts.items()} == {
+        "predictions": 4,
+        "features": 5,
+    }
 
 
 def test_only_the_first_process_warns(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        Diagnostics(1e-4, 0.95).on_evaluation(OTHER, MODULE, evaluation(0, words=("a",)))
+        diagnostics().on_evaluation(OTHER, Module(), evaluation(0, words=("a",)))
     assert not caplog.records
 
 

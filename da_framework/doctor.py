@@ -1,0 +1,153 @@
+"""``da doctor``: whether a finished run aligned its domains, in plain words, and what to try."""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from da_framework import results
+from da_framework.errors import InputError
+
+CHANCE = 0.6
+"""Accuracy of a linear classifier up to which domains count as not told apart."""
+FALL = 0.1
+"""By how much it falls at least where a method brought the domains nearer."""
+WEAK = 0.01
+"""Of the added terms' gradient, relative to the labels': it can hardly move anything."""
+GAP = 0.02
+"""Of accuracy, between the chosen and the best checkpoint, that is worth a word."""
+
+
+def findings(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is to be said of a run, each with what to try; that is empty where nothing is wrong."""
+    for own in record.get("verdicts", ()):
+        yield f"step {own['step']}: {own['words']}", ""
+    yield from alignment(record)
+    yield from choice(record)
+
+
+def alignment(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Whether the domains came together."""
+    accuracies = column(record, "diagnosis/domain_accuracy")
+    if len(accuracies) < 2:
+        yield (
+            "nothing was read of how far apart the domains are: the run had no source, or no "
+            "callback=diagnostics",
+            "",
+        )
+        return
+    first, last = accuracies[0], accuracies[-1]
+    told = f"a linear classifier tells them apart with {last:.0%} accuracy, {first:.0%} untrained"
+    if mmd := column(record, "domains/mmd"):
+        told += f"; MMD² {mmd[0]:.2g} -> {mmd[-1]:.2g}"
+    source = [own["accuracy"] for own in record.get("source", {}).values()]
+    if first <= CHANCE and last <= CHANCE:
+        yield (
+            f"there was hardly a shift that features show ({told}): nothing to align",
+            "what is lost on the target may be in the labels: few classes, or other shares of them",
+        )
+    elif last <= CHANCE:
+        yield f"the domains came together: {told}", ""
+        if source and source[0] < 0.5:
+            yield (
+                f"held-out source accuracy is only {source[0]:.0%}",
+                "lower method.weight: features that are alike are of use if they tell classes",
+            )
+    elif first - last >= FALL and not record.get("baseline"):
+        yield (
+            f"the domains came nearer, but are told apart still: {told}",
+            "more steps, or a larger method.weight, as long as the source accuracy holds",
+        )
+    else:
+        yield f"the domains did not come together: {told}", remedy(record)
+
+
+def remedy(record: Mapping[str, Any]) -> str:
+    """What to try where domains stayed apart."""
+    ratios = column(record, "diagnosis/gradient_ratio")
+    if record.get("baseline"):
+        return "this method does not adapt; da list shows those that do"
+    if not ratios:
+        return "the method adds no term that labels are weighed against; da list shows others"
+    if max(ratios) < WEAK:
+        return (
+            f"what the method adds pulls {max(ratios):.1g} times as hard on the encoder as the "
+            "labels do, which is next to nothing: raise method.weight or its coefficient"
+        )
+    return (
+        f"what the method adds does pull on the encoder ({ratios[-1]:.2g} times as hard as the "
+        "labels): more steps, a larger method.weight, or a method that sees this shift"
+    )
+
+
+def choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What choosing cost."""
+    picks = [record["target"][pick] for pick in ("last", "chosen", "oracle")]
+    last, chosen, oracle = (float(own["accuracy"]) for own in picks)
+    end, _, best = (own["step"] for own in picks)
+    yield (
+        f"target accuracy: last {last:.1%}, chosen {chosen:.1%}, oracle {oracle:.1%} (which target "
+        "labels alone could find)",
+        "",
+    )
+    if oracle - chosen > GAP:
+        yield (
+            f"the validator's choice cost {100 * (oracle - chosen):.1f} points",
+            f"another validator than {record['choices'].get('validator')}: da list shows them",
+        )
+    if oracle - last > GAP and best < end:
+        yield (
+            f"it was better at step {best} than at the end",
+            "fewer steps, or a smaller method.weight at the end",
+        )
+
+
+def column(record: Mapping[str, Any], name: str) -> list[float]:
+    """A figure over the curve."""
+    return [row[name] for row in record.get("curve", ()) if row.get(name) is not None]
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The record of a finished run.
+
+    Raises:
+        InputError: there is none.
+    """
+    record = results.read(folder)
+    if record is not None:
+        return record
+    metrics = folder / "metrics.csv"
+    if metrics.is_file():
+        step = metrics.read_text().splitlines()[-1].partition(",")[0]
+        raise InputError(
+            f"{folder}: the run did not end; it was last seen at step {step}. If it diverged, its "
+            "log names the term and the step: lower optimizer.lr or method.weight, or set "
+            "optimizer.clip=1.0; if it was killed, the same command continues"
+        )
+    raise InputError(f"{folder}: there is no {results.RESULT} in this folder; give that of a run")
+
+
+def main(arguments: list[str]) -> None:
+    """``da doctor RUN``: whether a finished run aligned its domains, and what to try."""
+    parser = argparse.ArgumentParser(prog="da doctor", description=main.__doc__)
+    parser.add_argument("run", nargs="+", help="folders of finished runs")
+    show([Path(word.removeprefix("run=")) for word in parser.parse_args(arguments).run])
+
+
+def show(folders: Sequence[Path]) -> None:
+    """Every run with its findings."""
+    console = Console(highlight=False, markup=False)
+    for folder in folders:
+        record = read(folder)
+        try:
+            side = {name: "+".join(own) or "nothing" for name, own in record["domains"].items()}
+            lines = [
+                f"{record['choices']['method']}: {side['source']} -> {side['target']} ({folder})"
+            ]
+            for words, advice in findings(record):
+                lines += [f"  {words}", *([f"    try: {advice}"] if advice else [])]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{folder}: its record is of another version ({error!r})") from None
+        console.print("\n".join(lines), soft_wrap=True)

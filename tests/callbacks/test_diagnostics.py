@@ -1,0 +1,214 @@
+"""Every verdict on a fault that was planted for it, in a run that is otherwise sound."""
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from da_framework.batch import Outputs, Term
+from da_framework.build import build_trainer
+from da_framework.callbacks.base import Callback
+from da_framework.callbacks.diagnostics import Diagnostics, domain_accuracy, lost
+from da_framework.datasets.domains import Domains
+from da_framework.datasets.two_moons import TwoMoons
+from da_framework.errors import DivergedError
+from da_framework.losses.adversarial import domain_adversarial
+from da_framework.methods.base import Method
+from da_framework.methods.dann import DANN
+from da_framework.methods.mcd import MCD
+from da_framework.methods.source_only import SourceOnly
+from da_framework.module import Adaptation
+from da_framework.networks.mlp import MLP
+from da_framework.networks.network import Network
+from da_framework.optimizers import sgd
+from da_framework.validators.information_maximization import information_maximization
+
+
+class Detached(DANN):
+    """The encoder never hears of the discriminator."""
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        source, target = (own._replace(features=own.features.detach()) for own in (source, target))
+        return super().terms(source, target)
+
+
+class Blind(DANN):
+    """Its discriminator is a softmax over one value, which is 1 whatever it is given."""
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        features = torch.cat([source.features, target.features])
+        told = self.discriminator(features)[:, None].softmax(1)[:, 0]
+        return {"domain": Term(domain_adversarial(0 * told, n=len(source.features)))}
+
+
+class Collapsing(Method):
+    """Wants features of no length, far more than it wants the labels."""
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        both = torch.cat([source.features, target.features])
+        return {"size": Term(both.square().sum(1).mean(), 20.0)}
+
+
+class Heavy(Method):
+    """Wants one class for all rows, so much more than the labels that these are lost."""
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        both = torch.cat([source.logits, target.logits])
+        return {"wrong": Term((both[:, 1] - both[:, 0]).mean(), 100.0)}
+
+
+class Breaking(Method):
+    """Has a term that is not finite."""
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        return {"broken": Term(source.features.mean() / 0)}
+
+
+DANN_KEYS: dict[str, Any] = {"hidden": [8], "weight": 1.0, "coefficient": 1.0}
+
+
+def fit(
+    kind: Any,
+    *,
+    watched: bool = True,
+    norm: bool = False,
+    steps: int = 60,
+    lr: float = 0.1,
+    **keys: Any,
+) -> Adaptation:
+    """Two moons, far apart, in a fraction of a second."""
+    batch = {"source": 16, "target": 16}
+    sides: dict[str, Any] = {"source": ["straight"], "target": ["rotated"], "batch_size": batch}
+    split: dict[str, Any] = {"protocol": "inductive", "val": 0.3, "test": 0.3, "split_seed": 0}
+    shift: dict[str, Any] = {"rotation": 30.0, "shift": 0.5, "noise": 0.1, "seed": 0}
+    moons = TwoMoons(rows=200, labels_per_class=0, **sides, **split, **shift)
+    domains = Domains(moons, kind.roles, seed=3)
+    torch.manual_seed(0)
+
+    def normed(shape: tuple[int, ...]) -> nn.Module:
+        return nn.Sequential(nn.Linear(shape[0], 8), nn.BatchNorm1d(8), nn.ReLU())
+
+    network = Network(
+        backbone=normed if norm else partial(MLP, widths=[8], dropout=0.0),
+        bottleneck=[8], head=[], dropout=0.2, shape=(2,), classes=2,
+    )  # fmt: skip
+    method = kind(network, domains.task, alpha=0.5, batch_norm="shared", **keys)
+    optimizer = sgd(lr=lr, momentum=0.9, weight_decay=0.0, nesterov=False)
+    module = Adaptation(
+        method, optimizer=optimizer, steps=steps, evaluate_every=steps // 3, flush_every=5, seed=3,
+        validator=information_maximization,
+    )  # fmt: skip
+    watch: list[Callback] = [
+        Diagnostics(spread=1e-4, majority=0.95, pull=10.0, rows=500, readings=5)
+    ]
+    trainer = {"_target_": "pytorch_lightning.Trainer", "_partial_": True, "accelerator": "cpu"}
+    config = {
+        "method": {"_target_": "da_framework.methods.source_only.SourceOnly", "_partial_": True},
+        "trainer": {**trainer, "devices": 1, "strategy": "auto", "precision": "32-true"},
+    }
+    build_trainer(config, callbacks=watch if watched else [], loggers=[]).fit(
+        module, datamodule=domains
+    )
+    return module
+
+
+def verdicts(module: Adaptation) -> set[str]:
+    return set(module.verdicts)
+
+
+def figures(module: Adaptation, name: str) -> list[float]:
+    return [row[f"diagnosis/{name}"] for row in module.history if f"diagnosis/{name}" in row]
+
+
+def test_a_sound_run_has_figures_and_no_verdict(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="da_framework"):
+        module = fit(DANN, **DANN_KEYS)
+    assert verdicts(module) == set()
+    assert not [r for r in caplog.records if r.name.startswith("da_framework")]
+    for name in ("domain_accuracy", "a_distance", "spread", "majority"):
+        assert len(figures(module, name)) == 4, name
+    first, *_, last = figures(module, "domain_accuracy")
+    assert first > 0.65
+    assert last < first
+    assert figures(module, "a_distance")[0] == pytest.approx(2 * (2 * first - 1))
+    assert len(figures(module, "gradient_ratio")) == 3
+    assert min(figures(module, "gradient_ratio")) > 0
+
+
+def test_source_only_adds_nothing_to_weigh() -> None:
+    module = fit(SourceOnly)
+    assert verdicts(module) == set()
+    assert figures(module, "gradient_ratio") == []
+
+
+@pytest.mark.parametrize("fault", [Detached, partial(DANN, coefficient=0.0)])
+def test_features_that_are_detached_are_seen(fault: Any) -> None:
+    kind = fault.func if isinstance(fault, partial) else fault
+    given = DANN_KEYS | (fault.keywords if isinstance(fault, partial) else {})
+    module = fit(kind, **given)
+    assert verdicts(module) == {"gradient"}
+    assert "does not reach the encoder" in module.verdicts["gradient"]["words"]
+    assert module.verdicts["gradient"]["step"] == 40  # not before half of the training is done
+
+
+def test_a_discriminator_that_cannot_see_is_seen(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="da_framework"):
+        module = fit(Blind, **DANN_KEYS)
+    assert "discriminator" in verdicts(module)
+    assert "is at chance from the start: it cannot see the shift" in caplog.text
+
+
+def test_collapsed_features_are_seen() -> None:
+    module = fit(Collapsing, lr=0.01)
+    assert "features" in verdicts(module)
+    assert figures(module, "spread")[-1] < 1e-4 * figures(module, "spread")[0]
+
+
+def test_a_weight_that_loses_the_task_is_seen_with_what_it_does_to_predictions() -> None:
+    module = fit(Heavy, lr=0.0001, steps=30)
+    assert verdicts(module) == {"task", "predictions"}
+    assert "lower method.weight" in module.verdicts["task"]["words"]
+
+
+def test_what_is_not_finite_stops_the_run_and_is_named() -> None:
+    with pytest.raises(DivergedError, match="the term broken is"):
+        fit(Breaking)
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"), [(DANN, DANN_KEYS), (MCD, {"weight": 1.0, "repeats": 2})]
+)
+def test_watching_changes_no_bit(kind: Any, keys: dict[str, Any]) -> None:
+    seen, alone = (
+        fit(kind, watched=watched, norm=True, steps=15, **keys).state_dict()
+        for watched in (True, False)
+    )
+    assert seen.keys() == alone.keys()
+    for name, value in seen.items():
+        assert torch.equal(value, alone[name]), name
+
+
+def test_domain_accuracy_is_what_a_line_between_the_domains_gets_right() -> None:
+    draws = torch.Generator().manual_seed(0)
+    source, target = torch.randn(2, 600, 3, generator=draws)
+    assert abs(domain_accuracy(source, target, rows=600) - 0.5) < 0.06
+    # two standard deviations apart: Φ(1)
+    assert abs(domain_accuracy(source, target + torch.eye(3)[0] * 2, rows=600) - 0.841) < 0.04
+    assert domain_accuracy(source, target[:40] + 1e6, rows=600) == 1.0
+    assert domain_accuracy(1e-9 * source, 1e-9 * target + 1e-7, rows=600) == 1.0
+    same = torch.zeros(9, 3)
+    assert 0 <= domain_accuracy(same, same, rows=600) <= 0.5
+    wide = torch.randn(20, 300, generator=draws)
+    assert 0 <= domain_accuracy(wide[:10], wide[10:], rows=600) <= 1
+
+
+def test_a_task_is_lost_near_chance_or_well_below_its_best() -> None:
+    assert lost([0.9, 0.55], 2)
+    assert lost([0.2], 10)
+    assert lost([0.95, 0.84], 10)
+    assert not lost([0.95, 0.86], 10)
+    assert not lost([0.4], 10)

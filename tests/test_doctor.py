@@ -1,0 +1,97 @@
+"""What ``da doctor`` says of runs whose figures are given, and of real ones."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from da_framework.doctor import findings, read
+from da_framework.errors import InputError
+
+
+def record(
+    domain: tuple[float, ...],
+    *,
+    ratios: tuple[float, ...] = (),
+    accuracies: tuple[float, float, float] = (0.8, 0.8, 0.8),
+    source: float = 0.9,
+    **keys: Any,
+) -> dict[str, Any]:
+    curve: list[dict[str, Any]] = [
+        {"step": 10 * n, "score": 0.0, "diagnosis/domain_accuracy": own, "domains/mmd": own / 4}
+        for n, own in enumerate(domain)
+    ]
+    curve += [{"step": 10, "diagnosis/gradient_ratio": ratio} for ratio in ratios]
+    steps = {"last": 30, "chosen": 30, "oracle": 20}
+    return {
+        "choices": {"method": "some", "validator": "entropy"},
+        "curve": curve,
+        "source": {"last": {"accuracy": source}},
+        "target": {
+            pick: {"step": steps[pick], "accuracy": own}
+            for pick, own in zip(steps, accuracies, strict=True)
+        },
+        **keys,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "words", "advice"),
+    [
+        (record((0.95, 0.7, 0.58)), "domains came together: a linear .* 58% accuracy, 95%", ""),
+        (record((0.95, 0.55), source=0.3), "source accuracy is only 30%", "lower method.weight"),
+        (record((0.95, 0.8)), "came nearer, but are told apart still", "more steps"),
+        (record((0.55, 0.58)), "hardly a shift", "few classes"),
+        (record((0.9, 0.92)), "did not come together", "adds no term"),
+        (record((0.9, 0.92), ratios=(1e-3,)), "did not come together", "raise method.weight"),
+        (record((0.9, 0.92), ratios=(0.5,)), "did not come together", "does pull on the encoder"),
+        (record((0.9, 0.7), baseline=True), "did not come together", "does not adapt; da list"),
+        (record(()), "nothing was read", ""),
+        (
+            record((0.9, 0.5), accuracies=(0.8, 0.75, 0.81)),
+            "choice cost 6.0 points",
+            "than entropy",
+        ),
+        (record((0.9, 0.5), accuracies=(0.7, 0.8, 0.8)), "better at step 20", "fewer steps"),
+        (
+            record((0.9, 0.5), verdicts=[{"kind": "task", "step": 7, "words": "the task is lost"}]),
+            "^step 7: the task is lost$",
+            "",
+        ),
+    ],
+)
+def test_what_the_figures_mean_is_said(given: dict[str, Any], words: str, advice: str) -> None:
+    found = [own for own in findings(given) if re.search(words, own[0])]
+    assert len(found) == 1
+    assert advice in found[0][1]
+    assert bool(advice) == bool(found[0][1])
+
+
+def test_a_sound_run_needs_nothing() -> None:
+    assert [advice for _, advice in findings(record((0.95, 0.55), ratios=(0.5,)))] == ["", ""]
+
+
+def test_a_run_that_did_not_end_is_said_to_be_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"there is no result\.json"):
+        read(tmp_path)
+    (tmp_path / "metrics.csv").write_text("step,score\n0,1\n40,2\n")
+    with pytest.raises(InputError, match=r"did not end; it was last seen at step 40"):
+        read(tmp_path)
+
+
+def test_the_command_reads_a_run(da: Any) -> None:
+    done = da.train("callback=[diagnostics]", "method=dann", "steps=20", "evaluate_every=10")
+    assert done.code == 0
+    curve = da.record()["curve"]
+    assert [row["step"] for row in curve] == [0, 10, 20]
+    assert all("score" in row and "diagnosis/domain_accuracy" in row for row in curve)
+    assert "diagnosis/gradient_ratio" in (da.folder / "run" / "metrics.csv").read_text()
+    last = (da.folder / "run" / "metrics.csv").read_text().splitlines()[-1]
+    assert last.startswith("20,")
+    ended = da("doctor", "run=run")
+    assert ended.code == 0
+    assert ended.out.startswith("dann: straight -> rotated (run)")
+    assert "linear classifier" in ended.out
+    missing = da("doctor", "nowhere")
+    assert (missing.code, missing.err.count("\n")) == (2, 1)
