@@ -166,8 +166,10 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
     callbacks = [instantiate(node) for node in (config.get("callback") or {}).values()]
     # first, so that the last checkpoint is there when others draw
     own = [kind(str(folder)) for kind in (Checkpoints, Preemption, History)]
-    loggers = [instantiate(node) for node in (config.get("logger") or {}).values()] if first else []
+    loggers: list[Any] = []
     try:
+        for node in (config.get("logger") or {}).values() if first else ():
+            loggers.append(instantiate(node))  # one by one: if the next fails, this one is closed
         trainer = build_trainer(
             config,
             callbacks=[*own, *callbacks, *LISTENING, ProgressBar(config["steps"])],
