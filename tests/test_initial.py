@@ -156,7 +156,12 @@ def test_a_file_of_weights_is_known_by_its_content_and_needed_no_more(da: Any) -
     shutil.copy(da.folder / "one.pth", da.folder / "two.pth")
     keys = (
         *("method=source_only", "dataset=arrays", "dataset.root=.", "dataset.source=[left]"),
-        *("network=torchvision", "network.backbone=shufflenet_v2_x0_5", "network.size=32", "steps=1"),
+        *(
+            "network=torchvision",
+            "network.backbone=shufflenet_v2_x0_5",
+            "network.size=32",
+            "steps=1",
+        ),
     )
 
     def train(file: str) -> Any:
