@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +12,20 @@ from torch import Tensor
 from da_framework.errors import listed
 from da_framework.labels import UNLABELLED
 
-__all__ = ["UNLABELLED", "Batch", "Objective", "Outputs", "Samples", "Task", "Term", "as_input"]
+__all__ = [
+    "UNLABELLED",
+    "Batch",
+    "Objective",
+    "Outputs",
+    "Samples",
+    "Task",
+    "Term",
+    "as_input",
+    "at_once",
+]
+
+LARGEST = 2**24
+"""Numbers that are passed through a network at once, where no gradient is made."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +96,11 @@ Batch = Mapping[str, Samples]
 def as_input(x: Tensor) -> Tensor:
     """Images of bytes as numbers in [-1, 1]; anything else as it is."""
     return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
+
+
+def at_once(x: Tensor, most: int) -> int:
+    """How many rows are passed through a network at once: fewer where each is large."""
+    return max(1, min(most, LARGEST // max(1, prod(x.shape[1:]))))
 
 
 class Term(NamedTuple):

@@ -20,7 +20,7 @@ from da_framework.datasets.base import Dataset
 from da_framework.datasets.domains import Domains
 from da_framework.errors import InputError, MissingRoleError, listed
 from da_framework.feature_cache import served
-from da_framework.initial import Function, Head, load, teachers
+from da_framework.initial import Function, Head, bare, load, teachers
 from da_framework.methods.base import Method
 from da_framework.module import Adaptation
 from da_framework.ranges import Count, Index, Share
@@ -137,7 +137,7 @@ def build(
     with torch.random.fork_rng():
         torch.manual_seed(mix(seed, "network"))
         classes = domains.task.classes
-        network = instantiate(config["network"])(
+        network = instantiate(config["network"] if initialise else bare(config["network"]))(
             domains.task.shape, kind.head_classes(len(classes)), domains.task.widths
         )
         if initialise and start is None and kind.closed_form and domains.task.widths:
@@ -157,7 +157,10 @@ def build(
                 share=config["init_share"],
                 function=config["init_function"],
             )
+        refuse_other_words(dataset.tokens, network.encoder.backbone, kind)
         read = kind.reads_inputs or domains.views or task.widths
+        # features as wide as the inputs could not be told from them
+        read = read or network.encoder.shape == (network.encoder.width,)
         if initialise and network.backbone_frozen and not read:
             folder = config.get("feature_cache")
             accelerated = config["trainer"]["accelerator"] != "cpu" and torch.cuda.is_available()
@@ -181,6 +184,20 @@ def build(
         },
     )
     return Run(domains, module)
+
+
+def refuse_other_words(given: str | None, backbone: Any, kind: type[Method]) -> None:
+    """Refuses numbers of words that the network would take for others."""
+    read = getattr(backbone, "tokens", None)
+    if given != read:
+        raise InputError(
+            f"the inputs are numbers of {given or 'no words'}, but the network reads those of "
+            f"{read or 'none'}: texts need network=text, and it needs texts, with the "
+            "dataset.tokenizer and dataset.vocabulary that network.tokenizer and "
+            "network.vocabulary name"
+        )
+    if given is not None and kind.moves_inputs:
+        raise InputError(f"{kind.__name__} moves its inputs a little, which words cannot be")
 
 
 def without(role: str) -> str:

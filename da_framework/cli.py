@@ -16,8 +16,8 @@ from da_framework.confidential import refuse_values, refuse_words
 from da_framework.errors import InputError, PreemptedError, ending
 from da_framework.signals import answered
 
-HYDRA = ("train", "evaluate", "rank", "check", "features")
-"""Commands that Hydra runs; each has a config of its name in ``conf/``."""
+HYDRA = ("train", "evaluate", "rank", "check", "features", "data check")
+"""Commands that Hydra runs; each has a config of its name in ``conf/``, as ``data_check``."""
 
 MULTIRUN = ("-m", "--multirun")
 
@@ -28,6 +28,7 @@ COMMANDS = {
     "rank": "which finished run suits a new task best: da rank run=[...]",
     "check": "hold a method against its promises: da check method=...",
     "features": "compute a frozen backbone's features ahead: da features network.freeze=backbone",
+    "data check": "read all of a data set once, and say what is wrong: da data check dataset=...",
     "reproduce": "a paper's table beside our numbers: da reproduce --list",
     "report": "a table of finished runs: da report FOLDER ...",
     "sync": "send runs to W&B that were offline: da sync FOLDER ...",
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments[:1] == ["-sc"]:
         complete(arguments)
         return
-    command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    command, rest = parted(arguments or ["--help"])
     if command in ("-h", "--help"):
         print(USAGE)
         return
@@ -65,6 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run_hydra(command, rest)
         else:
             run_plain(command, rest)
+
+
+def parted(words: list[str]) -> tuple[str, list[str]]:
+    """The command, which may be of two words, and what follows."""
+    two = " ".join(words[:2])
+    return (two, words[2:]) if two in COMMANDS else (words[0], words[1:])
 
 
 def leave(signal: str) -> None:
@@ -130,12 +137,14 @@ def run_hydra(command: str, rest: list[str]) -> None:
         "rank": rank_task,
         "check": check_task,
         "features": features_task,
+        "data check": data_check_task,
     }
+    config_name = command.replace(" ", "_")
     config_dir = str(plugins.conf_dir())
     # errors come out of Hydra as they are, and are said here
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = [f"da {command}", *rest]
-    run = hydra.main(version_base="1.3", config_path=config_dir, config_name=command)
+    run = hydra.main(version_base="1.3", config_path=config_dir, config_name=config_name)
     try:
         with sweeps.watching():
             run(tasks[command])()
@@ -145,7 +154,7 @@ def run_hydra(command: str, rest: list[str]) -> None:
             raise
         from da_framework.overrides import explain
 
-        raise InputError(explain(rest, config_dir, command, error)) from error
+        raise InputError(explain(rest, config_dir, config_name, error)) from error
 
 
 def train_task(config: Any) -> float | None:
@@ -231,6 +240,16 @@ def features_task(config: Any) -> None:
             )
 
 
+def data_check_task(config: Any) -> None:
+    """Looks at every row of a data set."""
+    from da_framework.config import plain
+    from da_framework.data_check import main
+
+    with told():
+        if not main(plain(config)):
+            fail("some of it is broken", code=1)
+
+
 def prepare_relaunch(job: Any, overrides: list[str]) -> None:
     """Lets Lightning start further processes of this very job, not of the sweep it is part of."""
     import importlib.machinery
@@ -248,15 +267,17 @@ def prepare_relaunch(job: Any, overrides: list[str]) -> None:
 def complete(arguments: list[str]) -> None:
     """Answers the shell: our commands for the first word, Hydra's completion behind it."""
     line = os.environ.get("COMP_LINE", "")
-    words = line.split()
-    if len(words) > 1 and words[1] in HYDRA and (len(words) > 2 or line.endswith(" ")):
-        cut = len(words[1]) + 1
-        os.environ["COMP_LINE"] = line.replace(f" {words[1]}", "", 1)
+    words = line.split()[1:]
+    command, rest = parted([*words, ""])
+    if command in HYDRA and (rest != [""] or line.endswith(" ")):
+        cut = len(command) + 1
+        os.environ["COMP_LINE"] = line.replace(f" {command}", "", 1)
         os.environ["COMP_POINT"] = str(int(os.environ.get("COMP_POINT", len(line))) - cut)
-        run_hydra(words[1], arguments)
+        run_hydra(command, arguments)
         return
-    begun = words[1] if len(words) > 1 else ""
-    print("\n".join(name for name in COMMANDS if name.startswith(begun)))
+    begun = line.partition(" ")[2]
+    place = begun.count(" ")
+    print("\n".join(name.split()[place] for name in COMMANDS if name.startswith(begun)))
 
 
 def fail(message: str, *, code: int) -> NoReturn:

@@ -1,12 +1,7 @@
 """Features of a frozen backbone: computed once, kept on disk, shared by every run that has it."""
 
-import fcntl
 import hashlib
-import io
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from da_framework.batch import as_input
+from da_framework.batch import as_input, at_once
 from da_framework.datasets.base import Array, Dataset
+from da_framework.kept import read, write
+from da_framework.locks import held
 from da_framework.methods.base import evaluating
 
 if TYPE_CHECKING:
@@ -26,7 +23,7 @@ log = logging.getLogger(__name__)
 SHARD = 4096
 """Rows of a file."""
 ROWS = 256
-"""Rows of a pass."""
+"""Rows of a pass, at most."""
 
 
 def served(dataset: Dataset, network: "Network", folder: Path | None, device: str) -> Dataset:
@@ -84,7 +81,7 @@ class Shards:
         if self.folder is not None:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                with held(self.folder):
+                with held(self.folder, "computes features"):
                     kept = [self.kept(start, self.folder / f"{start:09d}.npy") for start in starts]
                 return np.concatenate(kept)
             except OSError as error:
@@ -107,11 +104,12 @@ class Shards:
         """Passes some rows through the backbone, in evaluation mode."""
         backbone = self.network.encoder.backbone
         rows = self.x[start : start + SHARD]
+        size = at_once(torch.as_tensor(rows), ROWS)
         weight = next(backbone.parameters())
         with torch.no_grad(), evaluating(self.network):
             passes = [
-                backbone(as_input(torch.as_tensor(rows[i : i + ROWS])).to(weight)).float().cpu()
-                for i in range(0, len(rows), ROWS)
+                backbone(as_input(torch.as_tensor(rows[i : i + size])).to(weight)).float().cpu()
+                for i in range(0, len(rows), size)
             ]
         self.computed += len(rows)
         features: Array = torch.cat(passes).numpy()
@@ -126,39 +124,3 @@ def fingerprint(network: "Network") -> str:
         digest.update(name.encode())
         digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Holds a folder for this process; another waits until it is let go of, and then finds all."""
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("waiting for another process that computes features in %s", folder)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def read(file: Path, rows: int) -> Array | None:
-    """The features in a file; none if it is missing, damaged or of other rows."""
-    if not file.is_file():
-        return None
-    content = file.read_bytes()
-    if hashlib.sha256(content[:-32]).digest() != content[-32:]:
-        log.warning("%s is damaged: its features are computed anew", file)
-        return None
-    features: Array = np.load(io.BytesIO(content[:-32]), allow_pickle=False)
-    return features if len(features) == rows else None
-
-
-def write(file: Path, features: Array) -> None:
-    """Writes a file under another name first; its hash stands at its end."""
-    buffer = io.BytesIO()
-    np.save(buffer, features, allow_pickle=False)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(buffer.getvalue() + hashlib.sha256(buffer.getvalue()).digest())
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)

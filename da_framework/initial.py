@@ -40,14 +40,28 @@ def weights(start: str, key: str = "init_from") -> Path:
     return file
 
 
-def fingerprint(start: str | None, teachers: Sequence[str] = ()) -> str | None:
-    """A hash of the checkpoints of former runs; a run is another if they change."""
+def fingerprint(config: Mapping[str, Any]) -> str | None:
+    """A hash of the weights that a config begins with or learns from, wherever they lie.
+
+    A run is another if they change.
+    """
+    files = [weights(run, "teachers") for run in config.get("teachers") or ()]
+    if config.get("init_from") is not None:
+        files = [weights(config["init_from"]), *files]
+    if own := config["network"].get("weights"):
+        files.append(Path(own).expanduser())
     hashes = []
-    for key, path in [("init_from", start), *(("teachers", teacher) for teacher in teachers)]:
-        if path is not None:
-            with weights(path, key).open("rb") as stream:
+    for file in files:
+        if file.is_file():  # the network says which of its own is not there
+            with file.open("rb") as stream:
                 hashes.append(hashlib.file_digest(stream, "sha256").hexdigest()[:16])
     return " ".join(hashes) or None
+
+
+def bare(network: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's config without the weights it began with: others are loaded into it."""
+    unneeded = {"pretrained": False, "weights": None}
+    return {**network, **{key: own for key, own in unneeded.items() if key in network}}
 
 
 def load(
@@ -132,7 +146,7 @@ def teachers(
         trust(results.targets(record["config"]["network"]))
         state = network_state(run, "teachers")
         logits = [weight for name, weight in state.items() if name.startswith("head.")][-1]
-        network = instantiate(record["config"]["network"])(shape, len(logits), widths)
+        network = instantiate(bare(record["config"]["network"]))(shape, len(logits), widths)
         refuse_others(run, state, network.state_dict(), "teachers")
         network.load_state_dict(state)
         found.append(Frozen(network))
@@ -160,17 +174,11 @@ def refuse_others(
     start: str, there: Mapping[str, Any], here: Mapping[str, Any], key: str = "init_from"
 ) -> None:
     """Refuses the weights of another network, and says what differs."""
-    sizes = [{name: tuple(weight.shape) for name, weight in side.items()} for side in (there, here)]
-    differing = [
-        f"{name} {sizes[0].get(name, 'missing')} there, {sizes[1].get(name, 'missing')} here"
-        for name in dict.fromkeys((*sizes[0], *sizes[1]))
-        if sizes[0].get(name) != sizes[1].get(name)
-    ]
-    if differing:
-        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+    from da_framework.networks.weights import differences, first
+
+    if differing := differences(there, here):
         head = all(name.startswith("head.") for name in differing) and key == "init_from"
         raise InputError(
-            f"{key}={start}: the run's weights are of another network: "
-            f"{'; '.join(differing[:3])}{more}"
+            f"{key}={start}: the run's weights are of another network: {first(differing)}"
             + ("; init_head=fresh begins with a head of its own" if head else "")
         )

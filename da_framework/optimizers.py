@@ -17,7 +17,8 @@ class Base(TypedDict, total=False):
 
     Attributes:
         factor: learning-rate factor by parameter-name prefix, the longest match counts:
-            ``{network.encoder.backbone: 0.1}``.
+            ``{network.encoder.backbone: 0.1}``; a backbone that begins with weights has
+            ``network.backbone_factor`` where no prefix matches.
         clip: largest gradient norm of a part; ``None`` does not clip.
     """
 
@@ -55,9 +56,10 @@ class Optimizer:
         """
         names = {id(parameter): name for name, parameter in method.named_parameters()}
         groups: dict[float, list[nn.Parameter]] = {}
+        usual = getattr(getattr(method, "network", None), "backbone_factor", 1.0)
         for parameter in nn.ModuleList(modules).parameters():
             if parameter.requires_grad:
-                groups.setdefault(self._factor(names[id(parameter)]), []).append(parameter)
+                groups.setdefault(self._factor(names[id(parameter)], usual), []).append(parameter)
         if not groups:
             raise InputError(f"{type(method).__name__}: nothing in the part {part} can be trained")
         try:
@@ -81,9 +83,11 @@ class Optimizer:
                     f"nearest: {', '.join(near or sorted(prefixes)[:3])}"
                 )
 
-    def _factor(self, name: str) -> float:
+    def _factor(self, name: str, backbone: float) -> float:
         matching = [p for p in self.factor if name == p or name.startswith(f"{p}.")]
-        return self.factor[max(matching, key=len)] if matching else 1.0
+        if matching:
+            return self.factor[max(matching, key=len)]
+        return backbone if name.startswith("network.encoder.backbone.") else 1.0
 
 
 def sgd(

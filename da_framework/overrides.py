@@ -44,7 +44,11 @@ def explain(rest: Sequence[str], config_dir: str, name: str, error: Exception) -
                 keyed.append(override)
         try:
             lines += unknown_keys(keyed, choices, name)
-            if name not in ("evaluate", "rank"):  # whose keys are few and checked when it runs
+            if name not in (
+                "evaluate",
+                "rank",
+                "data_check",
+            ):  # whose keys are few and checked when it runs
                 lines += unknown_additions(keyed, choices, name)
         except HydraException as wrong:
             lines.append(str(wrong))

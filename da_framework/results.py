@@ -27,6 +27,8 @@ LIBRARIES = (
     "hydra-core",
     "numpy",
     "scikit-learn",
+    "timm",
+    "transformers",
     "wandb",
 )
 
@@ -39,7 +41,7 @@ def key(config: Mapping[str, Any], data: Mapping[str, str], *, start: str | None
         data: fingerprint of each domain.
         start: of the weights it begins with, wherever they lie.
     """
-    relevant = without(config, (*IRRELEVANT, "init_from", "teachers"))
+    relevant = without(config, (*IRRELEVANT, "init_from", "network.weights", "teachers"))
     text = json.dumps([relevant, code_hash(config), dict(data), start], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -63,8 +63,7 @@ def train(
         raise
     dataset = read_once(config["dataset"])
     data = {name: dataset.fingerprint(name) for name in dataset.domains}
-    start = initial.fingerprint(config.get("init_from"), config.get("teachers") or ())
-    key = results.key(config, data, start=start)
+    key = results.key(config, data, start=initial.fingerprint(config))
     done = results.read(folder)
     if done and done["key"] == key and not config["again"]:
         log.info("already done; again=true runs it once more")
@@ -133,6 +132,7 @@ def outcome(run: "Run") -> dict[str, Any]:
         "domains": {"source": dataset.source, "target": dataset.target},
         "classes": dataset.known,
         "rows": {**run.domains.task.rows, "test": len(run.domains.oracle)},
+        "skipped": dataset.skipped,
         "environment": {**results.environment(), "device": str(module.device)},
         "steps": module.step,
         "peak_memory_mib": peak_memory(),
@@ -166,8 +166,10 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
     callbacks = [instantiate(node) for node in (config.get("callback") or {}).values()]
     # first, so that the last checkpoint is there when others draw
     own = [kind(str(folder)) for kind in (Checkpoints, Preemption, History)]
-    loggers = [instantiate(node) for node in (config.get("logger") or {}).values()] if first else []
+    loggers: list[Any] = []
     try:
+        for node in (config.get("logger") or {}).values() if first else ():
+            loggers.append(instantiate(node))  # one by one: if the next fails, this one is closed
         trainer = build_trainer(
             config,
             callbacks=[*own, *callbacks, *LISTENING, ProgressBar(config["steps"])],

@@ -44,14 +44,15 @@ def test_help_names_every_command(da: Any, arguments: tuple[str, ...]) -> None:
     assert all(name in ended.out for name in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "rank", "check"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "rank", "check", "data check"])
 def test_hydras_help_lists_groups_and_keys(da: Any, command: str) -> None:
-    ended = da(command, "--help")
+    ended = da(*command.split(), "--help")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith(f"da {command} is powered by Hydra")
     listed = next(line for line in ended.out.splitlines() if line.startswith("method: "))
     assert {"control", "dann", "joint", "mmd"} <= set(listed.removeprefix("method: ").split(", "))
-    assert ("run: ???" if command in ("evaluate", "rank") else "flush_every: 50") in ended.out
+    own = {"evaluate": "run: ???", "rank": "run: ???", "data check": "out: data_check"}
+    assert own.get(command, "flush_every: 50") in ended.out
 
 
 def test_the_config_of_a_job_is_shown_and_nothing_written(da: Any) -> None:
@@ -111,7 +112,9 @@ def test_nothing_heavy_is_imported(tmp_path: Path, arguments: list[str]) -> None
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("da ", set(COMMANDS)),
+        ("da ", {name.split()[0] for name in COMMANDS}),
+        ("da data ", {"check"}),
+        ("da data check dataset=fo", {"dataset=folder"}),
         ("da ch", {"check"}),
         ("da train method=d", {"method=dann"}),
         ("da train method=", {"method=dann", "method=mmd", "method=source_only"}),

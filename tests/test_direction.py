@@ -14,7 +14,7 @@ FLOORS = (
     {"cli"},
     {"reproduce", "search"},
     {"train", "evaluate", "rank", "check", "report", "listing", "new_method", "overrides"}
-    | {"estimator", "sweeps", "sync"},
+    | {"data_check", "estimator", "sweeps", "sync"},
     {"build"},
     {"module", "initial", "finished", "feature_cache"},
     {"callbacks", "datasets", "trust"},
@@ -30,8 +30,8 @@ FLOORS = (
     },
     {"losses", "networks", "names", "density_ratios", "learners"},
     {"batch", "schedules", "metrics"},
-    {"confidential", "signals"},
-    {"errors", "labels", "ranges", "seeds", "sources", "connection"},
+    {"confidential", "kept", "signals"},
+    {"errors", "hub", "labels", "ranges", "seeds", "sources", "connection", "locks"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SIBLINGS = {("callbacks", "datasets")}

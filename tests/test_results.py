@@ -17,7 +17,15 @@ from da_framework.sources import closure
 
 CONFIG: dict[str, Any] = {
     "method": {"_target_": "da_framework.methods.dann.DANN", "weight": 1.0},
-    "dataset": {"data_dir": "data", "download": True, "batch_size": {"source": 64}},
+    "dataset": {
+        "data_dir": "data",
+        "cache": "cache",
+        "download": True,
+        "mirrors": [],
+        "origin": "https://example.org",
+        "timeout": 30.0,
+        "batch_size": {"source": 64},
+    },
     "trainer": {
         "accelerator": "auto",
         "devices": 1,
@@ -64,8 +72,12 @@ NO_NUMBER = (
     "callback",
     "checkpoint_every",
     "data_dir",
+    "dataset.cache",
     "dataset.data_dir",
     "dataset.download",
+    "dataset.mirrors",
+    "dataset.origin",
+    "dataset.timeout",
     "logger",
     "trainer.accelerator",
     "trainer.devices",

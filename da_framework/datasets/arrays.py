@@ -2,36 +2,52 @@
 
 import zipfile
 from collections.abc import Iterable, Sequence
+from math import prod
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
 from da_framework.datasets.base import Array, Domain, Roles
 from da_framework.datasets.discovered import Discovered
 from da_framework.errors import InputError, listed
+from da_framework.ranges import Count
 
 
 class Arrays(Discovered):
-    """Inputs and labels in ``root/<domain>.npz``.
+    """Inputs and labels in ``root/<domain>.npz``, or in ``root/<domain>/x.npy`` and ``y.npy``.
 
     A file holds ``x`` and ``y``, and may mark official test rows by ``test``; or it holds
     ``x_train``, ``y_train``, ``x_test`` and ``y_test``. Inputs are images (uint8, channels first)
-    or numbers of any shape, read as float32; labels are numbers or names.
+    or numbers of any shape, read as float32; labels are numbers or names. Files
+    ``.npy`` in uint8 or float32 are mapped: no more is held in memory than the rows in use.
 
     Args:
         root: the folder of the files.
+        shape: of one input, where rows are stored flat: [9, 128] is a series of 9 channels;
+            ``None``: as stored.
     """
 
-    layout = "root/<domain>.npz"
+    layout = "root/<domain>.npz, or root/<domain>/x.npy and y.npy"
 
-    def __init__(self, *, root: str, **roles: Unpack[Roles]) -> None:
+    def __init__(self, *, root: str, shape: list[Count] | None, **roles: Unpack[Roles]) -> None:
+        self.shape = shape
         super().__init__(root=root, **roles)
 
     def discover(self) -> Iterable[str]:
-        return [path.stem for path in self.root.glob("*.npz")]
+        mapped = [path.parent.name for path in self.root.glob("*/x.npy")]
+        packed = [path.stem for path in self.root.glob("*.npz")]
+        if both := sorted({*mapped} & {*packed}):
+            raise InputError(
+                f"{self.root} holds {listed(both)} as .npz and as a folder: remove one of them"
+            )
+        return [*mapped, *packed]
 
     def files(self, name: str) -> Sequence[Path]:
+        folder = self.root / name
+        if (folder / "x.npy").is_file():
+            test = folder / "test.npy"
+            return [folder / "x.npy", folder / "y.npy", *[test] * test.is_file()]
         return [self.root / f"{name}.npz"]
 
     def class_names(self, name: str) -> Sequence[str]:
@@ -39,25 +55,37 @@ class Arrays(Discovered):
 
     def _contents(self, name: str) -> tuple[Array, Array, Array | None]:
         found: tuple[Array, Array, Array | None]
-        found = self.once(name, lambda: contents(self.files(name)[0]))
+        found = self.once(name, lambda: contents(self.files(name)))
         return found
 
     def load(self, name: str) -> Domain:
         x, y, test = self._contents(name)
-        if x.dtype != np.uint8:
+        if x.dtype not in (np.uint8, np.float32):
             x = x.astype(np.float32)
+        if self.shape is not None:
+            if prod(x.shape[1:]) != prod(self.shape):
+                raise InputError(
+                    f"dataset.shape={self.shape} is of {prod(self.shape)} numbers, the rows of "
+                    f"{self.files(name)[0]} are of {prod(x.shape[1:])}"
+                )
+            x = x.reshape(-1, *self.shape)
         return Domain(np.ascontiguousarray(x), self.labels(y), test)
 
 
-def contents(path: Path) -> tuple[Array, Array, Array | None]:
-    """Inputs, labels and test marks of a file.
+def contents(files: Sequence[Path]) -> tuple[Array, Array, Array | None]:
+    """Inputs, labels and test marks of a domain's files.
 
     Raises:
         InputError: it cannot be read, or holds something else.
     """
+    path = files[0]
+    held: dict[str, Any]
     try:
-        with np.load(path, allow_pickle=False) as file:
-            held = {name: file[name] for name in file.files}
+        if path.suffix == ".npy":  # mapped: what is not asked for is not read
+            held = {own.stem: np.load(own, mmap_mode="r", allow_pickle=False) for own in files}
+        else:
+            with np.load(path, allow_pickle=False) as file:
+                held = {name: file[name] for name in file.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if {"x_train", "y_train", "x_test", "y_test"} <= held.keys():

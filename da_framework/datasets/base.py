@@ -6,8 +6,9 @@ before torch is imported.
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
@@ -24,6 +25,10 @@ Array = NDArray[Any]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 Rows = NDArray[np.int64]
 """Row numbers within a domain."""
+
+
+BLOCK = 4096
+"""Rows looked at in one go: those of a mapped file need not fit in memory."""
 
 
 class Roles(TypedDict):
@@ -66,7 +71,7 @@ class Domain(NamedTuple):
     """All rows of one domain.
 
     Attributes:
-        x: inputs; uint8 images, or float32 of any meaning.
+        x: inputs; uint8 images, int32 numbers of words, or float32 of any meaning.
         y: labels from 0.
         test: marks the official test part; ``None`` where there is none.
         classes: names of its own, if it brings any; they must be the data set's.
@@ -90,6 +95,30 @@ class Part(NamedTuple):
     domain: str
     rows: Rows
     labelled: bool
+
+
+class Seen(NamedTuple):
+    """What ``da data check`` finds of one row.
+
+    Attributes:
+        name: of its file, or its number.
+        label: name of its class.
+        test: whether it is of the official test part; ``None`` where there is none.
+        digest: the same for the same content.
+        shape: of the content; height and width of an image.
+        broken: why it cannot be used, if so.
+        notes: what had to be done to read it.
+        picture: a small one (height, width, 3), where one was asked for and it can be shown.
+    """
+
+    name: str
+    label: str
+    test: bool | None
+    digest: str = ""
+    shape: tuple[int, ...] = ()
+    broken: str | None = None
+    notes: tuple[str, ...] = ()
+    picture: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +146,8 @@ class Dataset(ABC):
     classes: tuple[str, ...]
     names: tuple[str, ...]
     """The domains there are."""
+    tokens: str | None = None
+    """Whose numbers of words the inputs are, where they are texts."""
 
     def __init__(
         self,
@@ -151,6 +182,8 @@ class Dataset(ABC):
         self.source_classes = source_classes
         self.target_classes = target_classes
         self.strong = strong
+        self.skipped: dict[str, list[str]] = {}
+        """What could not be read and is left out, by domain."""
         self._domains: dict[str, Domain] = {}
         self._check_names()
 
@@ -165,6 +198,32 @@ class Dataset(ABC):
     def files(self, name: str) -> Sequence[Path]:
         """The files a domain is read from; none where it is generated."""
         return ()
+
+    def ignored(self, name: str) -> Sequence[Path]:
+        """Files that lie among those of a domain and are not read."""
+        return ()
+
+    def inspections(self, name: str) -> Sequence[Callable[[bool], Seen]]:
+        """A call for each row of a domain that reads it and, if so asked, makes it a picture."""
+        domain = self.load(name)
+        return [partial(self._seen, domain, row) for row in range(len(domain.y))]
+
+    def _seen(self, domain: Domain, row: int, small: bool) -> Seen:
+        x, label = np.ascontiguousarray(domain.x[row]), int(domain.y[row])
+        known = 0 <= label < len(self.classes)
+        test = None if domain.test is None else bool(domain.test[row])
+        broken = None if known else f"its label is {label}; labels are 0 to {len(self.classes) - 1}"
+        if np.issubdtype(x.dtype, np.floating) and not np.isfinite(x).all():
+            broken = "it has values that are NaN or infinite"
+        return Seen(
+            f"row {row}",
+            self.classes[label] if known else str(label),
+            test,
+            hashlib.sha256(x.data).hexdigest(),
+            x.shape,
+            broken,
+            picture=shown(x) if small and not broken else None,
+        )
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -342,13 +401,14 @@ class Dataset(ABC):
             raise InputError(f"{where}: {len(domain.x)} inputs but {len(domain.y)} labels")
         if not np.issubdtype(domain.y.dtype, np.integer):
             raise InputError(f"{where}: labels of {name} are {domain.y.dtype}, not whole numbers")
-        if domain.x.dtype not in (np.uint8, np.float32):
+        if domain.x.dtype not in (np.uint8, np.int32, np.float32):
             raise InputError(
-                f"{where}: inputs of {name} are {domain.x.dtype}; uint8 and float32 are read"
+                f"{where}: inputs of {name} are {domain.x.dtype}; uint8, int32 and float32 are read"
             )
         domain = domain._replace(y=domain.y.astype(np.int64))
         if np.issubdtype(domain.x.dtype, np.floating):
-            finite = np.isfinite(domain.x.reshape(len(domain.x), -1)).all(axis=1)
+            blocks = (domain.x[i : i + BLOCK] for i in range(0, len(domain.x), BLOCK))
+            finite = np.concatenate([np.isfinite(x.reshape(len(x), -1)).all(1) for x in blocks])
             if not finite.all():
                 bad = np.flatnonzero(~finite)
                 raise InputError(
@@ -374,6 +434,16 @@ class Dataset(ABC):
                     "rows alone may differ in length"
                 )
         return domain
+
+
+def shown(x: Array) -> Array | None:
+    """An image (height, width, 3) to look at; none of what is no image."""
+    if x.ndim != 3 or x.shape[0] not in (1, 3):
+        return None
+    if x.dtype != np.uint8:
+        low, high = x.min(), x.max()
+        x = (255 * (x - low) / max(high - low, 1e-12)).astype(np.uint8)
+    return np.broadcast_to(x.transpose(1, 2, 0), (*x.shape[1:], 3))
 
 
 def hidden(y: Rows) -> Rows:

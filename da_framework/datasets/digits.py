@@ -1,4 +1,4 @@
-"""Handwritten digits: MNIST, USPS and MNIST-M, whole, or the small pair of shallow methods."""
+"""Digits: MNIST, USPS, MNIST-M, SVHN and SynDigits, whole, or the small pair of shallow methods."""
 
 import hashlib
 import os
@@ -6,17 +6,19 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple, Unpack
 
 import numpy as np
 from PIL import Image
 
-from da_framework.datasets import mnistm
+from da_framework.datasets import downloads, mnistm
 from da_framework.datasets.base import Array, Dataset, Domain, Roles
+from da_framework.datasets.downloads import Remote
+from da_framework.datasets.origin import described
 from da_framework.errors import InputError, listed
-from da_framework.ranges import Count
+from da_framework.locks import held
+from da_framework.ranges import Count, Positive
 
 
 class Origin(NamedTuple):
@@ -64,6 +66,40 @@ FILES: Mapping[str, Origin] = {
 }
 """The files under ``<data_dir>/digits``."""
 
+SVHN = "http://ufldl.stanford.edu/housenumbers"
+COLOURED: Mapping[str, tuple[Remote, Remote]] = {
+    "svhn": (
+        {
+            "name": "train_32x32.mat",
+            "urls": [f"{SVHN}/train_32x32.mat"],
+            "size": 182040794,
+            "hash": "md5:e26dedcc434d2e4c54c9b2d4a06d8373",
+        },
+        {
+            "name": "test_32x32.mat",
+            "urls": [f"{SVHN}/test_32x32.mat"],
+            "size": 64275384,
+            "hash": "md5:eb5a983be6a315427106f1b164d9cef3",
+        },
+    ),
+    "syn_digits": (
+        {"name": "synth_train_32x32.mat", "urls": []},
+        {"name": "synth_test_32x32.mat", "urls": []},
+    ),
+}
+"""The training and the test file of the sets under ``<data_dir>/digits/<name>``."""
+
+SUBSETS: Mapping[str, tuple[str, ...]] = {
+    "pair": ("mnist", "usps"),
+    "full": ("mnist", "usps", "mnistm"),
+    "five": ("mnist", "usps", "mnistm", *COLOURED),
+}
+
+BY_HAND = {
+    "syn_digits": "SynDigits cannot be downloaded from here: its files, in SynDigits.zip, are on "
+    "http://yaroslav.ganin.net/ (a file of Google Drive)"
+}
+
 ARRAYS: dict[str, dict[str, str]] = {
     "mnist": {
         "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
@@ -94,57 +130,69 @@ _UNREADABLE = (
 
 
 class Digits(Dataset):
-    """Ten digits, as written for three data sets.
+    """Ten digits, as written, printed and photographed for five data sets.
 
     The pair is the 2000 images of MNIST and 1800 of USPS that shallow methods are compared on:
     float32 in [-1, 1], without an official test part. The whole sets are uint8 with their official
-    test parts; grey ones have three channels as soon as MNIST-M is in use.
+    test parts; grey ones have three channels as soon as one in colour is in use.
 
     - LeCun et al., "Gradient-based learning applied to document recognition", Proc. IEEE 1998.
     - Hull, "A database for handwritten text recognition research", IEEE TPAMI 1994.
     - Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016.
+    - SynDigits: the same. SVHN: Netzer et al., "Reading Digits in Natural Images with Unsupervised
+      Feature Learning", NIPS workshop 2011. Its cropped digits; the extra part is left out.
     - The pair: Long et al., "Transfer Feature Learning with Joint Distribution Adaptation",
       ICCV 2013.
 
     Args:
-        subset: ``pair`` (part of the package) or ``full`` (read from ``data_dir``).
+        subset: ``pair`` (part of the package), or, read from ``data_dir``: ``full`` (MNIST, USPS
+            and MNIST-M) or ``five`` (SVHN and SynDigits as well).
         normalize: ``none``, or ``l2``: flat rows of length 1, black being 0, for shallow methods.
         size: height and width that images are resized to, bilinearly; ``None`` is 16 for the pair
             and 28 for the whole sets.
         data_dir: the folder that holds ``digits/``.
-        download: fetches MNIST and USPS where they are missing.
+        download: fetches MNIST, USPS and SVHN where they are missing.
+        mirrors: addresses of folders that are asked before the official ones.
+        timeout: seconds that a server may be silent.
     """
 
     classes = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
-    names: tuple[str, ...] = ("mnist", "usps", "mnistm")
+    names: tuple[str, ...] = SUBSETS["five"]
 
     def __init__(
         self,
         *,
-        subset: Literal["pair", "full"],
+        subset: Literal["pair", "full", "five"],
         normalize: Literal["none", "l2"],
         size: Count | None,
         data_dir: str,
         download: bool,
+        mirrors: list[str],
+        timeout: Positive,
         **roles: Unpack[Roles],
     ) -> None:
-        if subset == "pair":
-            self.names = ("mnist", "usps")
-            if "mnistm" in (*roles.get("source", ()), *(roles.get("target") or ())):
-                raise InputError(
-                    "dataset=digits is the small pair of mnist and usps and has no domain mnistm; "
-                    "dataset=digits_full has it"
-                )
+        every, self.names = self.names, SUBSETS[subset]
+        asked = {*roles["source"], *(roles["target"] or ())}
+        if others := [name for name in every if name in asked and name not in self.names]:
+            has = "digits_five" if {*others} & {*COLOURED} else "digits_full"
+            raise InputError(
+                f"dataset.subset={subset} has the domains {listed(self.names)}, not "
+                f"{listed(others)}; dataset={has} has it"
+            )
         super().__init__(**roles)
         self.subset = subset
         self.normalize = normalize
-        self.size = size or {"pair": 16, "full": 28}[subset]
+        self.size = size or (16 if subset == "pair" else 28)
         self.folder = Path(data_dir).expanduser().absolute() / "digits"
         self.download = download
+        self.mirrors = mirrors
+        self.timeout = timeout
 
     def files(self, name: str) -> Sequence[Path]:
         if self.subset == "pair":
             return (PAIR,)
+        if name in COLOURED:
+            return [self.folder / name / remote["name"] for remote in COLOURED[name]]
         if name != "mnistm":
             return (self.folder / f"{name}.npz",)
         stored = self.folder / STORED
@@ -159,7 +207,7 @@ class Digits(Dataset):
         if self.normalize == "none":
             return domain
         x = domain.x.reshape(len(domain.x), -1).astype(np.float64)
-        x -= {"pair": -1, "full": 0}[self.subset]
+        x -= -1 if self.subset == "pair" else 0
         x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
         return domain._replace(x=x.astype(np.float32))
 
@@ -170,8 +218,11 @@ class Digits(Dataset):
             images = arrays[f"x_{name}"].reshape(-1, 16, 16) * 2 - 1
             return Domain(_framed(images, self.size, channels=1), arrays[f"y_{name}"])
         self._complete(name)
-        read = mnistm_arrays(self.folder) if name == "mnistm" else _published(self.folder, name)
-        channels = 3 if "mnistm" in (*self.domains, name) else 1
+        if name in COLOURED:
+            read: Mapping[str, Array] = _matlab(self.files(name))
+        else:
+            read = mnistm_arrays(self.folder) if name == "mnistm" else _published(self.folder, name)
+        channels = 3 if {"mnistm", *COLOURED} & {*self.domains, name} else 1
         parts = [_framed(read[f"x_{part}"], self.size, channels) for part in mnistm.PARTS]
         test = np.repeat([False, True], [len(part) for part in parts])
         return Domain(
@@ -184,41 +235,77 @@ class Digits(Dataset):
         lacking = _lacking(file for domain in domains for file in self.files(domain))
         if not lacking:
             return
-        if not self.download or any(file.stem not in ("mnist", "usps") for file in lacking):
-            raise _missing(lacking)
-        for file in lacking:
-            fetch(file.stem, self.folder)
+        if not self.download or not all(_fetchable(file) for file in lacking):
+            raise _missing(lacking, self.folder)
+        for own in dict.fromkeys(_set(file) for file in lacking):
+            fetch(own, self.folder, mirrors=self.mirrors, timeout=self.timeout)
 
 
-def fetch(name: str, folder: Path) -> Path:
+def fetch(name: str, folder: Path, *, mirrors: Sequence[str] = (), timeout: float = 30.0) -> Path:
     """Downloads MNIST or USPS and writes it as ``<name>.npz``; the raw files stay in ``raw``.
 
+    Of several processes one does, and the others find it. SVHN stays as it comes.
+
     Args:
-        name: ``mnist`` or ``usps``.
+        name: ``mnist``, ``usps`` or ``svhn``.
         folder: the folder ``digits``.
+        mirrors: addresses of folders that are asked before the official ones.
+        timeout: seconds that a server may be silent.
 
     Raises:
         InputError: no connection, or what came is not the published data.
     """
+    with held(folder, "downloads"):
+        if name in COLOURED:
+            for remote in COLOURED[name]:
+                downloads.fetch(remote, folder / name, mirrors=mirrors, timeout=timeout)
+            return folder / name
+        file = folder / f"{name}.npz"
+        if not file.is_file():
+            for remote, place in _raw_files(name, folder / "raw"):
+                downloads.fetch(remote, place, mirrors=mirrors, timeout=timeout)
+            save(file, _verified(file, _unpacked(name, folder / "raw"), name))
+        return file
+
+
+def _raw_files(name: str, raw: Path) -> list[tuple[Remote, Path]]:
+    """The files of MNIST or USPS, and where torchvision looks for them."""
     from torchvision import datasets
 
-    raw = folder / "raw"
-    file = folder / f"{name}.npz"
+    if name == "usps":
+        return [
+            ({"name": file, "urls": [url], "hash": f"md5:{md5}"}, raw)
+            for url, file, md5 in datasets.USPS.split_list.values()
+        ]
+    return [
+        (
+            {
+                "name": file,
+                "urls": [mirror + file for mirror in datasets.MNIST.mirrors],
+                "hash": f"md5:{md5}",
+            },
+            raw / "MNIST" / "raw",
+        )
+        for file, md5 in datasets.MNIST.resources
+    ]
+
+
+def _unpacked(name: str, raw: Path) -> dict[str, Array]:
+    """The arrays of MNIST or USPS, from the files that have come."""
+    from torchvision import datasets
+
     arrays: dict[str, Array] = {}
     try:
-        raw.mkdir(parents=True, exist_ok=True)
         for part in mnistm.PARTS:
             kind = {"mnist": datasets.MNIST, "usps": datasets.USPS}[name]
             got = kind(str(raw), train=part == "train", download=True)
             arrays[f"x_{part}"] = np.asarray(got.data)
             arrays[f"y_{part}"] = np.asarray(got.targets, dtype=np.int64)
-    except (*_UNREADABLE, HTTPException, RuntimeError, AssertionError) as error:
+    except (*_UNREADABLE, RuntimeError, AssertionError) as error:
         raise InputError(
-            f"{name} could not be downloaded to {raw} ({_reason(error)}); remove {raw} and try "
-            f"again, or put {file.name} into {folder} from elsewhere: {FILES[file.name].what}"
+            f"{name} could not be unpacked ({_reason(error)}); remove {raw} and try again"
         ) from error
-    save(file, _verified(file, arrays, name))
-    return file
+    return arrays
 
 
 def prepare_mnistm(folder: Path, seed: int | None) -> Path:
@@ -245,7 +332,7 @@ def prepare_mnistm(folder: Path, seed: int | None) -> Path:
     if seed is None:
         arrays = mnistm_arrays(folder)
     elif lacking := _lacking((mnist, photos)):
-        raise _missing(lacking)
+        raise _missing(lacking, folder)
     else:
         arrays = mnistm.draw(_published(folder, "mnist"), read_photos(photos), seed)
     save(file, arrays, compress=False)
@@ -262,7 +349,7 @@ def mnistm_arrays(folder: Path) -> Mapping[str, Array]:
         return arrays
     mnist, photos, recipe = parts = _parts_of_mnistm(folder)
     if lacking := _lacking(parts):
-        raise _missing(lacking)
+        raise _missing(lacking, folder)
     keys = ("photo_names", "loc_train", "loc_test", "index_train", "index_test")
     arrays = mnistm.rebuild(_published(folder, "mnist"), read_photos(photos), _read(recipe, keys))
     if difference := _difference(arrays, "mnistm"):
@@ -369,17 +456,50 @@ def _lacking(files: Iterable[Path]) -> list[Path]:
     return [file for file in dict.fromkeys(files) if not file.is_file()]
 
 
-def _missing(files: Sequence[Path]) -> InputError:
+def _set(file: Path) -> str:
+    """The data set that a file is of."""
+    return file.parent.name if file.parent.name in COLOURED else file.stem
+
+
+def _fetchable(file: Path) -> bool:
+    """Whether it can be downloaded."""
+    return _set(file) in ("mnist", "usps", "svhn")
+
+
+def _matlab(files: Sequence[Path]) -> dict[str, Array]:
+    """The arrays of SVHN and SynDigits, where the digit 0 has the label 10."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    arrays: dict[str, Array] = {}
+    for part, file in zip(mnistm.PARTS, files, strict=True):
+        try:
+            found = loadmat(file)
+            x, y = found["X"].transpose(3, 0, 1, 2), found["y"].reshape(-1).astype(np.int64) % 10
+        except (*_UNREADABLE, KeyError, MatReadError) as error:
+            raise InputError(
+                f"{file} cannot be read ({_reason(error)}), it is damaged or another file: remove "
+                "it and fetch it again"
+            ) from error
+        arrays |= {f"x_{part}": np.ascontiguousarray(x), f"y_{part}": y}
+    return arrays
+
+
+def _missing(files: Sequence[Path], folder: Path) -> InputError:
     """One message for all files that are not there."""
-    folder = files[0].parent
-    lines = [f"files of dataset=digits_full are missing in {folder}:"]
+    lines = [f"files of the whole digits are missing in {folder}:"]
     for file in files:
+        if (name := _set(file)) in COLOURED:
+            remotes = {remote["name"]: remote for remote in COLOURED[name]}
+            lines.append(f"  {name}/{described(remotes[file.name])}")
+            continue
         origin = FILES[file.name]
         lines.append(f"  {file.name} ({origin.size} bytes, sha256 {origin.sha256}): {origin.what}")
     lines.append(
         f"prepare them: python scripts/prepare_digits.py --data-dir {folder.parent} "
-        "(dataset.download=true does the same for MNIST and USPS from da train)"
+        "(dataset.download=true does the same for MNIST and USPS from da train, and fetches SVHN)"
     )
+    lines += [words for name, words in BY_HAND.items() if name in map(_set, files)]
     if any(file.name in (PHOTOS, RECIPE) for file in files):
         lines.append(
             f"MNIST-M cannot be downloaded: put {PHOTOS} and {RECIPE} into {folder}; without the "

@@ -1,29 +1,17 @@
 """Folders of images: a folder a domain, in it a folder a class."""
 
-import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, Unpack
 
-import numpy as np
-from PIL import Image, ImageOps
-
-from da_framework.datasets.base import Array, Domain, Roles
+from da_framework.datasets.base import Roles
 from da_framework.datasets.discovered import Discovered
-from da_framework.errors import InputError
+from da_framework.datasets.pictures import OnError, Picture, Pictures, images, other_files
 from da_framework.ranges import Count
 
-ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-LARGEST = 16 * 2**30
-"""Bytes of decoded images of a domain above which they are not held in memory."""
 
-
-class Folder(Discovered):
+class Folder(Pictures, Discovered):
     """Images in ``root/<domain>/<class>/``.
-
-    Every image is turned upright as its camera says, scaled until its shorter side fits, and cut
-    to a square about its middle.
 
     Args:
         root: the folder of the domains.
@@ -40,7 +28,7 @@ class Folder(Discovered):
         root: str,
         size: Count,
         channels: Literal[1, 3],
-        on_error: Literal["stop", "skip"],
+        on_error: OnError,
         **roles: Unpack[Roles],
     ) -> None:
         self.size = size
@@ -54,52 +42,13 @@ class Folder(Discovered):
         ]
 
     def class_names(self, name: str) -> Sequence[str]:
-        return sorted({path.parent.name for path in self.files(name)})
+        return sorted({picture.label for picture in self.pictures(name)})
 
-    def files(self, name: str) -> Sequence[Path]:
-        found: Sequence[Path] = self.once(name, lambda: images(self.root / name))
+    def pictures(self, name: str) -> Sequence[Picture]:
+        found: Sequence[Picture] = self.once(
+            name, lambda: [Picture(path, path.parent.name) for path in images(self.root / name)]
+        )
         return found
 
-    def load(self, name: str) -> Domain:
-        paths = self.files(name)
-        size = len(paths) * self.channels * self.size**2
-        if size > LARGEST:
-            raise InputError(
-                f"{name} is {len(paths)} images of {size / 2**30:.0f} GiB at dataset.size="
-                f"{self.size}, more than is held in memory; a smaller size is"
-            )
-        with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-            read = list(pool.map(self.decoded, paths))
-        broken = [own for own in read if isinstance(own, str)]
-        if broken and self.on_error == "stop":
-            shown = "\n  ".join(broken[:20])
-            raise InputError(
-                f"{len(broken)} images of {name} cannot be read (dataset.on_error=skip goes on "
-                f"without them):\n  {shown}"
-            )
-        kept = [
-            (path, own) for path, own in zip(paths, read, strict=True) if not isinstance(own, str)
-        ]
-        if not kept:
-            raise InputError(f"none of the {len(paths)} images of {name} can be read")
-        y = self.labels(np.array([path.parent.name for path, _ in kept]))
-        return Domain(np.stack([own for _, own in kept]), y)
-
-    def decoded(self, path: Path) -> Array | str:
-        """Channels, height and width in bytes; or why the image cannot be read."""
-        try:
-            with Image.open(path) as image:
-                upright = ImageOps.exif_transpose(image)
-                if upright.mode.startswith("I"):  # sixteen bits, which Pillow would cut off at 255
-                    upright = Image.fromarray((np.asarray(upright) / 257).astype(np.uint8))
-                plain = upright.convert("L" if self.channels == 1 else "RGB")
-                square = ImageOps.fit(plain, (self.size, self.size), Image.Resampling.BILINEAR)
-        except Exception as error:  # what a damaged file makes of itself has no type
-            return f"{path}: {' '.join(str(error).split())}"
-        return np.asarray(square).reshape(self.size, self.size, -1).transpose(2, 0, 1)
-
-
-def images(folder: Path) -> tuple[Path, ...]:
-    """The images of a domain, in an order that does not depend on the file system."""
-    found = (path for path in folder.glob("*/*") if path.suffix.lower() in ENDINGS)
-    return tuple(sorted(path for path in found if path.is_file()))
+    def ignored(self, name: str) -> Sequence[Path]:
+        return other_files(self.root / name, self.files(name))

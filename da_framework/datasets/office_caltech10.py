@@ -15,6 +15,20 @@ FEATURES = {
     "mobilenet_v2": "mobilenet_v2_1280.npz",
 }
 
+CLASSES = (
+    "backpack",
+    "bike",
+    "calculator",
+    "headphones",
+    "keyboard",
+    "laptop",
+    "monitor",
+    "mouse",
+    "mug",
+    "projector",
+)
+DOMAINS = ("amazon", "caltech10", "dslr", "webcam")
+
 Features = Literal["surf", "decaf6", "googlenet", "mobilenet_v2"]
 Scale = Literal["zscore", "l2", "none"]
 
@@ -37,19 +51,8 @@ class OfficeCaltech10(Published):
         data_dir: the folder that holds ``office_caltech10/``.
     """
 
-    classes = (
-        "backpack",
-        "bike",
-        "calculator",
-        "headphones",
-        "keyboard",
-        "laptop",
-        "monitor",
-        "mouse",
-        "mug",
-        "projector",
-    )
-    names = ("amazon", "caltech10", "dslr", "webcam")
+    classes = CLASSES
+    names = DOMAINS
     folder = "office_caltech10"
     origins: ClassVar = {
         FEATURES["surf"]: Origin(

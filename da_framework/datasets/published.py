@@ -40,6 +40,7 @@ class Published(Dataset):
     def __init__(self, *, data_dir: str, **roles: Unpack[Roles]) -> None:
         self.place = Path(data_dir).expanduser().absolute() / self.folder
         self.read: dict[str, dict[str, Array]] = {}
+        self.sound: set[Path] = set()
         super().__init__(**roles)
 
     @abstractmethod
@@ -50,31 +51,39 @@ class Published(Dataset):
         return [self.place / self.file(name)]
 
     def fingerprint(self, name: str) -> str:
-        self.arrays(name)
+        self.verified(name)
         return super().fingerprint(name)
 
     def arrays(self, name: str) -> Mapping[str, Any]:
-        """What the file of a domain holds, once its hash is found right.
+        """What the file of a domain holds, once its hash is found right."""
+        path = self.verified(name)
+        if path.name not in self.read:
+            with np.load(path, allow_pickle=False) as archive:
+                self.read[path.name] = {key: archive[key] for key in archive.files}
+        return self.read[path.name]
+
+    def verified(self, name: str) -> Path:
+        """The file of a domain.
 
         Raises:
             InputError: it is not there, or another.
         """
         path = self.files(name)[0]
-        if path.name not in self.read:
-            origin = self.origins[path.name]
-            expected = f"{path.name} ({origin.size} bytes, sha256 {origin.sha256}): {origin.what}"
-            if not path.is_file():
-                raise InputError(
-                    f"{path} is not there; put it in place: {expected}; already have it? point "
-                    f"dataset.data_dir or DA_DATA at the folder that holds {self.folder}/"
-                )
-            with path.open("rb") as stream:
-                found = hashlib.file_digest(stream, "sha256").hexdigest()
-            if found != origin.sha256:
-                raise InputError(
-                    f"{path} is damaged or another file ({path.stat().st_size} bytes, sha256 "
-                    f"{found}); fetch it again: {expected}"
-                )
-            with np.load(path, allow_pickle=False) as archive:
-                self.read[path.name] = {key: archive[key] for key in archive.files}
-        return self.read[path.name]
+        if path in self.sound:
+            return path
+        origin = self.origins[path.name]
+        expected = f"{path.name} ({origin.size} bytes, sha256 {origin.sha256}): {origin.what}"
+        if not path.is_file():
+            raise InputError(
+                f"{path} is not there; put it in place: {expected}; already have it? point "
+                f"dataset.data_dir or DA_DATA at the folder that holds {self.folder}/"
+            )
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != origin.sha256:
+            raise InputError(
+                f"{path} is damaged or another file ({path.stat().st_size} bytes, sha256 "
+                f"{found}); fetch it again: {expected}"
+            )
+        self.sound.add(path)
+        return path

@@ -45,13 +45,14 @@ class Table(Discovered):
 
     def discover(self) -> Iterable[str]:
         if self.root.is_dir():
-            return [path.stem for path in sorted(self.root.iterdir()) if path.suffix in READERS]
+            return [stem(path) for path in sorted(self.root.iterdir()) if ending(path) in READERS]
         return sorted(set(self._column(self.root, self.domain).astype(str)))
 
     def files(self, name: str) -> Sequence[Path]:
         if self.root.is_file():
             return [self.root]
-        return [path for path in sorted(self.root.glob(f"{name}.*")) if path.suffix in READERS]
+        found = sorted(path for path in self.root.iterdir() if ending(path) in READERS)
+        return [path for path in found if stem(path) == name]
 
     def class_names(self, name: str) -> Sequence[str]:
         return sorted(set(self._rows(name)[self.label].astype(str)))
@@ -99,7 +100,22 @@ class Table(Discovered):
         return rows.to_numpy(dtype=np.float64)
 
 
-READERS = {".csv": "read_csv", ".parquet": "read_parquet"}
+READERS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".csv": ("read_csv", {}),
+    ".parquet": ("read_parquet", {}),
+    ".jsonl": ("read_json", {"lines": True}),
+}
+"""What pandas reads a file with, by its ending."""
+
+
+def stem(file: Path) -> str:
+    """A file's name without its endings."""
+    return Path(file.name.removesuffix(".gz")).stem
+
+
+def ending(file: Path) -> str:
+    """A file's ending, packed or not."""
+    return Path(file.name.removesuffix(".gz")).suffix
 
 
 def table(file: Path) -> Any:
@@ -110,9 +126,10 @@ def table(file: Path) -> Any:
     """
     import pandas as pd
 
-    if file.suffix not in READERS:
+    if ending(file) not in READERS:
         raise InputError(f"{file}: files that end in {listed(READERS)} are read")
+    reader, keys = READERS[ending(file)]
     try:
-        return getattr(pd, READERS[file.suffix])(file)
-    except (OSError, ValueError, ImportError) as error:
+        return getattr(pd, reader)(file, **keys)
+    except (OSError, ValueError, EOFError, ImportError) as error:
         raise InputError(f"{file} cannot be read: {' '.join(str(error).split())}") from None

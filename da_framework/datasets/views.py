@@ -25,7 +25,9 @@ class Draws:
     def __init__(self, rows: int, own: slice, *, seed: int, like: "Tensor") -> None:
         import torch
 
-        self.rows, self.own, self.like = rows, own, like
+        self.rows, self.own = rows, own
+        # inputs may be whole numbers, random ones are not
+        self.like = like if like.is_floating_point() else like.new_empty(0, dtype=torch.float32)
         self.generator = torch.Generator().manual_seed(seed)
 
     def normal(self, *shape: int) -> "Tensor":
@@ -65,6 +67,20 @@ class Jitter(View):
     def __call__(self, x: "Tensor", draws: Draws) -> "Tensor":
         noisy = x + self.noise * draws.normal(*x.shape[1:])
         return noisy * (draws.uniform(*x.shape[1:]) >= 2 * self.drop - 1)
+
+
+class WordsLeftOut(View):
+    """Texts of which words are missing: 0, which stands for no word, in their place.
+
+    Args:
+        drop: share of the words.
+    """
+
+    def __init__(self, *, drop: Fraction) -> None:
+        self.drop = drop
+
+    def __call__(self, x: "Tensor", draws: Draws) -> "Tensor":
+        return x * (draws.uniform(*x.shape[1:]) >= 2 * self.drop - 1)
 
 
 class Distortion(View):

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import ClassVar, Unpack
 
-from torch.nn.modules.batchnorm import _BatchNorm
-
 from da_framework.batch import Task
 from da_framework.errors import InputError
 from da_framework.methods.base import Base, Method
-from da_framework.networks.domain_norm import by_domain
+from da_framework.networks.domain_norm import by_domain, has_batch_norm
 from da_framework.networks.network import Network
 
 
@@ -39,7 +37,7 @@ class AdaBN(Method):
     }
 
     def __init__(self, network: Network, task: Task, **base: Unpack[Base]) -> None:
-        if not any(isinstance(module, _BatchNorm) for module in network.modules()):
+        if not has_batch_norm(network):
             raise InputError(
                 "AdaBN adapts batch norm, but the network has none; network=convnet has it, "
                 "and network=mlp with network.backbone.batch_norm=true"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Unpack
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
@@ -64,7 +64,7 @@ class ADDA(Method):
         self.weight = weight
 
     def forward(
-        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+        self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
     ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:
         features, logits = self.network(x, domain)
         if domain is None:

@@ -5,14 +5,18 @@ from contextlib import contextmanager
 from typing import ClassVar, Literal, TypedDict
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from da_framework.batch import Batch, Objective, Outputs, Samples, Task, Term, as_input
+from da_framework.batch import Batch, Objective, Outputs, Samples, Task, Term, as_input, at_once
+from da_framework.errors import InputError
 from da_framework.methods.extra import Extra
+from da_framework.networks.domain_norm import by_domain, has_batch_norm
 from da_framework.networks.network import Network
 from da_framework.ranges import Fraction, Share
+
+BatchNorm = Literal["shared", "separate", "domain"]
 
 
 class Base(TypedDict):
@@ -21,13 +25,14 @@ class Base(TypedDict):
     Attributes:
         alpha: share of the source in the joint loss.
         batch_norm: ``shared``: one pass over all roles, which share their batch statistics;
-            ``separate``: a pass a role.
+            ``separate``: a pass a role; ``domain``: one pass in which every domain has statistics
+            of its own, in evaluation as well, and all have one scale and shift.
         label_smoothing: share of a label that is spread over all classes.
     """
 
     label_smoothing: Fraction
     alpha: Share
-    batch_norm: Literal["shared", "separate"]
+    batch_norm: BatchNorm
 
 
 class Method(nn.Module):
@@ -42,7 +47,8 @@ class Method(nn.Module):
         network: encoder and head.
         task: classes, domains and rows.
         alpha: share of the source in the joint loss.
-        batch_norm: one pass over all roles, or one each.
+        batch_norm: one pass over all roles, one each, or statistics of each domain's own: Chang et
+            al., "Domain-Specific Batch Normalization", CVPR 2019.
         label_smoothing: share of a label that is spread over all classes: Szegedy et al.,
             "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, section 7.
     """
@@ -65,6 +71,8 @@ class Method(nn.Module):
     """Whether one ``refresh`` fits it, to features that are there, and no step trains it."""
     reads_inputs: ClassVar[bool] = False
     """Whether it needs the inputs themselves, so that ready features cannot stand for them."""
+    moves_inputs: ClassVar[bool] = False
+    """Whether it adds to the inputs, which must be of numbers that can be added to."""
     taught: ClassVar[bool] = False
     """Whether it learns from former runs, and so needs ``teachers``."""
     needs_batch_norm: ClassVar[bool] = False
@@ -80,11 +88,13 @@ class Method(nn.Module):
         task: Task,
         *,
         alpha: Share,
-        batch_norm: Literal["shared", "separate"],
+        batch_norm: BatchNorm,
         label_smoothing: Fraction = 0.0,
     ) -> None:
         super().__init__()
-        self.network = network
+        if batch_norm == "domain" and not has_batch_norm(network):
+            raise InputError("method.batch_norm=domain: the network has no batch norm")
+        self.network = by_domain(network, len(task.domains)) if batch_norm == "domain" else network
         self.task = task
         self.alpha = alpha
         self.batch_norm = batch_norm
@@ -101,7 +111,7 @@ class Method(nn.Module):
         return classes
 
     def forward(
-        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+        self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
     ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:
         """Features and logits, as evaluated; no domain means the target's."""
         features, logits = self.network(x, domain)
@@ -156,7 +166,7 @@ class Method(nn.Module):
         """Role to outputs of the global batch, gathered over processes with gradient."""
         roles = [r for r in dict.fromkeys((*self.roles, *self.optional)) if r in batch]
         samples = [batch[role] for role in roles]
-        if self.batch_norm == "shared":
+        if self.batch_norm != "separate":
             passed = self.network(
                 torch.cat([s.x for s in samples]), torch.cat([s.domain for s in samples])
             )
@@ -197,9 +207,10 @@ class Method(nn.Module):
 
     @torch.no_grad()
     def observe(self, samples: Samples, *, size: int = 512) -> Outputs:
-        """Outputs as evaluated, without gradient, ``size`` rows at a time; modes are restored."""
+        """Outputs as evaluated, without gradient, at most ``size`` rows at a time; modes return."""
         # in the weights' own precision, whoever asks
         with evaluating(self), torch.autocast(samples.x.device.type, enabled=False):
+            size = at_once(samples.x, size)
             chunks = [samples.at(slice(i, i + size)) for i in range(0, len(samples.x), size)]
             passes = [self(as_input(chunk.x), chunk.domain) for chunk in chunks]
         features, logits = (torch.cat(field).float() for field in zip(*passes, strict=True))

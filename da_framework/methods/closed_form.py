@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, Unpack
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from da_framework.batch import Batch, Objective, Outputs, Task
@@ -79,7 +79,7 @@ class ClosedForm(Method):
         self.keep(self.learn(z, torch.cat([outputs[role].y for role in labelled])))
 
     def forward(
-        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+        self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
     ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:
         features, _ = self.network(x, domain)
         if not self.fitted:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar, Unpack
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from da_framework.batch import Objective, Outputs, Task, Term
@@ -58,7 +58,7 @@ class MeanTeacher(Method):
         self.keep = keep
 
     def forward(
-        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+        self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
     ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:
         features, logits = self.teacher(x, domain)
         return features, logits

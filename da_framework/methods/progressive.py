@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Unpack
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
 from da_framework.batch import Batch, Outputs, Task, as_input
@@ -50,7 +50,7 @@ class Progressive(Method):
         )
 
     def forward(
-        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+        self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
     ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:
         features, logits = self.network(x, domain)
         return features, logits + self.lateral(x)
@@ -61,7 +61,7 @@ class Progressive(Method):
             for role, own in super().outputs(batch).items()
         }
 
-    def lateral(self, x: Float[Tensor, "rows ..."]) -> Float[Tensor, "rows k"]:
+    def lateral(self, x: Num[Tensor, "rows ..."]) -> Float[Tensor, "rows k"]:
         """What the former columns add to the logits."""
         said = [
             adapter(column(x)[0].to(next(adapter.parameters())))

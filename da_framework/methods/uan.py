@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Unpack
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from da_framework.batch import Outputs, Task, Term
@@ -62,7 +62,7 @@ class UAN(Method):
         self.threshold = threshold
 
     def forward(
-        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+        self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
     ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows c"]]:
         features, logits = self.network(x, domain)
         known = self.transferability(features, logits) >= self.threshold

@@ -49,6 +49,7 @@ class VADA(Method):
 
     aligns: ClassVar = True
     reads_inputs: ClassVar = True
+    moves_inputs: ClassVar = True
 
     def __init__(
         self,

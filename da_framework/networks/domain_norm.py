@@ -1,11 +1,13 @@
 """Batch norm with statistics of each domain's own."""
 
 from copy import deepcopy
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+Own = TypeVar("Own", bound=nn.Module)
 
 
 class DomainNorm(nn.Module):
@@ -40,11 +42,13 @@ class DomainNorm(nn.Module):
         return normed
 
 
-def by_domain(network: nn.Module, domains: int) -> nn.Module:
+def by_domain(network: Own, domains: int) -> Own:
     """Puts a ``DomainNorm`` in the place of every batch norm of a network.
 
-    The network is told the rows' domains by its second argument.
+    The network is told the rows' domains by its second argument. One that has them stays.
     """
+    if any(isinstance(module, DomainNorm) for module in network.modules()):
+        return network
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, _BatchNorm):
@@ -52,6 +56,11 @@ def by_domain(network: nn.Module, domains: int) -> nn.Module:
     network.register_forward_pre_hook(_tell)
     network.register_forward_hook(_forget)
     return network
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether there is a batch norm in a network."""
+    return any(isinstance(module, _BatchNorm) for module in network.modules())
 
 
 def _tell(network: nn.Module, inputs: tuple[Any, ...]) -> None:

@@ -1,17 +1,34 @@
 """The network of every method: an encoder that makes features, a head that makes logits."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
+from typing import TypedDict
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
 from da_framework.errors import InputError, listed
 from da_framework.networks.adapter import Adapter
+from da_framework.networks.domain_norm import DomainNorm
 from da_framework.networks.mlp import dense
 from da_framework.ranges import Count, Fraction
+
+
+class Needed(TypedDict):
+    """Those of the keys that must be given."""
+
+    bottleneck: list[Count]
+    head: list[Count]
+    dropout: Fraction
+
+
+class Keys(Needed, total=False):
+    """The keys every network has, besides those of its backbone; see ``Network``."""
+
+    freeze: str | None
+    adapter: Count | None
 
 
 class Network(nn.Module):
@@ -34,6 +51,7 @@ class Network(nn.Module):
 
     Attributes:
         loaded: names of the weights that a former run gave.
+        backbone_factor: learning-rate factor of the backbone, where the optimizer has none for it.
 
     Raises:
         InputError: no stage has this name.
@@ -55,6 +73,7 @@ class Network(nn.Module):
         super().__init__()
         self.frozen: tuple[str, ...] = ()
         self.loaded: frozenset[str] = frozenset()
+        self.backbone_factor = 1.0
         self._former_head: tuple[nn.Sequential, ...] = ()
         own = None
         if widths:
@@ -76,7 +95,7 @@ class Network(nn.Module):
             self.freeze(self._up_to(freeze))
 
     def forward(
-        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+        self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
     ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:
         """Features and logits, in the precision of the weights."""
         if x.is_floating_point():
@@ -85,17 +104,22 @@ class Network(nn.Module):
         return features, self.head(features)
 
     def stages(self) -> dict[str, nn.Module]:
-        """The encoder's parts that have weights, first to last."""
+        """The encoder's parts that have weights, first to last.
+
+        Of a backbone that stacks blocks, such as a residual network's layers, each is a stage.
+        """
         return {
-            f"{name}.{own}": child
+            f"{name}.{own}": stage
             for name, part in self.encoder.named_children()
-            for own, child in part.named_children()
-            if any(True for _ in child.parameters())
+            for own, stage in _stages(part, deep=name == "backbone")
         }
 
     def freeze(self, stages: tuple[str, ...]) -> None:
         """These stages stay as they are; all others learn."""
         self.frozen = stages
+        backbone = self.encoder.backbone
+        # what is in no stage, such as the embeddings of positions, comes before the first
+        backbone.requires_grad_(not any(name.startswith("backbone.") for name in stages))
         for name, stage in self.stages().items():
             stage.requires_grad_(name not in stages)
         self.train(self.training)
@@ -194,7 +218,7 @@ class Encoder(nn.Sequential):
         self.adapted = adapter is not None
 
     def forward(
-        self, x: Float[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
+        self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
     ) -> Float[Tensor, "rows d"]:
         """Features; no domain means the target's."""
         features: Tensor
@@ -205,6 +229,28 @@ class Encoder(nn.Sequential):
             x = self.adapter(x, domain)
         features = self.bottleneck(self.backbone(x))
         return features
+
+
+def _stages(part: nn.Module, *, deep: bool) -> Iterator[tuple[str, nn.Module]]:
+    for name, child in part.named_children():
+        if not any(True for _ in child.parameters()):
+            continue
+        alone = [module for module in part.children() if any(True for _ in module.parameters())]
+        below = len(alone) == 1 and any(True for _ in child.children())
+        stacks = _plain(child) or any(_stack(inner) for inner in child.children())
+        if deep and (stacks or below) and not isinstance(child, DomainNorm):
+            yield from ((f"{name}.{own}", stage) for own, stage in _stages(child, deep=True))
+        else:
+            yield name, child
+
+
+def _plain(module: nn.Module) -> bool:
+    return type(module) in (nn.Sequential, nn.ModuleList)
+
+
+def _stack(module: nn.Module) -> bool:
+    kinds = [type(child) for child in module.children()]
+    return _plain(module) and len(kinds) > 1 and len(set(kinds)) == 1
 
 
 def _width(backbone: nn.Module, shape: tuple[int, ...]) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
+from scipy.io import savemat
 
 from da_framework.datasets import digits as module
 from da_framework.datasets.base import Array
@@ -37,6 +38,8 @@ def digits(data_dir: Path | str = "nowhere", **keys: Any) -> Digits:
         "size": None,
         "data_dir": str(data_dir),
         "download": False,
+        "mirrors": [],
+        "timeout": 5.0,
         "source": ["mnist"],
         "target": ["usps"],
         "protocol": "inductive",
@@ -171,6 +174,7 @@ def test_torch_is_not_imported() -> None:
     code = (
         "import sys; from da_framework.datasets.digits import Digits; "
         "Digits(subset='pair', normalize='none', size=None, data_dir='.', download=False, "
+        "mirrors=[], timeout=1., "
         "source=['mnist'], target=None, protocol='transductive', labels_per_class=0, val=0.1, "
         "test=0.1, split_seed=0, batch_size={}).assign(); "
         "assert not {'torch', 'torchvision', 'sklearn'} & set(sys.modules)"
@@ -459,7 +463,7 @@ def test_nothing_is_downloaded_unasked(mirror: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["t10k-images-idx3-ubyte.gz", "usps.bz2"])
 def test_a_download_that_came_damaged_is_refused(name: str, mirror: Path, tmp_path: Path) -> None:
     truncate(mirror / name)
-    with pytest.raises(InputError, match=r"could not be downloaded to .*raw \(.+\); remove"):
+    with pytest.raises(InputError, match=r"could not be downloaded to .*raw"):
         digits(tmp_path / "new", download=True).assign()
     wanted = "usps" if name.startswith("usps") else "mnist"
     assert not (tmp_path / "new" / "digits" / f"{wanted}.npz").exists()
@@ -502,7 +506,7 @@ def test_the_script_reads_da_data_and_exits_with_2(
     monkeypatch.setenv("DA_DATA", str(data_dir))
     (data_dir / "digits" / RECIPE).unlink()
     assert prepare() == 2
-    assert f"error: files of dataset=digits_full are missing in {data_dir}" in (
+    assert f"error: files of the whole digits are missing in {data_dir}" in (
         capsys.readouterr().err
     )
     with pytest.raises(SystemExit) as stopped:
@@ -534,3 +538,62 @@ def test_a_stored_set_has_the_bytes_of_the_published_file(tmp_path: Path) -> Non
         module.save(tmp_path / "usps.npz", dict(arrays))
     content = (tmp_path / "usps.npz").read_bytes()
     assert hashlib.sha256(content).hexdigest() == FILES["usps.npz"].sha256
+
+
+def coloured(folder: Path, name: str, seed: int) -> dict[str, Array]:
+    """Writes a small SVHN or SynDigits, its images last and the digit 0 as 10."""
+    random = np.random.default_rng(seed)
+    arrays: dict[str, Array] = {}
+    for remote, part, n in zip(
+        module.COLOURED[name], ("train", "test"), (TRAIN, TEST), strict=True
+    ):
+        x = random.integers(0, 256, (n, 32, 32, 3), np.uint8)
+        y = np.arange(n) % 10
+        file = folder / name / remote["name"]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        savemat(file, {"X": x.transpose(1, 2, 3, 0), "y": np.where(y == 0, 10, y)[:, None]})
+        arrays |= {f"x_{part}": x, f"y_{part}": y}
+    return arrays
+
+
+@pytest.mark.parametrize("name", ["svhn", "syn_digits"])
+def test_digits_in_colour_are_read_as_published(name: str, data_dir: Path) -> None:
+    arrays = coloured(data_dir / "digits", name, 4)
+    data = digits(data_dir, subset="five", size=32, source=[name], target=["mnist"])
+    x, y, test, _ = data[name]
+    assert_array_equal(x[:TRAIN], arrays["x_train"].transpose(0, 3, 1, 2))
+    assert_array_equal(y, np.concatenate([arrays["y_train"], arrays["y_test"]]))
+    assert test is not None
+    assert test.sum() == TEST
+    assert data["mnist"].x.shape[1:] == (3, 32, 32)
+    truncate(data.files(name)[0])
+    with pytest.raises(InputError, match=r"train_32x32\.mat cannot be read"):
+        digits(data_dir, subset="five", source=[name], target=["mnist"])[name]
+
+
+def test_digits_in_colour_that_are_missing_are_named(data_dir: Path) -> None:
+    with pytest.raises(InputError) as error:
+        digits(data_dir, subset="five", source=["svhn"], target=["syn_digits"])["svhn"]
+    for part in (
+        "svhn/train_32x32.mat (182040794 bytes, md5 e26d",
+        "housenumbers/",
+        "SynDigits.zip",
+    ):
+        assert part in str(error.value)
+    with pytest.raises(InputError, match="dataset=digits_five has it"):
+        digits(data_dir, subset="full", source=["svhn"])
+
+
+def test_svhn_is_downloaded_and_a_mirror_is_asked_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays = coloured(tmp_path / "elsewhere", "svhn", 5)
+    near = tmp_path / "elsewhere" / "svhn"
+    for remote in module.COLOURED["svhn"]:
+        found = hashlib.md5((near / remote["name"]).read_bytes(), usedforsecurity=False).hexdigest()
+        monkeypatch.setitem(remote, "hash", f"md5:{found}")
+        monkeypatch.setitem(remote, "size", None)
+    roles: dict[str, Any] = {"subset": "five", "source": ["svhn"], "target": ["svhn"]}
+    roles |= {"download": True, "mirrors": [near.as_uri()], "size": 32, "source": []}
+    x = digits(tmp_path / "new", **roles)["svhn"].x
+    assert_array_equal(x[:TRAIN], arrays["x_train"].transpose(0, 3, 1, 2))

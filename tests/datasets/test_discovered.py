@@ -1,6 +1,7 @@
 """Data of one's own: folders of images, arrays, tables."""
 
 from collections.abc import Callable, Mapping
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def test_images_that_cannot_be_read_are_named_or_left_out(shop: Path) -> None:
     whole = (shop / "studio" / "cup" / "0 é.png").read_bytes()
     (shop / "studio" / "cup" / "torn.png").write_bytes(whole[:40])
     (shop / "studio" / "pen" / "empty.jpg").touch()
-    with pytest.raises(InputError, match="2 images of studio") as error:
+    with pytest.raises(InputError, match="2 images cannot be read") as error:
         folder(shop)["studio"]
     assert "torn.png" in str(error.value)
     assert "empty.jpg" in str(error.value)
@@ -113,7 +114,7 @@ def array_files(root: Path) -> Dataset:
     np.savez(root / "studio.npz", x=numbers(4, 0), y=np.array(["b", "a", "b", "a"]))
     parts = {"x_train": numbers(3, 1), "y_train": np.array(["a", "a", "b"])}
     np.savez(root / "phone.npz", **parts, x_test=numbers(2, 2), y_test=np.array(["b", "a"]))
-    return Arrays(root=str(root), **ROLES)
+    return Arrays(root=str(root), shape=None, **ROLES)
 
 
 def test_a_file_of_arrays_is_a_domain(tmp_path: Path) -> None:
@@ -131,9 +132,36 @@ def test_a_file_of_arrays_is_a_domain(tmp_path: Path) -> None:
 def test_labels_that_are_numbers_are_in_their_own_order(tmp_path: Path) -> None:
     np.savez(tmp_path / "studio.npz", x=numbers(3, 0), y=np.array([10, 9, 2]))
     np.savez(tmp_path / "phone.npz", x=numbers(2, 1), y=np.array([2, 10]))
-    data = Arrays(root=str(tmp_path), **ROLES)
+    data = Arrays(root=str(tmp_path), shape=None, **ROLES)
     assert data.classes == ("2", "9", "10")
     assert data["studio"].y.tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_large_arrays_are_mapped_and_take_the_shape_that_is_said(
+    tmp_path: Path, dtype: str
+) -> None:
+    x = np.arange(60).reshape(5, 12).astype(dtype)
+    for name in ("studio", "phone"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "x.npy", x)
+        np.save(tmp_path / name / "y.npy", np.array(["a", "b", "a", "b", "a"]))
+    np.save(tmp_path / "phone" / "test.npy", np.arange(5) > 2)
+    data = Arrays(root=str(tmp_path), shape=[3, 4], **ROLES)
+    phone = data["phone"]
+    np.testing.assert_array_equal(phone.x, x.reshape(5, 3, 4))
+    assert phone.y.tolist() == [0, 1, 0, 1, 0]
+    assert phone.test is not None
+    assert phone.test.sum() == 2
+    base: Any = phone.x
+    while getattr(base, "base", None) is not None and not isinstance(base, mmap):
+        base = base.base
+    assert isinstance(base, mmap) == (dtype != "float64")
+    with pytest.raises(InputError, match=r"shape=\[5\] is of 5 numbers, the rows of .* of 12"):
+        Arrays(root=str(tmp_path), shape=[5], **ROLES)["studio"]
+    np.savez(tmp_path / "phone.npz", x=x, y=x[:, 0])
+    with pytest.raises(InputError, match=r"holds phone as \.npz and as a folder"):
+        Arrays(root=str(tmp_path), shape=None, **ROLES)
 
 
 def frame(name: str, rows: int, seed: int) -> pd.DataFrame:
@@ -167,7 +195,7 @@ def test_a_table_has_a_row_a_sample(tmp_path: Path, kind: str) -> None:
 def test_files_of_arrays_may_differ_in_columns(tmp_path: Path) -> None:
     array_files(tmp_path)
     np.savez(tmp_path / "phone.npz", x=np.ones((2, 5)), y=np.array(["b", "a"]))
-    data = Arrays(root=str(tmp_path), **ROLES)
+    data = Arrays(root=str(tmp_path), shape=None, **ROLES)
     assert (data["studio"].x.shape, data["phone"].x.shape) == ((4, 3), (2, 5))
 
 
@@ -204,7 +232,7 @@ def wordy(root: Path, **keys: Any) -> None:
 
 def another_domain(root: Path) -> None:
     array_files(root)
-    Arrays(root=str(root), **(ROLES | {"source": ["x"]}))
+    Arrays(root=str(root), shape=None, **(ROLES | {"source": ["x"]}))
 
 
 def other_arrays(root: Path, **held: Any) -> None:
@@ -244,7 +272,7 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 def arrays(root: Path) -> Any:
-    return Arrays(root=str(root), **ROLES)
+    return Arrays(root=str(root), shape=None, **ROLES)
 
 
 @pytest.mark.parametrize("case", WRONG)

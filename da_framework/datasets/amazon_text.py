@@ -1,0 +1,69 @@
+"""Amazon Reviews: are they kind, in four departments, as they were written."""
+
+import gzip
+import json
+from typing import ClassVar, Unpack
+
+import numpy as np
+
+from da_framework.datasets.base import Domain, Roles
+from da_framework.datasets.published import Origin, Published
+from da_framework.datasets.tokens import Vocabulary, identity, numbers
+from da_framework.ranges import Count
+
+
+class AmazonText(Published):
+    """The 2000 labelled reviews of books, DVDs, electronics and kitchen tools, as texts.
+
+    Blitzer, Dredze, Pereira, "Biographies, Bollywood, Boom-boxes and Blenders", ACL 2007.
+
+    Args:
+        tokenizer: makes words numbers; see ``tokens.numbers``.
+        vocabulary: of the tokenizer ``words``.
+        length: words of a review, its title first; what is beyond is not read.
+        cache: folder where the numbers are kept; ``None``: nowhere.
+        data_dir: the folder that holds ``amazon_reviews/``.
+    """
+
+    classes = ("negative", "positive")
+    names = ("books", "dvd", "electronics", "kitchen")
+    folder = "amazon_reviews"
+    origins: ClassVar = {
+        "labelled_text.jsonl.gz": Origin(
+            2521188,
+            "e45679cec1f2b2c30d0dc4bb4824800cef56d6c3887e08ddf07543d091129e27",
+            "the labelled reviews of https://github.com/bzantium/bert-AAD",
+        )
+    }
+
+    def __init__(
+        self,
+        *,
+        tokenizer: str,
+        vocabulary: Vocabulary,
+        length: Count,
+        cache: str | None,
+        data_dir: str,
+        **roles: Unpack[Roles],
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.vocabulary = vocabulary
+        self.length = length
+        self.cache = cache
+        self.tokens = identity(tokenizer, vocabulary)
+        super().__init__(data_dir=data_dir, **roles)
+
+    def file(self, name: str) -> str:
+        return "labelled_text.jsonl.gz"
+
+    def load(self, name: str) -> Domain:
+        with gzip.open(self.verified(name), "rt", encoding="utf-8") as file:
+            rows = [row for line in file if (row := json.loads(line))["domain"] == name]
+        x = numbers(
+            [f"{row['title']} {row['text']}" for row in rows],
+            tokenizer=self.tokenizer,
+            vocabulary=self.vocabulary,
+            length=self.length,
+            cache=self.cache,
+        )
+        return Domain(x, np.array([row["label"] for row in rows]))

@@ -1,0 +1,185 @@
+"""Published benchmarks of images, in folders or by official lists: one loader, a YAML each."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, NotRequired, Unpack
+
+from typing_extensions import TypedDict
+
+from da_framework.datasets.base import Domain, Roles, Seen
+from da_framework.datasets.origin import Origin
+from da_framework.datasets.pictures import (
+    OnError,
+    Picture,
+    Pictures,
+    images,
+    other_files,
+    shortened,
+)
+from da_framework.errors import InputError, listed
+from da_framework.ranges import Count, Positive
+
+
+class Lists(TypedDict):
+    """Official list files of a domain, in the data set's folder: a path and a number a line.
+
+    Attributes:
+        train: of the training part; of everything, where there is no test part.
+        test: of the official test part.
+    """
+
+    train: str
+    test: NotRequired[str]
+
+
+class Place(TypedDict):
+    """Where a domain is.
+
+    Attributes:
+        path: its folder within the data set's: of the class folders, or what lists start from.
+        images: how many there are.
+        lists: where the official files say which.
+    """
+
+    path: str
+    images: Count
+    lists: NotRequired[Lists]
+
+
+class Benchmark(Pictures):
+    """Images of a published benchmark in ``<data_dir>/<folder>``.
+
+    An image's class is the folder it lies in, or, where that is none, its number in the list.
+
+    Args:
+        folder: the data set's own.
+        places: where each domain is.
+        classes: their names, in the official order.
+        origin: where all of it comes from.
+        size: height and width, in pixels.
+        channels: 3 for colour, 1 for grey.
+        on_error: ``stop`` names the images that cannot be read; ``skip`` goes on without them.
+        data_dir: the folder that holds the data set's.
+        download: fetches what is missing, where that is possible.
+        mirrors: addresses of folders that are asked before the official ones.
+        timeout: seconds that a server may be silent.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: str,
+        places: dict[str, Place],
+        classes: list[str],
+        origin: Origin,
+        size: Count,
+        channels: Literal[1, 3],
+        on_error: OnError,
+        data_dir: str,
+        download: bool,
+        mirrors: list[str],
+        timeout: Positive,
+        **roles: Unpack[Roles],
+    ) -> None:
+        self.place = Path(data_dir).expanduser().absolute() / folder
+        self.places = places
+        self.names = tuple(places)
+        self.classes = tuple(classes)
+        self.origin = origin
+        self.size = size
+        self.channels = channels
+        self.on_error = on_error
+        self.download = download
+        self.mirrors = mirrors
+        self.timeout = timeout
+        self.found: dict[str, list[Picture]] = {}
+        super().__init__(**roles)
+
+    def pictures(self, name: str) -> Sequence[Picture]:
+        """The images of a domain; none while something of it is missing."""
+        if name not in self.found:
+            if self._lacking(name):
+                return ()
+            self.found[name] = self._listed(name) or [
+                Picture(path, path.parent.name) for path in images(self._path(name))
+            ]
+        return self.found[name]
+
+    def fingerprint(self, name: str) -> str:
+        self._complete(name)
+        return super().fingerprint(name)
+
+    def load(self, name: str) -> Domain:
+        self._complete(name)
+        return super().load(name)
+
+    def inspections(self, name: str) -> Sequence[Callable[[bool], Seen]]:
+        self._complete(name)
+        return super().inspections(name)
+
+    def ignored(self, name: str) -> Sequence[Path]:
+        return [] if self._lists(name) else other_files(self._path(name), self.files(name))
+
+    def _complete(self, name: str) -> None:
+        """Sees to it that all domains in use are there, and are the published ones."""
+        domains = dict.fromkeys((*self.domains, name))
+        incomplete = [own for own in domains if self._lacking(own)]
+        if incomplete and self.download and set(incomplete) <= self.origin.files.keys():
+            self.origin.fetch(self.place, domains, mirrors=self.mirrors, timeout=self.timeout)
+        if lacking := [line for own in domains for line in self._lacking(own)]:
+            sizes = ", ".join(f"{own} ({place['images']})" for own, place in self.places.items())
+            about = f"{len(self.classes)} classes; images: {sizes}"
+            raise self.origin.missing(self.place, lacking, about=about)
+        for own in domains:
+            self._check(own)
+
+    def _check(self, name: str) -> None:
+        pictures, expected = self.pictures(name), self.places[name]["images"]
+        if strange := sorted({picture.label for picture in pictures} - set(self.classes)):
+            raise InputError(
+                f"{self._path(name)} has the classes {listed(strange)}, which are none of "
+                f"{listed(self.classes)}"
+            )
+        if len(pictures) != expected:
+            raise InputError(
+                f"{self._path(name)} has {len(pictures)} images, the published {name} {expected}: "
+                "unpack it again; or, if you mean to use them as they are, "
+                f"dataset.places.{name}.images={len(pictures)}"
+            )
+
+    def _lacking(self, name: str) -> list[str]:
+        """What of a domain is not there."""
+        wanted = [self._path(name), *self._lists(name).values()]
+        return [str(path) for path in wanted if not path.exists()]
+
+    def _path(self, name: str) -> Path:
+        return self.place / self.places[name]["path"]
+
+    def _lists(self, name: str) -> dict[str, Path]:
+        return {
+            part: self.place / str(file)
+            for part, file in self.places[name].get("lists", {}).items()
+        }
+
+    def _listed(self, name: str) -> list[Picture]:
+        """The images that a domain's lists name."""
+        found, wrong = [], []
+        lists = self._lists(name)
+        for part, file in lists.items():
+            for line in file.read_text(encoding="utf-8").splitlines():
+                where, _, number = line.strip().rpartition(" ")
+                starts = (self._path(name), self.place)
+                path = next((own / where for own in starts if (own / where).is_file()), None)
+                if path is None or not number.isdigit():
+                    wrong.append(f"{file}: {line}")
+                    continue
+                label = path.parent.name
+                if label not in self.classes and int(number) < len(self.classes):
+                    label = self.classes[int(number)]
+                found.append(Picture(path, label, part == "test" if "test" in lists else None))
+        if wrong:
+            raise InputError(
+                f"{len(wrong)} lines of the lists of {name} name no image that is there; unpack "
+                f"it again:\n  {shortened(wrong)}"
+            )
+        return found

@@ -1,0 +1,261 @@
+"""Files as others publish them: fetched, checked against their hash, unpacked within their folder.
+
+What is begun under a hidden name and renamed when it is right is never half there.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+import stat
+import sys
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from gzip import BadGzipFile
+from http.client import HTTPException
+from lzma import LZMAError
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from tempfile import mkdtemp
+from typing import IO, Any, NotRequired
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from typing_extensions import TypedDict
+
+from da_framework.errors import InputError
+
+log = logging.getLogger(__name__)
+
+CHUNK = 2**20
+COMPLETE = 416
+"""The answer to who asks for what is behind the end."""
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+_DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, BadGzipFile, zlib.error, LZMAError),
+    *(EOFError, RuntimeError, NotImplementedError),
+)
+
+
+class Remote(TypedDict):
+    """A file as published.
+
+    Attributes:
+        name: under which it is kept.
+        urls: where it is.
+        size: in bytes, where it is known.
+        hash: ``md5:...`` or ``sha256:...``, where it is known.
+        unpacked: of an archive: the most bytes that it may expand to.
+        gives: of an archive: the path that is there once it is unpacked.
+    """
+
+    name: str
+    urls: list[str]
+    size: NotRequired[int | None]
+    hash: NotRequired[str | None]
+    unpacked: NotRequired[int]
+    gives: NotRequired[str]
+
+
+def prepare(remote: Remote, folder: Path, *, mirrors: Sequence[str], timeout: float) -> None:
+    """Sees to it that a file, or what an archive holds, is in a folder.
+
+    Raises:
+        InputError: it cannot be had, is another, or leaves its folder.
+    """
+    if not (folder / remote.get("gives", remote["name"])).exists():
+        file = fetch(remote, folder, mirrors=mirrors, timeout=timeout)
+        if file.name.endswith(ARCHIVES):
+            unpack(file, folder, limit=remote["unpacked"])
+
+
+def fetch(remote: Remote, folder: Path, *, mirrors: Sequence[str], timeout: float) -> Path:
+    """Downloads a file, going on where an earlier attempt was cut off.
+
+    Args:
+        remote: what it is.
+        folder: where it is put.
+        mirrors: addresses of folders that are asked before the official ones.
+        timeout: seconds that a server may be silent.
+
+    Raises:
+        InputError: no address gives the file as published.
+    """
+    name = remote["name"]
+    file, partial = folder / name, folder / f".{name}.part"
+    if file.is_file():
+        return file
+    folder.mkdir(parents=True, exist_ok=True)
+    reasons = []
+    for url in [*(f"{mirror.rstrip('/')}/{name}" for mirror in mirrors), *remote["urls"]]:
+        found: str | None = "nothing"
+        while found:  # what was begun elsewhere, and is not the file, is begun anew
+            begun = partial.is_file()
+            try:
+                receive(url, partial, timeout)
+            except (OSError, HTTPException, ValueError) as error:
+                reasons.append(f"{url}: {' '.join(str(error).split()) or type(error).__name__}")
+                break
+            if found := difference(partial, remote):
+                partial.unlink()
+                if not begun:
+                    reasons.append(f"{url}: {found}")
+                    break
+        else:
+            os.replace(partial, file)
+            return file
+    raise InputError(
+        "\n  ".join(
+            [
+                f"{name} could not be downloaded to {folder}; the same command goes on from what "
+                "has come; dataset.mirrors=[https://...] names other addresses, or put the file "
+                "there by hand",
+                *(reasons or ["no address of it is known"]),
+            ]
+        )
+    )
+
+
+def receive(url: str, partial: Path, timeout: float) -> None:
+    """Appends to a file what of an address is not yet in it.
+
+    Raises:
+        OSError: the address does not answer, or stops in the middle.
+    """
+    while True:
+        have = partial.stat().st_size if partial.is_file() else 0
+        headers = {"User-Agent": "da_framework"} | ({"Range": f"bytes={have}-"} if have else {})
+        try:
+            reply = urlopen(Request(url, headers=headers), timeout=timeout)
+        except HTTPError as error:
+            if have and error.code == COMPLETE:
+                return
+            raise
+        with reply:
+            goes_on = str(reply.headers.get("Content-Range")).startswith(f"bytes {have}-")
+            begun = have if goes_on else 0
+            length = reply.headers.get("Content-Length")
+            whole = None if length is None else begun + int(length)
+            log.info("downloading %s%s", url, f", from byte {begun}" if begun else "")
+            with partial.open("ab" if goes_on else "wb") as stream:
+                copied(reply, stream, partial.name[1:-5], begun, whole)
+        came = partial.stat().st_size
+        if whole is None or came >= whole:
+            return
+        if came <= have:
+            raise OSError(f"it stopped after {came} of {whole} bytes")
+
+
+def copied(reply: Any, stream: IO[bytes], name: str, begun: int, whole: int | None) -> None:
+    """Copies with a bar, where there is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(
+        *columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True
+    ) as bar:
+        task = bar.add_task("", total=whole, completed=begun)
+        try:
+            while chunk := reply.read(CHUNK):
+                stream.write(chunk)
+                bar.update(task, advance=len(chunk))
+        except (HTTPException, ConnectionError):
+            return  # the length says that there should be more
+
+
+def difference(file: Path, remote: Remote) -> str | None:
+    """What differs from the file as published, if anything."""
+    size, wanted = remote.get("size"), remote.get("hash")
+    if size is not None and file.stat().st_size != size:
+        return f"it has {file.stat().st_size} bytes, the published file {size}"
+    if wanted is None:
+        log.warning("%s: its hash is not known; it has the size that was announced", remote["name"])
+        return None
+    kind, _, digest = wanted.partition(":")
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, kind).hexdigest()
+    return None if found == digest else f"its {kind} is {found}, the published file's {digest}"
+
+
+def unpack(archive: Path, folder: Path, *, limit: int) -> None:
+    """Unpacks a zip or tar beside itself: whole, or not at all.
+
+    Args:
+        archive: the file.
+        folder: of what it holds; what is there already stays.
+        limit: the most bytes that it may expand to.
+
+    Raises:
+        InputError: it is damaged, too large, or has members that are links or leave the folder.
+    """
+    log.info("unpacking %s", archive.name)
+    aside = Path(mkdtemp(prefix=f".{archive.name}.", dir=folder))
+    written = 0
+    try:
+        for name, stream in members(archive):
+            path = aside / inside(name, archive)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with stream, path.open("xb") as out:
+                while chunk := stream.read(CHUNK):
+                    written += len(chunk)
+                    if written > limit:
+                        raise InputError(
+                            f"{archive} expands to more than the {limit} bytes it should: refused, "
+                            "remove it"
+                        )
+                    out.write(chunk)
+        for entry in sorted(aside.iterdir()):
+            if not (folder / entry.name).exists():
+                os.replace(entry, folder / entry.name)
+    except _DAMAGED as error:
+        raise InputError(
+            f"{archive} is damaged ({' '.join(str(error).split())}): remove it and fetch it again"
+        ) from None
+    finally:
+        shutil.rmtree(aside)
+
+
+def members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Names and contents of the files in an archive.
+
+    Raises:
+        InputError: something in it is no plain file.
+    """
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as packed:
+            for info in packed.infolist():
+                if stat.S_ISLNK(info.external_attr >> 16):
+                    raise refused(archive, info.filename, "is a link")
+                if not info.is_dir():
+                    yield info.filename, packed.open(info)
+        return
+    with tarfile.open(archive) as tape:
+        for member in tape:
+            if member.isdir():
+                continue
+            content = tape.extractfile(member) if member.isfile() else None
+            if content is None:
+                raise refused(archive, member.name, "is a link or a device")
+            yield member.name, content
+        while tape.fileobj and tape.fileobj.read(CHUNK):
+            pass  # to the end, where the checksum stands
+
+
+def inside(name: str, archive: Path) -> PurePosixPath:
+    """A member's path, which does not leave the folder on any system.
+
+    Raises:
+        InputError: it would.
+    """
+    posix, windows = PurePosixPath(name), PureWindowsPath(name)
+    if posix.is_absolute() or windows.anchor or ".." in (*posix.parts, *windows.parts):
+        raise refused(archive, name, "leaves the folder")
+    return posix
+
+
+def refused(archive: Path, member: str, why: str) -> InputError:
+    """Nothing of such an archive is kept."""
+    return InputError(f"{archive}: its member {member!r} {why}: refused, remove it")

@@ -1,0 +1,66 @@
+"""Arrays kept on disk between runs: written whole or not at all, and damage is seen."""
+
+import hashlib
+import io
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from da_framework.locks import held
+
+log = logging.getLogger(__name__)
+
+Array = NDArray[Any]
+
+
+def once(folder: Path | None, name: str, rows: int, make: Callable[[], Array]) -> Array:
+    """An array that is made once and found afterwards.
+
+    Args:
+        folder: where it is kept; ``None``: nowhere.
+        name: that everything it is made of decides.
+        rows: that it has.
+        make: makes it.
+    """
+    if folder is None:
+        return make()
+    try:
+        with held(folder, "works"):
+            file = folder / f"{name}.npy"
+            array = read(file, rows)
+            if array is None:
+                array = make()
+                write(file, array)
+            return array
+    except OSError as error:
+        log.warning("nothing is kept in %s: %s", folder, error)
+        return make()
+
+
+def read(file: Path, rows: int) -> Array | None:
+    """The array in a file; none if it is missing, damaged or of other rows."""
+    if not file.is_file():
+        return None
+    content = file.read_bytes()
+    if hashlib.sha256(content[:-32]).digest() != content[-32:]:
+        log.warning("%s is damaged: it is made anew", file)
+        return None
+    array: Array = np.load(io.BytesIO(content[:-32]), allow_pickle=False)
+    return array if len(array) == rows else None
+
+
+def write(file: Path, array: Array) -> None:
+    """Writes a file under another name first; its hash stands at its end."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        partial.write_bytes(buffer.getvalue() + hashlib.sha256(buffer.getvalue()).digest())
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)

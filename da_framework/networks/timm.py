@@ -1,0 +1,76 @@
+"""The image models of timm as backbones."""
+
+from typing import Any, Unpack
+
+from da_framework.errors import InputError
+from da_framework.hub import hub
+from da_framework.networks import images
+from da_framework.networks.images import Image, Model, Trained
+from da_framework.networks.network import Network
+
+
+def timm(
+    shape: tuple[int, ...],
+    classes: int,
+    widths: tuple[int, ...] = (),
+    *,
+    backbone: str,
+    options: dict[str, Any],
+    **keys: Unpack[Trained],
+) -> Network:
+    """A model of timm without its last layer, then bottleneck and head.
+
+    Wightman, "PyTorch Image Models", 2019. https://github.com/huggingface/pytorch-image-models
+
+    Args:
+        shape: of one image.
+        classes: number of logits.
+        widths: columns of each domain, where they differ.
+        backbone: name of the model, with or without a tag of its weights: ``resnet50.a1_in1k``.
+        options: what else ``timm.create_model`` is given: ``{pad_type: same}``.
+        keys: what every network of a trained backbone has.
+    """
+
+    def make(name: str) -> Model:
+        return model(name, options)
+
+    return images.network(make, shape, classes, widths, backbone, keys)
+
+
+def model(name: str, options: dict[str, Any]) -> Model:
+    """A model by name that ends in its pooled features."""
+    try:
+        import timm as library
+        from timm.data.config import resolve_model_data_config
+    except ImportError:
+        raise InputError("network=timm needs timm: pip install 'da_framework[timm]'") from None
+    plain, _, tag = name.partition(".")
+    images.known(plain, library.list_models(), "timm")
+    if tag:
+        images.known(name, library.list_pretrained(f"{plain}.*"), "timm")
+
+    def created(**more: Any) -> Any:
+        try:
+            return library.create_model(name, num_classes=0, **options, **more)
+        except TypeError as error:
+            raise InputError(f"network.options: {error}") from None
+
+    module = created()
+    own: Any = resolve_model_data_config(module)  # type: ignore[no-untyped-call]
+    size, fixed = own["input_size"][1:], module.pretrained_cfg
+    image = Image(size[0], tuple(own["mean"]), tuple(own["std"]), own["interpolation"])
+
+    def fetch() -> None:
+        try:
+            with hub():
+                module.load_state_dict(created(pretrained=True).state_dict())
+        except Exception as error:  # as many types as ways to fetch
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(
+                f"network.pretrained=true: the weights of {name} are not in the cache of Hugging "
+                f"Face and cannot be fetched ({reason}); fetch "
+                f"https://huggingface.co/{fixed['hf_hub_id']} elsewhere and name the file: "
+                "network.weights=model.safetensors"
+            ) from None
+
+    return Model(module, fixed["classifier"], image, fetch)

@@ -1,0 +1,83 @@
+"""Weights from files: read without running anything, and refused by name where they do not fit."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from da_framework.errors import InputError, listed
+
+ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
+
+
+def read(file: str) -> dict[str, Tensor]:
+    """The tensors in a file, by name.
+
+    A pickle is read by torch's list of harmless types; nothing else is ever unpickled.
+
+    Args:
+        file: ``.safetensors``, or a state dict that torch has saved.
+
+    Raises:
+        InputError: it is not there, damaged, or holds other things than tensors.
+    """
+    path, key = Path(file).expanduser(), f"network.weights={file}"
+    if not path.is_file():
+        raise InputError(f"{key}: {path.absolute()} is not there")
+    if path.suffix not in ENDINGS:
+        raise InputError(f"{key}: files that end in {listed(ENDINGS)} are read")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state: Any = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what a damaged file makes of itself has no type
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{key}: it is damaged, or holds other things than tensors: {reason}"
+        ) from None
+    state = state.get("state_dict", state) if isinstance(state, Mapping) else state
+    if not isinstance(state, Mapping) or not all(isinstance(w, Tensor) for w in state.values()):
+        raise InputError(f"{key}: it holds no state dict: names and their tensors")
+    return dict(state)
+
+
+def fill(model: nn.Module, state: Mapping[str, Tensor], key: str, *, without: str) -> None:
+    """Gives a model its weights.
+
+    Args:
+        model: whose last layer is cut off.
+        state: weights by name.
+        key: that names them, for the message.
+        without: prefix of the last layer, which they may have; ``""`` where there is none.
+
+    Raises:
+        InputError: they are another model's; says which differ.
+    """
+    own = model.state_dict()
+    there = {n: w for n, w in state.items() if not (without and n.startswith(f"{without}."))}
+    # counters that files of old have not, and that change nothing
+    counters = {n: w for n, w in own.items() if n.endswith("num_batches_tracked")}
+    if differing := differences(counters | there, own):
+        raise InputError(f"{key}: the weights are another model's: {first(differing)}")
+    model.load_state_dict(there, strict=False)
+
+
+def differences(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> list[str]:
+    """What differs between the names and shapes of two sets of weights."""
+    sizes = [{name: tuple(weight.shape) for name, weight in side.items()} for side in (there, here)]
+    return [
+        f"{name} {sizes[0].get(name, 'missing')} there, {sizes[1].get(name, 'missing')} here"
+        for name in dict.fromkeys((*sizes[0], *sizes[1]))
+        if sizes[0].get(name) != sizes[1].get(name)
+    ]
+
+
+def first(differing: list[str]) -> str:
+    """Three of them, and how many more there are."""
+    more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+    return "; ".join(differing[:3]) + more
