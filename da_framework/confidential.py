@@ -21,7 +21,8 @@ def refuse_words(words: Sequence[str]) -> None:
         InputError: without the secret.
     """
     for word in words:
-        for key in re.findall(r"[\w.]+(?=\s*[=:])", word):
+        # a sweep puts in the place of ${oc.env:NAME} what it stands for
+        for key in re.findall(r"(?<=oc\.env:)\w+|[\w.]+(?=\s*[=:])", word):
             if SECRET.search(key):
                 raise InputError(f"{key} is a secret: {INSTEAD}")
     refuse_values({"the command": words})

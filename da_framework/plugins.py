@@ -9,13 +9,15 @@ from da_framework.errors import InputError
 GROUP = "da_framework.conf"
 
 SUBMITIT = ("hydra-submitit-launcher", "slurm")
+RAY = ("hydra-ray-launcher", "ray")
 NEEDS = {
     "hydra/launcher=joblib": ("hydra-joblib-launcher", "joblib"),
     "hydra/launcher=local": SUBMITIT,
     "hydra/launcher=slurm": SUBMITIT,
     "hydra/launcher=submitit_local": SUBMITIT,
     "hydra/launcher=submitit_slurm": SUBMITIT,
-    "hydra/launcher=ray": ("hydra-ray-launcher", "ray"),
+    "hydra/launcher=ray": RAY,
+    "hydra/launcher=ray_cluster": RAY,
 }
 """What must be installed for an override, and the extra of ours that installs it."""
 

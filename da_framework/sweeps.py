@@ -20,7 +20,9 @@ from threading import Event, Thread
 from typing import Any, TextIO
 
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
+from omegaconf import OmegaConf
 
 from da_framework import results
 from da_framework.errors import InputError, ending
@@ -56,13 +58,15 @@ def attempt(
     state: State = {"state": "running", "folder": str(folder), "began": time.time()}
     results.write_text(file, json.dumps(state))
     with quiet(folder / LOG) as log:
+        begun = log.tell()
         try:
             record = train()
         except Exception as error:
             # what a person can mend is one message; the rest is for who mends us
             words, code = ending(error) or (traceback.format_exc(), 1)
             print(words.rstrip(), file=log, flush=True)
-            tail = (folder / LOG).read_text(errors="replace").splitlines()[-LAST:]
+            said = (folder / LOG).read_bytes()[begun:].decode(errors="replace")
+            tail = said.splitlines()[-LAST:]
             ended = {"state": "failed", "words": tail[-1], "code": code, "tail": tail}
             results.write_text(file, json.dumps(state | ended))
             return None
@@ -185,7 +189,7 @@ class Watch:
             The exit code: 0 if there are none; that which all of them share; otherwise 1.
         """
         failed = self.of("failed")
-        for number, state in failed.items():
+        for number, state in sorted(failed.items()):
             print(f"failed: {shlex.join(['da', 'train', *self.jobs[number]])}", file=sys.stderr)
             for line in (*state["tail"], f"({state['folder']}/{LOG})"):
                 print(f"  {line}", file=sys.stderr)
@@ -226,8 +230,11 @@ def jobs(config: Any) -> list[list[str]]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     loader = GlobalHydra.instance().config_loader()
-    fixed = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    words = OverridesParser.create(loader).parse_overrides([*fixed, *config.hydra.overrides.task])
+    # as they were typed: what they refer to may be a secret
+    params: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
+    typed: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    fixed = [f"{key}={value}" for key, value in (params.get("params") or {}).items()]
+    words = OverridesParser.create(loader).parse_overrides([*fixed, *typed])
     return [list(job) for batch in BasicSweeper.split_arguments(words, None) for job in batch]
 
 
@@ -241,13 +248,16 @@ def watching() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not (CURRENT and CURRENT[0].folder.is_dir()):
-            raise  # no job has begun
+        # Hydra's own errors are about the command line, and explained elsewhere
+        composing = isinstance(error, HydraException) or "Config group override" in str(error)
+        launching = bool(CURRENT) and not composing
         finish()
+        if not launching:
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"the launcher gave up: {reason[:300]}; a job's process was killed, or ran out of time "
-            "or memory; the same command continues"
+            f"the launcher gave up: {reason[:300]}; if a job's process was killed, or ran out of "
+            "time or memory, the same command continues"
         ) from error
     except BaseException:
         finish()

@@ -24,8 +24,10 @@ EXPERIMENTS = [
     path.relative_to(CONF / "experiments").with_suffix("").as_posix()
     for path in sorted((CONF / "experiments").rglob("*.yaml"))
 ]
-OWN = {("dataset", name) for name in ("folder", "arrays", "table")}
+OWN = {("dataset", name) for name in ("folder", "arrays", "table", "text")}
 """Data of one's own: where it is must be said."""
+SHAPES: dict[str, tuple[int, ...]] = {"cnn1d": (9, 32), "recurrent": (9, 32), "text": (12,)}
+"""Inputs of networks that take no images."""
 LISTS = ("logger", "callback", "term")
 
 
@@ -82,9 +84,11 @@ def test_a_method_cites_its_paper_and_shows_its_formula(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for group, name in GROUPS if group == "network"])
 def test_a_network_makes_features_and_logits(name: str) -> None:
-    run = build(compose(f"network={name}", "dataset.size=28"))
-    network = run.module.method.network
-    features, logits = network(torch.zeros(3, 1, 28, 28))
+    keys = compose(f"network={name}")["network"]
+    given = {**keys, **{key: 64 for key in ("size",) if key in keys}}
+    shape = SHAPES.get(name, (1, 28, 28))
+    network = instantiate(given)(shape, 10)
+    features, logits = network(torch.zeros(3, *shape))
     assert features.shape == (3, network.feature_dim)
     assert logits.shape == (3, 10)
 

@@ -476,12 +476,21 @@ def test_secrets_in_a_command_are_refused_and_not_repeated(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", KEY)
     ended = da("train", "-m", *da.small, word)
-    assert ended.code not in (0, None)
-    assert "leave it to the environment" in ended.err
+    assert ended.code == 2
+    assert "leave it to the environment" in one_line(ended)
     assert KEY not in ended.out + ended.err
-    paths = list(da.folder.rglob("*"))
-    assert not [path for path in paths if KEY in str(path)]
-    assert not [p for p in paths if p.is_file() and KEY.encode() in p.read_bytes()]
+    assert not list(da.folder.iterdir())
+
+
+def test_secrets_that_a_config_draws_in_are_refused(
+    da: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", KEY)
+    monkeypatch.setenv("DA_DATA", KEY)  # which is a key's default
+    ended = da.train()
+    assert ended.code == 2
+    assert one_line(ended).startswith("data_dir holds the value of HF_TOKEN: ")
+    assert not [p for p in da.folder.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
 
 
 def test_words_that_only_look_like_secrets_are_let_through(da: Any) -> None:

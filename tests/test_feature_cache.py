@@ -147,3 +147,14 @@ def test_features_are_computed_ahead_and_found_by_training(da: Any) -> None:
     refused = da("features", *da.small[:2])
     assert refused.code == 2
     assert "network.freeze=backbone" in refused.err
+
+
+def test_features_as_wide_as_the_inputs_are_not_taken_for_them(tmp_path: Path) -> None:
+    run = build(config("dann", tmp_path, "network.backbone.widths=[2]"))
+    assert not list(tmp_path.iterdir())
+    backbone = run.module.method.network.encoder.backbone
+    samples = run.domains.test
+    assert_close(
+        run.module.method.observe(samples).features,
+        run.module.method.network.encoder.bottleneck(backbone(samples.x)).detach(),
+    )

@@ -3,8 +3,10 @@
 import shutil
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torchvision.models import shufflenet_v2_x0_5
 
 
 def start(da: Any, *overrides: str) -> str:
@@ -143,3 +145,39 @@ def test_what_cannot_teach_is_refused(da: Any, overrides: list[str], words: str)
     assert ended.code == 2
     assert words in ended.err
     assert len(ended.err.strip().splitlines()) == 1
+
+
+def test_a_file_of_weights_is_known_by_its_content_and_needed_no_more(da: Any) -> None:
+    generator = np.random.default_rng(0)
+    for name in ("left", "right"):
+        x = generator.integers(0, 256, (20, 3, 8, 8), dtype=np.uint8)
+        np.savez(da.folder / f"{name}.npz", x=x, y=np.arange(20) % 2)
+    torch.save(shufflenet_v2_x0_5().state_dict(), da.folder / "one.pth")
+    shutil.copy(da.folder / "one.pth", da.folder / "two.pth")
+    keys = (
+        *("method=source_only", "dataset=arrays", "dataset.root=.", "dataset.source=[left]"),
+        *(
+            "network=torchvision",
+            "network.backbone=shufflenet_v2_x0_5",
+            "network.size=32",
+            "steps=1",
+        ),
+    )
+
+    def train(file: str) -> Any:
+        return da.train(*keys, f"network.weights={file}")
+
+    gone = train("gone.pth")
+    assert gone.code == 2
+    assert "network.weights=gone.pth: " in gone.err
+    assert train("one.pth").code == 0
+    again = train("two.pth")
+    assert "already done" in again.out + again.err
+    torch.save(shufflenet_v2_x0_5().state_dict(), da.folder / "two.pth")
+    other = train("two.pth")
+    assert "another run was in this folder" in other.out + other.err
+    for file in ("one.pth", "two.pth"):
+        (da.folder / file).unlink()
+    assert da("evaluate", "run=run").code == 0
+    taught = da.train(*keys[1:], "method=distillation", "teachers=[run]", run="taught")
+    assert taught.code == 0, taught.err

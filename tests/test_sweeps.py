@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 
 from da_framework import names, plugins, results, sweeps, train
 from da_framework.errors import InputError
@@ -196,11 +197,12 @@ def test_a_launcher_that_gives_up_is_one_line(
     assert not sweeps.CURRENT
 
 
-def test_a_sweep_that_never_began_is_explained_by_others(watch: Watch) -> None:
-    watch.folder.rmdir()
+def test_what_hydra_cannot_compose_is_explained_by_others(watch: Watch) -> None:
     sweeps.CURRENT.append(watch)
-    with pytest.raises(RuntimeError, match="Hydra's own"), watching():
-        raise RuntimeError("Hydra's own")
+    watch.start()
+    with pytest.raises(HydraException, match="Hydra's own"), watching():
+        raise HydraException("Hydra's own")
+    assert not sweeps.CURRENT
 
 
 # launchers

@@ -209,6 +209,7 @@ def test_a_sweep_goes_on_past_a_failing_job_and_continues_when_repeated(da: Any)
 
     second = da(*arguments)
     assert second.code == first.code
+    assert second.err.splitlines()[-3:] == first.err.splitlines()[-3:]
     assert sorted(da.folder.glob("multirun/*/*/result.json")) == done
     assert [file.stat().st_mtime_ns for file in done] == written
 

@@ -51,6 +51,7 @@ class Files(TorchCheckpointIO):
     ) -> None:
         file, buffer = Path(path), io.BytesIO()
         torch.save(checkpoint, buffer)
+        file.parent.mkdir(parents=True, exist_ok=True)
         with whole(file) as partial:
             partial.write_bytes(buffer.getbuffer())
             if file.name == LAST and file.is_file():

@@ -10,7 +10,7 @@ from zipfile import ZipFile
 import numpy as np
 from pydantic import Field
 
-from da_framework.datasets.base import Domain, Roles
+from da_framework.datasets.base import Array, Domain, Roles
 from da_framework.datasets.office_caltech10 import CLASSES, DOMAINS
 from da_framework.datasets.pictures import square
 from da_framework.datasets.published import Origin, Published
@@ -62,10 +62,18 @@ class OfficeCaltech10Images(Published):
         return ARCHIVE
 
     def load(self, name: str) -> Domain:
-        held = sorted(members(self.verified(name), name))
+        archive = self.verified(name)
+
+        def decoded(member: tuple[str, bytes]) -> Array:
+            try:
+                return square(member[1], self.size, 3, crop=self.crop)
+            except Exception as error:  # what a damaged file makes of itself has no type
+                reason = " ".join(str(error).split())
+                raise InputError(f"{member[0]} in {archive} cannot be read: {reason}") from None
+
+        held = sorted(members(archive, name))
         with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-            images = pool.map(lambda one: square(one[1], self.size, 3, crop=self.crop), held)
-            x = np.stack(list(images))
+            x = np.stack(list(pool.map(decoded, held)))
         return Domain(x, np.array([self.classes.index(path.split("/")[1]) for path, _ in held]))
 
 

@@ -118,13 +118,13 @@ def text(
 
 def built(**keys: int) -> Any:
     """BERT's encoder of any size, with no weights but random ones."""
-    library = transformers("words")
+    library = loaded(WORDS)
     return library.BertModel(library.BertConfig(**keys), add_pooling_layer=False)
 
 
 def by_name(name: str, *, trained: bool) -> Any:
     """A model of Hugging Face, from its cache, a folder, or the network."""
-    library = transformers(name)
+    library = loaded(name)
     try:
         with hub():
             if trained:
@@ -142,13 +142,14 @@ def by_name(name: str, *, trained: bool) -> Any:
     return model.float()
 
 
-def transformers(name: str) -> Any:
+def loaded(name: str) -> Any:
     """The library, if it is there."""
     try:
-        import transformers as library
+        import transformers
     except ImportError:
         raise InputError(
             f"network.backbone={name} needs transformers: pip install 'da_framework[text]'"
         ) from None
+    library: Any = transformers
     library.utils.logging.disable_progress_bar()
     return library

@@ -1,15 +1,22 @@
 """Office-Caltech10 and Amazon Reviews, from their real files where these are at hand."""
 
+import hashlib
 import os
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 from sklearn.neighbors import KNeighborsClassifier
 
 from da_framework.datasets.amazon_reviews import AmazonReviews
+from da_framework.datasets.amazon_text import AmazonText
 from da_framework.datasets.office_caltech10 import OfficeCaltech10
+from da_framework.datasets.office_caltech10_images import OfficeCaltech10Images
+from da_framework.datasets.published import Origin
 from da_framework.errors import InputError
 
 DATA = os.environ.get("DA_DATA", "data")
@@ -114,3 +121,74 @@ def test_files_that_are_missing_or_damaged_are_named(tmp_path: Path, make: Any) 
     file.write_bytes(b"PK")
     with pytest.raises(InputError, match="is damaged or another file"):
         data[name]
+
+
+def pictures(data_dir: str = DATA, **keys: Any) -> OfficeCaltech10Images:
+    given: dict[str, Any] = {"size": 32, "crop": 0.875, "data_dir": data_dir} | keys
+    return OfficeCaltech10Images(**given, **(ROLES | {"source": ["dslr"], "target": ["webcam"]}))
+
+
+def packed(folder: Path, monkeypatch: pytest.MonkeyPatch, **others: bytes) -> Path:
+    """An archive of three pictures with a white margin, and of what else is named."""
+    file = folder / "office_caltech10" / "images_256.zip"
+    file.parent.mkdir(exist_ok=True)
+    with ZipFile(file, "w") as archive:
+        for number, kind in enumerate(("mug", "bike", "mug")):
+            image = Image.new("RGB", (40, 32), (0, 0, 100 * number))
+            ImageDraw.Draw(image).rectangle((0, 0, 3, 31), "white")
+            held = BytesIO()
+            image.save(held, "png")
+            archive.writestr(f"dslr/{kind}/{number}.png", held.getvalue())
+        archive.writestr("../outside.png", b"")
+        for name, content in others.items():
+            archive.writestr(f"dslr/mug/{name}.png", content)
+    content = file.read_bytes()
+    origin = Origin(len(content), hashlib.sha256(content).hexdigest(), "made here")
+    monkeypatch.setattr(OfficeCaltech10Images, "origins", {file.name: origin})
+    return file
+
+
+def test_images_come_out_of_their_archive_and_nothing_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = packed(tmp_path, monkeypatch)
+    data = pictures(str(tmp_path))
+    own = data["dslr"]
+    assert own.x.shape == (3, 3, 32, 32)
+    assert own.x.dtype == np.uint8
+    assert [data.classes[label] for label in own.y] == ["bike", "mug", "mug"]
+    assert own.x[:, 2].max(axis=(1, 2)).tolist() == [100, 0, 200]
+    assert not own.x[:, :2].any()  # the margin is cut off
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [file.name, "office_caltech10"]
+    file.write_bytes(file.read_bytes() + b"x")
+    with pytest.raises(InputError, match="damaged or another file"):
+        pictures(str(tmp_path)).fingerprint("dslr")
+
+
+def test_an_image_that_is_none_or_too_large_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("da_framework.datasets.office_caltech10_images.LARGEST", 2**16)
+    packed(tmp_path, monkeypatch, large=bytes(2**16 + 1))
+    with pytest.raises(InputError, match=r"mug/large\.png is said to unpack to 65537 bytes"):
+        pictures(str(tmp_path))["dslr"]
+    packed(tmp_path, monkeypatch, broken=b"broken")
+    with pytest.raises(InputError, match=r"mug/broken\.png in .*images_256\.zip cannot be read"):
+        pictures(str(tmp_path))["dslr"]
+
+
+def test_the_images_are_those_that_the_features_are_of() -> None:
+    data, features = pictures(), office("mobilenet_v2")
+    needs(data)
+    needs(features)
+    np.testing.assert_array_equal(data["dslr"].y, features["dslr"].y)
+
+
+def test_reviews_as_texts() -> None:
+    keys: dict[str, Any] = {"tokenizer": "words", "vocabulary": 999, "length": 20, "cache": None}
+    data = AmazonText(data_dir=DATA, **keys, **(ROLES | {"source": ["books"]}))
+    needs(data)
+    own = data["dvd"]
+    assert own.x.shape == (2000, 20)
+    assert own.x.any(axis=1).all()
+    assert np.bincount(own.y).tolist() == [1000, 1000]

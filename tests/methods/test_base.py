@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
 from da_framework.batch import Batch, Outputs, Samples, Task, Term, as_input
+from da_framework.errors import InputError
 from da_framework.methods.base import Method, evaluating
 from da_framework.networks.mlp import MLP, Identity
 from da_framework.networks.network import Network
@@ -136,6 +137,24 @@ def test_separate_batch_norm_is_a_pass_a_role() -> None:
     assert_close(dict(net.named_buffers()), dict(reference.named_buffers()))
     joint = method(normed(), batch_norm="shared").outputs(BATCH)
     assert not torch.allclose(joint["source"].features, outputs["source"].features)
+
+
+def test_batch_norm_by_domain_is_that_of_each_domain_alone() -> None:
+    references = [normed(), normed()]
+    own = method(normed(), batch_norm="domain")
+    outputs = own.outputs(BATCH)
+    assert_close(outputs["source"].features, references[0](BATCH["source"].x)[0])
+    both = [BATCH["target"].x, BATCH["target_labelled"].x]  # of one domain
+    expected = references[1](torch.cat(both))[0]
+    found = torch.cat([outputs["target"].features, outputs["target_labelled"].features])
+    assert_close(found, expected)
+    # evaluated, a row is normed by its own domain's
+    x = BATCH["source"].x
+    for number, reference in enumerate(references):
+        seen = own.eval()(x, torch.full((len(x),), number))
+        assert_close(seen, reference.eval()(x))
+    with pytest.raises(InputError, match="the network has no batch norm"):
+        method(batch_norm="domain")
 
 
 def test_every_field_is_gathered_over_processes() -> None:

@@ -63,14 +63,8 @@ def test_series_are_learnt(network: str, da: Any) -> None:
         np.savez(da.folder / f"{name}.npz", x=x, y=y)
     ended = da(
         *("train", "method=dann", "dataset=arrays", "dataset.root=.", "dataset.source=[left]"),
-        *(
-            f"network={network}",
-            "steps=20",
-            "dataset.batch_size.source=32",
-            "dataset.batch_size.target=32",
-            "optimizer=adam",
-            "optimizer.lr=0.01",
-        ),
+        *("dataset.batch_size.source=32", "dataset.batch_size.target=32", "steps=20"),
+        *(f"network={network}", "optimizer=adam", "optimizer.lr=0.01"),
         *("logger=[]", "callback=[]", "hydra.run.dir=run"),
     )
     assert ended.code == 0, ended.err

@@ -36,7 +36,7 @@ def network(**keys: Any) -> Network:
 
 @pytest.mark.parametrize("pool", ["mean", "first"])
 def test_features_are_those_of_the_words_that_are_there(pool: Any) -> None:
-    net = network(pool=pool)
+    net: Any = network(pool=pool)
     features, logits = net(X)
     assert (features.shape, logits.shape) == ((3, 8), (3, 3))
     assert features.isfinite().all()
@@ -59,10 +59,11 @@ def test_a_model_in_a_folder_begins_with_its_weights(tmp_path: Path) -> None:
         intermediate_size=16,
         max_position_embeddings=6,
     )
-    kept = transformers.BertModel(config).eval()
+    kept: Any = transformers.BertModel(config)
+    kept.eval()
     kept.save_pretrained(tmp_path)
     name = str(tmp_path)
-    net = network(backbone=name, tokenizer=name)
+    net: Any = network(backbone=name, tokenizer=name)
     expected = kept(X.long()[1:2, :2]).last_hidden_state[0].mean(0)
     assert_close(net(X)[0][1], expected)
     assert (net.backbone_factor, net.encoder.backbone.tokens) == (0.1, name)
