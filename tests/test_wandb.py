@@ -79,7 +79,7 @@ def curve(folder: Path) -> list[dict[str, float]]:
 
 def logged(rows: list[dict[str, Any]]) -> list[dict[str, float]]:
     """Those of the curve, as ``metrics.csv`` has them."""
-    kinds = ("train/", "score", "oracle/", "source/")
+    kinds = ("train/", "score", "oracle/", "source/", "domains/", "diagnosis/")
     own = [row for row in rows if any(name.startswith(kinds) for name in row)]
     return [
         {"step": row[STEP], **{n: v for n, v in row.items() if n.startswith(kinds)}} for row in own
