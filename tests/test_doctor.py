@@ -1,5 +1,6 @@
 """What ``da doctor`` says of runs whose figures are given, and of real ones."""
 
+import csv
 import re
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,10 @@ def test_the_command_reads_a_run(da: Any) -> None:
     assert [row["step"] for row in curve] == [0, 10, 20]
     assert all("score" in row and "diagnosis/domain_accuracy" in row for row in curve)
     assert "diagnosis/gradient_ratio" in (da.folder / "run" / "metrics.csv").read_text()
-    last = (da.folder / "run" / "metrics.csv").read_text().splitlines()[-1]
-    assert last.startswith("20,")
+    with (da.folder / "run" / "metrics.csv").open() as file:
+        *_, last = csv.DictReader(file)
+    assert last["step"] == "20"
+    assert last["diagnosis/spread"]  # written after it was read
     ended = da("doctor", "run=run")
     assert ended.code == 0
     assert ended.out.startswith("dann: straight -> rotated (run)")
