@@ -119,7 +119,7 @@ def test_a_search_that_none_can_run_ends_at_once_and_begins_anew_when_mended(da:
 
 
 def test_the_best_by_the_validator_is_named_with_its_command(da: Any) -> None:
-    ended = searched(da, *SPACE, "trials=4", "pruning=false")
+    ended = searched(da, *SPACE, "trials=3", "pruning=false")
     assert (ended.code, ended.err) == (0, "")
     found = summary(da)
     runs = records(da.folder / "search")
@@ -152,7 +152,7 @@ def test_a_choice_by_target_labels_is_stamped(da: Any) -> None:
 
 def test_a_failing_trial_fails_alone(da: Any) -> None:
     words = ("method=joint", "dataset.labels_per_class=2,9999")
-    ended = searched(da, *words, "trials=6", "pruning=false")
+    ended = searched(da, *words, "trials=4", "pruning=false")
     assert ended.code == 0
     states = [trial["state"] for trial in summary(da)["trials"]]
     assert set(states) == {"done", "failed"}

@@ -36,7 +36,8 @@ def found(folder: Path) -> dict[str, Any]:
         file.parent.name: {
             name: value
             for name, value in json.loads(file.read_text()).items()
-            if name not in ("seconds", "peak_memory_mib")
+            # the choices name the launcher
+            if name not in ("seconds", "peak_memory_mib", "choices")
         }
         for file in folder.rglob("result.json")
     }
