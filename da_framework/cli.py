@@ -133,7 +133,9 @@ def run_hydra(command: str, rest: list[str]) -> None:
     ):
         own = names.relevant([word for word in rest if "=" in word])
         name = names.slug([names.short(word) for word in own], hashed=own)
-        rest = [*rest, f"hydra.sweep.dir='multirun/{name}'"]  # quoted: it holds equals signs
+        places = (number for number, word in enumerate(rest) if "=" in word or word in MULTIRUN)
+        place = max(places) + 1  # among the overrides: behind options, they are no longer read
+        rest[place:place] = [f"hydra.sweep.dir='multirun/{name}'"]  # quoted: it holds equals signs
     tasks = {
         "train": train_task,
         "evaluate": evaluate_task,
@@ -153,6 +155,8 @@ def run_hydra(command: str, rest: list[str]) -> None:
             run(tasks[command])()
     except (ConfigCompositionException, HydraException, ValueError) as error:
         # a group set to nothing is a plain ValueError of Hydra's
+        if str(error).startswith("Only one of"):
+            raise InputError(f"{error}; without -m, --cfg shows one job") from None
         if isinstance(error, ValueError) and "Config group override" not in str(error):
             raise
         from da_framework.overrides import explain

@@ -64,6 +64,13 @@ def test_the_config_of_a_job_is_shown_and_nothing_written(da: Any) -> None:
     assert not list(da.folder.iterdir())
 
 
+def test_a_sweep_has_no_config_of_one_job(da: Any) -> None:
+    ended = da("train", "-m", "seed=1,2", "--cfg", "job")
+    assert ended.code == 2
+    assert ended.err.startswith("Only one of --run, --multirun, --cfg")
+    assert not list(da.folder.iterdir())
+
+
 def test_list_names_what_there_is(da: Any) -> None:
     ended = da("list")
     assert (ended.code, ended.err) == (0, "")
