@@ -216,7 +216,7 @@ def lay_out(network: torch.nn.Module) -> None:
     """Lays out convolutions' weights with the channels last, as their outputs then are too."""
     if not any(weight.dim() == 4 for weight in network.parameters()):
         raise InputError("channels_last=true: the network has no convolution of images")
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
 
 
 def compile_network(method: Method) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytorch_lightning as pl
 import torch
 import torch.distributed
 from hydra import compose, initialize_config_dir
-from torch.multiprocessing import start_processes
+from torch.multiprocessing.spawn import start_processes
 
 from da_framework import names, plugins, train
 from da_framework.build import build, build_trainer
@@ -141,7 +142,8 @@ def together(count: int, work: Callable[[], None]) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
-    start_processes(member, (count, port, work), nprocs=count, start_method="fork")
+    start = partial(start_processes, start_method="fork")
+    start(member, (count, port, work), nprocs=count)
 
 
 def member(rank: int, count: int, port: str, work: Callable[[], None]) -> None:
