@@ -81,6 +81,16 @@ class Run:
     domains: Domains
     module: Adaptation
 
+    def inputs(self, dataset: Dataset) -> dict[str, Any]:
+        """What the target's rows are, so that others can be read without the data.
+
+        Args:
+            dataset: of the inputs themselves, where features have taken their place.
+        """
+        own = dataset.inputs(dataset.domains[-1])
+        shape = self.module.method.network.encoder.shape
+        return {**own, "widest": list(shape), "widths": list(self.domains.task.widths)}
+
 
 def build(
     config: Mapping[str, Any], dataset: Dataset | None = None, *, initialise: bool = True

@@ -85,7 +85,8 @@ class ClosedForm(Method):
         if not self.fitted:
             return features, features.new_zeros(len(x), len(self.task.classes))
         if domain is None:
-            domain = torch.full((len(x),), self.task.sources, device=x.device)
+            z = self.transform(features.double(), source=False)
+            return z, self.judge(z)
         sides = {True: domain < self.task.sources, False: domain >= self.task.sources}
         rows = torch.cat([torch.nonzero(own).squeeze(1) for own in sides.values()])
         z = torch.cat(
