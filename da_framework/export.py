@@ -186,7 +186,9 @@ def exportable(run: str) -> Iterator[None]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without the exporters' talk, which is of their own insides."""
-    loggers = [logging.getLogger(name) for name in ("torch.export", "torch.onnx", "onnxscript", "onnx_ir")]
+    loggers = [
+        logging.getLogger(name) for name in ("torch.export", "torch.onnx", "onnxscript", "onnx_ir")
+    ]
     levels = [own.level for own in loggers]
     for own in loggers:
         own.setLevel(logging.ERROR)

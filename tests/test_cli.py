@@ -44,14 +44,22 @@ def test_help_names_every_command(da: Any, arguments: tuple[str, ...]) -> None:
     assert all(name in ended.out for name in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "rank", "check", "data check"])
+@pytest.mark.parametrize(
+    "command", ["train", "evaluate", "predict", "export", "rank", "check", "data check"]
+)
 def test_hydras_help_lists_groups_and_keys(da: Any, command: str) -> None:
     ended = da(*command.split(), "--help")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith(f"da {command} is powered by Hydra")
     listed = next(line for line in ended.out.splitlines() if line.startswith("method: "))
     assert {"control", "dann", "joint", "mmd"} <= set(listed.removeprefix("method: ").split(", "))
-    own = {"evaluate": "run: ???", "rank": "run: ???", "data check": "out: data_check"}
+    own = {
+        "evaluate": "run: ???",
+        "predict": "root: ???",
+        "export": "formats:",
+        "rank": "run: ???",
+        "data check": "out: data_check",
+    }
     assert own.get(command, "flush_every: 50") in ended.out
 
 

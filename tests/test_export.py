@@ -115,7 +115,9 @@ def test_what_is_missing_is_one_line(da: Any, monkeypatch: pytest.MonkeyPatch) -
 def test_networks_of_other_libraries(da: Any, network: str) -> None:
     draws = np.random.default_rng(0)
     if network == "text":
-        lines = [f"{'good' if row % 2 else 'bad'} book,{row % 2},{'ab'[row // 30]}" for row in range(60)]
+        lines = [
+            f"{'good' if row % 2 else 'bad'} book,{row % 2},{'ab'[row // 30]}" for row in range(60)
+        ]
         Path("all.csv").write_text("\n".join(["text,label,domain", *lines]))
         data = ("dataset=text", "dataset.root=all.csv", "dataset.length=6", "feature_cache=null")
     else:

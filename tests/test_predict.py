@@ -56,7 +56,9 @@ def photos(root: Path) -> None:
             (root / domain / name).mkdir(parents=True)
             for number in range(12):
                 pixels = draws.integers(0, 60, (10, 8, 3)) + 180 * label
-                Image.fromarray(pixels.astype(np.uint8)).save(root / domain / name / f"{number}.png")
+                Image.fromarray(pixels.astype(np.uint8)).save(
+                    root / domain / name / f"{number}.png"
+                )
 
 
 IMAGES = ("dataset=folder", "dataset.root=photos", "dataset.source=[studio]", "dataset.size=8")
@@ -197,9 +199,7 @@ def test_tables_by_their_columns_and_the_run_s_scale(da: Any) -> None:
     assert predicted(root="one.csv") == [found[0] | {"file": "one.csv"}]
     Path("predictions.csv").unlink()
     other[["weight"]].to_csv("new.csv", index=False)
-    assert refused(da, "dataset.root=new.csv") == (
-        "new.csv has no column height; it has weight"
-    )
+    assert refused(da, "dataset.root=new.csv") == ("new.csv has no column height; it has weight")
     Path("new.csv").write_text("height,weight\n1,2\n3,\n")
     assert refused(da, "dataset.root=new.csv") == (
         "new.csv: row 1 has values that are NaN or infinite"

@@ -66,7 +66,9 @@ class Table(Discovered):
         return Domain(x.astype(np.float32), y)
 
     def inputs(self, name: str) -> dict[str, Any]:
-        found = super().inputs(name) | {"columns": [str(own) for own in self._numbers(name).columns]}
+        found = super().inputs(name) | {
+            "columns": [str(own) for own in self._numbers(name).columns]
+        }
         if self.standardize:
             mean, std = self._scale(self._features(name))
             found |= {"mean": mean.tolist(), "std": std.tolist()}
