@@ -38,6 +38,9 @@ class Whole(nn.Module):
         inputs: what the run knows of a row.
     """
 
+    mean: Tensor | None
+    std: Tensor | None
+
     def __init__(self, method: Method, inputs: Mapping[str, Any]) -> None:
         super().__init__()
         self.method = method
@@ -48,7 +51,7 @@ class Whole(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Probabilities, a row of x a row."""
-        if self.mean is not None:
+        if self.mean is not None and self.std is not None:
             x = ((x.double() - self.mean) / self.std).float()
         if x.dtype == torch.uint8:
             x = x.float() / 127.5 - 1
@@ -120,7 +123,8 @@ def rows(model: Trained, count: int) -> Tensor:
     if inputs["dtype"] == "uint8":
         return torch.randint(0, 256, shape, generator=draws, dtype=torch.uint8)
     if inputs["tokens"] is not None:
-        words = model.method.network.encoder.backbone.model.config.vocab_size
+        backbone: Any = model.method.network.encoder.backbone
+        words = backbone.model.config.vocab_size
         return torch.randint(1, words, shape, generator=draws, dtype=torch.int32)
     x = torch.randn(shape, generator=draws)
     if "mean" in inputs:
@@ -150,7 +154,7 @@ def write_onnx(program: Any, file: Path) -> Callable[[Tensor], Tensor]:
     """Writes ONNX, weights and all in one file; returns what was read back."""
     import onnxruntime
 
-    made = torch.onnx.export(
+    made: Any = torch.onnx.export(
         program,
         input_names=["x"],
         output_names=["probabilities"],

@@ -1,6 +1,7 @@
 """A finished run for other programs: checked files, or a line that says why not."""
 
 import json
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ def test_both_files_are_the_run_with_its_preprocessing_inside(da: Any) -> None:
     pytest.importorskip("onnxruntime")
     draws = np.random.default_rng(0)
     for name in ("a", "b"):
-        x = draws.integers(0, 256, (40, 1, 8, 8), np.uint8)
-        np.savez(f"{name}.npz", x=x, y=np.where(np.arange(40) % 2, "cat", "dog"))
+        pixels = draws.integers(0, 256, (40, 1, 8, 8), np.uint8)
+        np.savez(f"{name}.npz", x=pixels, y=np.where(np.arange(40) % 2, "cat", "dog"))
     keys = ("dataset=arrays", "dataset.root=.", "dataset.source=[a]", "network=convnet")
     assert da.train(*keys, "network.bottleneck=[4]", "method=control", "steps=3").code == 0
     ended = da("export", "run=run")
@@ -97,7 +98,7 @@ def test_what_is_missing_is_one_line(da: Any, monkeypatch: pytest.MonkeyPatch) -
     assert "formats.0" in da("export", "run=run", "formats=[tflite]").err
 
     def absent(package: str) -> None:
-        raise plugins.PackageNotFoundError(package)
+        raise PackageNotFoundError(package)
 
     monkeypatch.setattr(plugins, "distribution", absent)
     ended = da("export", "run=nowhere")

@@ -1,7 +1,7 @@
 """New rows without labels, read as a trained run read its own."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from pkgutil import resolve_name
@@ -222,15 +222,17 @@ def unlabelled(
     another = "_target_" in given
     keys = {**({} if another else own), **given, **{key: own[key] for key in OWN if key in own}}
     kind = resolve_name(keys["_target_"])
+    kinds: dict[type, Callable[..., Unlabelled]]
     kinds = {Pictures: NewPictures, Text: NewTexts, Table: NewTable, Arrays: NewArrays}
     made = next((new for old, new in kinds.items() if issubclass(kind, old)), None)
     if made is None:  # a data set that is not laid out in files of one's own
         images = inputs["dtype"] == "uint8" and len(inputs["shape"]) == 3
         made = NewTexts if inputs["tokens"] else NewPictures if images else NewArrays
-    usable = ("root", *made.changed)
+    reader = made(given["root"], inputs, keys)
+    usable = ("root", *reader.changed)
     if fixed := [key for key in given if key not in usable and not another]:
         raise InputError(
             f"dataset.{fixed[0]}: rows are read as the run read its own; "
             f"keys that may be given are {listed(usable)}"
         )
-    return made(given["root"], inputs, keys)
+    return reader
