@@ -14,6 +14,9 @@ CHANCE = 0.6
 """Accuracy of a linear classifier up to which domains count as not told apart."""
 FALL = 0.1
 """By how much it falls at least where a method brought the domains nearer."""
+SHRUNK = 0.2
+"""Share of the untrained features' MMD² down to which it falls there: in many dimensions, a linear
+classifier finds something long after kernels, which weigh all of a feature, see hardly anything."""
 WEAK = 0.01
 """Of the added terms' gradient, relative to the labels': it can hardly move anything."""
 GAP = 0.02
@@ -40,8 +43,9 @@ def alignment(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         return
     first, last = accuracies[0], accuracies[-1]
     told = f"a linear classifier tells them apart with {last:.0%} accuracy, {first:.0%} untrained"
-    if mmd := column(record, "domains/mmd"):
-        told += f"; MMD² {mmd[0]:.2g} -> {mmd[-1]:.2g}"
+    mmd = column(record, "domains/mmd")
+    told += f"; MMD² {mmd[0]:.2g} -> {mmd[-1]:.2g}" if mmd else ""
+    nearer = first - last >= FALL or (bool(mmd) and mmd[-1] <= SHRUNK * mmd[0])
     source = [own["accuracy"] for own in record.get("source", {}).values()]
     if first <= CHANCE and last <= CHANCE:
         yield (
@@ -55,7 +59,7 @@ def alignment(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 f"held-out source accuracy is only {source[0]:.0%}",
                 "lower method.weight: features that are alike are of use if they tell classes",
             )
-    elif first - last >= FALL and not record.get("baseline"):
+    elif nearer and not record.get("baseline"):
         yield (
             f"the domains came nearer, but are told apart still: {told}",
             "more steps, or a larger method.weight, as long as the source accuracy holds",
@@ -100,7 +104,7 @@ def choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if oracle - last > GAP and best < end:
         yield (
             f"it was better at step {best} than at the end",
-            "fewer steps, or a smaller method.weight at the end",
+            "fewer steps, or a smaller learning rate at the end",
         )
 
 

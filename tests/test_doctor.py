@@ -1,5 +1,6 @@
 """What ``da doctor`` says of runs whose figures are given, and of real ones."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -17,10 +18,11 @@ def record(
     ratios: tuple[float, ...] = (),
     accuracies: tuple[float, float, float] = (0.8, 0.8, 0.8),
     source: float = 0.9,
+    shrunk: float = 1.0,
     **keys: Any,
 ) -> dict[str, Any]:
     curve: list[dict[str, Any]] = [
-        {"step": 10 * n, "score": 0.0, "diagnosis/domain_accuracy": own, "domains/mmd": own / 4}
+        {"step": 10 * n, "score": 0.0, "diagnosis/domain_accuracy": own, "domains/mmd": shrunk**n}
         for n, own in enumerate(domain)
     ]
     curve += [{"step": 10, "diagnosis/gradient_ratio": ratio} for ratio in ratios]
@@ -43,6 +45,8 @@ def record(
         (record((0.95, 0.7, 0.58)), "domains came together: a linear .* 58% accuracy, 95%", ""),
         (record((0.95, 0.55), source=0.3), "source accuracy is only 30%", "lower method.weight"),
         (record((0.95, 0.8)), "came nearer, but are told apart still", "more steps"),
+        (record((0.99, 0.94), shrunk=0.1), "came nearer, but are told apart still", "more steps"),
+        (record((0.99, 0.94), shrunk=0.5), "did not come together", "adds no term"),
         (record((0.55, 0.58)), "hardly a shift", "few classes"),
         (record((0.9, 0.92)), "did not come together", "adds no term"),
         (record((0.9, 0.92), ratios=(1e-3,)), "did not come together", "raise method.weight"),
@@ -112,8 +116,10 @@ def test_the_command_reads_a_run(da: Any) -> None:
     assert [row["step"] for row in curve] == [0, 10, 20]
     assert all("score" in row and "diagnosis/domain_accuracy" in row for row in curve)
     assert "diagnosis/gradient_ratio" in (da.folder / "run" / "metrics.csv").read_text()
-    last = (da.folder / "run" / "metrics.csv").read_text().splitlines()[-1]
-    assert last.startswith("20,")
+    with (da.folder / "run" / "metrics.csv").open() as file:
+        *_, last = csv.DictReader(file)
+    assert last["step"] == "20"
+    assert last["diagnosis/spread"]  # written after it was read
     ended = da("doctor", "run=run")
     assert ended.code == 0
     assert ended.out.startswith("dann: straight -> rotated (run)")
