@@ -23,7 +23,7 @@ from da_framework.feature_cache import served
 from da_framework.initial import Function, Head, bare, load, teachers
 from da_framework.methods.base import Method
 from da_framework.module import Adaptation
-from da_framework.ranges import Count, Index, Share
+from da_framework.ranges import Count, Index, Part, Share
 from da_framework.seeds import mix
 
 BEGINNING = {"init_head": "loaded", "init_share": 1.0, "init_function": "identity"}
@@ -34,11 +34,11 @@ BEGINNING = {"init_head": "loaded", "init_share": 1.0, "init_function": "identit
 class Settings:
     """The keys of ``conf/train.yaml``; the groups are checked against what they build."""
 
-    method: Any
-    dataset: Any
-    network: Any
+    method: Part
+    dataset: Part
+    network: Part
     validator: Any
-    optimizer: Any
+    optimizer: Part
     scheduler: Any
     trainer: Any
     seed: Index

@@ -25,7 +25,9 @@ class Table(Discovered):
             target's, where no source has as many columns).
     """
 
-    layout = "a column that names the domain, or a folder of <domain>.csv"
+    layout = (
+        "a folder of <domain>.csv, or dataset.root=FILE.csv, whose column dataset.domain names it"
+    )
 
     def __init__(
         self,
