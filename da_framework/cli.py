@@ -195,8 +195,8 @@ def train_task(config: Any) -> float | None:
             and "submitit" not in job.launcher._target_
         ):
             raise InputError(
-                "several devices need a process of its own for each job, which this launcher does "
-                "not give: add hydra/launcher=submitit_local"
+                "trainer.devices: several devices need a process of their own for each job, which "
+                "this launcher does not give: add hydra/launcher=local, or slurm on a cluster"
             )
         record = train(values, folder, command=command, choices=dict(job.runtime.choices))
         if record:
