@@ -25,7 +25,7 @@ from da_framework.feature_cache import served
 from da_framework.initial import Function, Head, bare, load, teachers
 from da_framework.methods.base import Method
 from da_framework.module import Adaptation
-from da_framework.ranges import Count, Index, Share
+from da_framework.ranges import Count, Index, Part, Share
 from da_framework.seeds import mix
 
 BEGINNING = {"init_head": "loaded", "init_share": 1.0, "init_function": "identity"}
@@ -39,11 +39,11 @@ TF32 = Literal["none", "convolutions", "all"]
 class Settings:
     """The keys of ``conf/train.yaml``; the groups are checked against what they build."""
 
-    method: Any
-    dataset: Any
-    network: Any
+    method: Part
+    dataset: Part
+    network: Part
     validator: Any
-    optimizer: Any
+    optimizer: Part
     scheduler: Any
     trainer: Any
     seed: Index
@@ -88,6 +88,16 @@ class Run:
 
     domains: Domains
     module: Adaptation
+
+    def inputs(self, dataset: Dataset) -> dict[str, Any]:
+        """What the target's rows are, so that others can be read without the data.
+
+        Args:
+            dataset: of the inputs themselves, where features have taken their place.
+        """
+        own = dataset.inputs(dataset.domains[-1])
+        shape = self.module.method.network.encoder.shape
+        return {**own, "widest": list(shape), "widths": list(self.domains.task.widths)}
 
 
 def build(

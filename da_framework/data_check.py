@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from da_framework.config import check, instantiate
 from da_framework.datasets.base import Dataset, Seen
+from da_framework.ranges import Part
 from da_framework.results import write_text
 
 SHOWN = 20
@@ -32,7 +33,7 @@ TILE = 64
 class Settings:
     """The keys of ``conf/data_check.yaml``."""
 
-    dataset: Any
+    dataset: Part
     out: str
     data_dir: str
 

@@ -152,6 +152,6 @@ def show(folders: Sequence[Path]) -> None:
             ]
             for words, advice in findings(record):
                 lines += [f"  {words}", *([f"    try: {advice}"] if advice else [])]
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{folder}: its record is of another version ({error!r})") from None
         console.print("\n".join(lines), soft_wrap=True)

@@ -64,7 +64,11 @@ def _job(*, _root_: DictConfig) -> str:
     own = sorted(relevant(_root_.hydra.overrides.task))
     shown = [short(o) for o in own if not o.startswith(("method=", "dataset="))]
     experiment = [choices.experiments] if choices.get("experiments") else []
-    return slug([choices.method, choices.dataset, *shown], hashed=[*own, *experiment])
+    # without one of them (~method) there is no run, which its check says
+    return slug(
+        [str(choices.get(part)) for part in ("method", "dataset")] + shown,
+        hashed=[*own, *experiment],
+    )
 
 
 def _sweep() -> str | None:

@@ -1,5 +1,7 @@
 """Says what is wrong with a command line that Hydra could not compose, all of it at once."""
 
+import json
+import shlex
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -33,7 +35,7 @@ def explain(rest: Sequence[str], config_dir: str, name: str, error: Exception) -
             try:
                 override = OverridesParser.create().parse_override(word)
             except HydraException as wrong:
-                lines.append(f"{word}: {str(wrong).splitlines()[0]}")
+                lines.append(f"{word}: {str(wrong).splitlines()[0]}{quoting(word)}")
                 continue
             key = override.key_or_group
             if options := groups(key):
@@ -53,6 +55,17 @@ def explain(rest: Sequence[str], config_dir: str, name: str, error: Exception) -
         except HydraException as wrong:
             lines.append(str(wrong))
     return "\n".join(lines) or str(error)
+
+
+def quoting(word: str) -> str:
+    """What to type for a value that is text to a person and not to Hydra; nothing if that fails."""
+    key, _, value = word.partition("=")
+    quoted = f"{key}={json.dumps(value, ensure_ascii=False)}"
+    try:
+        OverridesParser.create().parse_override(quoted)
+    except HydraException:
+        return ""
+    return f"; as text: {shlex.quote(quoted)}"
 
 
 def groups(group: str) -> list[str]:

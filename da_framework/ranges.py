@@ -1,8 +1,10 @@
 """Ranges that a constructor's annotation states and the config check holds."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 Count = Annotated[int, Field(ge=1)]
 """A whole number of things, at least one."""
@@ -24,3 +26,13 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 """Any finite number."""
+
+
+def _chosen(node: Any) -> Any:
+    if not (isinstance(node, Mapping) and "_target_" in node):
+        raise PydanticCustomError("part", "input should be chosen by a name, as da list shows them")
+    return node
+
+
+Part = Annotated[Any, AfterValidator(_chosen)]
+"""A node that says what it builds, as every choice of a config group does."""

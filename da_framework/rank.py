@@ -18,6 +18,7 @@ from da_framework.datasets.base import Dataset
 from da_framework.datasets.domains import Domains
 from da_framework.errors import InputError, MissingRoleError, listed
 from da_framework.finished import finished, load, shared
+from da_framework.ranges import Part
 from da_framework.results import write_text
 from da_framework.transferability.h_score import h_score
 from da_framework.transferability.leep import leep
@@ -36,7 +37,7 @@ def rank(
     by: Literal["log_me", "leep", "nce", "h_score"],
     out: str | None,
     data_dir: str | None,
-    dataset: Any,
+    dataset: Part,
 ) -> dict[str, Any]:
     """Transferability scores of finished runs on the labelled rows of a target, best first.
 

@@ -104,6 +104,9 @@ def usable(file: Path) -> dict[str, Any]:
         for pick in PICKS:
             if not 0 <= accuracy(record, pick) <= 1:
                 raise ValueError(f"target.{pick}.accuracy is no fraction of 1")
+        for name in ("curve", "verdicts"):
+            if not all(isinstance(own, dict) for own in record.get(name, [])):
+                raise ValueError(f"{name} holds something else than figures by name")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise InputError(f"{file} is no record of a run ({reason}); remove it") from None
@@ -285,7 +288,8 @@ def write(path: Path, table: Sequence[Row], against: Sequence[str] = ()) -> None
         results.write_text(path, frame(table).to_csv(index=False))
     elif path.suffix == ".parquet":
         try:
-            frame(table).to_parquet(path, index=False)
+            with results.whole(path) as partial:
+                frame(table).to_parquet(partial, index=False)
         except ImportError:
             raise InputError(
                 f"{path}: Parquet needs pyarrow: pip install 'da_framework[parquet]', or --out "

@@ -56,9 +56,9 @@ def without(config: Mapping[str, Any], paths: tuple[str, ...], prefix: str = "")
 
 
 def code_hash(config: Mapping[str, Any]) -> str:
-    """Hash of the sources that a run imports, ours and its plugins'."""
+    """Hash of the sources that a run imports, ours and its plugins', less what only watches it."""
     known = ("torch", "torchvision", "pytorch_lightning", "timm", "transformers")
-    named = {target.rpartition(".")[0] for target in targets(config)}
+    named = {target.rpartition(".")[0] for target in targets(without(config, IRRELEVANT))}
     own = {module for module in named if module.split(".")[0] not in known}
     digest = hashlib.sha256()
     for module, path in sorted(closure({"da_framework.train", *own}).items()):
@@ -116,6 +116,7 @@ def whole(path: Path) -> Iterator[Path]:
         InputError: there is no room for it.
     """
     partial = path.with_name(f".{path.name}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield partial
         os.replace(partial, path)

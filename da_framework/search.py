@@ -7,7 +7,8 @@ import shlex
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -100,6 +101,10 @@ def parsed(words: Sequence[str]) -> tuple[Space, list[str]]:
     for word in words:
         try:
             key, _, text = word.partition("=")
+            if near := get_close_matches(
+                key, [own.name for own in fields(Settings)], n=1, cutoff=0.8
+            ):
+                raise InputError(f"there is no such key; did you mean {near[0]}?")
             if word.startswith(("-", "hydra.", "hydra/")):
                 raise InputError("trials are run one after the other, by da train itself")
             if key == "trainer.devices" and text != "1":
@@ -239,11 +244,12 @@ class Search:
         words = [f"{key}={values.of(trial, key)}" for key, values in self.space.items()]
         named = names.slug([names.short(word) for word in words], hashed=words)
         place = self.folder / named
+        quoted = str(place).replace("'", r"\'")
         trial.set_user_attr("words", words)
         trial.set_user_attr("folder", named)
         train.LISTENING[:] = [Pruning(hopeless, self.settings.worth)]
         try:
-            code, said = self.quietly(["train", *self.fixed, *words, f"hydra.run.dir='{place}'"])
+            code, said = self.quietly(["train", *self.fixed, *words, f"hydra.run.dir='{quoted}'"])
         finally:
             train.LISTENING.clear()
         record = results.read(place) if code == 0 else None

@@ -15,6 +15,7 @@ from zipfile import ZipFile
 from da_framework import initial, results
 from da_framework.config import check, instantiate
 from da_framework.errors import DivergedError, InputError, PreemptedError, listed
+from da_framework.ranges import Part
 
 if TYPE_CHECKING:
     from da_framework.build import Run
@@ -55,7 +56,7 @@ def train(
     """
     begun = time.time()
     try:
-        check({"dataset": config["dataset"]}, lambda dataset: None)
+        check({"dataset": config["dataset"]}, read_alone)
     except InputError:
         from da_framework.build import Settings
 
@@ -90,6 +91,7 @@ def train(
             "choices": dict(choices),
             "config": dict(config),
             "data": data,
+            "inputs": run.inputs(dataset),
             "code": results.code_hash(config),
             "seconds": {"training": run.module.seconds, "all": time.time() - begun},
             **outcome(run),
@@ -98,6 +100,10 @@ def train(
         # from here on, nothing continues
         (folder / "checkpoints" / "previous.ckpt").unlink(missing_ok=True)
     return record
+
+
+def read_alone(dataset: Part) -> None:
+    """The one key of a data set's own check."""
 
 
 def read_once(node: Mapping[str, Any]) -> "Dataset":
@@ -308,6 +314,12 @@ def announce(run: "Run", resume: Path | None, damaged: list[str]) -> None:
             "the source has not the classes %s: their rows count as errors, unless the method can "
             "say unknown",
             listed(dataset.unknown),
+        )
+    known = {name.casefold() for name in dataset.known}
+    if alike := [name for name in dataset.unknown if name.casefold() in known]:
+        log.info(
+            "warning: %s is written otherwise in the source, and so another class: rename one",
+            listed(alike),
         )
     for words in damaged:
         log.warning("warning: %s; the one before it is whole", words)

@@ -1,6 +1,7 @@
 """The command line: help at once, and for everything unusable one message and exit code 2."""
 
 import runpy
+import shlex
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -44,14 +45,22 @@ def test_help_names_every_command(da: Any, arguments: tuple[str, ...]) -> None:
     assert all(name in ended.out for name in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "rank", "check", "data check"])
+@pytest.mark.parametrize(
+    "command", ["train", "evaluate", "predict", "export", "rank", "check", "data check"]
+)
 def test_hydras_help_lists_groups_and_keys(da: Any, command: str) -> None:
     ended = da(*command.split(), "--help")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith(f"da {command} is powered by Hydra")
     listed = next(line for line in ended.out.splitlines() if line.startswith("method: "))
     assert {"control", "dann", "joint", "mmd"} <= set(listed.removeprefix("method: ").split(", "))
-    own = {"evaluate": "run: ???", "rank": "run: ???", "data check": "out: data_check"}
+    own = {
+        "evaluate": "run: ???",
+        "predict": "root: ???",
+        "export": "formats:",
+        "rank": "run: ???",
+        "data check": "out: data_check",
+    }
     assert own.get(command, "flush_every: 50") in ended.out
 
 
@@ -221,6 +230,22 @@ def test_wrong_types_and_ranges_are_said_at_once(da: Any) -> None:
 )
 def test_a_malformed_override_is_named(da: Any, override: str) -> None:
     assert override in refused(da, override)
+
+
+def test_a_value_that_hydra_cannot_read_is_shown_as_one_types_it(da: Any) -> None:
+    said = refused(da, "dataset=folder", "dataset.root=my phötos")
+    assert said.endswith("""as text: 'dataset.root="my phötos"'""")
+    (quoted,) = shlex.split(said.partition("as text: ")[2])
+    assert "phötos is not there" in refused(
+        da, "dataset=folder", quoted, "dataset.source=[a]", "dataset.target=[b]"
+    )
+
+
+@pytest.mark.parametrize("part", ["method", "dataset", "network", "optimizer"])
+def test_a_part_that_is_taken_away_is_named(da: Any, part: str) -> None:
+    ended = da("train", *da.small, f"~{part}")
+    assert ended.code == 2
+    assert ended.err.startswith(f"{part}: input should be chosen by a name, as da list shows them")
 
 
 def test_code_that_cannot_be_imported_is_named_once(da: Any) -> None:

@@ -1,13 +1,14 @@
 """What ``da doctor`` says of runs whose figures are given, and of real ones."""
 
 import csv
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from da_framework.doctor import findings, read
+from da_framework.doctor import findings, read, show
 from da_framework.errors import InputError
 
 
@@ -82,6 +83,30 @@ def test_a_run_that_did_not_end_is_said_to_be_so(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step,score\n0,1\n40,2\n")
     with pytest.raises(InputError, match=r"did not end; it was last seen at step 40"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"curve": "flat"},
+        {"curve": [{"diagnosis/domain_accuracy": "high"}] * 2},
+        {
+            "target": {
+                pick: {"step": 1, "accuracy": "high"} for pick in ("last", "chosen", "oracle")
+            }
+        },
+        {"target": {"last": None}},
+    ],
+)
+def test_a_record_that_cannot_be_read_is_said_in_one_line(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    given = record((0.9, 0.5), key="k", config={}, domains={"source": ["a"], "target": ["b"]})
+    (tmp_path / "result.json").write_text(json.dumps(given))
+    show([tmp_path])
+    (tmp_path / "result.json").write_text(json.dumps(given | wrong))
+    with pytest.raises(InputError, match="its record is of another version"):
+        show([tmp_path])
 
 
 def test_the_command_reads_a_run(da: Any) -> None:

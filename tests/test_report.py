@@ -275,6 +275,7 @@ def test_damaged_and_foreign_runs_are_named_skipped_and_counted(
     beyond = record()
     beyond["target"]["last"]["accuracy"] = float("nan")
     saved(tmp_path / "nan", beyond)
+    saved(tmp_path / "curve", {**record(), "curve": "flat"})
     (own,) = gather([tmp_path])
     assert own["folder"] == str(tmp_path / "sound")
     said = capsys.readouterr().err
@@ -283,10 +284,11 @@ def test_damaged_and_foreign_runs_are_named_skipped_and_counted(
         "list": "damaged or no record",
         "lacking": "no record of a run (KeyError: 'domains')",
         "nan": "target.last.accuracy is no fraction of 1",
+        "curve": "curve holds something else than figures by name",
     }.items():
         (line,) = [line for line in said.splitlines() if f"/{name}/result.json" in line]
         assert words in line
-    assert "skipped 4 of 5 results" in said
+    assert "skipped 5 of 6 results" in said
 
 
 def test_the_command_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

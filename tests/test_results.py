@@ -150,6 +150,16 @@ def test_a_plugin_s_sources_count_and_only_its_sources(
     assert code_hash(config) == seen[-1]
 
 
+def test_what_only_watches_a_run_is_no_other_code() -> None:
+    watched = {"callback": {"tsne": {"_target_": "da_framework.callbacks.tsne.TSNE"}}}
+    assert code_hash(watched) == code_hash({"callback": {}}) == code_hash({})
+
+
+def test_a_file_is_written_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    results.write_text(tmp_path / "a" / "b.html", "c")
+    assert (tmp_path / "a" / "b.html").read_text() == "c"
+
+
 def test_a_plugin_of_one_file_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "single_plugin.py").write_text("a = 1\n")
     monkeypatch.syspath_prepend(tmp_path)

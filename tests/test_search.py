@@ -73,6 +73,8 @@ def test_values_are_those_of_a_sweep_or_an_interval(word: str, expected: Choice 
         ("validator=entropy,snd", "scores of different validators cannot be compared"),
         ("validator.temperature=1,2", "scores of different validators cannot be compared"),
         ("trials=0", "trials: "),
+        ("trial=2", "trial=2: there is no such key; did you mean trials?"),
+        ("objectiv=oracle", "did you mean objective?"),
         ("objective=accuracy", "objective: "),
     ],
 )
@@ -113,6 +115,12 @@ def test_a_search_that_none_can_run_ends_at_once_and_begins_anew_when_mended(da:
     assert da.train("method=source_only", run="start").code == 0
     assert searched(da, *words, "trials=2").code == 0
     assert [trial["state"] for trial in summary(da)["trials"]] == ["done", "done"]
+
+
+def test_a_folder_may_have_any_name(da: Any) -> None:
+    ended = searched(da, "seed=1,2", "trials=1", folder="it's mine")
+    assert (ended.code, ended.err) == (0, "")
+    assert len(records(da.folder / "it's mine")) == 1
 
 
 # how it chooses

@@ -418,3 +418,13 @@ def test_jobs_of_a_process_read_their_data_once(da: Any, monkeypatch: pytest.Mon
     save(1.0)
     assert da.train(*keys, "method=control", run="other").code == 0
     assert sorted(loaded) == ["a", "a", "b", "b"]
+
+
+def test_classes_that_differ_by_case_alone_are_pointed_out(da: Any) -> None:
+    for name, label in {"a": "cat", "b": "Cat"}.items():
+        rows = [f"{row},{[label, 'dog'][row % 2]}" for row in range(40)]
+        (da.folder / f"{name}.csv").write_text("\n".join(["x,label", *rows]))
+    keys = ("dataset=table", f"dataset.root={da.folder}", "dataset.source=[a]", "steps=2")
+    assert da.train(*keys, "dataset.target=[b]").code == 0
+    said = (da.folder / "run" / "da.log").read_text()
+    assert "warning: Cat is written otherwise in the source" in said
