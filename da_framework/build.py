@@ -1,12 +1,14 @@
 """From a config to the objects of a run."""
 
 import logging
+import os
+import shutil
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from hydra import compose as hydra_compose
@@ -28,6 +30,9 @@ from da_framework.seeds import mix
 
 BEGINNING = {"init_head": "loaded", "init_share": 1.0, "init_function": "identity"}
 """Keys that say how to begin with a former run, and what changes nothing."""
+
+TF32 = Literal["none", "convolutions", "all"]
+"""Which products of a GPU read 32-bit numbers with 10 bits after the point."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,9 @@ class Settings:
     init_function: Function = "identity"
     teachers: list[str] = field(default_factory=list)
     inner_steps: Count | None = None
+    compile: bool = False
+    channels_last: bool = False
+    tf32: TF32 = "convolutions"
     feature_cache: str | None = None
     term: Any = None
     logger: Any = None
@@ -80,6 +88,16 @@ class Run:
 
     domains: Domains
     module: Adaptation
+
+    def inputs(self, dataset: Dataset) -> dict[str, Any]:
+        """What the target's rows are, so that others can be read without the data.
+
+        Args:
+            dataset: of the inputs themselves, where features have taken their place.
+        """
+        own = dataset.inputs(dataset.domains[-1])
+        shape = self.module.method.network.encoder.shape
+        return {**own, "widest": list(shape), "widths": list(self.domains.task.widths)}
 
 
 def build(
@@ -158,6 +176,8 @@ def build(
                 function=config["init_function"],
             )
         refuse_other_words(dataset.tokens, network.encoder.backbone, kind)
+        if config.get("channels_last"):
+            lay_out(network)
         read = kind.reads_inputs or domains.views or task.widths
         # features as wide as the inputs could not be told from them
         read = read or network.encoder.shape == (network.encoder.width,)
@@ -171,6 +191,8 @@ def build(
         torch.manual_seed(mix(seed, "method"))
         method: Method = make_method(network, task)
     method.extra = extra
+    if config.get("compile") and initialise:
+        compile_network(method)
     module = Adaptation(
         method,
         optimizer=instantiate(config["optimizer"]),
@@ -200,6 +222,26 @@ def refuse_other_words(given: str | None, backbone: Any, kind: type[Method]) -> 
         raise InputError(f"{kind.__name__} moves its inputs a little, which words cannot be")
 
 
+def lay_out(network: torch.nn.Module) -> None:
+    """Lays out convolutions' weights with the channels last, as their outputs then are too."""
+    if not any(weight.dim() == 4 for weight in network.parameters()):
+        raise InputError("channels_last=true: the network has no convolution of images")
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def compile_network(method: Method) -> None:
+    """Has the network compiled when it is first used."""
+    if method.closed_form:
+        raise InputError(f"compile=true: {type(method).__name__} trains no network")
+    compiler = os.environ.get("CXX", "g++")
+    if not shutil.which(compiler):
+        raise InputError(
+            f"compile=true needs a C++ compiler, but there is no {compiler}: install it, or name "
+            "another in the environment variable CXX"
+        )
+    method.network.compile()
+
+
 def without(role: str) -> str:
     """The methods that do not need a role, in words."""
     able = []
@@ -224,10 +266,13 @@ def build_trainer(
 ) -> Any:
     """Lightning's trainer with everything off that ``Adaptation`` does itself.
 
+    How precisely a GPU multiplies holds for the whole process: it is set for every trainer.
+
     Raises:
         InputError: it cannot have the accelerator, devices or precision asked for.
     """
     from lightning_fabric.utilities.exceptions import MisconfigurationException
+    from pytorch_lightning.accelerators import CUDAAccelerator
 
     quiet()
     make = instantiate(config["trainer"])
@@ -244,6 +289,14 @@ def build_trainer(
         )
     except (MisconfigurationException, ImportError, ValueError, RuntimeError) as error:
         raise InputError(f"trainer: {error}") from error
+    if not isinstance(trainer.accelerator, CUDAAccelerator):
+        # Lightning would take another instead, without a word
+        if (precision := str(config["trainer"]["precision"])).startswith("16"):
+            raise InputError(f"trainer.precision={precision} needs a GPU; bf16-mixed does without")
+        if config.get("tf32") == "all":
+            raise InputError("tf32=all needs a GPU; tf32=convolutions and tf32=none do without")
+    torch.set_float32_matmul_precision("high" if config.get("tf32") == "all" else "highest")
+    torch.backends.cudnn.allow_tf32 = config.get("tf32") != "none"
     if trainer.world_size > 1 and trainer.precision == "16-mixed":
         raise InputError("trainer.precision=16-mixed needs one device; bf16-mixed takes several")
     return trainer

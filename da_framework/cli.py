@@ -16,7 +16,7 @@ from da_framework.confidential import refuse_values, refuse_words
 from da_framework.errors import InputError, PreemptedError, ending
 from da_framework.signals import answered
 
-HYDRA = ("train", "evaluate", "rank", "check", "features", "data check")
+HYDRA = ("train", "evaluate", "predict", "export", "rank", "check", "features", "data check")
 """Commands that Hydra runs; each has a config of its name in ``conf/``, as ``data_check``."""
 
 MULTIRUN = ("-m", "--multirun")
@@ -25,6 +25,8 @@ COMMANDS = {
     "train": "train a method, or a sweep with -m",
     "search": "the best values of keys by trial: da search method=dann,mmd trials=20",
     "evaluate": "score a finished run's weights: da evaluate run=...",
+    "predict": "classes of new rows, without labels: da predict run=... dataset.root=...",
+    "export": "a finished run for other programs, by torch.export and ONNX: da export run=...",
     "rank": "which finished run suits a new task best: da rank run=[...]",
     "check": "hold a method against its promises: da check method=...",
     "features": "compute a frozen backbone's features ahead: da features network.freeze=backbone",
@@ -139,6 +141,8 @@ def run_hydra(command: str, rest: list[str]) -> None:
     tasks = {
         "train": train_task,
         "evaluate": evaluate_task,
+        "predict": predict_task,
+        "export": export_task,
         "rank": rank_task,
         "check": check_task,
         "features": features_task,
@@ -169,6 +173,7 @@ def train_task(config: Any) -> float | None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from da_framework.card import describe
     from da_framework.config import plain
     from da_framework.report import show
     from da_framework.sweeps import attempt
@@ -190,10 +195,13 @@ def train_task(config: Any) -> float | None:
             and "submitit" not in job.launcher._target_
         ):
             raise InputError(
-                "several devices need a process of its own for each job, which this launcher does "
-                "not give: add hydra/launcher=submitit_local"
+                "trainer.devices: several devices need a process of their own for each job, which "
+                "this launcher does not give: add hydra/launcher=local, or slurm on a cluster"
             )
-        return train(values, folder, command=command, choices=dict(job.runtime.choices))
+        record = train(values, folder, command=command, choices=dict(job.runtime.choices))
+        if record:
+            describe(record, folder)
+        return record
 
     if sweeping:
         found = attempt(run, Path(job.sweep.dir), job.job.num, folder)
@@ -213,6 +221,24 @@ def evaluate_task(config: Any) -> float:
 
     with told():
         return main(plain(config))
+
+
+def predict_task(config: Any) -> None:
+    """Writes what a finished run makes of new rows."""
+    from da_framework.config import plain
+    from da_framework.predict import main
+
+    with told():
+        main(plain(config))
+
+
+def export_task(config: Any) -> None:
+    """Writes a finished run for other programs."""
+    from da_framework.config import plain
+    from da_framework.export import main
+
+    with told():
+        main(plain(config))
 
 
 def rank_task(config: Any) -> None:

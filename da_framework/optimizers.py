@@ -101,7 +101,7 @@ def sgd(
     """Stochastic gradient descent with momentum."""
 
     def algorithm(groups: Any) -> torch.optim.Optimizer:
-        return torch.optim.SGD(
+        optimizer = torch.optim.SGD(
             groups,
             lr=lr,
             momentum=momentum,
@@ -109,6 +109,11 @@ def sgd(
             nesterov=nesterov,
             fused=True,
         )
+        for group in optimizer.param_groups if momentum else ():
+            for parameter in group["params"]:
+                # a first step that fp16's scaler skips would leave it whatever memory held
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return optimizer
 
     return Optimizer(algorithm, **base)
 

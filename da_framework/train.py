@@ -91,6 +91,7 @@ def train(
             "choices": dict(choices),
             "config": dict(config),
             "data": data,
+            "inputs": run.inputs(dataset),
             "code": results.code_hash(config),
             "seconds": {"training": run.module.seconds, "all": time.time() - begun},
             **outcome(run),

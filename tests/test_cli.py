@@ -45,14 +45,22 @@ def test_help_names_every_command(da: Any, arguments: tuple[str, ...]) -> None:
     assert all(name in ended.out for name in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "rank", "check", "data check"])
+@pytest.mark.parametrize(
+    "command", ["train", "evaluate", "predict", "export", "rank", "check", "data check"]
+)
 def test_hydras_help_lists_groups_and_keys(da: Any, command: str) -> None:
     ended = da(*command.split(), "--help")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith(f"da {command} is powered by Hydra")
     listed = next(line for line in ended.out.splitlines() if line.startswith("method: "))
     assert {"control", "dann", "joint", "mmd"} <= set(listed.removeprefix("method: ").split(", "))
-    own = {"evaluate": "run: ???", "rank": "run: ???", "data check": "out: data_check"}
+    own = {
+        "evaluate": "run: ???",
+        "predict": "root: ???",
+        "export": "formats:",
+        "rank": "run: ???",
+        "data check": "out: data_check",
+    }
     assert own.get(command, "flush_every: 50") in ended.out
 
 
@@ -314,6 +322,11 @@ def test_a_file_with_another_hash_is_named(da: Any) -> None:
             ["trainer.devices=2", "trainer.accelerator=cpu", "trainer.strategy=ddp_fork"],
             "trainer.strategy=ddp keeps them",
         ),
+        (["trainer.precision=16-mixed", "trainer.accelerator=cpu"], "bf16-mixed does without"),
+        (["tf32=all", "trainer.accelerator=cpu"], "tf32=all needs a GPU; "),
+        (["tf32=some"], "tf32: "),
+        (["channels_last=true"], "the network has no convolution of images"),
+        (["compile=true", "method=tca", "network=identity"], "TCA trains no network"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, list) else "",
 )
@@ -398,7 +411,8 @@ def test_a_run_that_diverges_before_its_first_checkpoint_says_so(da: Any) -> Non
 def test_several_devices_in_a_sweep_are_refused_with_what_to_add(da: Any) -> None:
     ended = da("train", "-m", *da.small, "trainer.devices=2", "seed=1,2")
     assert ended.code == 2
-    assert "add hydra/launcher=submitit_local" in ended.err
+    assert ended.err.count("  trainer.devices: several devices need a process of their own") == 2
+    assert "add hydra/launcher=local, or slurm on a cluster" in ended.err
     assert "Traceback" not in ended.err
     assert not list(da.folder.rglob("result.json"))
 

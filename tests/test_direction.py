@@ -12,9 +12,9 @@ CONF = Path(__file__).parents[1] / "conf"
 FLOORS = (
     {"__main__"},
     {"cli"},
-    {"reproduce", "search"},
+    {"reproduce", "search", "export", "card"},
     {"train", "evaluate", "rank", "check", "report", "doctor", "listing", "new_method"}
-    | {"data_check", "estimator", "overrides", "sweeps", "sync"},
+    | {"data_check", "estimator", "overrides", "sweeps", "sync", "predict"},
     {"build"},
     {"module", "initial", "finished", "feature_cache", "page"},
     {"callbacks", "cells", "datasets", "trust"},

@@ -255,6 +255,11 @@ class Dataset(ABC):
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
         return digest.hexdigest()[:16] if self.files(name) else "generated"
 
+    def inputs(self, name: str) -> dict[str, Any]:
+        """What one row of a domain is, for those who bring other rows later."""
+        x = self[name].x
+        return {"shape": list(x.shape[1:]), "dtype": str(x.dtype), "tokens": self.tokens}
+
     def __getitem__(self, name: str) -> Domain:
         """A domain, read once and checked."""
         if name not in self._domains:

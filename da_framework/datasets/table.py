@@ -62,10 +62,23 @@ class Table(Discovered):
     def load(self, name: str) -> Domain:
         x = self._features(name)
         if self.standardize:
-            known = self._usual(x)
-            x = (x - known.mean(0)) / np.maximum(known.std(0), 1e-12)
+            mean, std = self._scale(x)
+            x = (x - mean) / std
         y = self.labels(self._rows(name)[self.label].astype(str).to_numpy())
         return Domain(x.astype(np.float32), y)
+
+    def inputs(self, name: str) -> dict[str, Any]:
+        found = super().inputs(name) | {
+            "columns": [str(own) for own in self._numbers(name).columns]
+        }
+        if self.standardize:
+            mean, std = self._scale(self._features(name))
+            found |= {"mean": mean.tolist(), "std": std.tolist()}
+        return found
+
+    def _scale(self, x: Array) -> tuple[Array, Array]:
+        known = self._usual(x)
+        return known.mean(0), np.maximum(known.std(0), 1e-12)
 
     def _usual(self, x: Array) -> Array:
         sides = [[self._features(one) for one in side] for side in (self.source, self.target)]
@@ -92,14 +105,11 @@ class Table(Discovered):
         return self.once(str(file), lambda: table(file))
 
     def _features(self, name: str) -> Any:
+        return self._numbers(name).to_numpy(dtype=np.float64)
+
+    def _numbers(self, name: str) -> Any:
         rows = self._rows(name).drop(columns=[self.label, self.domain, *self.drop], errors="ignore")
-        words = [column for column, kind in rows.dtypes.items() if kind.kind not in "biuf"]
-        if words or not len(rows.columns):
-            raise InputError(
-                f"{self.files(name)[0]}: the columns {listed(words)} are not numbers; "
-                f"leave them out: dataset.drop={words}".replace("'", "")
-            )
-        return rows.to_numpy(dtype=np.float64)
+        return numeric(rows, self.files(name)[0])
 
 
 READERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -118,6 +128,21 @@ def stem(file: Path) -> str:
 def ending(file: Path) -> str:
     """A file's ending, packed or not."""
     return Path(file.name.removesuffix(".gz")).suffix
+
+
+def numeric(rows: Any, file: Path) -> Any:
+    """The same frame, if it is of numbers alone.
+
+    Raises:
+        InputError: it is not; says which columns.
+    """
+    words = [column for column, kind in rows.dtypes.items() if kind.kind not in "biuf"]
+    if words or not len(rows.columns):
+        raise InputError(
+            f"{file}: the columns {listed(words)} are not numbers; "
+            f"leave them out: dataset.drop={words}".replace("'", "")
+        )
+    return rows
 
 
 def table(file: Path) -> Any:

@@ -1,8 +1,8 @@
 """Texts: a row of a table a sample, with a column or several of text."""
 
-from typing import Unpack
+from typing import Any, Unpack
 
-from da_framework.datasets.base import Domain, Roles
+from da_framework.datasets.base import Dataset, Domain, Roles
 from da_framework.datasets.table import Table
 from da_framework.datasets.tokens import Vocabulary, identity, numbers
 from da_framework.ranges import Count
@@ -47,12 +47,21 @@ class Text(Table):
         rows = self._rows(name)
         for column in self.text:
             self._column(self.files(name)[0], column)
-        parts = rows[self.text].astype(object).fillna("").astype(str)
         x = numbers(
-            parts.agg(" ".join, axis=1).tolist(),
+            joined(rows[self.text]),
             tokenizer=self.tokenizer,
             vocabulary=self.vocabulary,
             length=self.length,
             cache=self.cache,
         )
         return Domain(x, self.labels(rows[self.label].astype(str).to_numpy()))
+
+    def inputs(self, name: str) -> dict[str, Any]:
+        return Dataset.inputs(self, name)  # words have no columns
+
+
+def joined(columns: Any) -> list[str]:
+    """The texts of a frame's columns, a line a row."""
+    parts = columns.astype(object).fillna("").astype(str)
+    texts: list[str] = parts.agg(" ".join, axis=1).tolist()
+    return texts

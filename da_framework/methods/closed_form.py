@@ -85,7 +85,8 @@ class ClosedForm(Method):
         if not self.fitted:
             return features, features.new_zeros(len(x), len(self.task.classes))
         if domain is None:
-            domain = torch.full((len(x),), self.task.sources, device=x.device)
+            z = self.transform(features.double(), source=False)
+            return z, self.judge(z)
         sides = {True: domain < self.task.sources, False: domain >= self.task.sources}
         rows = torch.cat([torch.nonzero(own).squeeze(1) for own in sides.values()])
         z = torch.cat(
@@ -113,8 +114,10 @@ class ClosedForm(Method):
             return z @ self.get_buffer("weight").T + self.get_buffer("bias")
         reference, labels = self.get_buffer("reference"), self.get_buffer("labels")
         squared = z.square().sum(1)[:, None] + reference.square().sum(1) - 2 * z @ reference.T
-        nearest = z.new_full((len(z), len(self.task.classes)), -FAR)
-        nearest.scatter_reduce_(1, labels.expand(len(z), -1), squared, "amin")
+        # not by scatter_reduce, which could be exported for one number of rows alone
+        classes = range(len(self.task.classes))
+        own = [torch.where(labels == label, squared, -FAR).amin(1) for label in classes]
+        nearest = torch.stack(own, dim=1)
         return nearest.amin(1, keepdim=True) - nearest
 
     def keep(self, found: Mapping[str, Tensor]) -> None:
