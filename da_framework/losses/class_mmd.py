@@ -25,7 +25,7 @@ def class_mmd(
         w^T_{jc} = \frac{p_{jc}}{\sum_l p_{lc}}
 
     With one class it is the MMD; with certain predictions the mean of the classes' own. No gradient
-    goes through p. There is a first derivative alone.
+    goes through p.
 
     Zhu et al., "Deep Subdomain Adaptation Network for Image Classification", TNNLS 2021.
     https://arxiv.org/abs/2106.09388

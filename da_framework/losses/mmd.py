@@ -8,7 +8,6 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 Estimator = Literal["biased", "unbiased", "linear"]
 Bandwidth = Literal["mean", "median", "fixed"]
@@ -42,7 +41,7 @@ def mmd(
     https://jmlr.org/papers/v13/gretton12a.html
     Mean over kernels, so that their number does not change the scale; papers on deep networks sum.
     The kernel matrix is walked over in tiles, in O((n + m) d) memory, and the gradient is made on
-    the way: there is a first derivative alone.
+    the way; only a second derivative has the whole matrix composed.
 
     Args:
         source, target: features of the two batches.
@@ -120,8 +119,24 @@ def kernel_sum(
         ladder: whether each width is √2 times the one before.
     """
     with torch.autocast(source[0].device.type, enabled=False):
-        layers = (_centred(torch.cat(sides)) for sides in zip(source, target, strict=True))
-        return _Streaming.apply(len(source[0]), bandwidths, weight, ladder, *layers)  # type: ignore[no-any-return]
+        return _Streaming.apply(bandwidths, weight, ladder, *source, *target)  # type: ignore[no-any-return]
+
+
+def composed_sum(
+    source: Sequence[Float[Tensor, "n _"]],
+    target: Sequence[Float[Tensor, "m _"]],
+    bandwidths: Sequence[Float[Tensor, " _"]],
+    weight: Weight,
+    *,
+    ladder: bool = False,
+) -> Float[Tensor, ""]:
+    """The same of the whole kernel matrix at once, which autograd derives as often as asked."""
+    layers = zip(source, target, bandwidths, strict=True)
+    kernels = [gaussian(squared_distances(torch.cat([s, t])), own) for s, t, own in layers]
+    kernel, n = prod(kernels[1:], start=kernels[0]), len(source[0])
+    sides = slice(0, n), slice(n, len(kernel))
+    blocks = [(weight(i, j) * kernel[i, j]).sum() for i, j in product(sides, sides)]
+    return torch.stack(blocks).sum()
 
 
 def gaussian(
@@ -191,7 +206,7 @@ def _linear(
 
 
 class _Streaming(torch.autograd.Function):
-    """The sum a tile at a time; the gradient is made beside it, so nothing is kept.
+    """The sum a tile at a time; the gradient is made beside it, so nothing else is kept.
 
     It is 4 Σ_j w_ij k'(z_i, z_j) (z_i - z_j), k' in terms of the layer's squared distance: the
     slope of its own kernel times the other layers' kernels. Where nobody asks for it, as in an
@@ -200,13 +215,11 @@ class _Streaming(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        n: int,
-        bandwidths: Sequence[Tensor],
-        weight: Weight,
-        ladder: bool,
-        *layers: Tensor,
+        ctx: Any, bandwidths: Sequence[Tensor], weight: Weight, ladder: bool, *sides: Tensor
     ) -> Tensor:
+        source, target = _halves(sides)
+        layers = [_centred(torch.cat(pair)) for pair in zip(source, target, strict=True)]
+        n = len(source[0])
         norms = [z.square().sum(1) for z in layers]
         rates = [1 / (2 * widths.to(layers[0].dtype).square()) for widths in bandwidths]
         gradients = [torch.zeros_like(z) for z in layers]
@@ -230,13 +243,27 @@ class _Streaming(torch.autograd.Function):
                 _attract(gradient[rows], pull, z[rows], z[columns])
                 if rows != columns:
                     _attract(gradient[columns], pull.T, z[columns], z[rows])
-        ctx.save_for_backward(*gradients)
+        ctx.save_for_backward(*gradients, *sides)
+        ctx.given = bandwidths, weight
         return value
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, None, None, *(gradient * outer[0] for gradient in ctx.saved_tensors)
+        number = len(ctx.saved_tensors) // 3
+        made, sides = ctx.saved_tensors[:number], ctx.saved_tensors[number:]
+        source, target = _halves(sides)
+        if torch.is_grad_enabled():  # it will be derived once more: what was made is a constant
+            value = outer[0] * composed_sum(source, target, *ctx.given)
+            learning = [x for x in sides if x.requires_grad]
+            found = iter(torch.autograd.grad(value, learning, create_graph=True))
+            return None, None, None, *(next(found) if x.requires_grad else None for x in sides)
+        parts = [z[: len(s)] for z, s in zip(made, source, strict=True)]
+        parts += [z[len(s) :] for z, s in zip(made, source, strict=True)]
+        return None, None, None, *((outer[0] * g).to(x) for g, x in zip(parts, sides, strict=True))
+
+
+def _halves(sides: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    return sides[: len(sides) // 2], sides[len(sides) // 2 :]
 
 
 def _pairs(n: int, z: Tensor, weight: Weight) -> Iterator[_Pair]:

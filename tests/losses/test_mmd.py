@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import rbf_kernel
 from torch import Tensor
-from torch.autograd import gradcheck
+from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -346,6 +346,14 @@ def test_the_gradient_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     sides = (rows(5).requires_grad_(), rows(3, seed=1).requires_grad_())
     for estimator in ("biased", "unbiased"):
         assert gradcheck(partial(mmd, bandwidths=LADDER, estimator=estimator), sides)
+
+
+@pytest.mark.parametrize("tile", [2, 512])
+def test_the_second_derivative(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
+    monkeypatch.setattr(module, "TILE", tile)
+    sides = (rows(5).requires_grad_(), rows(3, seed=1).requires_grad_())
+    for estimator in ("biased", "unbiased"):
+        assert gradgradcheck(partial(mmd, bandwidths=LADDER, estimator=estimator), sides)
 
 
 def test_large_batches_never_hold_the_whole_matrix() -> None:
