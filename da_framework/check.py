@@ -17,9 +17,10 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from da_framework import results
-from da_framework.build import Run, build, build_trainer
+from da_framework.build import Run, Settings, build, build_trainer
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.callbacks.checkpoints import Checkpoints
+from da_framework.config import check as valid
 from da_framework.config import instantiate
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.domains import VIEWS
@@ -463,7 +464,12 @@ def plain_state(module: torch.nn.Module) -> dict[str, Any]:
 
 
 def main(config: Mapping[str, Any]) -> bool:
-    """Prints a line for each promise; true if none is broken."""
+    """Prints a line for each promise; true if none is broken.
+
+    Raises:
+        InputError: a key is wrong, or a part is missing.
+    """
+    valid(config, Settings)
     torch.set_num_threads(1)
     logging.getLogger("da_framework").setLevel(logging.WARNING)
     console = Console(highlight=False)

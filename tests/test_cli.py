@@ -80,6 +80,13 @@ def test_a_sweep_has_no_config_of_one_job(da: Any) -> None:
     assert not list(da.folder.iterdir())
 
 
+def test_a_check_without_a_method_says_so(da: Any) -> None:
+    ended = da("check", "~method")
+    assert ended.code == 2
+    assert "method" in ended.err
+    assert "Traceback" not in ended.err
+
+
 def test_list_names_what_there_is(da: Any) -> None:
     ended = da("list")
     assert (ended.code, ended.err) == (0, "")
