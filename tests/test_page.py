@@ -219,6 +219,10 @@ class Browser:
         (found,) = self.ask("element", using="css selector", value=selector).values()
         self.ask(f"element/{found}/click")
 
+    def close(self) -> None:
+        """Ends Chromium, which outlives its driver."""
+        urllib.request.urlopen(urllib.request.Request(self.root, method="DELETE")).close()
+
     def complaints(self) -> list[Any]:
         """What the console holds."""
         found: list[Any] = self.ask("se/log", type="browser")
@@ -233,7 +237,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen([str(DRIVER), f"--port={port}"], env={**os.environ}, **silent) as driver:  # type: ignore[call-overload]
         try:
-            yield until(lambda: Browser(port, tmp_path_factory.mktemp("profile")))
+            until(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/status").close() or True)
+            opened = Browser(port, tmp_path_factory.mktemp("profile"))
+            try:
+                yield opened
+            finally:
+                opened.close()
         finally:
             driver.terminate()
 
