@@ -127,8 +127,6 @@ def composed_sum(
     target: Sequence[Float[Tensor, "m _"]],
     bandwidths: Sequence[Float[Tensor, " _"]],
     weight: Weight,
-    *,
-    ladder: bool = False,
 ) -> Float[Tensor, ""]:
     """The same of the whole kernel matrix at once, which autograd derives as often as asked."""
     layers = zip(source, target, bandwidths, strict=True)

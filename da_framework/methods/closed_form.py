@@ -11,6 +11,7 @@ from torch import Tensor
 from da_framework.batch import Batch, Objective, Outputs, Task
 from da_framework.methods.base import Base, Method
 from da_framework.networks.network import Network
+from da_framework.ranges import Count
 
 FAR = -1e9
 """Logit of a class that no labelled row has."""
@@ -134,6 +135,29 @@ class ClosedForm(Method):
             if name.startswith(prefix) and "." not in own:
                 self.register_buffer(own, torch.empty_like(value))
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+class Components(ClosedForm):
+    """One that keeps so many directions.
+
+    Args:
+        network: encoder; its head is not used.
+        task: classes, domains and rows.
+        components: how many.
+        classifier: on the mapped rows.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        components: Count,
+        classifier: Literal["1nn", "logistic", "svm"],
+        **base: Unpack[Base],
+    ) -> None:
+        super().__init__(network, task, classifier=classifier, **base)
+        self.components = components
 
 
 def linear(model: Any, classes: int, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,21 +1,17 @@
 """Geodesic flow kernel."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Unpack
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from da_framework.batch import Task
-from da_framework.methods.base import Base
-from da_framework.methods.closed_form import ClosedForm
+from da_framework.methods.closed_form import Components
 from da_framework.methods.pca import principal
-from da_framework.networks.network import Network
-from da_framework.ranges import Count
 
 
-class GFK(ClosedForm):
+class GFK(Components):
     r"""Rows as seen from all the subspaces on the way from the source's to the target's at once.
 
     .. math::
@@ -35,18 +31,6 @@ class GFK(ClosedForm):
     """
 
     aligns: ClassVar = True
-
-    def __init__(
-        self,
-        network: Network,
-        task: Task,
-        *,
-        components: Count,
-        classifier: Literal["1nn", "logistic", "svm"],
-        **base: Unpack[Base],
-    ) -> None:
-        super().__init__(network, task, classifier=classifier, **base)
-        self.components = components
 
     def solve(
         self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]

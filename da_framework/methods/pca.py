@@ -1,20 +1,15 @@
 """Principal components of both domains."""
 
 from collections.abc import Mapping
-from typing import Literal, Unpack
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from da_framework.batch import Task
-from da_framework.methods.base import Base
-from da_framework.methods.closed_form import ClosedForm
-from da_framework.networks.network import Network
-from da_framework.ranges import Count
+from da_framework.methods.closed_form import Components
 
 
-class PCA(ClosedForm):
+class PCA(Components):
     r"""The directions in which the rows of both domains together vary most.
 
     .. math:: z = W^\top (x - \mu), \qquad W = \arg\max_{W^\top W = I}
@@ -29,18 +24,6 @@ class PCA(ClosedForm):
         components: columns of W; no more than there are rows or features.
         classifier: on the projection.
     """
-
-    def __init__(
-        self,
-        network: Network,
-        task: Task,
-        *,
-        components: Count,
-        classifier: Literal["1nn", "logistic", "svm"],
-        **base: Unpack[Base],
-    ) -> None:
-        super().__init__(network, task, classifier=classifier, **base)
-        self.components = components
 
     def solve(
         self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]

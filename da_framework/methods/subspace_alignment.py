@@ -1,20 +1,16 @@
 """Alignment of the domains' principal subspaces."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Unpack
+from typing import ClassVar
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from da_framework.batch import Task
-from da_framework.methods.base import Base
-from da_framework.methods.closed_form import ClosedForm
+from da_framework.methods.closed_form import Components
 from da_framework.methods.pca import principal
-from da_framework.networks.network import Network
-from da_framework.ranges import Count
 
 
-class SubspaceAlignment(ClosedForm):
+class SubspaceAlignment(Components):
     r"""Source rows in their own principal subspace, turned towards the target's.
 
     .. math::
@@ -33,18 +29,6 @@ class SubspaceAlignment(ClosedForm):
     """
 
     aligns: ClassVar = True
-
-    def __init__(
-        self,
-        network: Network,
-        task: Task,
-        *,
-        components: Count,
-        classifier: Literal["1nn", "logistic", "svm"],
-        **base: Unpack[Base],
-    ) -> None:
-        super().__init__(network, task, classifier=classifier, **base)
-        self.components = components
 
     def solve(
         self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
