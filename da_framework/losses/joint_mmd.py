@@ -21,8 +21,7 @@ def joint_mmd(
         k(x, y) = \prod_l k_l(x^l, y^l)
 
     Each :math:`k_l` is the mean of Gaussian kernels of the layer's own widths. With one layer it is
-    the MMD. Two domains whose layers are alike one by one, but not together, are apart. Batches of
-    more than 512 rows in all are walked over in tiles; that form has a first derivative alone.
+    the MMD. Two domains whose layers are alike one by one, but not together, are apart.
 
     Long, Zhu, Wang, Jordan, "Deep Transfer Learning with Joint Adaptation Networks", ICML 2017.
     https://arxiv.org/abs/1605.06636
