@@ -24,6 +24,7 @@ from da_framework.cells import (
     cell,
     frame,
     leaves,
+    readings,
     rows,
     setting,
 )
@@ -127,7 +128,9 @@ def keep(path: Path, records: Sequence[Record]) -> None:
                 pick: {name: value for name, value in own.items() if name not in apart}
                 for pick, own in record["target"].items()
             },
+            "readings": readings(record),
             "seconds": record["seconds"],
+            **({"finished": record["finished"]} if "finished" in record else {}),
             "code": record["code"],
             "environment": record["environment"],
         }

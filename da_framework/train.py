@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
@@ -94,6 +95,7 @@ def train(
             "inputs": run.inputs(dataset),
             "code": results.code_hash(config),
             "seconds": {"training": run.module.seconds, "all": time.time() - begun},
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **outcome(run),
         }
         results.write(folder, record)
