@@ -90,17 +90,19 @@ class Table:
         return [known[word] for word in dict.fromkeys(named)]
 
     def sweeps(self, cells: Sequence[tuple[str, str]]) -> list[list[str]]:
-        """The overrides of sweeps that make these cells together, and no other."""
+        """The overrides of sweeps that make these of its own cells together, and no other."""
+        methods = str(self.params.get("method", "")).split(",")
         columns: dict[str, tuple[str, ...]] = {}
         for row, column in cells:
-            columns[row] = (*columns.get(row, ()), column)
+            if row in methods:
+                columns[row] = (*columns.get(row, ()), column)
         rows: dict[tuple[str, ...], list[str]] = {}
         for row, own in columns.items():
             rows.setdefault(own, []).append(row)
         keys = [key for key in SIDES if key in self.params]
         return [
-            [f"method={','.join(methods)}", *sides(part, keys)]
-            for own, methods in rows.items()
+            [f"method={','.join(alike)}", *sides(part, keys)]
+            for own, alike in rows.items()
             for part in ([own] if len(keys) < 2 else [(column,) for column in own])
         ]
 
@@ -167,7 +169,7 @@ def tables() -> dict[str, Table]:
         if "paper" in node:
             name = file.relative_to(root).with_suffix("").as_posix()
             paper = OmegaConf.to_container(node.paper)
-            params = OmegaConf.to_container(node.hydra.sweeper.params)
+            params = OmegaConf.to_container(OmegaConf.select(node, "hydra.sweeper.params"))
             found[name] = Table(name, paper, Path(node.hydra.sweep.dir), file, params)  # type: ignore[arg-type]
     return found
 
@@ -307,7 +309,9 @@ def notes(table: Table, cells: Sequence[Cell]) -> list[str]:
 
 def provenance(records: Sequence[Mapping[str, Any]]) -> str:
     """When records were made, and with which versions of torch and of this package."""
-    days = sorted({record["finished"][:10] if "finished" in record else "date not known" for record in records})
+    days = sorted(record["finished"][:10] for record in records if "finished" in record)
+    dates = [" to ".join(dict.fromkeys([days[0], days[-1]]))] if days else []
+    dates += ["date not known"] * (len(days) < len(records))
     made: dict[str, set[str]] = {"torch": set(), "da_framework": set(), "code": set()}
     for record in records:
         versions = record["environment"]["versions"]
@@ -316,7 +320,7 @@ def provenance(records: Sequence[Mapping[str, Any]]) -> str:
         own = "da_framework" if "da_framework" in versions else "code"
         made[own].add(versions.get("da_framework", record["code"][:8]))
     said = [f"{name} {listed(sorted(own))}" for name, own in made.items() if own]
-    return "; ".join([" to ".join(dict.fromkeys([days[0], days[-1]])), *said])
+    return "; ".join([listed(dates), *said])
 
 
 def overview(known: Mapping[str, Table]) -> Grid:

@@ -6,7 +6,7 @@ A part stands between ``<!-- name -->`` and ``<!-- /name -->``; a test holds all
 import sys
 from pathlib import Path
 
-from da_framework import reproduce
+from da_framework import reproduce, selection
 from da_framework.listing import methods_table
 from da_framework.new_method import contents
 from da_framework.report import gather, kept, markdown
@@ -37,6 +37,7 @@ def parts() -> dict[str, str]:
         "methods": methods_table(),
         "dann": f"```python\n{dann}```",
         **{name: f"```{language}\n{text}```" for name, language, text in shown},
+        "validators": selection.markdown(kept(EXPERIMENTS / "validators" / "digits.recorded.json")),
         **tables,
         **papers(),
     }
