@@ -37,8 +37,9 @@ class Table:
             (``source-target``), ``rows`` (a method's values in percent), ``tolerance`` (in points)
             or ``bands`` (lowest and highest of a row) and the ``reason`` of it; maybe ``baseline``,
             a row, ``quick``, overrides, ``minutes``, an estimate of what all of it costs,
-            ``beside``, others' values by their name and row, and ``readings``, so many of the last
-            evaluations whose mean is shown.
+            ``beside``, others' values by their name and row, ``reference``, whose values they are
+            if not a paper's, ``measure``, if not the accuracy (``recall``: its mean over classes),
+            and ``readings``, so many of the last evaluations whose mean is shown.
         folder: that its sweep writes to.
         file: that says all this.
         params: what its sweep goes through.
@@ -59,6 +60,11 @@ class Table:
             for column, value in zip(self.paper["columns"], values, strict=True)
             if value is not None
         }
+
+    @property
+    def measure(self) -> str:
+        """What its values are of."""
+        return str(self.paper.get("measure", "accuracy"))
 
     @property
     def seeds(self) -> list[int]:
@@ -140,7 +146,8 @@ class Cell:
 
     def words(self, table: Table) -> list[str]:
         """As the table shows it."""
-        own = {pick: figures(self.runs, pick) for pick in ("last", "chosen", "oracle")}
+        picks = ("last", "chosen", "oracle")
+        own = {pick: figures(self.runs, pick, table.measure) for pick in picks}
         mark = report.MARK if self.short(table) else ""
         beside = [rows.get(self.row) for rows in table.paper.get("beside", {}).values()]
         place = table.paper["columns"].index(self.column)
@@ -200,12 +207,12 @@ def reproduced(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Cell]
         before = recorded.get((row, column), [])
         others = {r["config"]["seed"]: r for r in own.get((base, column), [])}
         pairs = [(r, others[r["config"]["seed"]]) for r in runs if r["config"]["seed"] in others]
-        gains = [figures([one], "last")[0] - figures([other], "last")[0] for one, other in pairs]
-        mean = fmean(figures(runs, "last")) if runs else None
+        gains = [a - b for a, b in (figures(two, "last", table.measure) for two in pairs)]
+        mean = fmean(figures(runs, "last", table.measure)) if runs else None
         cells.append(
             Cell(
                 *(row, column, paper),
-                recorded=fmean(figures(before, "last")) if before else None,
+                recorded=fmean(figures(before, "last", table.measure)) if before else None,
                 runs=runs,
                 gain=fmean(gains) if gains and row != base else None,
                 inside=None if mean is None else within(mean, table.band(row, paper)),
@@ -254,9 +261,9 @@ def by_cell(
     return found
 
 
-def figures(records: Sequence[Mapping[str, Any]], pick: str) -> list[float]:
-    """Accuracy of each record in percent."""
-    return [100 * record["target"][pick]["accuracy"] for record in records]
+def figures(records: Sequence[Mapping[str, Any]], pick: str, measure: str) -> list[float]:
+    """Accuracy of each record, or another measure, in percent."""
+    return [100 * record["target"][pick][measure] for record in records]
 
 
 def settled(records: Sequence[Mapping[str, Any]], last: int) -> list[float]:
@@ -273,7 +280,9 @@ def number(value: float | None) -> str:
 def markdown(table: Table, cells: Sequence[Cell]) -> str:
     """The table with its verdicts."""
     late = [f"mean of the last {last}"] if (last := table.paper.get("readings")) else []
-    columns = ["row", "cell", "paper", *table.paper.get("beside", {}), "recorded", "ours, last"]
+    reference = table.paper.get("reference", "paper")
+    whose = "The paper" if reference == "paper" else reference
+    columns = ["row", "cell", reference, *table.paper.get("beside", {}), "recorded", "ours, last"]
     head = [*columns, *late, "chosen", "oracle", "gain", "seeds", "verdict"]
     lines = [head, ["---"] * len(head), *(cell.words(table) for cell in cells)]
     judged = [cell for cell in cells if cell.inside is not None]
@@ -285,7 +294,7 @@ def markdown(table: Table, cells: Sequence[Cell]) -> str:
     bound = listed(bands) if bands else f"{table.paper['tolerance']} points"
     return "\n".join(
         [
-            f"{table.paper['title']}. The paper's values are {table.paper['known']}.",
+            f"{table.paper['title']}. {whose}'s values are {table.paper['known']}.",
             "",
             *(f"| {' | '.join(words)} |" for words in lines),
             "",

@@ -3,12 +3,15 @@
 import json
 import re
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from da_framework import plugins, report, reproduce
+from da_framework.build import Settings, compose
+from da_framework.config import check
 from da_framework.errors import InputError
 from da_framework.reproduce import (
     Table,
@@ -183,7 +186,7 @@ def test_seeds_and_jobs_become_overrides(tmp_path: Path, monkeypatch: pytest.Mon
         launched(0)
 
     def absent(name: str) -> None:
-        raise plugins.PackageNotFoundError(name)
+        raise PackageNotFoundError(name)
 
     monkeypatch.setattr(plugins, "distribution", absent)
     with pytest.raises(InputError, match=r"--jobs 2 needs hydra-joblib-launcher: pip install"):
@@ -253,6 +256,32 @@ def test_every_table_is_whole() -> None:
         assert "tolerance" in paper or paper["bands"].keys() == paper["rows"].keys()
         assert all(len(values) == len(paper["columns"]) for values in paper["rows"].values())
         assert paper.get("baseline", next(iter(paper["rows"]))) in paper["rows"]
+        for rows in paper.get("beside", {}).values():
+            assert rows.keys() <= paper["rows"].keys()
+            assert all(len(values) == len(paper["columns"]) for values in rows.values())
+
+
+@pytest.mark.parametrize("name", tables())
+def test_every_row_is_a_run_that_can_be_begun(name: str) -> None:
+    own = tables()[name]
+    for sweep in own.sweeps(own.chosen(None)):
+        values = {key: text for key, _, text in (word.partition("=") for word in sweep)}
+        pair = re.findall(r"\[\w+,\w+\]", values.get("dataset.pair", ""))[-1:]
+        for method in values["method"].split(","):
+            words = (f"method={method}", *(f"dataset.pair={last}" for last in pair))
+            check(compose(f"experiments={name}", *words), Settings)
+
+
+def test_a_table_may_be_another_s_and_of_another_measure(tmp_path: Path) -> None:
+    runs = [record("dann", 0.2), record("source_only", 0.1)]
+    for own, recall in zip(runs, (0.69, 0.6), strict=True):
+        for pick in own["target"].values():
+            pick["recall"] = recall
+    own = table(tmp_path, measure="recall", reference="Others")
+    text = markdown(own, reproduced(own, runs))
+    assert "| row | cell | Others | recorded |" in text
+    assert "Others's values are verified" in text
+    assert "| `dann` | a-b | 70.00 |  | 69.00† | 69.00 | 69.00 | +9.00 | 1† | inside |" in text
 
 
 def test_a_table_is_reproduced_and_continued(da: Any, monkeypatch: pytest.MonkeyPatch) -> None:
