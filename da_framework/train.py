@@ -84,6 +84,7 @@ def train(
     with results.alone(folder):
         if aside := results.claim(folder, key, again=config["again"]):
             log.info("another run was in this folder: moved to %s", aside)
+        (folder / results.DIVERGED).unlink(missing_ok=True)
         with within_memory(config):
             fit(run, config, folder, first=True)
         record = {
@@ -213,6 +214,8 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
     except DivergedError as error:
         good = next((file for file in checkpoints(folder)), None)
         kept = f"last good checkpoint: {good}" if good else "no checkpoint was due yet"
+        if first:
+            results.write_text(folder / results.DIVERGED, f"{error}; {kept}\n")
         mend = "lower optimizer.lr or method.weight, or set optimizer.clip=1.0"
         raise DivergedError(f"{error}; {kept}; {mend}") from None
     except MisconfigurationException as error:
