@@ -116,6 +116,10 @@ def test_the_doctor_reads_a_run_that_diverged_until_it_is_trained_well(da: Any) 
     assert "; no checkpoint was due yet\n    try: lower" in ended.out
     assert da.train("method=dann").code == 0
     assert "diverged" not in da("doctor", "run").out
+    (da.folder / "run" / "result.json").unlink()  # as if the same command had to go on
+    (da.folder / "run" / "diverged.txt").write_text("step 1: the term source is nan\n")
+    assert da.train("method=dann").code == 0
+    assert "diverged" not in da("doctor", "run").out
 
 
 @pytest.mark.parametrize(
