@@ -37,10 +37,22 @@ def parts() -> dict[str, str]:
         "methods": methods_table(),
         "dann": f"```python\n{dann}```",
         **{name: f"```{language}\n{text}```" for name, language, text in shown},
-        "validators": selection.markdown(kept(EXPERIMENTS / "validators" / "digits.recorded.json")),
+        **validators(),
         **tables,
         **papers(),
     }
+
+
+def validators() -> dict[str, str]:
+    """How well they choose among all checkpoints, and among those of methods at usual weights."""
+    every = kept(EXPERIMENTS / "validators" / "digits.recorded.json")
+    usual = [
+        record
+        for record in every
+        if record["choices"]["method"] != "entropy_minimization"
+        and record["config"]["method"].get("weight", 1) == 1
+    ]
+    return {"validators": selection.markdown(every), "usual": selection.markdown(usual)}
 
 
 def papers() -> dict[str, str]:
