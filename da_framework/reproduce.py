@@ -32,7 +32,8 @@ class Table:
         paper: its ``paper:`` part: ``title``, ``known`` (how surely), ``columns``
             (``source-target``), ``rows`` (a method's values in percent), ``tolerance`` (in points)
             or ``bands`` (lowest and highest of a row) and the ``reason`` of it; maybe ``baseline``,
-            a row, and ``quick``, overrides.
+            a row, ``quick``, overrides, and ``first``, experiments whose runs come before its own:
+            earlier stages, or rows with keys of their own.
         folder: that its sweep writes to.
         file: that says all this.
     """
@@ -51,6 +52,11 @@ class Table:
             for column, value in zip(self.paper["columns"], values, strict=True)
             if value is not None
         }
+
+    @property
+    def first(self) -> list["Table"]:
+        """The experiments whose runs come before its own; they state no values."""
+        return [loaded(name) for name in self.paper.get("first", ())]
 
     def band(self, row: str, paper: float) -> tuple[float, float]:
         """The lowest and highest values that reproduce a paper's."""
@@ -100,14 +106,16 @@ class Cell:
 def tables() -> dict[str, Table]:
     """Every experiment that states a paper's values."""
     root = conf_dir() / "experiments"
-    found = {}
-    for file in sorted(root.rglob("*.yaml")):
-        node = OmegaConf.load(file)
-        if "paper" in node:
-            name = file.relative_to(root).with_suffix("").as_posix()
-            paper = OmegaConf.to_container(node.paper)
-            found[name] = Table(name, paper, Path(node.hydra.sweep.dir), file)  # type: ignore[arg-type]
-    return found
+    names = [file.relative_to(root).with_suffix("").as_posix() for file in root.rglob("*.yaml")]
+    return {name: own for name in sorted(names) if (own := loaded(name)).paper}
+
+
+def loaded(name: str) -> Table:
+    """An experiment by its name."""
+    file = conf_dir() / "experiments" / f"{name}.yaml"
+    node = OmegaConf.load(file)
+    paper = OmegaConf.to_container(node.get("paper", OmegaConf.create()))
+    return Table(name, paper, Path(node.hydra.sweep.dir), file)  # type: ignore[arg-type]
 
 
 def reproduced(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Cell]:
@@ -261,9 +269,12 @@ def main(arguments: list[str]) -> None:
         raise InputError(f"no table {parsed.table}; the tables are {listed(known)}")
     table = known[parsed.table]
     quick = list(table.paper.get("quick", ())) if parsed.quick else []
-    run(table, [*quick, *parsed.overrides])
-    rows = table.paper["rows"]
-    records = [r for r in report.gather([table.folder]) if r["choices"]["method"] in rows]
+    overrides = [*quick, *parsed.overrides]
+    for stage in table.first:  # of methods of its own, in a place of its own
+        run(stage, [o for o in overrides if not o.startswith(("method", "hydra.sweep"))])
+    run(table, overrides)
+    rows, folders = table.paper["rows"], [own.folder for own in (*table.first, table)]
+    records = [r for r in report.gather(folders) if r["choices"]["method"] in rows]
     cells = reproduced(table, records)
     text = markdown(table, cells)
     results.write_text(table.folder / f"{table.file.stem}.md", text + "\n")

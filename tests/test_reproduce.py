@@ -5,9 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
+from da_framework import report, reproduce
 from da_framework.errors import InputError
-from da_framework.reproduce import Table, by_cell, markdown, reproduced, spread, tables, within
+from da_framework.reproduce import (
+    Table,
+    by_cell,
+    markdown,
+    reproduced,
+    spread,
+    tables,
+    within,
+)
 
 PAPER = {
     "title": "Somebody, 2020, table 1",
@@ -123,6 +133,35 @@ def test_every_table_is_whole() -> None:
         assert "tolerance" in paper or paper["bands"].keys() == paper["rows"].keys()
         assert all(len(values) == len(paper["columns"]) for values in paper["rows"].values())
         assert paper.get("baseline", next(iter(paper["rows"]))) in paper["rows"]
+        assert not any(stage.paper or stage.folder == own.folder for stage in own.first)
+
+
+def test_what_comes_first_is_run_first_without_what_is_the_table_s_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[tuple[str, list[str]]] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reproduce, "run", lambda own, overrides: ran.append((own.name, overrides)))
+    gathered = {
+        "multirun/shot_2020-digits_source": record("source_only", 0.9, pair="usps-mnist"),
+        "multirun/shot_2020-digits": record("shot", 0.97, pair="usps-mnist"),
+    }
+    monkeypatch.setattr(report, "gather", lambda folders: [gathered[str(f)] for f in folders])
+    Path("multirun/shot_2020-digits").mkdir(parents=True)
+    reproduce.main(["shot_2020/digits", "seed=1", "method.weight=0.5", "hydra.sweep.dir=x"])
+    assert ran == [
+        ("shot_2020/digits_source", ["seed=1"]),
+        ("shot_2020/digits", ["seed=1", "method.weight=0.5", "hydra.sweep.dir=x"]),
+    ]
+    assert "| 97.00 | 97.00 | 97.00 | +7.00 | 1 | inside |" in capsys.readouterr().out
+
+
+def test_a_second_stage_begins_where_the_first_writes() -> None:
+    table = tables()["shot_2020/digits"]
+    (stage,) = table.first
+    words = OmegaConf.to_container(OmegaConf.load(stage.file).hydra.sweep)
+    begun = OmegaConf.to_container(OmegaConf.load(table.file))["init_from"]
+    assert begun == f"{words['dir']}/{words['subdir']}"
 
 
 def test_a_table_is_reproduced_and_continued(da: Any, monkeypatch: pytest.MonkeyPatch) -> None:
