@@ -113,9 +113,8 @@ def tables() -> dict[str, Table]:
 def loaded(name: str) -> Table:
     """An experiment by its name."""
     file = conf_dir() / "experiments" / f"{name}.yaml"
-    node = OmegaConf.load(file)
-    paper = OmegaConf.to_container(node.get("paper", OmegaConf.create()))
-    return Table(name, paper, Path(node.hydra.sweep.dir), file)  # type: ignore[arg-type]
+    node: Any = OmegaConf.to_container(OmegaConf.load(file))
+    return Table(name, node.get("paper", {}), Path(node["hydra"]["sweep"]["dir"]), file)
 
 
 def reproduced(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Cell]:

@@ -159,9 +159,9 @@ def test_what_comes_first_is_run_first_without_what_is_the_table_s_own(
 def test_a_second_stage_begins_where_the_first_writes() -> None:
     table = tables()["shot_2020/digits"]
     (stage,) = table.first
-    words = OmegaConf.to_container(OmegaConf.load(stage.file).hydra.sweep)
-    begun = OmegaConf.to_container(OmegaConf.load(table.file))["init_from"]
-    assert begun == f"{words['dir']}/{words['subdir']}"
+    first: Any = OmegaConf.to_container(OmegaConf.load(stage.file))
+    second: Any = OmegaConf.to_container(OmegaConf.load(table.file))
+    assert second["init_from"] == "{dir}/{subdir}".format(**first["hydra"]["sweep"])
 
 
 def test_a_table_is_reproduced_and_continued(da: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +187,7 @@ def test_what_cannot_be_reproduced_is_said(da: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     ended = da("reproduce", "jda_2013/objects")
     assert ended.code == 2
-    assert "the tables are dann_2016/digits, " in ended.err
+    assert "the tables are cdan_2018/digits, dann_2016/digits, " in ended.err
     ended = da("reproduce", "jda_2013/digits", "method=no_such")
     assert ended.code == 2
     assert "reproduce.log" in ended.err

@@ -75,7 +75,7 @@ def test_channels_are_left_out_whole() -> None:
 
 def test_a_bottleneck_may_have_batch_norm() -> None:
     net = network(FLAT, bottleneck=[4, 3], head=[5], batch_norm=True)
-    kinds = [type(layer) for layer in net.encoder.bottleneck]
+    kinds = [type(layer) for layer in net.encoder.bottleneck.children()]
     assert kinds == [nn.Linear, nn.BatchNorm1d, nn.ReLU] * 2
     assert not any(isinstance(layer, nn.BatchNorm1d) for layer in net.head)
     with pytest.raises(InputError, match=r"it needs a layer, network\.bottleneck=\[256\]"):
