@@ -36,13 +36,15 @@ class Table:
         paper: its ``paper:`` part: ``title``, ``known`` (how surely), ``columns``
             (``source-target``), ``rows`` (a method's values in percent), ``tolerance`` (in points)
             or ``bands`` (lowest and highest of a row) and the ``reason`` of it; maybe ``baseline``,
-            a row, ``quick``, overrides, ``minutes``, an estimate of what all of it costs,
-            ``beside``, others' values by their name and row, ``reference``, whose values they are
-            if not a paper's, ``measure``, if not the accuracy (``recall``: its mean over classes),
-            and ``readings``, so many of the last evaluations whose mean is shown.
+            a row, ``quick``, overrides, ``first``, experiments whose runs come before its own
+            (earlier stages, or rows with keys of their own), ``minutes``, an estimate of what all
+            of it costs, ``beside``, others' values by their name and row, ``reference``, whose
+            values they are if not a paper's, ``measure``, if not the accuracy (``recall``: its mean
+            over classes), and ``readings``, so many of the last evaluations whose mean is shown.
         folder: that its sweep writes to.
         file: that says all this.
         params: what its sweep goes through.
+        start: the runs that its own begin with, if any.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Table:
     folder: Path
     file: Path
     params: Mapping[str, Any] = field(default_factory=dict)
+    start: str = ""
 
     @property
     def cells(self) -> dict[tuple[str, str], float]:
@@ -95,9 +98,18 @@ class Table:
             )
         return [known[word] for word in dict.fromkeys(named)]
 
-    def sweeps(self, cells: Sequence[tuple[str, str]]) -> list[list[str]]:
-        """The overrides of sweeps that make these of its own cells together, and no other."""
+    def starts(self, other: "Table") -> bool:
+        """Whether runs of another experiment begin with its own."""
+        return other.start.startswith(f"{self.folder}/")
+
+    def sweeps(self, cells: Sequence[tuple[str, str]], *, needed: bool = False) -> list[list[str]]:
+        """The overrides of sweeps that make these of its own cells together, and no other.
+
+        Where what follows needs it, they make all its rows of those columns.
+        """
         methods = str(self.params.get("method", "")).split(",")
+        if needed:
+            cells = list(dict.fromkeys((row, column) for _, column in cells for row in methods))
         columns: dict[str, tuple[str, ...]] = {}
         for row, column in cells:
             if row in methods:
@@ -111,6 +123,11 @@ class Table:
             for own, alike in rows.items()
             for part in ([own] if len(keys) < 2 else [(column,) for column in own])
         ]
+
+    @property
+    def first(self) -> list["Table"]:
+        """The experiments whose runs come before its own; they state no values."""
+        return [loaded(name) for name in self.paper.get("first", ())]
 
     def band(self, row: str, paper: float) -> tuple[float, float]:
         """The lowest and highest values that reproduce a paper's."""
@@ -170,15 +187,23 @@ class Cell:
 def tables() -> dict[str, Table]:
     """Every experiment that states a paper's values."""
     root = conf_dir() / "experiments"
-    found = {}
-    for file in sorted(root.rglob("*.yaml")):
-        node = OmegaConf.load(file)
-        if "paper" in node:
-            name = file.relative_to(root).with_suffix("").as_posix()
-            paper = OmegaConf.to_container(node.paper)
-            params = OmegaConf.to_container(OmegaConf.select(node, "hydra.sweeper.params"))
-            found[name] = Table(name, paper, Path(node.hydra.sweep.dir), file, params)  # type: ignore[arg-type]
-    return found
+    names = [file.relative_to(root).with_suffix("").as_posix() for file in root.rglob("*.yaml")]
+    return {name: own for name in sorted(names) if (own := loaded(name)).paper}
+
+
+def loaded(name: str) -> Table:
+    """An experiment by its name."""
+    file = conf_dir() / "experiments" / f"{name}.yaml"
+    node: Any = OmegaConf.to_container(OmegaConf.load(file))
+    sweep = node["hydra"]
+    return Table(
+        name,
+        node.get("paper", {}),
+        Path(sweep["sweep"]["dir"]),
+        file,
+        params=sweep.get("sweeper", {}).get("params", {}),
+        start=str(node.get("init_from", "")),
+    )
 
 
 def sides(columns: Sequence[str], keys: Sequence[str]) -> list[str]:
@@ -400,19 +425,23 @@ def main(arguments: list[str]) -> None:
         raise InputError(f"no table {parsed.table}; the tables are {listed(known)}")
     table = known[parsed.table]
     chosen = table.chosen(parsed.cells)
-    quick: list[str] = []
-    if parsed.quick:  # apart: what is quick may be of another config, which no cell mixes
-        table = replace(table, folder=table.folder.with_name(f"{table.folder.name}-quick"))
-        quick = [*table.paper.get("quick", ()), f"hydra.sweep.dir={table.folder}"]
-    common = [
-        *quick,
-        *seeded(table, parsed.seeds),
-        *launched(parsed.jobs),
-    ]
-    for own in table.sweeps(chosen) if parsed.cells else [[]]:
-        run(table, [*common, *own, *parsed.overrides])
-    rows = table.paper["rows"]
-    records = [r for r in report.gather([table.folder]) if r["choices"]["method"] in rows]
+    stages = [*table.first, table]
+    quick = list(table.paper.get("quick", ())) if parsed.quick else []
+    # what is of another config stays apart: no cell mixes it
+    other = any(not word.startswith(("seed=", "method=", *SIDES)) for word in quick)
+    if other:
+        stages = [replace(one, folder=Path(f"{one.folder}-quick")) for one in stages]
+        table = stages[-1]
+    given = [*quick, *seeded(table, parsed.seeds), *launched(parsed.jobs), *parsed.overrides]
+    for stage in stages:
+        # earlier stages are of methods of their own
+        foreign = () if stage is table else ("method", "hydra.sweep")
+        own = [word for word in given if not word.startswith(foreign)]
+        own += [f"hydra.sweep.dir={stage.folder}"] if other else []
+        for part in stage.sweeps(chosen, needed=stage.starts(table)) if parsed.cells else [[]]:
+            run(stage, [*own, *part])
+    rows, folders = table.paper["rows"], [stage.folder for stage in stages]
+    records = [r for r in report.gather(folders) if r["choices"]["method"] in rows]
     cells = [cell for cell in reproduced(table, records) if (cell.row, cell.column) in chosen]
     text = markdown(table, cells)
     results.write_text(table.folder / f"{table.file.stem}.md", text + "\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from da_framework import plugins, report, reproduce
 from da_framework.build import Settings, compose
@@ -256,6 +257,7 @@ def test_every_table_is_whole() -> None:
         assert "tolerance" in paper or paper["bands"].keys() == paper["rows"].keys()
         assert all(len(values) == len(paper["columns"]) for values in paper["rows"].values())
         assert paper.get("baseline", next(iter(paper["rows"]))) in paper["rows"]
+        assert not any(stage.paper or stage.folder == own.folder for stage in own.first)
         for rows in paper.get("beside", {}).values():
             assert rows.keys() <= paper["rows"].keys()
             assert all(len(values) == len(paper["columns"]) for values in rows.values())
@@ -284,6 +286,34 @@ def test_a_table_may_be_another_s_and_of_another_measure(tmp_path: Path) -> None
     assert "| `dann` | a-b | 70.00 |  | 69.00† | 69.00 | 69.00 | +9.00 | 1† | inside |" in text
 
 
+def test_what_comes_first_is_run_first_without_what_is_the_table_s_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[tuple[str, list[str]]] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reproduce, "run", lambda own, overrides: ran.append((own.name, overrides)))
+    gathered = {
+        "multirun/shot_2020-digits_source": record("source_only", 0.9, pair="usps-mnist"),
+        "multirun/shot_2020-digits": record("shot", 0.97, pair="usps-mnist"),
+    }
+    monkeypatch.setattr(report, "gather", lambda folders: [gathered[str(f)] for f in folders])
+    Path("multirun/shot_2020-digits").mkdir(parents=True)
+    reproduce.main(["shot_2020/digits", "seed=1", "method.weight=0.5", "hydra.sweep.dir=x"])
+    assert ran == [
+        ("shot_2020/digits_source", ["seed=1"]),
+        ("shot_2020/digits", ["seed=1", "method.weight=0.5", "hydra.sweep.dir=x"]),
+    ]
+    assert "| 97.00† | 97.00 | 97.00 | +7.00 | 1† | inside |" in capsys.readouterr().out
+
+
+def test_a_second_stage_begins_where_the_first_writes() -> None:
+    table = tables()["shot_2020/digits"]
+    (stage,) = table.first
+    first: Any = OmegaConf.to_container(OmegaConf.load(stage.file))
+    second: Any = OmegaConf.to_container(OmegaConf.load(table.file))
+    assert second["init_from"] == "{dir}/{subdir}".format(**first["hydra"]["sweep"])
+
+
 def test_a_table_is_reproduced_and_continued(da: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cell of a real one, by joblib; a second call runs nothing."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
@@ -309,7 +339,7 @@ def test_what_cannot_be_reproduced_is_said(da: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     ended = da("reproduce", "jda_2013/objects")
     assert ended.code == 2
-    assert "the tables are dann_2016/digits, " in ended.err
+    assert "the tables are cdan_2018/digits, dann_2016/amazon, " in ended.err
     ended = da("reproduce", "jda_2013/digits", "method=no_such")
     assert ended.code == 2
     assert "reproduce.log" in ended.err
