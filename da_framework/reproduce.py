@@ -36,8 +36,8 @@ class Table:
         paper: its ``paper:`` part: ``title``, ``known`` (how surely), ``columns``
             (``source-target``), ``rows`` (a method's values in percent), ``tolerance`` (in points)
             or ``bands`` (lowest and highest of a row) and the ``reason`` of it; maybe ``baseline``,
-            a row, ``quick``, overrides, ``minutes``, an estimate of what all of it costs,
-            ``beside``, others' values by their name and row, ``reference``, whose values they are
+            a row, ``quick``, overrides, ``sweeps``, overrides of each of several that make it,
+            ``minutes``, an estimate of what all of it costs, ``beside``, others' values by their name and row, ``reference``, whose values they are
             if not a paper's, ``measure``, if not the accuracy (``recall``: its mean over classes),
             and ``readings``, so many of the last evaluations whose mean is shown.
         folder: that its sweep writes to.
@@ -67,8 +67,14 @@ class Table:
         return str(self.paper.get("measure", "accuracy"))
 
     @property
+    def parts(self) -> list[list[str]]:
+        """The overrides of the sweeps that together are its own, the methods first."""
+        parts = self.paper.get("sweeps") or [[f"method={self.params['method']}"]]
+        return [sorted(own, key=lambda word: not word.startswith("method=")) for own in parts]
+
+    @property
     def seeds(self) -> list[int]:
-        """Those that its sweep goes through; none where nothing in it is random."""
+        """Those that its sweep goes through."""
         return [int(seed) for seed in str(self.params.get("seed", "")).split(",") if seed.strip()]
 
     @property
@@ -97,20 +103,22 @@ class Table:
 
     def sweeps(self, cells: Sequence[tuple[str, str]]) -> list[list[str]]:
         """The overrides of sweeps that make these of its own cells together, and no other."""
-        methods = str(self.params.get("method", "")).split(",")
-        columns: dict[str, tuple[str, ...]] = {}
-        for row, column in cells:
-            if row in methods:
-                columns[row] = (*columns.get(row, ()), column)
-        rows: dict[tuple[str, ...], list[str]] = {}
-        for row, own in columns.items():
-            rows.setdefault(own, []).append(row)
         keys = [key for key in SIDES if key in self.params]
-        return [
-            [f"method={','.join(alike)}", *sides(part, keys)]
-            for own, alike in rows.items()
-            for part in ([own] if len(keys) < 2 else [(column,) for column in own])
-        ]
+        found = []
+        for methods, *others in self.parts:
+            columns: dict[str, tuple[str, ...]] = {}
+            for row, column in cells:
+                if row in methods.removeprefix("method=").split(","):
+                    columns[row] = (*columns.get(row, ()), column)
+            rows: dict[tuple[str, ...], list[str]] = {}
+            for row, own in columns.items():
+                rows.setdefault(own, []).append(row)
+            found += [
+                [f"method={','.join(alike)}", *others, *sides(part, keys)]
+                for own, alike in rows.items()
+                for part in ([own] if len(keys) < 2 else [(column,) for column in own])
+            ]
+        return found
 
     def band(self, row: str, paper: float) -> tuple[float, float]:
         """The lowest and highest values that reproduce a paper's."""
@@ -409,7 +417,7 @@ def main(arguments: list[str]) -> None:
         *seeded(table, parsed.seeds),
         *launched(parsed.jobs),
     ]
-    for own in table.sweeps(chosen) if parsed.cells else [[]]:
+    for own in table.sweeps(chosen) if parsed.cells else table.paper.get("sweeps") or [[]]:
         run(table, [*common, *own, *parsed.overrides])
     rows = table.paper["rows"]
     records = [r for r in report.gather([table.folder]) if r["choices"]["method"] in rows]
@@ -434,7 +442,7 @@ def seeded(table: Table, words: str | None) -> list[str]:
         return []
     known = list(map(str, table.seeds))
     if not known:
-        raise InputError(f"--seeds {words}: {table.name} has none: nothing in it is random")
+        raise InputError(f"--seeds {words}: the runs of {table.name} go through no seeds")
     if unknown := [word for word in words.split(",") if word not in known]:
         raise InputError(
             f"--seeds {listed(unknown)}: {table.name} has the seeds {listed(known)}; "
