@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from da_framework import plugins, report, reproduce
 from da_framework.build import Settings, compose
@@ -171,10 +172,6 @@ def test_cells_become_the_sweeps_that_make_them_alone(tmp_path: Path) -> None:
     ]
     one = table(tmp_path, params={"method": "dann,mmd"})
     assert one.sweeps(one.chosen("dann/a-b,source_only/a-b")) == [["method=dann"]]
-    parts = table(tmp_path, sweeps=[["method=source_only"], ["steps=1,2", "method=dann"]])
-    assert parts.sweeps(parts.chosen("dann/a-b")) == [
-        ["method=dann", "steps=1,2", "dataset.pair=[a,b]"]
-    ]
 
 
 def test_seeds_and_jobs_become_overrides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,13 +198,14 @@ def test_options_reach_the_sweep_and_only_what_is_asked_for_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ran: list[list[str]] = []
-    monkeypatch.setattr(reproduce, "tables", lambda: {"some/table": table(tmp_path)})
+    given = table(tmp_path, quick=["steps=5"])
+    monkeypatch.setattr(reproduce, "tables", lambda: {"some/table": given})
     monkeypatch.setattr(reproduce, "run", lambda own, overrides: ran.append(overrides))
     monkeypatch.setattr(report, "gather", lambda folders: [record("dann", 0.7)])
     (tmp_path / "runs").mkdir()
     reproduce.main(["some/table", "--cells", "dann/a-b", "--seeds", "1", "--jobs", "2", "steps=9"])
     jobs = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    assert ran == [["seed=1", *jobs, "method=dann", "dataset.pair=[a,b]", "steps=9"]]
+    assert ran == [["seed=1", *jobs, "steps=9", "method=dann", "dataset.pair=[a,b]"]]
     said = capsys.readouterr().out
     assert "| `dann` | a-b |" in said
     assert "source_only" not in said
@@ -216,7 +214,7 @@ def test_options_reach_the_sweep_and_only_what_is_asked_for_is_shown(
     assert ran[1:] == [[]]
     (tmp_path / "runs-quick").mkdir()
     reproduce.main(["some/table", "--quick"])
-    assert ran[2:] == [[f"hydra.sweep.dir={tmp_path}/runs-quick"]]
+    assert ran[2:] == [["steps=5", f"hydra.sweep.dir={tmp_path}/runs-quick"]]
 
 
 def test_runs_of_one_cell_differ_in_their_seeds_alone() -> None:
@@ -260,6 +258,7 @@ def test_every_table_is_whole() -> None:
         assert "tolerance" in paper or paper["bands"].keys() == paper["rows"].keys()
         assert all(len(values) == len(paper["columns"]) for values in paper["rows"].values())
         assert paper.get("baseline", next(iter(paper["rows"]))) in paper["rows"]
+        assert not any(stage.paper or stage.folder == own.folder for stage in own.first)
         for rows in paper.get("beside", {}).values():
             assert rows.keys() <= paper["rows"].keys()
             assert all(len(values) == len(paper["columns"]) for values in rows.values())
@@ -271,10 +270,8 @@ def test_every_row_is_a_run_that_can_be_begun(name: str) -> None:
     for sweep in own.sweeps(own.chosen(None)):
         values = {key: text for key, _, text in (word.partition("=") for word in sweep)}
         pair = re.findall(r"\[\w+,\w+\]", values.get("dataset.pair", ""))[-1:]
-        others = [f"{key}={re.split(r',(?![^[]*])', text)[0]}" for key, text in values.items()]
-        others = [word for word in others if not word.startswith(("method=", "dataset.pair="))]
         for method in values["method"].split(","):
-            words = (f"method={method}", *others, *(f"dataset.pair={last}" for last in pair))
+            words = (f"method={method}", *(f"dataset.pair={last}" for last in pair))
             check(compose(f"experiments={name}", *words), Settings)
 
 
@@ -288,6 +285,34 @@ def test_a_table_may_be_another_s_and_of_another_measure(tmp_path: Path) -> None
     assert "| row | cell | Others | recorded |" in text
     assert "Others's values are verified" in text
     assert "| `dann` | a-b | 70.00 |  | 69.00† | 69.00 | 69.00 | +9.00 | 1† | inside |" in text
+
+
+def test_what_comes_first_is_run_first_without_what_is_the_table_s_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[tuple[str, list[str]]] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reproduce, "run", lambda own, overrides: ran.append((own.name, overrides)))
+    gathered = {
+        "multirun/shot_2020-digits_source": record("source_only", 0.9, pair="usps-mnist"),
+        "multirun/shot_2020-digits": record("shot", 0.97, pair="usps-mnist"),
+    }
+    monkeypatch.setattr(report, "gather", lambda folders: [gathered[str(f)] for f in folders])
+    Path("multirun/shot_2020-digits").mkdir(parents=True)
+    reproduce.main(["shot_2020/digits", "seed=1", "method.weight=0.5", "hydra.sweep.dir=x"])
+    assert ran == [
+        ("shot_2020/digits_source", ["seed=1"]),
+        ("shot_2020/digits", ["seed=1", "method.weight=0.5", "hydra.sweep.dir=x"]),
+    ]
+    assert "| 97.00† | 97.00 | 97.00 | +7.00 | 1† | inside |" in capsys.readouterr().out
+
+
+def test_a_second_stage_begins_where_the_first_writes() -> None:
+    table = tables()["shot_2020/digits"]
+    (stage,) = table.first
+    first: Any = OmegaConf.to_container(OmegaConf.load(stage.file))
+    second: Any = OmegaConf.to_container(OmegaConf.load(table.file))
+    assert second["init_from"] == "{dir}/{subdir}".format(**first["hydra"]["sweep"])
 
 
 def test_a_table_is_reproduced_and_continued(da: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,7 +340,7 @@ def test_what_cannot_be_reproduced_is_said(da: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     ended = da("reproduce", "jda_2013/objects")
     assert ended.code == 2
-    assert ", dann_2016/digits, " in ended.err
+    assert "the tables are cdan_2018/digits, dann_2016/amazon, " in ended.err
     ended = da("reproduce", "jda_2013/digits", "method=no_such")
     assert ended.code == 2
     assert "reproduce.log" in ended.err
