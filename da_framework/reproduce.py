@@ -88,7 +88,7 @@ class Table:
 
     @property
     def seeds(self) -> list[int]:
-        """Those that its sweep goes through; none where nothing in it is random."""
+        """Those that its sweep goes through."""
         return [int(seed) for seed in str(self.params.get("seed", "")).split(",") if seed.strip()]
 
     @property
@@ -548,7 +548,7 @@ def seeded(table: Table, words: str | None) -> list[str]:
         return []
     known = list(map(str, table.seeds))
     if not known:
-        raise InputError(f"--seeds {words}: {table.name} has none: nothing in it is random")
+        raise InputError(f"--seeds {words}: the runs of {table.name} go through no seeds")
     if unknown := [word for word in words.split(",") if word not in known]:
         raise InputError(
             f"--seeds {listed(unknown)}: {table.name} has the seeds {listed(known)}; "

@@ -181,7 +181,7 @@ def test_seeds_and_jobs_become_overrides(tmp_path: Path, monkeypatch: pytest.Mon
     assert launched(3) == ["hydra/launcher=joblib", "hydra.launcher.n_jobs=3"]
     with pytest.raises(InputError, match=r"--seeds 3: some/table has the seeds 1, 2; seed=3"):
         seeded(own, "1,3")
-    with pytest.raises(InputError, match="has none: nothing in it is random"):
+    with pytest.raises(InputError, match="go through no seeds"):
         seeded(table(tmp_path, params={}), "1")
     with pytest.raises(InputError, match="at least one run"):
         launched(0)
@@ -198,13 +198,14 @@ def test_options_reach_the_sweep_and_only_what_is_asked_for_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ran: list[list[str]] = []
-    monkeypatch.setattr(reproduce, "tables", lambda: {"some/table": table(tmp_path)})
+    given = table(tmp_path, quick=["steps=5"])
+    monkeypatch.setattr(reproduce, "tables", lambda: {"some/table": given})
     monkeypatch.setattr(reproduce, "run", lambda own, overrides: ran.append(overrides))
     monkeypatch.setattr(report, "gather", lambda folders: [record("dann", 0.7)])
     (tmp_path / "runs").mkdir()
     reproduce.main(["some/table", "--cells", "dann/a-b", "--seeds", "1", "--jobs", "2", "steps=9"])
     jobs = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    assert ran == [["seed=1", *jobs, "method=dann", "dataset.pair=[a,b]", "steps=9"]]
+    assert ran == [["seed=1", *jobs, "steps=9", "method=dann", "dataset.pair=[a,b]"]]
     said = capsys.readouterr().out
     assert "| `dann` | a-b |" in said
     assert "source_only" not in said
@@ -213,7 +214,7 @@ def test_options_reach_the_sweep_and_only_what_is_asked_for_is_shown(
     assert ran[1:] == [[]]
     (tmp_path / "runs-quick").mkdir()
     reproduce.main(["some/table", "--quick"])
-    assert ran[2:] == [[f"hydra.sweep.dir={tmp_path}/runs-quick"]]
+    assert ran[2:] == [["steps=5", f"hydra.sweep.dir={tmp_path}/runs-quick"]]
 
 
 def test_runs_of_one_cell_differ_in_their_seeds_alone() -> None:
