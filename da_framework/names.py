@@ -18,6 +18,7 @@ IRRELEVANT = (
     "dataset.cache",
     "dataset.data_dir",
     "dataset.download",
+    "dataset.in_memory",
     "dataset.mirrors",
     "dataset.origin",
     "dataset.timeout",

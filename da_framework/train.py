@@ -299,6 +299,8 @@ def announce(run: "Run", resume: Path | None, damaged: list[str]) -> None:
     dataset, task = run.domains.dataset, run.domains.task
     rows = ", ".join(f"{count} {role}" for role, count in task.rows.items())
     log.info("%s, %s; training rows: %s", sides(dataset), dataset.protocol, rows)
+    if dataset.placed:
+        log.info("%s", dataset.placed)
     for role, stream in run.domains.streams.items():
         if task.rows[role] < stream.size:
             log.info("%s has fewer rows than a batch, which holds some more than once", role)

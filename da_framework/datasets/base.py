@@ -148,6 +148,8 @@ class Dataset(ABC):
     """The domains there are."""
     tokens: str | None = None
     """Whose numbers of words the inputs are, where they are texts."""
+    placed: str = ""
+    """Where the rows are, in words, if there is a choice."""
 
     def __init__(
         self,

@@ -1,37 +1,34 @@
 """Office-Caltech10 as images, read out of their archive without unpacking it."""
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, ClassVar, Unpack
 from zipfile import ZipFile
 
-import numpy as np
 from pydantic import Field
 
-from da_framework.datasets.base import Array, Domain, Roles
+from da_framework.datasets.base import Dataset
 from da_framework.datasets.office_caltech10 import CLASSES, DOMAINS
-from da_framework.datasets.pictures import square
+from da_framework.datasets.pictures import Keys, Picture, Pictures
 from da_framework.datasets.published import Origin, Published
 from da_framework.errors import InputError
-from da_framework.ranges import Count
 
 ARCHIVE = "images_256.zip"
 LARGEST = 16 * 2**20
 """Bytes of one unpacked image that are read."""
 
 
-class OfficeCaltech10Images(Published):
+class OfficeCaltech10Images(Published, Pictures):
     """Amazon, Caltech-256, DSLR and webcam pictures of the ten classes that all four have.
 
     - Saenko et al., "Adapting Visual Category Models to New Domains", ECCV 2010.
     - Gong et al., "Geodesic Flow Kernel for Unsupervised Domain Adaptation", CVPR 2012.
 
     Args:
-        size: height and width, in pixels.
         crop: share of the shorter side that is kept; .875 is 224 of 256, as the field crops.
         data_dir: the folder that holds ``office_caltech10/``.
+        keys: of every data set of images.
     """
 
     classes = CLASSES
@@ -47,49 +44,41 @@ class OfficeCaltech10Images(Published):
     }
 
     def __init__(
-        self,
-        *,
-        size: Count,
-        crop: Annotated[float, Field(gt=0, le=1)],
-        data_dir: str,
-        **roles: Unpack[Roles],
+        self, *, crop: Annotated[float, Field(gt=0, le=1)], data_dir: str, **keys: Unpack[Keys]
     ) -> None:
-        self.size = size
+        super().__init__(data_dir=data_dir, **keys)
         self.crop = crop
-        super().__init__(data_dir=data_dir, **roles)
 
     def file(self, name: str) -> str:
         return ARCHIVE
 
-    def load(self, name: str) -> Domain:
-        archive = self.verified(name)
+    def fingerprint(self, name: str) -> str:
+        self.verified(name)
+        return Dataset.fingerprint(self, name)  # of the archive, whatever is in it
 
-        def decoded(member: tuple[str, bytes]) -> Array:
-            try:
-                return square(member[1], self.size, 3, crop=self.crop)
-            except Exception as error:  # what a damaged file makes of itself has no type
-                reason = " ".join(str(error).split())
-                raise InputError(f"{member[0]} in {archive} cannot be read: {reason}") from None
+    @cached_property
+    def archive(self) -> ZipFile:
+        """Open as long as the data set is."""
+        return ZipFile(self.verified(self.names[0]))
 
-        held = sorted(members(archive, name))
-        with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-            x = np.stack(list(pool.map(decoded, held)))
-        return Domain(x, np.array([self.classes.index(path.split("/")[1]) for path, _ in held]))
+    def pictures(self, name: str) -> Sequence[Picture]:
+        """The files in ``<domain>/<class>/`` of the archive.
 
-
-def members(archive: Path, folder: str) -> Iterator[tuple[str, bytes]]:
-    """Files in ``folder/<class>/`` of an archive, with their bytes; nothing is written anywhere.
-
-    Raises:
-        InputError: one is larger than an image is.
-    """
-    with ZipFile(archive) as file:
-        for member in file.infolist():
-            if member.is_dir() or not member.filename.startswith(f"{folder}/"):
+        Raises:
+            InputError: one is larger than an image is.
+        """
+        found = []
+        for member in self.archive.infolist():
+            if member.is_dir() or not member.filename.startswith(f"{name}/"):
                 continue
+            path = Path(member.filename)
             if member.file_size > LARGEST:
                 raise InputError(
-                    f"{archive}: {member.filename} is said to unpack to {member.file_size} bytes, "
-                    f"more than the {LARGEST} that an image may have"
+                    f"{self.archive.filename}: {path} is said to unpack to {member.file_size} "
+                    f"bytes, more than the {LARGEST} that an image may have"
                 )
-            yield member.filename, file.read(member)
+            found.append(Picture(path, path.parent.name))
+        return sorted(found, key=lambda picture: picture.path.as_posix())
+
+    def content(self, name: str, path: Path) -> bytes:
+        return self.archive.read(path.as_posix())

@@ -11,7 +11,8 @@ import numpy as np
 
 from da_framework.datasets.arrays import Arrays
 from da_framework.datasets.base import BLOCK, Array
-from da_framework.datasets.pictures import ENDINGS, Pictures, reason, shortened, square, together
+from da_framework.datasets.decoded import together
+from da_framework.datasets.pictures import ENDINGS, Pictures, reason, shortened, square
 from da_framework.datasets.table import READERS, Table, ending, numeric, table
 from da_framework.datasets.text import Text, joined
 from da_framework.datasets.tokens import numbers
