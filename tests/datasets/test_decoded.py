@@ -109,7 +109,7 @@ def test_no_room_and_no_leave_are_said(tmp_path: Path, monkeypatch: pytest.Monke
     class Free:
         free = 47
 
-    monkeypatch.setattr(decoded.shutil, "disk_usage", lambda folder: Free)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: Free)
     with pytest.raises(InputError, match=r"0\.0 GiB are free; dataset\.cache names another folder"):
         on_disk(Decoder(), 1, SHAPE, tmp_path)
     (tmp_path / "file").touch()
@@ -199,7 +199,7 @@ def test_other_pictures_are_other_files(tmp_path: Path, name: str, value: float)
         other = data(root, in_memory=here)
         setattr(other, name or "source", value or other.source)
         found.append(other["phone"].x)
-    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], found[1])
     assert not np.array_equal(found[0], before)
     assert len([*(tmp_path / "cache" / "images").iterdir()]) == 2
 
