@@ -17,7 +17,7 @@ from da_framework.networks.network import Network
 from da_framework.networks.recompute import recompute
 
 IMAGES, SERIES, WORDS = (3, 32, 32), (9, 32), (7,)
-TINY = "network.options={img_size:32,patch_size:8,embed_dim:32,num_heads:2,depth:3}"
+TINY = "+network.options={img_size:32,patch_size:8,embed_dim:32,num_heads:2,depth:3}"
 NETWORKS: dict[str, tuple[str, tuple[int, ...]]] = {
     "convnet": ("convnet network.bottleneck=[8]", IMAGES),
     "lenet": ("lenet", IMAGES),
