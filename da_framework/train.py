@@ -92,6 +92,7 @@ def train(
             "config": dict(config),
             "data": data,
             "inputs": run.inputs(dataset),
+            "licences": {name: dataset.licence(name) for name in dataset.domains},
             "code": results.code_hash(config),
             "seconds": {"training": run.module.seconds, "all": time.time() - begun},
             **outcome(run),

@@ -47,6 +47,9 @@ class AmazonReviews(Published):
     def file(self, name: str) -> str:
         return "bow5000.npz"
 
+    def licence(self, name: str) -> str:
+        return "none stated; used for research"
+
     def load(self, name: str) -> Domain:
         arrays = self.arrays(name)
         parts = []

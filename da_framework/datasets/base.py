@@ -201,6 +201,10 @@ class Dataset(ABC):
         """The files a domain is read from; none where it is generated."""
         return ()
 
+    def licence(self, name: str) -> str:
+        """What may be done with a domain's rows, as far as is known."""
+        return "not known"
+
     def ignored(self, name: str) -> Sequence[Path]:
         """Files that lie among those of a domain and are not read."""
         return ()

@@ -101,6 +101,9 @@ class Benchmark(Pictures):
         self._complete(name)
         return super().fingerprint(name)
 
+    def licence(self, name: str) -> str:
+        return self.origin.licence
+
     def load(self, name: str) -> Domain:
         self._complete(name)
         return super().load(name)

@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Unpack
+from typing import Annotated, Any, ClassVar, Unpack
 from zipfile import ZipFile
 
 from pydantic import Field
 
-from da_framework.datasets.base import Dataset
-from da_framework.datasets.office_caltech10 import CLASSES, DOMAINS
-from da_framework.datasets.pictures import Keys, Picture, Pictures
+from da_framework.datasets.base import Dataset, Roles
+from da_framework.datasets.office_caltech10 import CLASSES, DOMAINS, LICENCE
+from da_framework.datasets.pictures import InMemory, Picture, Pictures
 from da_framework.datasets.published import Origin, Published
 from da_framework.errors import InputError
+from da_framework.ranges import Count
 
 ARCHIVE = "images_256.zip"
 LARGEST = 16 * 2**20
@@ -26,9 +27,11 @@ class OfficeCaltech10Images(Published, Pictures):
     - Gong et al., "Geodesic Flow Kernel for Unsupervised Domain Adaptation", CVPR 2012.
 
     Args:
+        size: height and width, in pixels.
         crop: share of the shorter side that is kept; .875 is 224 of 256, as the field crops.
         data_dir: the folder that holds ``office_caltech10/``.
-        keys: of every data set of images.
+        in_memory: whether decoded images are held there; see ``pictures.Held``.
+        cache: folder of the files that hold them otherwise.
     """
 
     classes = CLASSES
@@ -44,13 +47,24 @@ class OfficeCaltech10Images(Published, Pictures):
     }
 
     def __init__(
-        self, *, crop: Annotated[float, Field(gt=0, le=1)], data_dir: str, **keys: Unpack[Keys]
+        self,
+        *,
+        size: Count,
+        crop: Annotated[float, Field(gt=0, le=1)],
+        data_dir: str,
+        in_memory: InMemory = "auto",
+        cache: str | None = None,
+        **roles: Unpack[Roles],
     ) -> None:
-        super().__init__(data_dir=data_dir, **keys)
+        held: Any = {"size": size, "in_memory": in_memory, "cache": cache}
+        super().__init__(data_dir=data_dir, channels=3, on_error="stop", **held, **roles)
         self.crop = crop
 
     def file(self, name: str) -> str:
         return ARCHIVE
+
+    def licence(self, name: str) -> str:
+        return LICENCE
 
     def fingerprint(self, name: str) -> str:
         self.verified(name)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 import PIL
@@ -34,23 +34,31 @@ OnError = Literal["stop", "skip"]
 InMemory = Literal["auto"] | bool
 
 
-class Keys(Roles):
+class Held(TypedDict, total=False):
+    """How decoded images are held, which changes no number; older records do not say it.
+
+    Attributes:
+        in_memory: whether there, or in a file whose rows are read as needed; ``auto``: if they
+            take no more than an eighth of it.
+        cache: folder of those files; ``None``: there are none.
+    """
+
+    in_memory: InMemory
+    cache: str | None
+
+
+class Keys(Roles, Held):
     """The keys every data set of images has.
 
     Attributes:
         size: height and width, in pixels.
         channels: 3 for colour, 1 for grey.
         on_error: ``stop`` names the images that cannot be read; ``skip`` goes on without them.
-        in_memory: whether decoded images are held there, or in a file whose rows are read as
-            needed; ``auto``: if they take no more than an eighth of it. It changes no number.
-        cache: folder of those files; ``None``: there are none.
     """
 
     size: Count
     channels: Literal[1, 3]
     on_error: OnError
-    in_memory: InMemory
-    cache: str | None
 
 
 class Picture(NamedTuple):
@@ -93,8 +101,8 @@ class Pictures(Dataset):
         size: Count,
         channels: Literal[1, 3],
         on_error: OnError,
-        in_memory: InMemory,
-        cache: str | None,
+        in_memory: InMemory = "auto",
+        cache: str | None = None,
         **others: Any,
     ) -> None:
         self.size = size

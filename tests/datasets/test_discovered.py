@@ -38,8 +38,7 @@ def photos(root: Path, name: str, classes: Mapping[str, int]) -> None:
 
 
 def folder(root: Path, **keys: Any) -> Folder:
-    given: dict[str, Any] = {"size": 8, "channels": 3, "on_error": "stop"}
-    given |= {"in_memory": "auto", "cache": None} | ROLES | keys
+    given: dict[str, Any] = {"size": 8, "channels": 3, "on_error": "stop"} | ROLES | keys
     return Folder(root=str(root), **given)
 
 

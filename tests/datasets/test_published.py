@@ -124,8 +124,7 @@ def test_files_that_are_missing_or_damaged_are_named(tmp_path: Path, make: Any) 
 
 
 def pictures(data_dir: str = DATA, **keys: Any) -> OfficeCaltech10Images:
-    given: dict[str, Any] = {"size": 32, "channels": 3, "crop": 0.875, "data_dir": data_dir}
-    given |= {"on_error": "stop", "in_memory": True, "cache": None} | keys
+    given: dict[str, Any] = {"size": 32, "crop": 0.875, "data_dir": data_dir} | keys
     return OfficeCaltech10Images(**given, **(ROLES | {"source": ["dslr"], "target": ["webcam"]}))
 
 
