@@ -290,8 +290,8 @@ def within_memory(config: Mapping[str, Any]) -> Iterator[None]:
         sizes = (f"dataset.batch_size.{r}={n}" for r, n in config["dataset"]["batch_size"].items())
         raise InputError(
             f"out of memory ({reason}); the batch sizes are {listed(sizes)}: try smaller ones, "
-            "a smaller network, network.freeze=backbone, trainer.precision=bf16-mixed, or "
-            "trainer.devices=2, which share a batch"
+            "a smaller network, network.recompute=true, network.freeze=backbone, "
+            "trainer.precision=bf16-mixed, or trainer.devices=2, which share a batch"
         ) from None
 
 

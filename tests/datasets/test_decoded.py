@@ -19,6 +19,7 @@ from da_framework.datasets.domains import Domains
 from da_framework.datasets.folder import Folder
 from da_framework.datasets.stored import Stored
 from da_framework.errors import InputError
+from da_framework.evaluate import evaluate
 from da_framework.module import Adaptation
 
 SHAPE = (3, 4, 4)
@@ -277,6 +278,8 @@ def test_a_run_that_was_ended_goes_on_to_the_same_bits(
         ended = studio.train(*keys, f"dataset.in_memory={here}", run=run)
         assert "continuing from" in ended.out
         equal(studio, run, "straight")
+        found = evaluate(run=run, pick="last", data_dir=None, dataset={})
+        assert found["accuracy"] == studio.record("straight")["target"]["last"]["accuracy"]
 
 
 def test_what_is_on_disk_is_no_memory_of_python_s(tmp_path: Path) -> None:
