@@ -98,7 +98,7 @@ def _version(x: Any) -> int | None:
 
 
 class _Repeated:
-    """A call that is as it was the first time: the same domains, and no statistics twice.
+    """A call that is as it was the first time: modes, domains, and no statistics taken twice.
 
     Args:
         parts: that are called.
@@ -108,9 +108,13 @@ class _Repeated:
         modules = [module for part in parts for module in part.modules()]
         self.norms = [m for m in modules if isinstance(m, _BatchNorm)]
         self.statistics = [dict(norm._buffers) for norm in self.norms]
+        self.modes = [(module, module.training) for module in modules]
         self.domains = [(m, m.domain) for m in modules if isinstance(m, DomainNorm)]
 
     def __enter__(self) -> None:
+        self.present = [(module, module.training) for module, _ in self.modes]
+        for module, training in self.modes:
+            module.training = training
         for module, domain in self.domains:
             module.domain = domain
         for norm, own in zip(self.norms, self.statistics, strict=True):
@@ -118,6 +122,8 @@ class _Repeated:
             norm._buffers.update({n: None if x is None else x.clone() for n, x in own.items()})
 
     def __exit__(self, *error: object) -> None:
+        for module, training in self.present:
+            module.training = training
         for module, _ in self.domains:
             module.domain = None
         for norm, own in zip(self.norms, self.statistics, strict=True):

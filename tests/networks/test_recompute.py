@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from da_framework.build import build, compose
 from da_framework.config import instantiate
 from da_framework.errors import InputError
+from da_framework.methods.base import evaluating
 from da_framework.networks.domain_norm import by_domain
 from da_framework.networks.mlp import Identity
 from da_framework.networks.network import Network
@@ -113,6 +114,20 @@ def test_a_gradient_may_be_asked_for_twice() -> None:
             | dict(network.named_buffers())
         )
     equal(*found)
+
+
+def test_a_pass_in_evaluation_is_repeated_as_one() -> None:
+    found = []
+    for network in (made("convnet").train(), made("convnet", recompute=True).train()):
+        torch.manual_seed(1)
+        x = torch.randn(4, *IMAGES)
+        network(x)
+        with evaluating(network):
+            loss = network(x)[1].square().sum()
+        torch.autograd.backward(loss)
+        assert all(module.training for module in network.modules())
+        found.append({n: p.grad for n, p in network.named_parameters() if p.grad is not None})
+    equal(found[0], found[1])
 
 
 def test_a_copy_calls_its_own_layers() -> None:
