@@ -159,6 +159,9 @@ class Method(nn.Module):
         ``x[rows]`` reads some of them, ``x[:]`` all.
         """
 
+    def forget(self) -> None:
+        """Drops what a refresh has fitted, where other rows could not be trained on from it."""
+
     def warnings(self, outputs: Mapping[str, Outputs]) -> Iterator[str]:
         """What a person should know, in words, given the outputs of an evaluation."""
         return iter(())
