@@ -222,10 +222,10 @@ def test_broken_images_stop_or_are_left_out_all_the_same(tmp_path: Path) -> None
 
 
 ENDS = (
-    "method=dann",
     "method=importance_weighting method.of=inputs",
     "method=shot_im init_from=start",
     "method=dann network.freeze=backbone",
+    "method=dann validator=mix_val",
 )
 
 
