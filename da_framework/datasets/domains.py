@@ -83,11 +83,14 @@ class Domains(pl.LightningDataModule):
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """Batch of a step: a pure function of seed, step and rank; ranks share the global batch."""
         batch = {role: stream.batch(step, rank, world) for role, stream in self.streams.items()}
-        for view in self.views:
-            size, plain = self.streams[VIEWS[view]].size, batch[VIEWS[view]]
+        seen = {view: (VIEWS[view], self.dataset.strong) for view in self.views}
+        if "source" in batch and self.dataset.source_view is not None:
+            seen["source"] = "source", self.dataset.source_view
+        for role, (of, view) in seen.items():
+            size, plain = self.streams[of].size, batch[of]
             own = slice(rank * len(plain.x), (rank + 1) * len(plain.x))
-            draws = Draws(size, own, seed=mix(self.seed, view, step), like=plain.x)
-            batch[view] = plain._replace(x=self.dataset.strong(plain.x, draws))
+            draws = Draws(size, own, seed=mix(self.seed, role, step), like=plain.x)
+            batch[role] = plain._replace(x=view(plain.x, draws))
         return batch
 
     def reversed(self, label: Callable[[Samples], Tensor]) -> "Domains":

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from da_framework.batch import Batch, Objective, Outputs, Task, Term
 from da_framework.losses.discrepancy import l1_discrepancy
 from da_framework.methods.base import Base, Method
+from da_framework.networks.domain_norm import has_batch_norm
 from da_framework.networks.network import Network
 from da_framework.ranges import Count, NonNegative
 
@@ -28,7 +29,8 @@ class MCD(Method):
     section 3.3. https://arxiv.org/abs/1712.02560
     Evaluated is the mean of both heads' logits, the ensemble of the authors' code.
     Departure: source and target go through the encoder together in all three moves, so that batch
-    norm normalises a row alike in each; ``batch_norm=separate`` keeps them apart.
+    norm normalises a row alike in each; ``batch_norm=separate`` keeps them apart. Where they share
+    no statistics, C passes the target alone.
 
     Args:
         network: encoder and one head; the other is made like it.
@@ -69,9 +71,11 @@ class MCD(Method):
         outputs = self.outputs(batch)
         terms = {**self.supervised(outputs), **self.disagreement(outputs, -self.weight)}
         yield Objective(terms, updates=("heads",))
+        apart = self.batch_norm == "separate" or not has_batch_norm(self.network)
+        seen = {"target": batch["target"]} if apart else batch
         for _ in range(self.repeats):
             yield Objective(
-                self.disagreement(self.outputs(batch), self.weight), updates=("encoder",)
+                self.disagreement(self.outputs(seen), self.weight), updates=("encoder",)
             )
 
     def supervised(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:

@@ -3,15 +3,16 @@
 from torch import nn
 
 from da_framework.errors import InputError
-from da_framework.ranges import Count, Index
+from da_framework.ranges import Count, Fraction, Index
 
 
 class ConvNet(nn.Sequential):
-    """Blocks of convolution, batch norm if asked, ReLU and 2x2 max pooling.
+    """Blocks of convolution, batch norm if asked, 2x2 max pooling and ReLU.
 
     With channels 32 and 48, no padding and no batch norm it is the feature extractor of the MNIST
     network of Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, figure 4a
-    (https://arxiv.org/abs/1505.07818); with 20 and 50 that of LeNet as the field uses it.
+    (https://arxiv.org/abs/1505.07818); with 20 and 50 that of LeNet as the field uses it, which
+    CDAN and SHOT train with a dropout of .5.
 
     Args:
         shape: of one image: channels, height, width.
@@ -19,6 +20,7 @@ class ConvNet(nn.Sequential):
         kernel: side of the convolutions, in pixels.
         padding: around the image, in pixels.
         batch_norm: after each convolution.
+        dropout: share of the last convolution's channels that a step leaves out, each whole.
 
     Raises:
         InputError: the images are too small, or no images.
@@ -32,6 +34,7 @@ class ConvNet(nn.Sequential):
         kernel: Count,
         padding: Index,
         batch_norm: bool,
+        dropout: Fraction = 0.0,
     ) -> None:
         if len(shape) != 3:
             raise InputError(
@@ -51,5 +54,8 @@ class ConvNet(nn.Sequential):
             layers.append(nn.Conv2d(inputs, outputs, kernel, padding=padding))
             if batch_norm:
                 layers.append(nn.BatchNorm2d(outputs))
-            layers += [nn.ReLU(), nn.MaxPool2d(2)]
+            # the same in either order, but so a quarter is left for the nonlinearity
+            layers += [nn.MaxPool2d(2), nn.ReLU()]
+        if dropout:
+            layers.append(nn.Dropout2d(dropout))
         super().__init__(*layers, nn.Flatten())

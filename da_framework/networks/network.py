@@ -31,6 +31,7 @@ class Keys(Needed, total=False):
     freeze: str | None
     adapter: Count | None
     recompute: bool
+    batch_norm: bool
 
 
 class Network(nn.Module):
@@ -47,6 +48,7 @@ class Network(nn.Module):
         bottleneck: widths of the fully connected layers after it; none is allowed.
         head: widths of hidden layers before the logits; none makes it linear.
         dropout: after each layer of bottleneck and head.
+        batch_norm: between each layer of the bottleneck and its nonlinearity.
         adapter: width of the input adapter, where there is one; ``None`` refuses such domains.
         freeze: what stays as it is, batch norm's statistics too: ``all`` of the encoder, or its
             stages up to the one of this name (``backbone``, ``backbone.0``, ...).
@@ -58,7 +60,8 @@ class Network(nn.Module):
         backbone_factor: learning-rate factor of the backbone, where the optimizer has none for it.
 
     Raises:
-        InputError: no stage has this name, or there is nothing to compute again.
+        InputError: no stage has this name, there is no bottleneck to normalise, or nothing that
+            could be computed again.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Network(nn.Module):
         freeze: str | None = None,
         adapter: Count | None = None,
         recompute: bool = False,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         self.frozen: tuple[str, ...] = ()
@@ -88,11 +92,14 @@ class Network(nn.Module):
                     "them to one width"
                 )
             own = Adapter(widths, adapter)
+        if batch_norm and not bottleneck:
+            raise InputError("network.batch_norm=true: it needs a layer, network.bottleneck=[256]")
         given = (adapter,) if adapter and widths else shape
         body = backbone(given)
         width = _width(body, given)
         self.feature_dim = [width, *bottleneck][-1]
-        self.encoder = Encoder(shape, width, body, dense([width, *bottleneck], dropout), own)
+        narrowing = dense([width, *bottleneck], dropout, batch_norm)
+        self.encoder = Encoder(shape, width, body, narrowing, own)
         self.classes = classes
         self._head = (list(head), dropout)
         self.head = self.another_head()

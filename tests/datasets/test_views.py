@@ -84,3 +84,15 @@ def test_the_strong_role_is_the_target_s_rows() -> None:
     assert not torch.equal(strong.x - plain.x, own.batch(6)["target_strong"].x)
     halves = [own.batch(5, rank, 2)["target_strong"].x for rank in (0, 1)]
     assert torch.equal(torch.cat(halves), strong.x)
+
+
+def test_training_may_see_the_source_another_way() -> None:
+    plain = build(compose("method=control", name="check")).domains
+    jitter = "{_target_: da_framework.datasets.views.Jitter, noise: 0.1, drop: 0.0}"
+    own = build(compose("method=control", f"dataset.source_view={jitter}", name="check")).domains
+    seen, batch = own.batch(5), plain.batch(5)
+    assert torch.equal(seen["source"].y, batch["source"].y)
+    assert not torch.equal(seen["source"].x, batch["source"].x)
+    assert torch.equal(seen["source"].x, own.batch(5)["source"].x)
+    assert torch.equal(seen["target"].x, batch["target"].x)
+    assert torch.equal(own.validation["source"].x, plain.validation["source"].x)

@@ -15,6 +15,12 @@ from da_framework.methods.mcd import MCD
 
 KEYS: dict[str, Any] = {"weight": 0.7, "repeats": 3}
 
+ROWS: list[tuple[dict[str, Any], bool, str]] = [
+    ({}, False, "target"),
+    ({}, True, "both"),
+    ({"batch_norm": "separate"}, True, "target"),
+]
+
 
 def test_heads_that_are_alike_do_not_disagree_and_blind_ones_differ_by_the_closed_form(
     tiny: Any,
@@ -95,6 +101,18 @@ def test_the_discrepancy_is_of_the_target_alone(tiny: Any, gradient: Any) -> Non
     assert_close(found[0], found[1])
     for part in (method.network.encoder, method.network.head, method.second):
         assert any(own.any() for own in gradient(term.value, part))
+
+
+@pytest.mark.parametrize(("keys", "norm", "rows"), ROWS)
+def test_the_encoder_moves_without_the_source_where_no_statistics_are_shared(
+    tiny: Any, keys: dict[str, Any], norm: bool, rows: str
+) -> None:
+    method = tiny.method(MCD, network=tiny.network(norm=norm), **KEYS, **keys)
+    batch, sizes = tiny.batch(), []
+    method.network.register_forward_hook(lambda _, given, __: sizes.append(len(given[0])))
+    list(method.objectives(batch))
+    n, m = len(batch["source"].x), len(batch["target"].x)
+    assert sum(sizes[-3:]) == 3 * (m if rows == "target" else n + m)
 
 
 def test_evaluated_is_the_mean_of_both_heads(tiny: Any) -> None:

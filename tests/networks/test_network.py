@@ -61,6 +61,27 @@ def test_ganin_mnist_has_the_parameters_of_the_paper_s_figure() -> None:
     assert count(net.head) == head == 88_010
 
 
+def test_channels_are_left_out_whole() -> None:
+    torch.manual_seed(0)
+    dropped, plain = partial(LENET, dropout=0.5)(DIGITS), LENET(DIGITS)
+    dropped.load_state_dict(plain.state_dict())
+    x = torch.randn(4, *DIGITS)
+    found, whole = (net(x).unflatten(1, (50, 16)) for net in (dropped, plain))
+    left_out = (found == 0).all(2)
+    assert 0.4 < left_out.double().mean() < 0.6
+    assert torch.equal(found, 2 * whole.masked_fill(left_out[..., None], 0.0))
+    assert torch.equal(dropped.eval()(x), plain(x))
+
+
+def test_a_bottleneck_may_have_batch_norm() -> None:
+    net = network(FLAT, bottleneck=[4, 3], head=[5], batch_norm=True)
+    kinds = [type(layer) for layer in net.encoder.bottleneck.children()]
+    assert kinds == [nn.Linear, nn.BatchNorm1d, nn.ReLU] * 2
+    assert not any(isinstance(layer, nn.BatchNorm1d) for layer in net.head)
+    with pytest.raises(InputError, match=r"it needs a layer, network\.bottleneck=\[256\]"):
+        network(FLAT, batch_norm=True)
+
+
 def test_the_head_is_linear_without_hidden_layers() -> None:
     net = network(head=[])
     (layer,) = net.head
