@@ -17,6 +17,7 @@ IRRELEVANT = (
     "data_dir",
     "dataset.cache",
     "dataset.data_dir",
+    "dataset.denoising.cache",
     "dataset.download",
     "dataset.in_memory",
     "dataset.mirrors",

@@ -238,6 +238,59 @@ def test_each_seed_may_go_on_from_its_own_run() -> None:
     ("mean", "paper", "tolerance", "good"),
     [(44.7781, 44.78, 0.0, True), (44.786, 44.78, 0.0, False), (45.1, 44.6, 0.5, True)],
 )
+def tried(method: str, accuracy: float, *, width: int, score: float, **where: Any) -> Any:
+    """A run of one setting among several."""
+    run = record(method, accuracy, **where)
+    run["config"]["network"] = {"width": width, "depth": 1}
+    run["config"]["validator"] = {"_target_": "here.reverse"}
+    run["target"]["chosen"]["score"] = score
+    return run
+
+
+def test_of_the_settings_tried_the_validator_chooses_one_a_cell_and_seed(tmp_path: Path) -> None:
+    runs = [
+        tried("dann", accuracy, width=width, score=score, seed=seed)
+        for seed in (1, 2)
+        for width, score, accuracy in ((1, 0.4, 0.9), (2, 0.6 - seed, 0.7), (3, 0.6, 0.6))
+    ]
+    own = table(tmp_path, tuned=["network.width"], rows={"dann": [65.0, None]}, baseline="dann")
+    (cell,) = reproduced(own, runs)
+    assert [run["target"]["last"]["accuracy"] for run in cell.runs] == [0.6, 0.6]
+    runs[1]["target"]["chosen"]["score"] = 0.61  # of seed 1, width 2
+    (cell,) = reproduced(own, runs)
+    assert [run["target"]["last"]["accuracy"] for run in cell.runs] == [0.7, 0.6]
+    text = markdown(own, [cell], runs)
+    assert "| `dann` | a-b | 65.00 |  | 65.00 ± " in text
+    assert (
+        "Tuned for each cell by `reverse`, without target labels: `dann` over `network.width` 1, "
+        "2, 3." in text
+    )
+    runs[0]["config"]["network"]["depth"] = 2
+    with pytest.raises(InputError, match=r"differ in more than their seeds \(network\.depth: "):
+        reproduced(own, runs)
+
+
+def test_a_verdict_may_be_on_the_mean_of_a_row_alone(tmp_path: Path) -> None:
+    own = table(
+        tmp_path,
+        verdict="mean",
+        rows={"source_only": [60.0, 50.0], "dann": [70.0, 60.0]},
+        params=PARAMS | {"seed": "1"},
+    )
+    runs = [
+        *(record("source_only", 0.5, pair=pair) for pair in ("a-b", "b-a")),
+        *(record("dann", accuracy, pair=pair) for pair, accuracy in (("a-b", 0.8), ("b-a", 0.51))),
+    ]
+    text = markdown(own, reproduced(own, runs))
+    assert "| `dann` | a-b | 70.00 |  | 80.00 | 80.00 | 80.00 | +30.00 | 1 |  |" in text
+    assert "| `dann` | mean | 65.00 |  | 65.50 | 65.50 | 65.50 | +15.50 | 1 | inside |" in text
+    assert "| `source_only` | mean | 55.00 |  | 50.00 | 50.00 | 50.00 |  | 1 | OUTSIDE |" in text
+    assert "1 of 2 cells within 1.5 points (five seeds); 0 not run." in text
+    text = markdown(own, reproduced(own, runs[:3]))
+    assert "| `dann` | b-a | 60.00 |  |  |  |  |  | 0 | not run |" in text
+    assert "| `dann` | mean | 65.00 |  |  |  |  |  | 0 | not run |" in text
+
+
 def test_the_band_is_of_rounded_figures(
     mean: float, paper: float, tolerance: float, good: bool
 ) -> None:

@@ -78,6 +78,7 @@ NO_NUMBER = (
     "checkpoint_every",
     "data_dir",
     "dataset.cache",
+    "dataset.denoising.cache",
     "dataset.data_dir",
     "dataset.download",
     "dataset.in_memory",
