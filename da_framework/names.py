@@ -19,6 +19,7 @@ IRRELEVANT = (
     "dataset.data_dir",
     "dataset.denoising.cache",
     "dataset.download",
+    "dataset.in_memory",
     "dataset.mirrors",
     "dataset.origin",
     "dataset.timeout",
