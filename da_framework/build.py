@@ -178,7 +178,7 @@ def build(
         refuse_other_words(dataset.tokens, network.encoder.backbone, kind)
         if config.get("channels_last"):
             lay_out(network)
-        read = kind.reads_inputs or domains.views or dataset.source_view or task.widths
+        read = kind.reads_inputs or domains.views or dataset.weak or task.widths
         # features as wide as the inputs could not be told from them
         read = read or network.encoder.shape == (network.encoder.width,)
         if initialise and network.backbone_frozen and not read:

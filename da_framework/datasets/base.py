@@ -51,7 +51,7 @@ class Roles(TypedDict):
         pair: a source and a target, in the place of the two keys: for sweeps over pairs.
         strong: how the role ``target_strong`` sees the target's rows; ``None``: there is no such
             role.
-        source_view: how training sees the source's rows; ``None``: as they are.
+        weak: how training sees the rows of all other roles; ``None``: as they are.
     """
 
     source: list[str]
@@ -66,7 +66,7 @@ class Roles(TypedDict):
     target_classes: list[str] | None
     pair: Pair | None
     strong: Any
-    source_view: Any
+    weak: Any
 
 
 class Domain(NamedTuple):
@@ -168,7 +168,7 @@ class Dataset(ABC):
         target_classes: list[str] | None = None,
         pair: Pair | None = None,
         strong: Any = None,
-        source_view: Any = None,
+        weak: Any = None,
     ) -> None:
         if pair is not None:
             source, target = [pair[0]], [pair[1]]
@@ -187,7 +187,7 @@ class Dataset(ABC):
         self.source_classes = source_classes
         self.target_classes = target_classes
         self.strong = strong
-        self.source_view = source_view
+        self.weak = weak
         self.skipped: dict[str, list[str]] = {}
         """What could not be read and is left out, by domain."""
         self._domains: dict[str, Domain] = {}

@@ -83,9 +83,10 @@ class Domains(pl.LightningDataModule):
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """Batch of a step: a pure function of seed, step and rank; ranks share the global batch."""
         batch = {role: stream.batch(step, rank, world) for role, stream in self.streams.items()}
+        # the strong ones first: they are of the plain rows
         seen = {view: (VIEWS[view], self.dataset.strong) for view in self.views}
-        if "source" in batch and self.dataset.source_view is not None:
-            seen["source"] = "source", self.dataset.source_view
+        if self.dataset.weak is not None:
+            seen |= {role: (role, self.dataset.weak) for role in self.streams}
         for role, (of, view) in seen.items():
             size, plain = self.streams[of].size, batch[of]
             own = slice(rank * len(plain.x), (rank + 1) * len(plain.x))

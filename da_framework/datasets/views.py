@@ -1,12 +1,14 @@
-"""The same rows seen another way: what a strong augmentation makes of a batch.
+"""The same rows seen another way: what a weak or strong augmentation makes of a batch.
 
 torch is imported where it is used: a finished run is recognised without it.
 """
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from da_framework.ranges import Fraction, NonNegative
+from da_framework.errors import InputError
+from da_framework.ranges import Fraction, NonNegative, Share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +54,20 @@ class View(ABC):
         """Inputs of the same shape."""
 
 
+def refuse_others(view: View, x: "Tensor") -> None:
+    """Refuses what are no images.
+
+    Raises:
+        InputError: they are something else.
+    """
+    if x.dim() != 4:
+        raise InputError(
+            f"{type(view).__name__} sees images, but the inputs are {tuple(x.shape[1:])}: "
+            "dataset.weak=null and dataset.strong=null leave rows as they are, views.Jitter is for "
+            "features"
+        )
+
+
 class Jitter(View):
     """Features with noise added, some of them left out.
 
@@ -81,6 +97,69 @@ class WordsLeftOut(View):
 
     def __call__(self, x: "Tensor", draws: Draws) -> "Tensor":
         return x * (draws.uniform(*x.shape[1:]) >= 2 * self.drop - 1)
+
+
+class Crop(View):
+    r"""Images cropped, flipped and of other colours, each in its own way.
+
+    A part of the image is brought to its size: its area is a share drawn uniformly, its sides are
+    as 1 to :math:`e^r` with r uniform within :math:`\pm \ln \frac43` or what fits, and it lies
+    anywhere. Brightness, contrast (about the image's mean) and saturation (of three channels) are
+    multiplied by uniform factors. Szegedy et al., "Going Deeper with Convolutions", CVPR 2015,
+    section 6.
+
+    Args:
+        area: the smallest share of the area.
+        flip: probability that left and right change places.
+        brightness: at most this share more or less.
+        contrast: likewise.
+        saturation: likewise.
+    """
+
+    def __init__(
+        self,
+        *,
+        area: Share,
+        flip: Share,
+        brightness: Fraction,
+        contrast: Fraction,
+        saturation: Fraction,
+    ) -> None:
+        self.area = area
+        self.flip = flip
+        self.brightness = brightness
+        self.contrast = contrast
+        self.saturation = saturation
+
+    def __call__(self, x: "Tensor", draws: Draws) -> "Tensor":
+        import torch
+        from torch.nn.functional import affine_grid, grid_sample
+
+        refuse_others(self, x)
+        area = 1 - (1 - self.area) * (draws.uniform() + 1) / 2
+        longer = (-area.log()).clamp(max=math.log(4 / 3))
+        stretch = torch.exp(draws.uniform() * longer / 2)
+        width, height = area.sqrt() * stretch, area.sqrt() / stretch
+        across, down = draws.uniform(2).T
+        turn = torch.where(draws.uniform() < 2 * self.flip - 1, -1.0, 1.0)
+        none = torch.zeros_like(width)
+        rows = [
+            torch.stack([turn * width, none, across * (1 - width)], 1),
+            torch.stack([none, height, down * (1 - height)], 1),
+        ]
+        grid = affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
+        seen = grid_sample(x, grid, padding_mode="border", align_corners=False)
+        light, against, colour = (
+            1 + share * draws.uniform(1, 1, 1)
+            for share in (self.brightness, self.contrast, self.saturation)
+        )
+        seen = light * (seen + 1) - 1
+        seen = torch.lerp(seen.mean((1, 2, 3), keepdim=True), seen, against)
+        if x.shape[1] == 3:
+            red, green, blue = seen.split(1, dim=1)
+            grey = 0.299 * red + 0.587 * green + 0.114 * blue
+            seen = torch.lerp(grey.expand_as(seen), seen, colour)
+        return seen.clamp(-1, 1)
 
 
 class Distortion(View):
@@ -118,6 +197,7 @@ class Distortion(View):
         import torch
         from torch.nn.functional import affine_grid, grid_sample
 
+        refuse_others(self, x)
         turn = torch.deg2rad(self.rotation * draws.uniform())
         size = 1 + self.scale * draws.uniform()
         move = 2 * self.translation * draws.uniform(2)

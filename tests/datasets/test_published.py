@@ -58,7 +58,9 @@ def test_layers_are_fitted_to_the_training_rows_of_both_sides_and_to_no_label() 
 
     means = np.concatenate([data[name].x[:2000] for name in ("books", "dvd")]).mean(0)
     for source, target in (("books", "dvd"), ("dvd", "books")):
-        found = reviews(denoising=Means(layers=1, noise=0.5), source=[source], target=[target])[target]
+        found = reviews(denoising=Means(layers=1, noise=0.5), source=[source], target=[target])[
+            target
+        ]
         assert found.x.shape[1] == 10000
         np.testing.assert_array_equal(found.x[:, :5000], data[target].x)
         np.testing.assert_allclose(found.x[-1, 5000:], np.tanh(means), rtol=1e-4)

@@ -4,7 +4,8 @@ from torch import Tensor
 
 from da_framework.build import build, compose
 from da_framework.datasets.domains import Domains
-from da_framework.datasets.views import Distortion, Draws, Jitter
+from da_framework.datasets.views import Crop, Distortion, Draws, Jitter, View
+from da_framework.errors import InputError
 
 STILL = {"rotation": 0.0, "translation": 0.0, "scale": 0.0, "contrast": 0.0, "cutout": 0.0}
 
@@ -86,13 +87,77 @@ def test_the_strong_role_is_the_target_s_rows() -> None:
     assert torch.equal(torch.cat(halves), strong.x)
 
 
-def test_training_may_see_the_source_another_way() -> None:
-    plain = build(compose("method=control", name="check")).domains
+def test_training_may_see_rows_another_way_but_for_the_strong_and_for_evaluation() -> None:
+    plain = build(compose("method=fixmatch", name="check")).domains
     jitter = "{_target_: da_framework.datasets.views.Jitter, noise: 0.1, drop: 0.0}"
-    own = build(compose("method=control", f"dataset.source_view={jitter}", name="check")).domains
+    own = build(compose("method=fixmatch", f"dataset.weak={jitter}", name="check")).domains
     seen, batch = own.batch(5), plain.batch(5)
-    assert torch.equal(seen["source"].y, batch["source"].y)
-    assert not torch.equal(seen["source"].x, batch["source"].x)
-    assert torch.equal(seen["source"].x, own.batch(5)["source"].x)
-    assert torch.equal(seen["target"].x, batch["target"].x)
-    assert torch.equal(own.validation["source"].x, plain.validation["source"].x)
+    for role in ("source", "target"):
+        assert torch.equal(seen[role].y, batch[role].y)
+        assert not torch.equal(seen[role].x, batch[role].x)
+        assert torch.equal(seen[role].x, own.batch(5)[role].x)
+        halves = [own.batch(5, rank, 2)[role].x for rank in (0, 1)]
+        assert torch.equal(torch.cat(halves), seen[role].x)
+        assert torch.equal(own.validation[role].x, plain.validation[role].x)
+    assert torch.equal(seen["target_strong"].x, batch["target_strong"].x)
+
+
+WHOLE = {"area": 1.0, "flip": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
+
+
+class Fixed(Draws):
+    """Draws one number for everything."""
+
+    number = 0.0
+
+    def uniform(self, *shape: int) -> Tensor:
+        return torch.full((self.rows, *shape), self.number)
+
+
+def picture() -> Tensor:
+    return torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)) - 0.5
+
+
+def test_a_crop_is_a_part_of_the_image_at_its_size() -> None:
+    x = picture()
+    whole = Fixed(2, slice(0, 2), seed=0, like=x)
+    torch.testing.assert_close(Crop(**WHOLE)(x, whole), x)
+    low = type("Low", (Fixed,), {"number": -1.0})(2, slice(0, 2), seed=0, like=x)
+    everything = Crop(**(WHOLE | {"area": 0.25}))(x, low)  # the largest area, the least width
+    torch.testing.assert_close(everything, x)
+    middle = torch.nn.functional.interpolate(x[:, :, 1:7, 1:7], size=8, mode="bilinear")
+    part = Crop(**(WHOLE | {"area": 0.125}))(x, whole)  # (1 + .125) / 2 of the area: 6 by 6 pixels
+    torch.testing.assert_close(part[:, :, 1:-1, 1:-1], middle[:, :, 1:-1, 1:-1], atol=1e-5, rtol=0)
+
+
+def test_colours_and_sides_change_as_they_say() -> None:
+    x = picture()
+    high = type("High", (Fixed,), {"number": 1.0})(2, slice(0, 2), seed=0, like=x)
+    low = type("Low", (Fixed,), {"number": -1.0})(2, slice(0, 2), seed=0, like=x)
+    flipped = Crop(**(WHOLE | {"flip": 1.0}))(x, draws(x))
+    torch.testing.assert_close(flipped, x.flip(3), atol=1e-5, rtol=0)
+    grey = Crop(**(WHOLE | {"saturation": 0.999999}))(x, low)
+    torch.testing.assert_close(grey[:, 0], grey[:, 2], atol=1e-4, rtol=0)
+    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    luma = (x * weights).sum(1)
+    torch.testing.assert_close(grey[:, 1], luma, atol=1e-4, rtol=0)
+    lighter = Crop(**(WHOLE | {"brightness": 0.2}))(x, high)
+    torch.testing.assert_close(lighter, 1.2 * (x + 1) - 1)
+    stark = Crop(**(WHOLE | {"contrast": 0.5}))(x, high)
+    mean = x.mean((1, 2, 3), keepdim=True)
+    torch.testing.assert_close(stark, (mean + 1.5 * (x - mean)).clamp(-1, 1))
+
+
+def test_every_image_is_cropped_in_its_own_way() -> None:
+    x = picture()[:1].expand(50, -1, -1, -1)
+    seen = Crop(area=0.3, flip=0.5, brightness=0.0, contrast=0.0, saturation=0.0)(x, draws(x))
+    assert len(torch.unique(seen.flatten(1), dim=0)) == 50
+    assert seen.amax() <= x.amax() + 1e-6
+    assert seen.amin() >= x.amin() - 1e-6
+
+
+@pytest.mark.parametrize("view", [Crop(**WHOLE), Distortion(**STILL)])
+def test_views_of_images_refuse_what_are_none(view: View) -> None:
+    x = torch.randn(4, 3)
+    with pytest.raises(InputError, match=r"sees images, but the inputs are \(3,\): dataset\.weak"):
+        view(x, draws(x))
