@@ -18,7 +18,7 @@ from pydantic import Field
 
 from da_framework.errors import InputError, listed
 from da_framework.labels import UNLABELLED
-from da_framework.ranges import Count, Fraction, Index
+from da_framework.ranges import Count, Fraction, Index, Positive
 from da_framework.seeds import mix
 
 Array = NDArray[Any]
@@ -48,6 +48,9 @@ class Roles(TypedDict):
         source_classes: the classes to learn; ``None`` is all.
         target_classes: the classes that the target has; ``None`` is all. Those that are not among
             the source's count as one more, the unknown (partial, open-set, universal settings).
+        label_shift: rows of every target are left out until its classes have shares drawn from a
+            Dirichlet distribution with this concentration: .1 is a large shift, 10 a small one;
+            ``None``: all rows stay.
         pair: a source and a target, in the place of the two keys: for sweeps over pairs.
         strong: how the role ``target_strong`` sees the target's rows; ``None``: there is no such
             role.
@@ -64,6 +67,7 @@ class Roles(TypedDict):
     batch_size: dict[str, Count]
     source_classes: list[str] | None
     target_classes: list[str] | None
+    label_shift: Positive | None
     pair: Pair | None
     strong: Any
     weak: Any
@@ -166,6 +170,7 @@ class Dataset(ABC):
         batch_size: dict[str, Count],
         source_classes: list[str] | None = None,
         target_classes: list[str] | None = None,
+        label_shift: Positive | None = None,
         pair: Pair | None = None,
         strong: Any = None,
         weak: Any = None,
@@ -186,6 +191,7 @@ class Dataset(ABC):
         self.batch_size = dict(batch_size)
         self.source_classes = source_classes
         self.target_classes = target_classes
+        self.label_shift = label_shift
         self.strong = strong
         self.weak = weak
         self.skipped: dict[str, list[str]] = {}
@@ -317,8 +323,7 @@ class Dataset(ABC):
     def _split_target(self, name: str) -> tuple[Rows, Rows, Rows]:
         """Rows to train on, to validate on, to test on; not stratified: labels decide nothing."""
         domain = self[name]
-        of = self._chosen("target_classes")
-        rows = self._with_classes(name, np.arange(len(domain.y)), of)
+        rows = self._target_rows(name)
         if self.protocol == "transductive":
             test = rows if domain.test is None else rows[domain.test[rows]]
             return rows, test, test
@@ -330,11 +335,32 @@ class Dataset(ABC):
         val = self._held_out(name, rows, self.val, stratify=False)
         return np.setdiff1d(rows, val), val, test
 
+    def _target_rows(self, name: str) -> Rows:
+        """The rows that a target has: of its classes, as many of each as the label shift says."""
+        classes = self._chosen("target_classes")
+        rows = self._with_classes(name, np.arange(len(self[name].y)), classes)
+        if self.label_shift is None:
+            return rows
+        generator = self._generator(name, "label shift")
+        shares = generator.dirichlet([self.label_shift] * len(classes))
+        groups = [self._with_classes(name, rows, (one,)) for one in classes]
+        # as many rows as the class that is short of them allows
+        total = min(
+            len(own) / share
+            for own, share in zip(groups, shares, strict=True)
+            if len(own) and share > 1e-9
+        )
+        picked = [
+            generator.permutation(own)[: round(share * total)]
+            for own, share in zip(groups, shares, strict=True)
+        ]
+        return np.sort(np.concatenate(picked))
+
     def _few_labelled(self, name: str) -> Rows:
         """The target rows whose labels are given away, by ``labels_per_class``."""
         domain = self[name]
         rows = (
-            _training_rows(domain)
+            np.intersect1d(_training_rows(domain), self._target_rows(name))
             if self.protocol == "transductive"
             else self._split_target(name)[0]
         )

@@ -182,3 +182,45 @@ def test_labels_say_which_target_rows_there_are_and_nothing_else(sets: Any) -> N
         assert all(torch.equal(a, b) for a, b in zip(samples, other.train[role], strict=True))
     assert torch.equal(one.test.x, other.test.x)
     assert torch.equal(one.validation["target"].x, other.validation["target"].x)
+
+
+# label shift
+
+
+@pytest.mark.parametrize("protocol", ["inductive", "transductive"])
+def test_label_shift_leaves_rows_out_until_the_shares_are_as_drawn(protocol: str) -> None:
+    def counted(alpha: float | None) -> Any:
+        dataset = zoo(label_shift=alpha, protocol=protocol, val=0.0 if protocol[0] == "t" else 0.2)
+        assigned = dataset.assign()
+        parts = [*assigned.train["target"], *assigned.validation["target"], *assigned.test]
+        rows = np.unique(np.concatenate([part.rows for part in parts]))
+        return np.bincount(dataset["photo"].y[rows], minlength=4)
+
+    even = counted(None)
+    assert even.tolist() == [19, 19, 19, 18]
+    shifted = counted(0.5)
+    assert (shifted <= even).all()
+    assert (shifted == even).any()  # no more is left out than must be
+    shares = zoo()._generator("photo", "label shift").dirichlet([0.5] * 4)
+    np.testing.assert_allclose(shifted / shifted.sum(), shares, atol=0.03)
+    assert np.abs(counted(1e6) - even).max() <= 1
+    assert counted(0.001).tolist().count(0) == 3
+
+
+def test_label_shift_is_of_the_split_seed_and_of_a_target_alone() -> None:
+    def rows(**keys: Any) -> Any:
+        return [part.rows.tolist() for part in zoo(label_shift=0.5, **keys).assign().test]
+
+    assert rows() == rows()
+    assert rows() != rows(split_seed=1)
+    plain, shifted = (zoo(label_shift=alpha).assign() for alpha in (None, 0.5))
+    for one, other in zip(plain.train["source"], shifted.train["source"], strict=True):
+        np.testing.assert_array_equal(one.rows, other.rows)
+
+
+@pytest.mark.parametrize("protocol", ["inductive", "transductive"])
+def test_the_few_labelled_rows_are_among_those_that_are_left(protocol: str) -> None:
+    keys: dict[str, Any] = {"protocol": protocol, "val": 0.0} if protocol[0] == "t" else {}
+    dataset = zoo(label_shift=2.0, labels_per_class=1, **keys)
+    left = set(dataset._target_rows("photo").tolist())
+    assert {*dataset.assign().train["target_labelled"][0].rows.tolist()} <= left
