@@ -214,6 +214,14 @@ def accuracy(record: Record, pick: str = "last") -> float:
     return float(record["target"][pick]["accuracy"])
 
 
+def readings(record: Record) -> list[tuple[int, float]]:
+    """Step and target accuracy, a fraction of 1, of every evaluation that the record has."""
+    if "readings" in record:
+        return [(int(step), float(value)) for step, value in record["readings"]]
+    name = "oracle/accuracy"
+    return [(row["step"], row[name]) for row in record.get("curve", ()) if name in row]
+
+
 def over_seeds(values: Sequence[float]) -> Mean:
     """Fractions of 1 as mean and interval."""
     # scipy is imported here: showing a result does not wait for it

@@ -1,7 +1,9 @@
 """``da doctor``: whether a finished run aligned its domains, in plain words, and what to try."""
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+import csv
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ SHRUNK = 0.2
 classifier finds something long after kernels, which weigh all of a feature, see hardly anything."""
 WEAK = 0.01
 """Of the added terms' gradient, relative to the labels': it can hardly move anything."""
+TASK = ("source", "target_labelled")
+"""The terms that labels make; the others are a method's own."""
 GAP = 0.02
 """Of accuracy, between the chosen and the best checkpoint, that is worth a word."""
 
@@ -108,6 +112,35 @@ def choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
 
 
+def divergence(folder: Path) -> Iterator[tuple[str, str]]:
+    """Where a run stopped and what was no longer finite; nothing if it did not diverge."""
+    if not (folder / results.DIVERGED).is_file():
+        return
+    words = (folder / results.DIVERGED).read_text().strip()
+    named = re.search(r"the term (\S+) is", words)
+    term = named[1] if named else None
+    clipped = "set optimizer.clip=1.0"
+    if term in TASK:
+        advice = f"lower optimizer.lr, or {clipped}: it is the labels' own loss that grew"
+    elif term:
+        mend = f"lower method.weight, {clipped}, or lower optimizer.lr"
+        advice = f"{mend}: it is no loss of labels, but what the method adds"
+    else:
+        advice = f"lower optimizer.lr, {clipped}, or lower method.weight"
+    yield f"it diverged, and there is no result: {words}", advice
+    if before := readings(folder, f"train/{term}"):
+        yield f"{term} was {before}", ""
+
+
+def readings(folder: Path, name: str) -> str:
+    """The last readings of a figure that the history of an unfinished run has, in words."""
+    if not (file := folder / "metrics.csv").is_file():
+        return ""
+    with file.open() as stream:
+        rows = [row for row in csv.DictReader(stream) if row.get(name)]
+    return ", ".join(f"{float(row[name]):.3g} at step {row['step']}" for row in rows[-3:])
+
+
 def column(record: Mapping[str, Any], name: str) -> list[float]:
     """A figure over the curve."""
     return [row[name] for row in record.get("curve", ()) if row.get(name) is not None]
@@ -126,9 +159,8 @@ def read(folder: Path) -> dict[str, Any]:
     if metrics.is_file():
         step = metrics.read_text().splitlines()[-1].partition(",")[0]
         raise InputError(
-            f"{folder}: the run did not end; it was last seen at step {step}. If it diverged, its "
-            "log names the term and the step: lower optimizer.lr or method.weight, or set "
-            "optimizer.clip=1.0; if it was killed, the same command continues"
+            f"{folder}: the run did not end; it was last seen at step {step}: if it was killed, "
+            "the same command continues"
         )
     raise InputError(f"{folder}: there is no {results.RESULT} in this folder; give that of a run")
 
@@ -144,14 +176,24 @@ def show(folders: Sequence[Path]) -> None:
     """Every run with its findings."""
     console = Console(highlight=False, markup=False)
     for folder in folders:
+        if lost := list(divergence(folder)):
+            console.print("\n".join([str(folder), *said(lost)]), soft_wrap=True)
+            continue
         record = read(folder)
         try:
             side = {name: "+".join(own) or "nothing" for name, own in record["domains"].items()}
             lines = [
-                f"{record['choices']['method']}: {side['source']} -> {side['target']} ({folder})"
+                f"{record['choices']['method']}: {side['source']} -> {side['target']} ({folder})",
+                *said(findings(record)),
             ]
-            for words, advice in findings(record):
-                lines += [f"  {words}", *([f"    try: {advice}"] if advice else [])]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{folder}: its record is of another version ({error!r})") from None
         console.print("\n".join(lines), soft_wrap=True)
+
+
+def said(found: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Findings as lines, what to try below each."""
+    for words, advice in found:
+        yield f"  {words}"
+        if advice:
+            yield f"    try: {advice}"

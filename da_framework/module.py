@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from time import perf_counter, time
 from typing import Any
 
@@ -19,8 +20,9 @@ from da_framework.metrics import metrics
 from da_framework.optimizers import Optimizer
 from da_framework.schedules import Constant, Schedule
 from da_framework.seeds import mix
+from da_framework.validators.validation import Validation
 
-Validator = Callable[[Mapping[str, Outputs]], float]
+Validator = Callable[[Validation], float]
 """Scores a checkpoint without target labels; higher is better."""
 
 
@@ -203,7 +205,11 @@ class Adaptation(pl.LightningModule):
         """Scores the model: the validator sees hidden labels, the results true ones."""
         seed_step(self.device, self.seed, self.step, 0, purpose="evaluate")
         method, domains = self.method, self.domains
-        validation = {role: method.observe(rows) for role, rows in domains.validation.items()}
+        validation = Validation(
+            {role: method.observe(rows) for role, rows in domains.validation.items()},
+            observe=method.observe,
+            reverse=self.reverse,
+        )
         tested = domains.test is domains.validation["target"]
         test = validation["target"] if tested else method.observe(domains.test)
         for role, outputs in (*validation.items(), ("target", test)):
@@ -233,7 +239,7 @@ class Adaptation(pl.LightningModule):
             if isinstance(callback, Callback):
                 callback.on_evaluation(self.trainer, self, evaluation)
 
-    def score(self, validation: Mapping[str, Outputs]) -> float:
+    def score(self, validation: Validation) -> float:
         """What the validator makes of these outputs.
 
         Raises:
@@ -246,6 +252,38 @@ class Adaptation(pl.LightningModule):
                 f"the validator needs the role {error}, but the data has {listed(validation)}; "
                 "validator=entropy and validator=information_maximization need the target alone"
             ) from None
+
+    def reverse(self) -> Outputs:
+        """The held-out source as seen by a copy of the method that is trained the other way.
+
+        Raises:
+            InputError: it cannot be, for want of one source and one target.
+        """
+        if self.trainer.world_size > 1:
+            raise InputError(
+                "validator=reverse_validation trains in one process: trainer.devices=1"
+            )
+        method = self.method
+        domains = self.domains.reversed(lambda rows: method.observe(rows).logits.argmax(1))
+        twin = Adaptation(
+            deepcopy(method),
+            optimizer=self.optimizer,
+            validator=self.validator,
+            steps=max(self.step, 1),
+            seed=mix(self.seed, "reverse"),
+            scheduler=self.scheduler,
+            evaluate_every=self.evaluate_every,
+        )
+        twin.trainer, twin.domains = self.trainer, domains
+        twin.configure_optimizers()
+        twin.method.forget()
+        twin.refresh()
+        while not method.closed_form and twin.step < self.step:
+            twin.take_step(domains.batch(twin.step))
+            if twin.pausing:
+                twin.meter.read()
+                twin.refresh()
+        return twin.method.observe(domains.test)
 
     def pick(self, reading: dict[str, Any]) -> None:
         """Keeps the evaluations that results show; the untrained model is never chosen."""

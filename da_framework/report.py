@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from da_framework import page, results
+from da_framework import page, results, selection
 from da_framework.cells import (
     PICKS,
     Cell,
@@ -24,6 +24,7 @@ from da_framework.cells import (
     cell,
     frame,
     leaves,
+    readings,
     rows,
     setting,
 )
@@ -127,7 +128,10 @@ def keep(path: Path, records: Sequence[Record]) -> None:
                 pick: {name: value for name, value in own.items() if name not in apart}
                 for pick, own in record["target"].items()
             },
+            "readings": readings(record),
+            **({"scores": scored} if (scored := selection.scores(record)) else {}),
             "seconds": record["seconds"],
+            **({"finished": record["finished"]} if "finished" in record else {}),
             "code": record["code"],
             "environment": record["environment"],
         }
@@ -317,6 +321,9 @@ def main(arguments: list[str]) -> None:
         help="also write the table (.csv, .parquet, .md), or one page with all there is (.html)",
     )
     parser.add_argument("--keep", type=Path, help="a file to keep these runs' numbers in")
+    parser.add_argument(
+        "--validators", action="store_true", help="how well they choose, by callback=[validators]"
+    )
     parser.add_argument("--over", metavar="KEY", help="of the config: --picture draws its values")
     parser.add_argument("--picture", type=Path, metavar="PNG", help="accuracy over --over KEY")
     parsed = parser.parse_args(arguments)
@@ -325,6 +332,9 @@ def main(arguments: list[str]) -> None:
     records = gather(parsed.folders)
     if parsed.keep:
         keep(parsed.keep, records)
+    if parsed.validators:
+        print(selection.markdown(records))
+        return
     against = parsed.against
     if against is None:
         against = sorted({r["choices"]["method"] for r in records if r.get("baseline")})

@@ -4,23 +4,29 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from omegaconf import OmegaConf
 from rich.console import Console
+from rich.table import Table as Grid
 
 from da_framework import report, results
 from da_framework.cells import Cell as Kind
 from da_framework.cells import cell as kind_of
-from da_framework.cells import difference
+from da_framework.cells import difference, readings
 from da_framework.errors import InputError, PreemptedError, listed
-from da_framework.plugins import conf_dir
+from da_framework.plugins import NEEDS, conf_dir, require
 
 RECORDED = ".recorded.json"
 MARKS = {True: "inside", False: "OUTSIDE", None: "not run"}
+SIDES = ("dataset.pair", "dataset.source", "dataset.target")
+"""The keys that a sweep goes through a table's columns by."""
+OWN = ("method", "hydra.sweep")
+"""Overrides that are for a table's own sweep, not for what is run first."""
+JOBLIB = "hydra/launcher=joblib"
 
 
 @dataclass(frozen=True)
@@ -32,16 +38,21 @@ class Table:
         paper: its ``paper:`` part: ``title``, ``known`` (how surely), ``columns``
             (``source-target``), ``rows`` (a method's values in percent), ``tolerance`` (in points)
             or ``bands`` (lowest and highest of a row) and the ``reason`` of it; maybe ``baseline``,
-            a row, ``quick``, overrides, and ``first``, experiments whose runs come before its own:
-            earlier stages, or rows with keys of their own.
+            a row, ``quick``, overrides, ``minutes``, an estimate of what all of it costs,
+            ``beside``, others' values by their name and row, ``reference``, whose values they are
+            if not a paper's, ``measure``, if not the accuracy (``recall``: its mean over classes),
+            ``readings``, so many of the last evaluations whose mean is shown, and ``first``,
+            experiments that are run before it: earlier stages, or rows with keys of their own.
         folder: that its sweep writes to.
         file: that says all this.
+        params: what its sweep goes through.
     """
 
     name: str
     paper: Mapping[str, Any]
     folder: Path
     file: Path
+    params: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def cells(self) -> dict[tuple[str, str], float]:
@@ -55,8 +66,63 @@ class Table:
 
     @property
     def first(self) -> list["Table"]:
-        """The experiments whose runs come before its own; they state no values."""
+        """The experiments that are run before it; they state no values."""
         return [loaded(name) for name in self.paper.get("first", ())]
+
+    @property
+    def measure(self) -> str:
+        """What its values are of."""
+        return str(self.paper.get("measure", "accuracy"))
+
+    @property
+    def methods(self) -> list[str]:
+        """Those that its sweep goes through."""
+        return str(self.params.get("method", "")).split(",")
+
+    @property
+    def seeds(self) -> list[int]:
+        """Those that its sweep goes through; none where nothing in it is random."""
+        return [int(seed) for seed in str(self.params.get("seed", "")).split(",") if seed.strip()]
+
+    @property
+    def kept(self) -> Path:
+        """The file of our recorded runs, there or not."""
+        return self.file.with_name(f"{self.file.stem}{RECORDED}")
+
+    @property
+    def recorded(self) -> list[dict[str, Any]]:
+        """Our recorded runs."""
+        return report.kept(self.kept) if self.kept.is_file() else []
+
+    def chosen(self, words: str | None) -> list[tuple[str, str]]:
+        """The cells that ``row/column,...`` names; all of them where nothing is named.
+
+        Raises:
+            InputError: there is no such cell.
+        """
+        known = {f"{row}/{column}": (row, column) for row, column in self.cells}
+        named = words.split(",") if words else list(known)
+        if unknown := [word for word in named if word not in known]:
+            raise InputError(
+                f"--cells {listed(unknown)}: {self.name} has no such cell; it has {listed(known)}"
+            )
+        return [known[word] for word in dict.fromkeys(named)]
+
+    def sweeps(self, cells: Sequence[tuple[str, str]]) -> list[list[str]]:
+        """The overrides of sweeps that make these of its own cells together, and no other."""
+        columns: dict[str, tuple[str, ...]] = {}
+        for row, column in cells:
+            if row in self.methods:
+                columns[row] = (*columns.get(row, ()), column)
+        rows: dict[tuple[str, ...], list[str]] = {}
+        for row, own in columns.items():
+            rows.setdefault(own, []).append(row)
+        keys = [key for key in SIDES if key in self.params]
+        return [
+            [f"method={','.join(alike)}", *sides(part, keys)]
+            for own, alike in rows.items()
+            for part in ([own] if len(keys) < 2 else [(column,) for column in own])
+        ]
 
     def band(self, row: str, paper: float) -> tuple[float, float]:
         """The lowest and highest values that reproduce a paper's."""
@@ -86,19 +152,29 @@ class Cell:
     gain: float | None
     inside: bool | None
 
-    def words(self) -> list[str]:
+    def short(self, table: Table) -> bool:
+        """Whether it has runs, but fewer seeds than the experiment states."""
+        return 0 < len(self.runs) < len(table.seeds)
+
+    def words(self, table: Table) -> list[str]:
         """As the table shows it."""
-        own = {pick: figures(self.runs, pick) for pick in ("last", "chosen", "oracle")}
-        last = spread(own["last"]) if self.runs else ""
+        picks = ("last", "chosen", "oracle")
+        own = {pick: figures(self.runs, pick, table.measure) for pick in picks}
+        mark = report.MARK if self.short(table) else ""
+        beside = [rows.get(self.row) for rows in table.paper.get("beside", {}).values()]
+        place = table.paper["columns"].index(self.column)
+        late = settled(self.runs, last) if (last := table.paper.get("readings")) else None
         return [
             f"`{self.row}`",
             self.column,
             f"{self.paper:.2f}",
-            "" if self.recorded is None else f"{self.recorded:.2f}",
-            last,
+            *("" if values is None else number(values[place]) for values in beside),
+            number(self.recorded),
+            f"{spread(own['last'])}{mark}" if self.runs else "",
+            *([] if late is None else [spread(late) if late else ""]),
             *(f"{fmean(own[pick]):.2f}" if self.runs else "" for pick in ("chosen", "oracle")),
             "" if self.gain is None else f"{self.gain:+.2f}",
-            str(len(self.runs)),
+            f"{len(self.runs)}{mark}",
             MARKS[self.inside],
         ]
 
@@ -114,7 +190,19 @@ def loaded(name: str) -> Table:
     """An experiment by its name."""
     file = conf_dir() / "experiments" / f"{name}.yaml"
     node: Any = OmegaConf.to_container(OmegaConf.load(file))
-    return Table(name, node.get("paper", {}), Path(node["hydra"]["sweep"]["dir"]), file)
+    sweep, params = node["hydra"]["sweep"], node["hydra"].get("sweeper", {}).get("params", {})
+    return Table(name, node.get("paper", {}), Path(sweep["dir"]), file, params)
+
+
+def sides(columns: Sequence[str], keys: Sequence[str]) -> list[str]:
+    """The overrides that choose these columns of a sweep which goes through these keys."""
+    parts = [column.replace("+", ",").split("-") for column in columns]
+    values = {
+        "dataset.pair": [f"[{source},{target}]" for source, target in parts],
+        "dataset.source": [f"[{source}]" for source, _ in parts],
+        "dataset.target": [f"[{target}]" for _, target in parts],
+    }
+    return [f"{key}={','.join(values[key])}" for key in keys]
 
 
 def reproduced(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Cell]:
@@ -123,8 +211,7 @@ def reproduced(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Cell]
     Raises:
         InputError: runs of one cell differ in more than their seeds.
     """
-    kept = table.file.with_name(f"{table.file.stem}{RECORDED}")
-    recorded = by_cell(report.kept(kept)) if kept.is_file() else {}
+    recorded = by_cell(table.recorded)
     own = by_cell(records)
     base = str(table.paper.get("baseline"))
     cells = []
@@ -133,12 +220,12 @@ def reproduced(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Cell]
         before = recorded.get((row, column), [])
         others = {r["config"]["seed"]: r for r in own.get((base, column), [])}
         pairs = [(r, others[r["config"]["seed"]]) for r in runs if r["config"]["seed"] in others]
-        gains = [figures([one], "last")[0] - figures([other], "last")[0] for one, other in pairs]
-        mean = fmean(figures(runs, "last")) if runs else None
+        gains = [a - b for a, b in (figures(two, "last", table.measure) for two in pairs)]
+        mean = fmean(figures(runs, "last", table.measure)) if runs else None
         cells.append(
             Cell(
                 *(row, column, paper),
-                recorded=fmean(figures(before, "last")) if before else None,
+                recorded=fmean(figures(before, "last", table.measure)) if before else None,
                 runs=runs,
                 gain=fmean(gains) if gains and row != base else None,
                 inside=None if mean is None else within(mean, table.band(row, paper)),
@@ -187,16 +274,30 @@ def by_cell(
     return found
 
 
-def figures(records: Sequence[Mapping[str, Any]], pick: str) -> list[float]:
-    """Accuracy of each record in percent."""
-    return [100 * record["target"][pick]["accuracy"] for record in records]
+def figures(records: Sequence[Mapping[str, Any]], pick: str, measure: str) -> list[float]:
+    """Accuracy of each record, or another measure, in percent."""
+    return [100 * record["target"][pick][measure] for record in records]
+
+
+def settled(records: Sequence[Mapping[str, Any]], last: int) -> list[float]:
+    """Mean accuracy of the last readings of each run in percent; none if a run has fewer."""
+    found = [[100 * value for step, value in readings(record) if step > 0] for record in records]
+    return [fmean(own[-last:]) for own in found] if all(len(own) >= last for own in found) else []
+
+
+def number(value: float | None) -> str:
+    """As it stands in a table."""
+    return "" if value is None else f"{value:.2f}"
 
 
 def markdown(table: Table, cells: Sequence[Cell]) -> str:
     """The table with its verdicts."""
-    columns = ["row", "cell", "paper", "recorded", "ours, last", "chosen", "oracle", "gain"]
-    head = [*columns, "seeds", "verdict"]
-    lines = [head, ["---"] * len(head), *(cell.words() for cell in cells)]
+    late = [f"mean of the last {last}"] if (last := table.paper.get("readings")) else []
+    reference = table.paper.get("reference", "paper")
+    whose = "The paper" if reference == "paper" else reference
+    columns = ["row", "cell", reference, *table.paper.get("beside", {}), "recorded", "ours, last"]
+    head = [*columns, *late, "chosen", "oracle", "gain", "seeds", "verdict"]
+    lines = [head, ["---"] * len(head), *(cell.words(table) for cell in cells)]
     judged = [cell for cell in cells if cell.inside is not None]
     good = sum(bool(cell.inside) for cell in judged)
     reason = table.paper.get("reason", "")
@@ -206,14 +307,58 @@ def markdown(table: Table, cells: Sequence[Cell]) -> str:
     bound = listed(bands) if bands else f"{table.paper['tolerance']} points"
     return "\n".join(
         [
-            f"{table.paper['title']}. The paper's values are {table.paper['known']}.",
+            f"{table.paper['title']}. {whose}'s values are {table.paper['known']}.",
             "",
             *(f"| {' | '.join(words)} |" for words in lines),
             "",
             f"{good} of {len(judged)} cells within {bound}"
             f"{f' ({reason})' if reason else ''}; {len(cells) - len(judged)} not run.",
+            *notes(table, cells),
         ]
     )
+
+
+def notes(table: Table, cells: Sequence[Cell]) -> list[str]:
+    """What is said below a table: what lacks seeds, and of when and what our values are."""
+    found = []
+    if any(cell.short(table) for cell in cells):
+        stated = f"fewer seeds than the experiment states ({listed(table.seeds)})"
+        found.append(f"{report.MARK}: {stated}; what is missing is run by the same command.")
+    if recorded := table.recorded:
+        found.append(f"Recorded: {provenance(recorded)}.")
+    return [line for note in found for line in ("", note)]
+
+
+def provenance(records: Sequence[Mapping[str, Any]]) -> str:
+    """When records were made, and with which versions of torch and of this package."""
+    days = sorted(record["finished"][:10] for record in records if "finished" in record)
+    dates = [" to ".join(dict.fromkeys([days[0], days[-1]]))] if days else []
+    dates += ["date not known"] * (len(days) < len(records))
+    made: dict[str, set[str]] = {"torch": set(), "da_framework": set(), "code": set()}
+    for record in records:
+        versions = record["environment"]["versions"]
+        made["torch"].add(versions["torch"])
+        # run from a checkout, it has no version
+        own = "da_framework" if "da_framework" in versions else "code"
+        made[own].add(versions.get("da_framework", record["code"][:8]))
+    said = [f"{name} {listed(sorted(own))}" for name, own in made.items() if own]
+    return "; ".join([listed(dates), *said])
+
+
+def overview(known: Mapping[str, Table]) -> Grid:
+    """Every table with its cells, what it costs, and when it was recorded."""
+    grid = Grid("table", "cells", "CPU minutes", "recorded", show_lines=True)
+    for name, table in known.items():
+        estimate = table.paper.get("minutes")
+        if recorded := table.recorded:
+            cost = f"{sum(record['seconds']['all'] for record in recorded) / 60:.1f}"
+        else:
+            cost = "not known" if estimate is None else f"about {estimate}"
+        title = table.paper["title"].partition(" (")[0]
+        cells = f"{len(table.cells)}: {listed(table.paper['rows'])}"
+        made = provenance(recorded) if recorded else "not recorded"
+        grid.add_row(f"{name}\n{title}", cells, cost, made)
+    return grid
 
 
 def run(table: Table, overrides: Sequence[str]) -> None:
@@ -252,34 +397,96 @@ def main(arguments: list[str]) -> None:
     """``da reproduce TABLE``: runs what is missing; ends with 1 if a cell is outside its band."""
     parser = argparse.ArgumentParser(prog="da reproduce", description=main.__doc__)
     parser.add_argument("table", nargs="?", help="an experiment that states a paper's values")
-    parser.add_argument("overrides", nargs="*", help="of the sweep: method=jda seed=1,2,3")
+    parser.add_argument("overrides", nargs="*", help="of the sweep: optimizer.lr=0.1")
     parser.add_argument("--list", action="store_true", help="the tables there are")
     parser.add_argument("--quick", action="store_true", help="some cells alone, cheap ones")
+    parser.add_argument("--cells", metavar="ROW/COLUMN,...", help="these cells alone")
+    parser.add_argument("--seeds", metavar="SEED,...", help="these seeds alone: 1,2")
+    parser.add_argument("--jobs", type=int, metavar="N", help="so many runs side by side")
     parser.add_argument("--record", action="store_true", help="keep these numbers as ours")
     parsed = parser.parse_intermixed_args(arguments)
     known = tables()
     if parsed.list or parsed.table is None:
-        for name, own in known.items():
-            kept = own.file.with_name(f"{own.file.stem}{RECORDED}")
-            state = "recorded" if kept.is_file() else "not recorded"
-            print(f"{name}: {own.paper['title']}; {len(own.cells)} cells, {state}")
+        Console(width=None if sys.stdout.isatty() else 160).print(overview(known))
         return
     if parsed.table not in known:
         raise InputError(f"no table {parsed.table}; the tables are {listed(known)}")
     table = known[parsed.table]
-    quick = list(table.paper.get("quick", ())) if parsed.quick else []
-    overrides = [*quick, *parsed.overrides]
+    chosen = table.chosen(parsed.cells)
+    quick: list[str] = []
+    if parsed.quick:  # apart: what is quick may be of another config, which no cell mixes
+        table = replace(table, folder=table.folder.with_name(f"{table.folder.name}-quick"))
+        quick = [*table.paper.get("quick", ()), f"hydra.sweep.dir={table.folder}"]
+    common = [
+        *quick,
+        *seeded(table, parsed.seeds),
+        *launched(parsed.jobs),
+    ]
+    columns = dict.fromkeys(column for _, column in chosen)
     for stage in table.first:  # of methods of its own, in a place of its own
-        run(stage, [o for o in overrides if not o.startswith(("method", "hydra.sweep"))])
-    run(table, overrides)
+        cells = [(row, column) for row in stage.methods for column in columns]
+        kept = [o for o in (*common, *parsed.overrides) if not o.startswith(OWN)]
+        for own in stage.sweeps(cells) if parsed.cells else [[]]:
+            run(stage, [*kept, *own])
+    for own in table.sweeps(chosen) if parsed.cells else [[]]:
+        run(table, [*common, *own, *parsed.overrides])
     rows, folders = table.paper["rows"], [own.folder for own in (*table.first, table)]
     records = [r for r in report.gather(folders) if r["choices"]["method"] in rows]
-    cells = reproduced(table, records)
+    cells = [cell for cell in reproduced(table, records) if (cell.row, cell.column) in chosen]
     text = markdown(table, cells)
     results.write_text(table.folder / f"{table.file.stem}.md", text + "\n")
     print(text)
     if parsed.record:
-        report.keep(table.file.with_name(f"{table.file.stem}{RECORDED}"), records)
+        keep(table, records)
     whole = not (parsed.quick or parsed.overrides)
     if any(cell.inside is False or (whole and cell.inside is None) for cell in cells):
         raise SystemExit(1)
+
+
+def seeded(table: Table, words: str | None) -> list[str]:
+    """The override that runs these of a table's seeds alone.
+
+    Raises:
+        InputError: it has no such seed.
+    """
+    if words is None:
+        return []
+    known = list(map(str, table.seeds))
+    if not known:
+        raise InputError(f"--seeds {words}: {table.name} has none: nothing in it is random")
+    if unknown := [word for word in words.split(",") if word not in known]:
+        raise InputError(
+            f"--seeds {listed(unknown)}: {table.name} has the seeds {listed(known)}; "
+            f"seed={','.join(unknown)} without the dashes runs others"
+        )
+    return [f"seed={words}"]
+
+
+def launched(jobs: int | None) -> list[str]:
+    """The overrides that run so many jobs side by side.
+
+    Raises:
+        InputError: there are none, or what launches them is not installed.
+    """
+    if jobs is None:
+        return []
+    if jobs < 1:
+        raise InputError(f"--jobs {jobs}: at least one run at a time")
+    require(f"--jobs {jobs}", *NEEDS[JOBLIB])
+    return [JOBLIB, f"hydra.launcher.n_jobs={jobs}"]
+
+
+def keep(table: Table, records: Sequence[Mapping[str, Any]]) -> None:
+    """Keeps runs as ours; with a picture of their readings where the table shows these."""
+    report.keep(table.kept, records)
+    if not table.paper.get("readings"):
+        return
+    # matplotlib is imported here: tables do not wait for it
+    from da_framework.callbacks import readings as pictures
+
+    bands = {(row, column): table.band(row, paper) for (row, column), paper in table.cells.items()}
+    panels: dict[str, dict[str, list[Any]]] = {}
+    for (row, column), runs in by_cell(records).items():
+        if (row, column) in bands:
+            panels.setdefault(column, {})[row] = [readings(own) for own in runs]
+    pictures.draw(table.file.with_suffix(".png"), panels, bands)

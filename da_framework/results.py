@@ -19,6 +19,8 @@ from da_framework.sources import closure
 
 RESULT = "result.json"
 KEY = "key.txt"
+DIVERGED = "diverged.txt"
+"""What a run that diverged leaves: at which step, and what was no longer finite."""
 
 LIBRARIES = (
     "torch",

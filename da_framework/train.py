@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
@@ -83,6 +84,7 @@ def train(
     with results.alone(folder):
         if aside := results.claim(folder, key, again=config["again"]):
             log.info("another run was in this folder: moved to %s", aside)
+        (folder / results.DIVERGED).unlink(missing_ok=True)
         with within_memory(config):
             fit(run, config, folder, first=True)
         record = {
@@ -94,6 +96,7 @@ def train(
             "inputs": run.inputs(dataset),
             "code": results.code_hash(config),
             "seconds": {"training": run.module.seconds, "all": time.time() - begun},
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **outcome(run),
         }
         results.write(folder, record)
@@ -211,6 +214,8 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
     except DivergedError as error:
         good = next((file for file in checkpoints(folder)), None)
         kept = f"last good checkpoint: {good}" if good else "no checkpoint was due yet"
+        if first:
+            results.write_text(folder / results.DIVERGED, f"{error}; {kept}\n")
         mend = "lower optimizer.lr or method.weight, or set optimizer.clip=1.0"
         raise DivergedError(f"{error}; {kept}; {mend}") from None
     except MisconfigurationException as error:

@@ -6,7 +6,7 @@ A part stands between ``<!-- name -->`` and ``<!-- /name -->``; a test holds all
 import sys
 from pathlib import Path
 
-from da_framework import reproduce
+from da_framework import reproduce, selection
 from da_framework.listing import methods_table
 from da_framework.new_method import contents
 from da_framework.report import gather, kept, markdown
@@ -37,9 +37,22 @@ def parts() -> dict[str, str]:
         "methods": methods_table(),
         "dann": f"```python\n{dann}```",
         **{name: f"```{language}\n{text}```" for name, language, text in shown},
+        **validators(),
         **tables,
         **papers(),
     }
+
+
+def validators() -> dict[str, str]:
+    """How well they choose among all checkpoints, and among those of methods at usual weights."""
+    every = kept(EXPERIMENTS / "validators" / "digits.recorded.json")
+    usual = [
+        record
+        for record in every
+        if record["choices"]["method"] != "entropy_minimization"
+        and record["config"]["method"].get("weight", 1) == 1
+    ]
+    return {"validators": selection.markdown(every), "usual": selection.markdown(usual)}
 
 
 def papers() -> dict[str, str]:

@@ -38,7 +38,8 @@ def test_keys_are_the_constructors(group: str, name: str) -> None:
         overrides += ["dataset.root=here", "dataset.source=[a]"]
     if group in ("logger", "callback"):
         # they name the run's folder and its sweep, which are there in a job alone
-        overrides += [f"{group}.{name}.folder=here"] * (name != "diagnostics")
+        apart = name in ("diagnostics", "validators")
+        overrides += [f"{group}.{name}.folder=here"] * (not apart)
         overrides += [
             "logger.wandb.group=null",
             "logger.wandb.job_type=x",

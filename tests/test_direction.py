@@ -16,7 +16,7 @@ FLOORS = (
     {"train", "evaluate", "rank", "check", "report", "doctor", "listing", "new_method"}
     | {"data_check", "estimator", "overrides", "sweeps", "sync", "predict"},
     {"build"},
-    {"module", "initial", "finished", "feature_cache", "page"},
+    {"module", "initial", "finished", "feature_cache", "page", "selection"},
     {"callbacks", "cells", "datasets", "trust"},
     {
         "methods",

@@ -86,6 +86,43 @@ def test_a_run_that_did_not_end_is_said_to_be_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        ("step 60: the term domain is inf; last good checkpoint: x", "try: lower method.weight"),
+        ("step 60: the term source is nan; last good checkpoint: x", "try: lower optimizer.lr, or"),
+        ("step 60: logits of the target are not finite; x", "try: lower optimizer.lr, set"),
+    ],
+)
+def test_a_run_that_diverged_is_said_to_be_so_with_its_term_and_what_to_try(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, advice: str
+) -> None:
+    (tmp_path / "diverged.txt").write_text(f"{words}\n")
+    rows = ["step,score,train/domain", "0,1,", "20,,0.7", "40,,31.25", "40,1,"]
+    (tmp_path / "metrics.csv").write_text("\n".join(rows))
+    show([tmp_path])
+    folder, diverged, tried, *readings = capsys.readouterr().out.splitlines()
+    assert folder == str(tmp_path)
+    assert diverged == f"  it diverged, and there is no result: {words}"
+    assert tried.startswith(f"    {advice}")
+    shown = ["  domain was 0.7 at step 20, 31.2 at step 40"]
+    assert readings == (shown if "domain" in words else [])
+
+
+def test_the_doctor_reads_a_run_that_diverged_until_it_is_trained_well(da: Any) -> None:
+    assert da.train("optimizer.lr=1e30", "method=dann").code == 3
+    ended = da("doctor", "run")
+    assert ended.code == 0
+    assert "step 1: the term" in ended.out
+    assert "; no checkpoint was due yet\n    try: lower" in ended.out
+    assert da.train("method=dann").code == 0
+    assert "diverged" not in da("doctor", "run").out
+    (da.folder / "run" / "result.json").unlink()  # as if the same command had to go on
+    (da.folder / "run" / "diverged.txt").write_text("step 1: the term source is nan\n")
+    assert da.train("method=dann").code == 0
+    assert "diverged" not in da("doctor", "run").out
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"curve": "flat"},

@@ -33,6 +33,8 @@ from da_framework.optimizers import Optimizer, sgd
 from da_framework.schedules import Constant, InverseDecay, Schedule, SigmoidRamp
 from da_framework.validators import mmd as validators
 from da_framework.validators.information_maximization import information_maximization
+from da_framework.validators.reverse_validation import reverse_validation
+from da_framework.validators.validation import Validation
 
 PACKAGE = Path(da_framework.__file__).parent
 LR, MOMENTUM = 0.1, 0.9
@@ -222,6 +224,49 @@ def test_source_only_equals_a_loop_by_hand(clip: float | None, scheduler: Schedu
     close(trained.method.network, network)
     with pytest.raises(AssertionError):
         close(trained.method.network, before)
+
+
+def test_reverse_validation_is_training_by_hand_from_the_target_back() -> None:
+    found: list[Outputs] = []
+
+    def watched(outputs: Validation) -> float:
+        found.append(outputs.reverse())
+        return reverse_validation(outputs)
+
+    fit = Fit()
+    trained = fit.run(precision="64-true", validator=watched, steps=4, evaluate_every=4)
+    network = deepcopy(trained.method.network)
+    back = fit.domains.reversed(lambda rows: network(rows.x)[1].argmax(1))
+    optimizer = ByHand(list(network.parameters()))
+    for step in range(4):
+        loss = classify(network, back.batch(step))
+        optimizer.step(torch.autograd.grad(loss, optimizer.parameters), LR)
+    held_out = fit.domains.validation["source"]
+    logits = network(held_out.x)[1]
+    assert_close(found[-1].logits, logits.float())
+    assert torch.equal(found[-1].y, held_out.y)
+    right = (logits.argmax(1) == held_out.y).double().mean()
+    assert trained.picks["last"]["score"] == pytest.approx(right.item())
+
+
+@pytest.mark.parametrize("kind", [Moves, Watching])
+def test_reverse_validation_changes_nothing(kind: type[Method]) -> None:
+    runs = [
+        Fit(kind, dropout=0.5).run(validator=validator, steps=7)
+        for validator in (information_maximization, reverse_validation)
+    ]
+    assert equal(*(run.method.state_dict() for run in runs))
+    assert [run.step for run in runs] == [7, 7]
+
+
+def test_reverse_validation_needs_one_source_and_one_target() -> None:
+    fit = Fit()
+    fit.domains = Domains(moons(source=[]), ("target",), seed=3)
+    with pytest.raises(InputError, match="needs one of each and no other role, but there are rot"):
+        fit.domains.reversed(lambda rows: rows.y)
+    whole = Domains(moons(val=0.0, protocol="transductive"), ("source",), seed=3)
+    with pytest.raises(InputError, match=r"held-out source: dataset\.val=0\.1"):
+        whole.reversed(lambda rows: rows.y)
 
 
 def test_dann_equals_two_players_by_hand() -> None:

@@ -1,19 +1,27 @@
 """A paper's table: what is run, what is shown, and when it ends with 1."""
 
 import json
+import re
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
-from da_framework import report, reproduce
+from da_framework import plugins, report, reproduce
+from da_framework.build import Settings, compose
+from da_framework.config import check
 from da_framework.errors import InputError
 from da_framework.reproduce import (
     Table,
     by_cell,
+    keep,
+    launched,
     markdown,
     reproduced,
+    seeded,
     spread,
     tables,
     within,
@@ -30,8 +38,12 @@ PAPER = {
 }
 
 
-def table(tmp_path: Path, **paper: Any) -> Table:
-    return Table("some/table", PAPER | paper, tmp_path / "runs", tmp_path / "table.yaml")
+PARAMS = {"method": "source_only,dann", "dataset.pair": "[a,b],[b,a]", "seed": "1,2"}
+
+
+def table(tmp_path: Path, *, params: Any = PARAMS, **paper: Any) -> Table:
+    folder, file = tmp_path / "runs", tmp_path / "table.yaml"
+    return Table("some/table", PAPER | paper, folder, file, params)
 
 
 def record(
@@ -44,9 +56,11 @@ def record(
         "config": {"seed": seed, "steps": steps, "method": {}, "dataset": {}},
         "domains": {"source": [source], "target": [target]},
         "target": {pick: {"accuracy": accuracy} for pick in ("last", "chosen", "oracle")},
-        "seconds": {},
-        "code": "",
-        "environment": {},
+        "readings": [[0, 0.9], [5, accuracy - 0.1], [9, accuracy]],
+        "seconds": {"all": 90.0},
+        "finished": "2031-02-03T04:05:06+00:00",
+        "code": "0123456789",
+        "environment": {"versions": {"torch": "2.0"}},
     }
 
 
@@ -87,9 +101,119 @@ def test_what_was_not_run_has_no_verdict_and_what_was_recorded_is_shown(tmp_path
     cells = reproduced(table(tmp_path), [])
     assert [cell.inside for cell in cells] == [None, None, None]
     assert cells[-1].recorded == 50.0
-    assert "| `dann` | a-b | 70.00 | 50.00 |  |  |  |  | 0 | not run |" in markdown(
-        table(tmp_path), cells
+    text = markdown(table(tmp_path), cells)
+    assert "| `dann` | a-b | 70.00 | 50.00 |  |  |  |  | 0 | not run |" in text
+    assert text.endswith("\n\nRecorded: 2031-02-03; torch 2.0; code 01234567.")
+
+
+def test_a_cell_without_all_its_seeds_is_marked(tmp_path: Path) -> None:
+    runs = [record("dann", 0.7), *(record("source_only", 0.6, seed=seed) for seed in (1, 2))]
+    text = markdown(table(tmp_path), reproduced(table(tmp_path), runs))
+    assert "| `dann` | a-b | 70.00 |  | 70.00† | 70.00 | 70.00 | +10.00 | 1† | inside |" in text
+    assert "\n\n†: fewer seeds than the experiment states (1, 2)" in text
+    assert text.count("†") == 3
+    assert "†" not in markdown(table(tmp_path), reproduced(table(tmp_path), runs[1:]))
+
+
+def test_what_a_record_does_not_say_is_not_known(tmp_path: Path) -> None:
+    old = {name: own for name, own in record("dann", 0.5).items() if name != "finished"}
+    new = record("dann", 0.5, seed=2)
+    new["environment"] = {"versions": {"torch": "2.1", "da_framework": "1.0"}}
+    words = reproduce.provenance
+    assert words([old]) == "date not known; torch 2.0; code 01234567"
+    assert words([old, new]) == (
+        "2031-02-03, date not known; torch 2.0, 2.1; da_framework 1.0; code 01234567"
     )
+
+
+def test_a_table_may_show_the_last_readings_and_what_others_found(tmp_path: Path) -> None:
+    others = {"Others": {"dann": [66.0, None]}}
+    runs = [record("dann", 0.7), record("dann", 0.7, seed=2)]
+    own = table(tmp_path, readings=2, beside=others)
+    text = markdown(own, reproduced(own, runs))
+    assert "| row | cell | paper | Others | recorded | ours, last | mean of the last 2 |" in text
+    # (60 + 70) / 2; the untrained model's reading is none of them
+    assert "| `dann` | a-b | 70.00 | 66.00 |  | 70.00 ± 0.00 | 65.00 ± 0.00 | 70.00 |" in text
+    assert "| `source_only` | a-b | 60.00 |  |  |  |  |  |" in text
+    more = table(tmp_path, readings=3)
+    assert "| 70.00 ± 0.00 |  | 70.00 |" in markdown(more, reproduced(more, runs))
+
+
+def test_what_is_recorded_keeps_its_readings_and_is_drawn(tmp_path: Path) -> None:
+    runs = [record("dann", 0.7), record("other", 0.7)]
+    run = {name: own for name, own in runs[0].items() if name != "readings"}
+    curve = [{"step": 0, "oracle/accuracy": 0.9}, {"step": 4, "lr": 1.0}]
+    keep(table(tmp_path, readings=2), [run | {"curve": curve}, runs[1]])
+    assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
+    kept = table(tmp_path).recorded
+    assert [own["readings"] for own in kept] == [[[0, 0.9]], runs[1]["readings"]]
+    assert kept[0]["finished"] == run["finished"]
+    (tmp_path / "table.png").unlink()
+    keep(table(tmp_path), runs)
+    assert not (tmp_path / "table.png").exists()
+
+
+def test_cells_become_the_sweeps_that_make_them_alone(tmp_path: Path) -> None:
+    own = table(tmp_path, rows={"source_only": [60.0, 50.0], "dann": [70.0, 60.0]})
+    both = "dataset.pair=[a,b],[b,a]"
+    assert own.sweeps(own.chosen(None)) == [["method=source_only,dann", both]]
+    assert own.sweeps(own.chosen("dann/b-a")) == [["method=dann", "dataset.pair=[b,a]"]]
+    assert own.sweeps(own.chosen("dann/a-b,source_only/a-b,dann/b-a,dann/a-b")) == [
+        ["method=dann", both],
+        ["method=source_only", "dataset.pair=[a,b]"],
+    ]
+    with pytest.raises(InputError, match=r"cells dann/c-a: some/table has .*; it has .*dann/b-a"):
+        own.chosen("dann/a-b,dann/c-a")
+    several = {"method": "dann", "dataset.source": "[a,c],[b]", "dataset.target": "[b],[a]"}
+    apart = table(tmp_path, params=several, columns=["a+c-b", "b-a"], rows={"dann": [1.0, 2.0]})
+    assert apart.sweeps(apart.chosen(None)) == [
+        ["method=dann", "dataset.source=[a,c]", "dataset.target=[b]"],
+        ["method=dann", "dataset.source=[b]", "dataset.target=[a]"],
+    ]
+    one = table(tmp_path, params={"method": "dann,mmd"})
+    assert one.sweeps(one.chosen("dann/a-b,source_only/a-b")) == [["method=dann"]]
+
+
+def test_seeds_and_jobs_become_overrides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = table(tmp_path)
+    assert seeded(own, None) == launched(None) == []
+    assert seeded(own, "2") == ["seed=2"]
+    assert launched(3) == ["hydra/launcher=joblib", "hydra.launcher.n_jobs=3"]
+    with pytest.raises(InputError, match=r"--seeds 3: some/table has the seeds 1, 2; seed=3"):
+        seeded(own, "1,3")
+    with pytest.raises(InputError, match="has none: nothing in it is random"):
+        seeded(table(tmp_path, params={}), "1")
+    with pytest.raises(InputError, match="at least one run"):
+        launched(0)
+
+    def absent(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(plugins, "distribution", absent)
+    with pytest.raises(InputError, match=r"--jobs 2 needs hydra-joblib-launcher: pip install"):
+        launched(2)
+
+
+def test_options_reach_the_sweep_and_only_what_is_asked_for_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(reproduce, "tables", lambda: {"some/table": table(tmp_path)})
+    monkeypatch.setattr(reproduce, "run", lambda own, overrides: ran.append(overrides))
+    monkeypatch.setattr(report, "gather", lambda folders: [record("dann", 0.7)])
+    (tmp_path / "runs").mkdir()
+    reproduce.main(["some/table", "--cells", "dann/a-b", "--seeds", "1", "--jobs", "2", "steps=9"])
+    jobs = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    assert ran == [["seed=1", *jobs, "method=dann", "dataset.pair=[a,b]", "steps=9"]]
+    said = capsys.readouterr().out
+    assert "| `dann` | a-b |" in said
+    assert "source_only" not in said
+    with pytest.raises(SystemExit):  # two of its cells were not run
+        reproduce.main(["some/table"])
+    assert ran[1:] == [[]]
+    (tmp_path / "runs-quick").mkdir()
+    reproduce.main(["some/table", "--quick"])
+    assert ran[2:] == [[f"hydra.sweep.dir={tmp_path}/runs-quick"]]
 
 
 def test_runs_of_one_cell_differ_in_their_seeds_alone() -> None:
@@ -134,6 +258,37 @@ def test_every_table_is_whole() -> None:
         assert all(len(values) == len(paper["columns"]) for values in paper["rows"].values())
         assert paper.get("baseline", next(iter(paper["rows"]))) in paper["rows"]
         assert not any(stage.paper or stage.folder == own.folder for stage in own.first)
+        for rows in paper.get("beside", {}).values():
+            assert rows.keys() <= paper["rows"].keys()
+            assert all(len(values) == len(paper["columns"]) for values in rows.values())
+
+
+@pytest.mark.parametrize("name", tables())
+def test_every_row_is_a_run_that_can_be_begun(name: str) -> None:
+    table = tables()[name]
+    columns = table.paper["columns"]
+    sweeps = [(table, sweep) for sweep in table.sweeps(table.chosen(None))]
+    for stage in table.first:
+        cells = [(row, column) for row in stage.methods for column in columns]
+        sweeps += [(stage, sweep) for sweep in stage.sweeps(cells)]
+    for own, sweep in sweeps:
+        values = {key: text for key, _, text in (word.partition("=") for word in sweep)}
+        pair = re.findall(r"\[\w+,\w+\]", values.get("dataset.pair", ""))[-1:]
+        for method in values["method"].split(","):
+            words = (f"method={method}", *(f"dataset.pair={last}" for last in pair))
+            check(compose(f"experiments={own.name}", *words), Settings)
+
+
+def test_a_table_may_be_another_s_and_of_another_measure(tmp_path: Path) -> None:
+    runs = [record("dann", 0.2), record("source_only", 0.1)]
+    for own, recall in zip(runs, (0.69, 0.6), strict=True):
+        for pick in own["target"].values():
+            pick["recall"] = recall
+    own = table(tmp_path, measure="recall", reference="Others")
+    text = markdown(own, reproduced(own, runs))
+    assert "| row | cell | Others | recorded |" in text
+    assert "Others's values are verified" in text
+    assert "| `dann` | a-b | 70.00 |  | 69.00† | 69.00 | 69.00 | +9.00 | 1† | inside |" in text
 
 
 def test_what_comes_first_is_run_first_without_what_is_the_table_s_own(
@@ -153,7 +308,14 @@ def test_what_comes_first_is_run_first_without_what_is_the_table_s_own(
         ("shot_2020/digits_source", ["seed=1"]),
         ("shot_2020/digits", ["seed=1", "method.weight=0.5", "hydra.sweep.dir=x"]),
     ]
-    assert "| 97.00 | 97.00 | 97.00 | +7.00 | 1 | inside |" in capsys.readouterr().out
+    assert "| 97.00† | 97.00 | 97.00 | +7.00 | 1† | inside |" in capsys.readouterr().out
+    ran.clear()
+    reproduce.main(["shot_2020/digits", "--cells", "shot/usps-mnist", "--seeds", "1"])
+    pair = "dataset.pair=[usps,mnist]"
+    assert ran == [
+        ("shot_2020/digits_source", ["seed=1", "method=source_only", pair]),
+        ("shot_2020/digits", ["seed=1", "method=shot", pair]),
+    ]
 
 
 def test_a_second_stage_begins_where_the_first_writes() -> None:
@@ -165,20 +327,22 @@ def test_a_second_stage_begins_where_the_first_writes() -> None:
 
 
 def test_a_table_is_reproduced_and_continued(da: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The quick cells of a real one; a second call runs nothing."""
+    """A cell of a real one, by joblib; a second call runs nothing."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-    ended = da("reproduce", "jda_2013/digits_baselines", "--quick", "method=pca")
+    cell = ("jda_2013/digits_baselines", "--cells", "pca/mnist-usps")
+    ended = da("reproduce", *cell, "--jobs", "2")
     assert ended.code == 0, ended
     assert "| `pca` | mnist-usps | 66.22 |" in ended.out
     assert "1 of 1 cells within 0.0 points" in ended.out
     (file,) = da.folder.rglob("result.json")
+    assert datetime.fromisoformat(json.loads(file.read_text())["finished"]).tzinfo == UTC
     written = file.stat().st_mtime_ns
-    assert da("reproduce", "jda_2013/digits_baselines", "--quick", "method=pca").code == 0
+    assert da("reproduce", *cell).code == 0
     assert file.stat().st_mtime_ns == written
     found = json.loads(file.read_text())
     found["target"]["last"]["accuracy"] = 0.5
     file.write_text(json.dumps(found))
-    ended = da("reproduce", "jda_2013/digits_baselines", "--quick", "method=pca")
+    ended = da("reproduce", *cell)
     assert ended.code == 1
     assert "OUTSIDE" in ended.out
 
@@ -187,9 +351,12 @@ def test_what_cannot_be_reproduced_is_said(da: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     ended = da("reproduce", "jda_2013/objects")
     assert ended.code == 2
-    assert "the tables are cdan_2018/digits, dann_2016/digits, " in ended.err
+    assert "the tables are cdan_2018/digits, dann_2016/amazon, " in ended.err
     ended = da("reproduce", "jda_2013/digits", "method=no_such")
     assert ended.code == 2
     assert "reproduce.log" in ended.err
     listed = da("reproduce", "--list").out
-    assert "jda_2013/office_caltech10: Long et al., ICCV 2013" in listed
+    assert re.search(
+        r"jda_2013/office_caltech10 .* 48: nearest_neighbor, .* 1\.7 .*; torch 2\.15", listed
+    )
+    assert re.search(r"cells .* CPU minutes .* recorded", listed)

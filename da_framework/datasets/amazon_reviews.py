@@ -5,7 +5,8 @@ from typing import ClassVar, Literal, Unpack
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from da_framework.datasets.base import Domain, Roles
+from da_framework.datasets.base import Array, Domain, Roles
+from da_framework.datasets.denoising import Denoising, denoised
 from da_framework.datasets.published import Origin, Published
 
 WORDS = 5000
@@ -23,6 +24,8 @@ class AmazonReviews(Published):
 
     Args:
         counts: ``raw``, ``log``: log(1 + count), or ``binary``.
+        denoising: layers that are fitted, without labels, to the training rows of the domains in
+            use; what they make of the counts stands beside them. ``None``: the counts alone.
         data_dir: the folder that holds ``amazon_reviews/``.
     """
 
@@ -39,15 +42,32 @@ class AmazonReviews(Published):
     }
 
     def __init__(
-        self, *, counts: Literal["raw", "log", "binary"], data_dir: str, **roles: Unpack[Roles]
+        self,
+        *,
+        counts: Literal["raw", "log", "binary"],
+        denoising: Denoising | None,
+        data_dir: str,
+        **roles: Unpack[Roles],
     ) -> None:
         self.counts = counts
+        self.denoising = denoising
+        self.layers: list[Array] = []
         super().__init__(data_dir=data_dir, **roles)
 
     def file(self, name: str) -> str:
         return "bow5000.npz"
 
     def load(self, name: str) -> Domain:
+        if self.denoising is None:
+            return self.bags(name)
+        if not self.layers:
+            every = [self.bags(one) for one in sorted(self.domains)]
+            self.layers = self.denoising.fit(np.concatenate([own.x[~own.test] for own in every]))
+        found = self.bags(name)
+        return found._replace(x=denoised(found.x, self.layers))
+
+    def bags(self, name: str) -> Domain:
+        """A domain's counts of words."""
         arrays = self.arrays(name)
         parts = []
         for part in ("train", "test"):

@@ -1,6 +1,7 @@
 """The data as training sees it: endless streams of each role, and rows to evaluate on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from itertools import cycle
 
 import numpy as np
@@ -8,10 +9,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from da_framework.batch import Batch, Samples, Task, as_input
+from da_framework.batch import UNLABELLED, Batch, Samples, Task, as_input
 from da_framework.datasets.base import Array, Assignment, Dataset, Part, hidden
 from da_framework.datasets.views import Draws
-from da_framework.errors import InputError, MissingRoleError
+from da_framework.errors import InputError, MissingRoleError, listed
 from da_framework.seeds import mix
 
 VIEWS = {"target_strong": "target"}
@@ -89,6 +90,53 @@ class Domains(pl.LightningDataModule):
             draws = Draws(size, own, seed=mix(self.seed, role, step), like=plain.x)
             batch[role] = plain._replace(x=view(plain.x, draws))
         return batch
+
+    def reversed(self, label: Callable[[Samples], Tensor]) -> "Domains":
+        """The other way: the target, labelled so, is the source; the source, hidden, the target.
+
+        The held-out source, its labels known, is what is tested on.
+
+        Raises:
+            InputError: there are other roles or several domains on a side.
+        """
+        other = {*self.streams, *self.views} - {"source", "target", "target_labelled"}
+        if len(self.task.domains) != 2 or self.task.sources != 1 or other:
+            raise InputError(
+                "validator=reverse_validation trains from the target back to the source: it needs "
+                f"one of each and no other role, but there are {listed(self.task.domains)}"
+                + (f" and the role {listed(sorted(other))}" if other else "")
+            )
+        assigned = self.dataset.assign()
+        if not assigned.validation["source"]:
+            raise InputError(
+                "validator=reverse_validation tests on held-out source: dataset.val=0.1"
+            )
+        device = self.test.x.device
+        source, target, held_out = (
+            Samples(*(field.to(device) for field in self._samples(parts)))
+            for parts in (
+                assigned.train["source"],
+                assigned.train["target"],
+                assigned.validation["source"],
+            )
+        )
+        train = {
+            "source": target._replace(y=label(target), domain=1 - target.domain),
+            "target": source._replace(
+                y=torch.full_like(source.y, UNLABELLED), domain=1 - source.domain
+            ),
+        }
+        turned = copy(self)
+        turned.train = train
+        turned.test = held_out._replace(domain=1 - held_out.domain)
+        turned.streams = {
+            role: Stream(
+                samples, self.dataset.batch_size[role], seed=mix(self.seed, role), role=role
+            )
+            for role, samples in train.items()
+            if role in self.streams
+        }
+        return turned
 
     def to(self, device: torch.device) -> None:
         """Moves all rows to where training is."""

@@ -158,6 +158,9 @@ class Method(nn.Module):
         What it makes belongs in buffers, or a resumed run would not have it.
         """
 
+    def forget(self) -> None:
+        """Drops what a refresh has fitted, where other rows could not be trained on from it."""
+
     def warnings(self, outputs: Mapping[str, Outputs]) -> Iterator[str]:
         """What a person should know, in words, given the outputs of an evaluation."""
         return iter(())

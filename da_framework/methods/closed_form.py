@@ -121,6 +121,9 @@ class ClosedForm(Method):
         nearest = torch.stack(own, dim=1)
         return nearest.amin(1, keepdim=True) - nearest
 
+    def forget(self) -> None:
+        self._buffers.clear()
+
     def keep(self, found: Mapping[str, Tensor]) -> None:
         """As buffers: what is fitted survives in checkpoints."""
         for name, value in found.items():

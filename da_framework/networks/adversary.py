@@ -38,6 +38,9 @@ def reverse_gradient(x: Float[Tensor, "*shape"], coefficient: float) -> Float[Te
 class Discriminator(nn.Module):
     """Tells source from target: hidden layers with ReLU, then one logit (positive means source).
 
+    Without hidden layers it begins at 0, and pulls at nothing before it has learnt something: Ganin
+    et al., algorithm 1.
+
     Args:
         inputs: width of the features.
         hidden: widths of the hidden layers.
@@ -47,6 +50,9 @@ class Discriminator(nn.Module):
         super().__init__()
         widths = [inputs, *hidden]
         self.layers = nn.Sequential(*dense(widths, dropout=0.0), nn.Linear(widths[-1], 1))
+        if not hidden:
+            nn.init.zeros_(self.layers[-1].weight)
+            nn.init.zeros_(self.layers[-1].bias)
 
     def forward(self, features: Float[Tensor, "rows d"]) -> Float[Tensor, " rows"]:
         logits: Tensor = self.layers(features)

@@ -1,0 +1,35 @@
+"""What many validators make of every evaluation, so that they can be compared."""
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import pytorch_lightning as pl
+
+from da_framework.batch import Outputs
+from da_framework.callbacks.base import Callback, Evaluation
+
+
+class Validators(Callback):
+    """Records the score of each validator in the history, as ``validator/...``.
+
+    The run's own validator alone chooses, and no number of the run changes. The untrained model is
+    not scored. A validator is left out where it needs a role that the data has not, or its score is
+    not finite.
+
+    Args:
+        validators: by name.
+    """
+
+    def __init__(self, validators: Mapping[str, Callable[[Mapping[str, Outputs]], float]]) -> None:
+        self.validators = validators
+
+    def on_evaluation(self, trainer: pl.Trainer, module: Any, evaluation: Evaluation) -> None:
+        if evaluation.step == 0:
+            return
+        scores = {}
+        for name, validator in self.validators.items():
+            with suppress(KeyError):
+                scores[f"validator/{name}"] = float(validator(evaluation.validation))
+        module.record({name: score for name, score in scores.items() if math.isfinite(score)})

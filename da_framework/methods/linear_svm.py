@@ -1,0 +1,63 @@
+"""No transfer: a linear support vector machine on the features as they are."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Unpack
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from da_framework.batch import Task
+from da_framework.methods.base import Base
+from da_framework.methods.closed_form import FAR, ClosedForm
+from da_framework.networks.network import Network
+from da_framework.ranges import Positive
+
+
+class LinearSVM(ClosedForm):
+    r"""The widest margin between each class and the rest, on the labelled rows alone.
+
+    .. math:: \min_{w, b} \tfrac12 \lVert w \rVert^2
+        + C \sum_i \max(0, 1 - y_i (w^\top f(x_i) + b))
+
+    What papers of shallow adaptation compare with. Solved in its dual, by scikit-learn: its matrix
+    has a row and a column for every labelled row, however wide they are. Cortes, Vapnik,
+    "Support-Vector Networks", Machine Learning 1995. https://doi.org/10.1007/BF00994018
+
+    Args:
+        network: encoder; its head is not used.
+        task: classes, domains and rows.
+        cost: :math:`C`, what a row on the wrong side costs.
+    """
+
+    baseline: ClassVar = True
+
+    def __init__(
+        self, network: Network, task: Task, *, cost: Positive, **base: Unpack[Base]
+    ) -> None:
+        super().__init__(network, task, classifier="svm", **base)
+        self.cost = cost
+
+    def solve(
+        self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
+    ) -> Mapping[str, Tensor]:
+        return {}
+
+    def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
+        return x
+
+    def learn(self, z: Float[Tensor, "n e"], y: Int[Tensor, " n"]) -> Mapping[str, Tensor]:
+        from sklearn.svm import SVC
+
+        products = (z @ z.T).cpu().numpy()
+        weight = z.new_zeros(len(self.task.classes), z.shape[1])
+        bias = z.new_full((len(weight),), FAR)
+        classes = torch.unique(y).tolist()
+        for label in classes if len(classes) > 1 else ():
+            model = SVC(kernel="precomputed", C=self.cost).fit(products, (y == label).cpu().numpy())
+            pull = torch.as_tensor(model.dual_coef_[0]).to(z)
+            weight[label] = pull @ z[torch.as_tensor(model.support_, device=z.device)]
+            bias[label] = float(model.intercept_[0])
+        if len(classes) == 1:
+            bias[classes] = 0.0
+        return {"weight": weight, "bias": bias}

@@ -1,0 +1,44 @@
+"""MixVal: whether the labels of two target rows hold for what lies between them."""
+
+import torch
+
+from da_framework.batch import Samples, as_input
+from da_framework.errors import InputError
+from da_framework.ranges import Share
+from da_framework.validators.validation import Validation
+
+
+def mix_val(outputs: Validation, *, share: Share) -> float:
+    r"""Share of mixed target rows that keep the label of the row they are mostly of; in [0, 1].
+
+    .. math:: \tfrac12 \sum_{P \in \{\text{same}, \text{different}\}} \frac{1}{|P|}
+        \sum_{(i, j) \in P} [\hat y(\lambda x_i + (1 - \lambda) x_j) = \hat y(x_i)]
+
+    Each row is mixed with one other, drawn once; pairs of one predicted class and of two count
+    equally: the first say whether classes are dense, the second whether borders lie between them.
+    The paper ranks models by both and averages the ranks; a single model has no rank, so the two
+    shares are averaged. A collapsed model, which has no pair of two classes, is given half at most.
+    Fooled by a model that is sure and wrong.
+    Hu et al., "Mixed Samples as Probes for Unsupervised Model Selection in Domain Adaptation",
+    NeurIPS 2023.
+
+    Args:
+        outputs: with the model and its target (labels hidden).
+        share: :math:`\lambda`, of the first row, above a half.
+
+    Raises:
+        InputError: the rows are words, which cannot be mixed, or the share is a half or less.
+    """
+    target = outputs["target"]
+    if target.x.dtype == torch.int32:
+        raise InputError("validator=mix_val mixes inputs, which words cannot be")
+    if share <= 0.5:
+        raise InputError(f"validator.share={share}: the first row has the larger share, above 0.5")
+    x = as_input(target.x)
+    other = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).to(x.device)
+    between = share * x + (1 - share) * x[other]
+    mixed = outputs.observe(Samples(between, target.y, target.domain, target.row))
+    labels = target.logits.argmax(1)
+    kept = mixed.logits.argmax(1) == labels
+    same = labels == labels[other]
+    return sum(kept[pairs].float().mean().item() for pairs in (same, ~same) if pairs.any()) / 2

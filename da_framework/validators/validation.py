@@ -1,0 +1,31 @@
+"""What validators are given."""
+
+from collections.abc import Callable, Mapping
+
+from da_framework.batch import Outputs, Samples
+
+
+class Validation(dict[str, Outputs]):
+    """Outputs of the roles ``source`` (labelled) and ``target`` (labels hidden), and the model.
+
+    Most validators read the outputs alone; those that ask the model something more say so by this
+    type.
+
+    Args:
+        outputs: by role.
+        observe: makes outputs of other rows.
+        reverse: outputs for the held-out source of a copy of the model that has been trained the
+            other way: its labels of the target's training rows are learnt, and the source's are
+            not seen.
+    """
+
+    def __init__(
+        self,
+        outputs: Mapping[str, Outputs],
+        *,
+        observe: Callable[[Samples], Outputs],
+        reverse: Callable[[], Outputs],
+    ) -> None:
+        super().__init__(outputs)
+        self.observe = observe
+        self.reverse = reverse
