@@ -1,6 +1,6 @@
 """The nouns every room shares: what goes into a method and what comes out of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
@@ -98,9 +98,9 @@ def as_input(x: Tensor) -> Tensor:
     return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
 
 
-def at_once(x: Tensor, most: int) -> int:
-    """How many rows are passed through a network at once: fewer where each is large."""
-    return max(1, min(most, LARGEST // max(1, prod(x.shape[1:]))))
+def at_once(shape: Sequence[int], most: int) -> int:
+    """How many rows of a shape are passed through a network at once: fewer where each is large."""
+    return max(1, min(most, LARGEST // max(1, prod(shape[1:]))))
 
 
 class Term(NamedTuple):

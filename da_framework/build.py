@@ -192,7 +192,7 @@ def build(
         method: Method = make_method(network, task)
     method.extra = extra
     if config.get("compile") and initialise:
-        compile_network(method)
+        compile_network(method, recompute=config["network"].get("recompute", False))
     module = Adaptation(
         method,
         optimizer=instantiate(config["optimizer"]),
@@ -229,8 +229,10 @@ def lay_out(network: torch.nn.Module) -> None:
     network.to(memory_format=torch.channels_last)
 
 
-def compile_network(method: Method) -> None:
+def compile_network(method: Method, *, recompute: bool) -> None:
     """Has the network compiled when it is first used."""
+    if recompute:
+        raise InputError("compile=true and network.recompute=true: one of the two")
     if method.closed_form:
         raise InputError(f"compile=true: {type(method).__name__} trains no network")
     compiler = os.environ.get("CXX", "g++")

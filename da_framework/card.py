@@ -38,6 +38,7 @@ def card(record: Mapping[str, Any]) -> str:
         f"# {name} on {choices.get('dataset') or config['dataset']['_target_']}",
         "",
         *data(record),
+        *licences(record),
         f"- **Method**: `{name}`. {first}" + (f" [Paper]({link[0]})." if link else ""),
         f"- **Network**: `{choices.get('network') or config['network']['_target_']}`",
         f"- **Training**: {record['steps']} steps, seed {config['seed']}.",
@@ -68,6 +69,15 @@ def data(record: Mapping[str, Any]) -> Iterator[str]:
     )
     if left := sum(len(own) for own in record.get("skipped", {}).values()):
         yield f"- **Left out**: {left} rows that could not be read."
+
+
+def licences(record: Mapping[str, Any]) -> Iterator[str]:
+    """What may be done with the data, domains of the same terms together."""
+    alike: dict[str, list[str]] = {}
+    for name, words in record.get("licences", {}).items():
+        alike.setdefault(words, []).append(name)
+    for words, names in (alike or {"not known": ["all domains"]}).items():
+        yield f"- **Licence of the data** ({listed(names)}): {words}."
 
 
 def worst(record: Mapping[str, Any]) -> Iterator[str]:

@@ -104,11 +104,11 @@ class Shards:
         """Passes some rows through the backbone, in evaluation mode."""
         backbone = self.network.encoder.backbone
         rows = self.x[start : start + SHARD]
-        size = at_once(torch.as_tensor(rows), ROWS)
+        size = at_once(rows.shape, ROWS)
         weight = next(backbone.parameters())
         with torch.no_grad(), evaluating(self.network):
-            passes = [
-                backbone(as_input(torch.as_tensor(rows[i : i + size])).to(weight)).float().cpu()
+            passes = [  # copies: a mapped file is not to be written
+                backbone(as_input(torch.tensor(rows[i : i + size])).to(weight)).float().cpu()
                 for i in range(0, len(rows), size)
             ]
         self.computed += len(rows)

@@ -59,8 +59,8 @@ def fingerprint(config: Mapping[str, Any]) -> str | None:
 
 
 def bare(network: Mapping[str, Any]) -> dict[str, Any]:
-    """A network's config without the weights it began with: others are loaded into it."""
-    unneeded = {"pretrained": False, "weights": None}
+    """A network's config for weights that are loaded into it, with which nothing is trained."""
+    unneeded = {"pretrained": False, "weights": None, "recompute": False}
     return {**network, **{key: own for key, own in unneeded.items() if key in network}}
 
 

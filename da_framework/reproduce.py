@@ -16,16 +16,16 @@ from rich.table import Table as Grid
 from da_framework import report, results
 from da_framework.cells import Cell as Kind
 from da_framework.cells import cell as kind_of
-from da_framework.cells import difference, readings
+from da_framework.cells import difference, leaves, readings
 from da_framework.errors import InputError, PreemptedError, listed
 from da_framework.plugins import NEEDS, conf_dir, require
 
 RECORDED = ".recorded.json"
-MARKS = {True: "inside", False: "OUTSIDE", None: "not run"}
+MARKS = {True: "inside", False: "OUTSIDE", None: ""}
+MEAN = "mean"
+"""The column of a row's mean, and the verdict that is on it alone."""
 SIDES = ("dataset.pair", "dataset.source", "dataset.target")
 """The keys that a sweep goes through a table's columns by."""
-OWN = ("method", "hydra.sweep")
-"""Overrides that are for a table's own sweep, not for what is run first."""
 JOBLIB = "hydra/launcher=joblib"
 
 
@@ -38,14 +38,17 @@ class Table:
         paper: its ``paper:`` part: ``title``, ``known`` (how surely), ``columns``
             (``source-target``), ``rows`` (a method's values in percent), ``tolerance`` (in points)
             or ``bands`` (lowest and highest of a row) and the ``reason`` of it; maybe ``baseline``,
-            a row, ``quick``, overrides, ``minutes``, an estimate of what all of it costs,
-            ``beside``, others' values by their name and row, ``reference``, whose values they are
-            if not a paper's, ``measure``, if not the accuracy (``recall``: its mean over classes),
-            ``readings``, so many of the last evaluations whose mean is shown, and ``first``,
-            experiments that are run before it: earlier stages, or rows with keys of their own.
+            a row, ``quick``, overrides, ``first``, experiments whose runs come before its own
+            (earlier stages, or rows with keys of their own), ``minutes``, an estimate of what all
+            of it costs, ``beside``, others' values by their name and row, ``reference``, whose
+            values they are if not a paper's, ``measure``, if not the accuracy (``recall``: its mean
+            over classes), ``readings``, so many of the last evaluations whose mean is shown,
+            ``tuned``, keys that the validator chooses among the values of, and ``verdict``:
+            ``mean``, if it is on the mean of a row alone.
         folder: that its sweep writes to.
         file: that says all this.
         params: what its sweep goes through.
+        start: the runs that its own begin with, if any.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Table:
     folder: Path
     file: Path
     params: Mapping[str, Any] = field(default_factory=dict)
+    start: str = ""
 
     @property
     def cells(self) -> dict[tuple[str, str], float]:
@@ -65,9 +69,12 @@ class Table:
         }
 
     @property
-    def first(self) -> list["Table"]:
-        """The experiments that are run before it; they state no values."""
-        return [loaded(name) for name in self.paper.get("first", ())]
+    def means(self) -> dict[tuple[str, str], float]:
+        """The means of rows, where verdicts are on them."""
+        if self.paper.get("verdict") != MEAN:
+            return {}
+        rows = self.paper["rows"].items()
+        return {(row, MEAN): fmean(values) for row, values in rows}
 
     @property
     def measure(self) -> str:
@@ -75,13 +82,13 @@ class Table:
         return str(self.paper.get("measure", "accuracy"))
 
     @property
-    def methods(self) -> list[str]:
-        """Those that its sweep goes through."""
-        return str(self.params.get("method", "")).split(",")
+    def tuned(self) -> list[str]:
+        """The keys that the validator chooses among the values of."""
+        return list(self.paper.get("tuned", ()))
 
     @property
     def seeds(self) -> list[int]:
-        """Those that its sweep goes through; none where nothing in it is random."""
+        """Those that its sweep goes through."""
         return [int(seed) for seed in str(self.params.get("seed", "")).split(",") if seed.strip()]
 
     @property
@@ -108,11 +115,21 @@ class Table:
             )
         return [known[word] for word in dict.fromkeys(named)]
 
-    def sweeps(self, cells: Sequence[tuple[str, str]]) -> list[list[str]]:
-        """The overrides of sweeps that make these of its own cells together, and no other."""
+    def starts(self, other: "Table") -> bool:
+        """Whether runs of another experiment begin with its own."""
+        return other.start.startswith(f"{self.folder}/")
+
+    def sweeps(self, cells: Sequence[tuple[str, str]], *, needed: bool = False) -> list[list[str]]:
+        """The overrides of sweeps that make these of its own cells together, and no other.
+
+        Where what follows needs it, they make all its rows of those columns.
+        """
+        methods = str(self.params.get("method", "")).split(",")
+        if needed:
+            cells = list(dict.fromkeys((row, column) for _, column in cells for row in methods))
         columns: dict[str, tuple[str, ...]] = {}
         for row, column in cells:
-            if row in self.methods:
+            if row in methods:
                 columns[row] = (*columns.get(row, ()), column)
         rows: dict[tuple[str, ...], list[str]] = {}
         for row, own in columns.items():
@@ -123,6 +140,11 @@ class Table:
             for own, alike in rows.items()
             for part in ([own] if len(keys) < 2 else [(column,) for column in own])
         ]
+
+    @property
+    def first(self) -> list["Table"]:
+        """The experiments whose runs come before its own; they state no values."""
+        return [loaded(name) for name in self.paper.get("first", ())]
 
     def band(self, row: str, paper: float) -> tuple[float, float]:
         """The lowest and highest values that reproduce a paper's."""
@@ -141,7 +163,8 @@ class Cell:
         recorded: our recorded value.
         runs: the records of this machine's runs.
         gain: over the baseline's on the same seeds, in points.
-        inside: whether this machine's mean is as near as the table says; ``None``: there is none.
+        inside: whether this machine's mean is as near as the table says; ``None``: it was not run,
+            or the verdict is on another.
     """
 
     row: str
@@ -162,20 +185,22 @@ class Cell:
         own = {pick: figures(self.runs, pick, table.measure) for pick in picks}
         mark = report.MARK if self.short(table) else ""
         beside = [rows.get(self.row) for rows in table.paper.get("beside", {}).values()]
-        place = table.paper["columns"].index(self.column)
         late = settled(self.runs, last) if (last := table.paper.get("readings")) else None
         return [
             f"`{self.row}`",
             self.column,
             f"{self.paper:.2f}",
-            *("" if values is None else number(values[place]) for values in beside),
+            *(
+                "" if values is None else number(values[table.paper["columns"].index(self.column)])
+                for values in beside
+            ),
             number(self.recorded),
             f"{spread(own['last'])}{mark}" if self.runs else "",
             *([] if late is None else [spread(late) if late else ""]),
             *(f"{fmean(own[pick]):.2f}" if self.runs else "" for pick in ("chosen", "oracle")),
             "" if self.gain is None else f"{self.gain:+.2f}",
             f"{len(self.runs)}{mark}",
-            MARKS[self.inside],
+            MARKS[self.inside] if self.runs else "not run",
         ]
 
 
@@ -190,8 +215,15 @@ def loaded(name: str) -> Table:
     """An experiment by its name."""
     file = conf_dir() / "experiments" / f"{name}.yaml"
     node: Any = OmegaConf.to_container(OmegaConf.load(file))
-    sweep, params = node["hydra"]["sweep"], node["hydra"].get("sweeper", {}).get("params", {})
-    return Table(name, node.get("paper", {}), Path(sweep["dir"]), file, params)
+    sweep = node["hydra"]
+    return Table(
+        name,
+        node.get("paper", {}),
+        Path(sweep["sweep"]["dir"]),
+        file,
+        params=sweep.get("sweeper", {}).get("params", {}),
+        start=str(node.get("init_from", "")),
+    )
 
 
 def sides(columns: Sequence[str], keys: Sequence[str]) -> list[str]:
@@ -211,17 +243,20 @@ def reproduced(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Cell]
     Raises:
         InputError: runs of one cell differ in more than their seeds.
     """
-    recorded = by_cell(table.recorded)
-    own = by_cell(records)
+    recorded, own = (
+        averaged(table, by_cell(several, tuned=table.tuned))
+        for several in (table.recorded, records)
+    )
     base = str(table.paper.get("baseline"))
     cells = []
-    for (row, column), paper in table.cells.items():
+    for (row, column), paper in {**table.cells, **table.means}.items():
         runs = own.get((row, column), [])
         before = recorded.get((row, column), [])
         others = {r["config"]["seed"]: r for r in own.get((base, column), [])}
         pairs = [(r, others[r["config"]["seed"]]) for r in runs if r["config"]["seed"] in others]
         gains = [a - b for a, b in (figures(two, "last", table.measure) for two in pairs)]
-        mean = fmean(figures(runs, "last", table.measure)) if runs else None
+        judged = runs and (column == MEAN or not table.means)
+        mean = fmean(figures(runs, "last", table.measure)) if judged else None
         cells.append(
             Cell(
                 *(row, column, paper),
@@ -231,6 +266,26 @@ def reproduced(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Cell]
                 inside=None if mean is None else within(mean, table.band(row, paper)),
             )
         )
+    return cells
+
+
+def averaged(
+    table: Table, cells: dict[tuple[str, str], list[Mapping[str, Any]]]
+) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    """The cells, and for each row that is whole its mean, a record a seed."""
+    for row, column in table.means:
+        runs = [
+            {run["config"]["seed"]: run for run in cells.get((row, one), [])}
+            for one in table.paper["columns"]
+        ]
+        for seed in sorted(set[int].intersection(*map(set, runs))):
+            target = {
+                pick: {
+                    table.measure: fmean(own[seed]["target"][pick][table.measure] for own in runs)
+                }
+                for pick in ("last", "chosen", "oracle")
+            }
+            cells.setdefault((row, column), []).append({"config": {"seed": seed}, "target": target})
     return cells
 
 
@@ -251,9 +306,12 @@ def within(mean: float, band: tuple[float, float]) -> bool:
 
 
 def by_cell(
-    records: Sequence[Mapping[str, Any]],
+    records: Sequence[Mapping[str, Any]], *, tuned: Sequence[str] = ()
 ) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
     """Records by method and pair of domains.
+
+    Of those with one seed that differ in tuned keys, the one is kept that the validator scores
+    highest; of equals the first.
 
     Raises:
         InputError: those of one cell differ in more than their seeds.
@@ -263,7 +321,7 @@ def by_cell(
     for record in records:
         sides = ("+".join(record["domains"][side]) for side in ("source", "target"))
         where = record["choices"]["method"], "-".join(sides)
-        kind = kind_of(record)
+        kind = kind_of({**record, "config": results.without(record["config"], tuple(tuned))})
         if (other := kinds.setdefault(where, kind)) != kind:
             raise InputError(
                 f"runs of the cell {where[0]}, {where[1]} differ in more than their seeds "
@@ -271,7 +329,24 @@ def by_cell(
                 f"{record['command']}"
             )
         found.setdefault(where, []).append(record)
+    if tuned:
+        return {where: best(several) for where, several in found.items()}
     return found
+
+
+def best(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The record of each seed that its validator scores highest."""
+    found: dict[int, Mapping[str, Any]] = {}
+    for record in records:
+        other = found.setdefault(record["config"]["seed"], record)
+        if score(record) > score(other):
+            found[record["config"]["seed"]] = record
+    return list(found.values())
+
+
+def score(record: Mapping[str, Any]) -> float:
+    """What the validator makes of the step that it has chosen."""
+    return float(record["target"]["chosen"]["score"])
 
 
 def figures(records: Sequence[Mapping[str, Any]], pick: str, measure: str) -> list[float]:
@@ -290,8 +365,8 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def markdown(table: Table, cells: Sequence[Cell]) -> str:
-    """The table with its verdicts."""
+def markdown(table: Table, cells: Sequence[Cell], records: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The table with its verdicts, and what is said of the records that it was made of."""
     late = [f"mean of the last {last}"] if (last := table.paper.get("readings")) else []
     reference = table.paper.get("reference", "paper")
     whose = "The paper" if reference == "paper" else reference
@@ -299,6 +374,7 @@ def markdown(table: Table, cells: Sequence[Cell]) -> str:
     head = [*columns, *late, "chosen", "oracle", "gain", "seeds", "verdict"]
     lines = [head, ["---"] * len(head), *(cell.words(table) for cell in cells)]
     judged = [cell for cell in cells if cell.inside is not None]
+    missing = sum(not cell.runs for cell in cells)
     good = sum(bool(cell.inside) for cell in judged)
     reason = table.paper.get("reason", "")
     bands = [
@@ -312,15 +388,32 @@ def markdown(table: Table, cells: Sequence[Cell]) -> str:
             *(f"| {' | '.join(words)} |" for words in lines),
             "",
             f"{good} of {len(judged)} cells within {bound}"
-            f"{f' ({reason})' if reason else ''}; {len(cells) - len(judged)} not run.",
-            *notes(table, cells),
+            f"{f' ({reason})' if reason else ''}; {missing} not run.",
+            *notes(table, cells, records),
         ]
     )
 
 
-def notes(table: Table, cells: Sequence[Cell]) -> list[str]:
+def tuning(table: Table, records: Sequence[Mapping[str, Any]]) -> str:
+    """What each row was tuned over, and by which validator: with equal budgets, or not."""
+    tried: dict[str, dict[str, dict[str, None]]] = {}
+    for record in records:
+        flat = leaves(record["config"])
+        for key in table.tuned:
+            if key in flat:
+                own = tried.setdefault(record["choices"]["method"], {})
+                own.setdefault(key, {})[str(flat[key])] = None
+    validator = records[0]["config"]["validator"]["_target_"].rpartition(".")[2]
+    rows = [
+        f"`{row}` over {listed(f'`{key}` {listed(values)}' for key, values in own.items())}"
+        for row, own in tried.items()
+    ]
+    return f"Tuned for each cell by `{validator}`, without target labels: {'; '.join(rows)}."
+
+
+def notes(table: Table, cells: Sequence[Cell], records: Sequence[Mapping[str, Any]]) -> list[str]:
     """What is said below a table: what lacks seeds, and of when and what our values are."""
-    found = []
+    found = [tuning(table, records)] if table.tuned and records else []
     if any(cell.short(table) for cell in cells):
         stated = f"fewer seeds than the experiment states ({listed(table.seeds)})"
         found.append(f"{report.MARK}: {stated}; what is missing is run by the same command.")
@@ -413,33 +506,35 @@ def main(arguments: list[str]) -> None:
         raise InputError(f"no table {parsed.table}; the tables are {listed(known)}")
     table = known[parsed.table]
     chosen = table.chosen(parsed.cells)
-    quick: list[str] = []
-    if parsed.quick:  # apart: what is quick may be of another config, which no cell mixes
-        table = replace(table, folder=table.folder.with_name(f"{table.folder.name}-quick"))
-        quick = [*table.paper.get("quick", ()), f"hydra.sweep.dir={table.folder}"]
-    common = [
-        *quick,
-        *seeded(table, parsed.seeds),
-        *launched(parsed.jobs),
-    ]
-    columns = dict.fromkeys(column for _, column in chosen)
-    for stage in table.first:  # of methods of its own, in a place of its own
-        cells = [(row, column) for row in stage.methods for column in columns]
-        kept = [o for o in (*common, *parsed.overrides) if not o.startswith(OWN)]
-        for own in stage.sweeps(cells) if parsed.cells else [[]]:
-            run(stage, [*kept, *own])
-    for own in table.sweeps(chosen) if parsed.cells else [[]]:
-        run(table, [*common, *own, *parsed.overrides])
-    rows, folders = table.paper["rows"], [own.folder for own in (*table.first, table)]
+    stages = [*table.first, table]
+    quick = list(table.paper.get("quick", ())) if parsed.quick else []
+    # what is of another config stays apart: no cell mixes it
+    other = any(not word.startswith(("seed=", "method=", *SIDES)) for word in quick)
+    if other:
+        stages = [replace(one, folder=Path(f"{one.folder}-quick")) for one in stages]
+        table = stages[-1]
+    given = [*quick, *seeded(table, parsed.seeds), *launched(parsed.jobs), *parsed.overrides]
+    for stage in stages:
+        # earlier stages are of methods of their own
+        foreign = () if stage is table else ("method", "hydra.sweep")
+        own = [word for word in given if not word.startswith(foreign)]
+        own += [f"hydra.sweep.dir={stage.folder}"] if other else []
+        for part in stage.sweeps(chosen, needed=stage.starts(table)) if parsed.cells else [[]]:
+            run(stage, [*own, *part])
+    rows, folders = table.paper["rows"], [stage.folder for stage in stages]
     records = [r for r in report.gather(folders) if r["choices"]["method"] in rows]
-    cells = [cell for cell in reproduced(table, records) if (cell.row, cell.column) in chosen]
-    text = markdown(table, cells)
+    cells = [
+        cell
+        for cell in reproduced(table, records)
+        if (cell.row, cell.column) in chosen or (cell.column == MEAN and cell.runs)
+    ]
+    text = markdown(table, cells, records)
     results.write_text(table.folder / f"{table.file.stem}.md", text + "\n")
     print(text)
     if parsed.record:
         keep(table, records)
     whole = not (parsed.quick or parsed.overrides)
-    if any(cell.inside is False or (whole and cell.inside is None) for cell in cells):
+    if any(cell.inside is False or (whole and not cell.runs) for cell in cells):
         raise SystemExit(1)
 
 
@@ -453,7 +548,7 @@ def seeded(table: Table, words: str | None) -> list[str]:
         return []
     known = list(map(str, table.seeds))
     if not known:
-        raise InputError(f"--seeds {words}: {table.name} has none: nothing in it is random")
+        raise InputError(f"--seeds {words}: the runs of {table.name} go through no seeds")
     if unknown := [word for word in words.split(",") if word not in known]:
         raise InputError(
             f"--seeds {listed(unknown)}: {table.name} has the seeds {listed(known)}; "
@@ -486,7 +581,7 @@ def keep(table: Table, records: Sequence[Mapping[str, Any]]) -> None:
 
     bands = {(row, column): table.band(row, paper) for (row, column), paper in table.cells.items()}
     panels: dict[str, dict[str, list[Any]]] = {}
-    for (row, column), runs in by_cell(records).items():
+    for (row, column), runs in by_cell(records, tuned=table.tuned).items():
         if (row, column) in bands:
             panels.setdefault(column, {})[row] = [readings(own) for own in runs]
     pictures.draw(table.file.with_suffix(".png"), panels, bands)

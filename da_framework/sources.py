@@ -2,7 +2,8 @@
 
 import ast
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 
@@ -45,15 +46,18 @@ def closure(modules: Iterable[str]) -> dict[str, Path]:
         if path is None or module in found:
             continue
         found[module] = path
-        waiting += [name for name in imported(path) if name.split(".")[0] in packages]
+        names = imported(path.read_text())
+        waiting += [name for name in names if name.split(".")[0] in packages]
     return found
 
 
-def imported(path: Path) -> Iterator[str]:
-    """What a file imports by absolute names; of ``from a import b`` both ``a`` and ``a.b``."""
-    for node in ast.walk(ast.parse(path.read_text())):
+@cache
+def imported(text: str) -> tuple[str, ...]:
+    """What a source imports by absolute names; of ``from a import b`` both ``a`` and ``a.b``."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(found)

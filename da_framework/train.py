@@ -94,6 +94,7 @@ def train(
             "config": dict(config),
             "data": data,
             "inputs": run.inputs(dataset),
+            "licences": {name: dataset.licence(name) for name in dataset.domains},
             "code": results.code_hash(config),
             "seconds": {"training": run.module.seconds, "all": time.time() - begun},
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -294,8 +295,8 @@ def within_memory(config: Mapping[str, Any]) -> Iterator[None]:
         sizes = (f"dataset.batch_size.{r}={n}" for r, n in config["dataset"]["batch_size"].items())
         raise InputError(
             f"out of memory ({reason}); the batch sizes are {listed(sizes)}: try smaller ones, "
-            "a smaller network, network.freeze=backbone, trainer.precision=bf16-mixed, or "
-            "trainer.devices=2, which share a batch"
+            "a smaller network, network.recompute=true, network.freeze=backbone, "
+            "trainer.precision=bf16-mixed, or trainer.devices=2, which share a batch"
         ) from None
 
 
@@ -304,6 +305,8 @@ def announce(run: "Run", resume: Path | None, damaged: list[str]) -> None:
     dataset, task = run.domains.dataset, run.domains.task
     rows = ", ".join(f"{count} {role}" for role, count in task.rows.items())
     log.info("%s, %s; training rows: %s", sides(dataset), dataset.protocol, rows)
+    if dataset.placed:
+        log.info("%s", dataset.placed)
     for role, stream in run.domains.streams.items():
         if task.rows[role] < stream.size:
             log.info("%s has fewer rows than a batch, which holds some more than once", role)

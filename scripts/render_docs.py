@@ -61,8 +61,8 @@ def papers() -> dict[str, str]:
     for name, table in reproduce.tables().items():
         file = table.file.with_name(f"{table.file.stem}{reproduce.RECORDED}")
         if file.is_file():
-            cells = reproduce.reproduced(table, kept(file))
-            found[name] = reproduce.markdown(table, cells)
+            records = kept(file)
+            found[name] = reproduce.markdown(table, reproduce.reproduced(table, records), records)
     return found
 
 

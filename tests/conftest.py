@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,13 +31,15 @@ class Commands:
 
     Attributes:
         folder: where commands are run.
+        kept: runs that several tests share.
         small: overrides of a run of a fraction of a second.
     """
 
     small = SMALL
 
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, folder: Path, kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
+        self.kept = kept
         self.capsys = capsys
 
     def __call__(self, *arguments: str) -> Ended:
@@ -52,6 +54,24 @@ class Commands:
     def train(self, *overrides: str, run: str = "run") -> Ended:
         """A small run in the folder ``run``."""
         return self("train", *SMALL, f"hydra.run.dir={run}", *overrides)
+
+    def once(self, name: str, *overrides: str, data: Callable[[], object] | None = None) -> None:
+        """A small run in the folder ``run``, trained by the first test that asks for its name.
+
+        Args:
+            name: of overrides and data; the later tests are given copies of the run and its data.
+            overrides: of the run.
+            data: writes the files that it reads.
+        """
+        kept = self.kept / name
+        if kept.exists():
+            shutil.copytree(kept, self.folder, dirs_exist_ok=True)
+            return
+        if data:
+            data()
+        ended = self.train(*overrides)
+        assert ended.code == 0, ended
+        shutil.copytree(self.folder, kept)
 
     def record(self, run: str = "run") -> dict[str, Any]:
         """What ``result.json`` holds."""
@@ -69,10 +89,16 @@ class Commands:
         shutil.copytree(self.folder / run, self.folder / other)
 
 
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where runs are kept that several tests share."""
+    return tmp_path_factory.mktemp("kept")
+
+
 @pytest.fixture
-def da(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Commands]:
+def da(tmp_path: Path, kept: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Commands]:
     with commanding(tmp_path):
-        yield Commands(tmp_path, capsys)
+        yield Commands(tmp_path, kept, capsys)
 
 
 @contextmanager

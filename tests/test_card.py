@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from da_framework.build import compose
 from da_framework.card import card
+from da_framework.config import instantiate
 
 
 def test_every_result_has_a_card(da: Any) -> None:
@@ -38,6 +40,32 @@ def test_a_card_changes_nothing_and_is_made_good(da: Any) -> None:
     assert Path("run/MODEL.md").read_text() == first
     assert Path("run/result.json").stat().st_mtime_ns == result
     assert "target: not in training" in first
+
+
+def test_the_licence_of_every_domain_is_said_as_far_as_it_is_known(da: Any) -> None:
+    assert da.train("steps=3").code == 0
+    record = da.record()
+    own = "- **Licence of the data** (straight, rotated): generated, and so none is needed."
+    assert own in card(record)
+    record["licences"] = {"mnist": "free", "usps": "free", "svhn": "not known"}
+    assert "(mnist, usps): free.\n- **Licence of the data** (svhn): not known." in card(record)
+    del record["licences"]  # as in a record of before there were any
+    assert "- **Licence of the data** (all domains): not known." in card(record)
+
+
+def test_every_data_set_has_a_licence_or_says_that_it_is_not_known() -> None:
+    found = {}
+    for name in ("digits", "office_caltech10", "amazon_text", "uci_har", "pacs", "two_moons"):
+        dataset = instantiate(compose(f"dataset={name}", "data_dir=nowhere")["dataset"])
+        found[name] = dataset.licence(dataset.domains[0])
+    assert [words.partition(";")[0] for words in found.values()] == [
+        "none on the official page",
+        "none stated",
+        "none stated",
+        "distributed as is",
+        "not known",
+        "generated, and so none is needed",
+    ]
 
 
 def test_the_worst_classes_come_first(da: Any) -> None:

@@ -12,6 +12,7 @@ import torch
 from da_framework import export as exports
 from da_framework import plugins
 from da_framework.predict import trained
+from tests.shared_runs import of_method, plain
 
 
 def written(name: str = "run") -> dict[str, Any]:
@@ -55,13 +56,13 @@ def test_both_files_are_the_run_with_its_preprocessing_inside(da: Any) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("method", ["nearest_neighbor", "tca", "uan", "adabn", "progressive"])
 def test_methods_of_every_kind(da: Any, method: str) -> None:
-    own = ["network=identity"] if method in ("nearest_neighbor", "tca") else []
-    if method == "adabn":
-        own = ["network.backbone.batch_norm=true"]
     if method == "progressive":
-        assert da.train("steps=2", run="teacher").code == 0
-        own = ["teachers=[teacher]", "dataset.labels_per_class=3"]
-    assert da.train(f"method={method}", "steps=3", *own).code == 0
+        plain(da)
+        Path("run").rename("teacher")
+        keys = ("teachers=[teacher]", "dataset.labels_per_class=3", "steps=3")
+        assert da.train("method=progressive", *keys).code == 0
+    else:
+        of_method(da, method)
     ended = da("export", "run=run", "out=there", "formats=[pt2]")
     assert (ended.code, ended.err) == (0, ""), ended
     assert written("there")["differences"]["model.pt2"] < 1e-5
@@ -82,7 +83,7 @@ def test_tables_are_scaled_inside(da: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_file_that_differs_is_not_written(da: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert da.train("steps=3").code == 0
+    plain(da)
     monkeypatch.setitem(
         exports.WRITERS, "pt2", lambda program, file: lambda x: program.module()(x) + 2e-4
     )

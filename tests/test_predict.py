@@ -15,6 +15,7 @@ from PIL import Image
 from da_framework.build import build
 from da_framework.evaluate import evaluate
 from da_framework.predict import predict, trained
+from tests.shared_runs import of_method, plain
 
 
 def rows(file: str = "predictions.csv") -> list[dict[str, str]]:
@@ -64,10 +65,13 @@ def photos(root: Path) -> None:
 IMAGES = ("dataset=folder", "dataset.root=photos", "dataset.source=[studio]", "dataset.size=8")
 
 
+def of_photos(da: Any) -> None:
+    da.once("photos", *IMAGES, data=lambda: photos(Path("photos")))
+
+
 @pytest.fixture
 def pictures(da: Any) -> Any:
-    photos(da.folder / "photos")
-    assert da.train(*IMAGES).code == 0
+    of_photos(da)
     shutil.move("photos/phone", "new")
     shutil.rmtree("photos")  # whoever predicts need not have what was trained on
     return da
@@ -88,8 +92,7 @@ def test_images_without_labels_at_any_depth(pictures: Any) -> None:
 
 
 def test_the_probabilities_are_those_of_training(da: Any) -> None:
-    photos(da.folder / "photos")
-    assert da.train(*IMAGES).code == 0
+    of_photos(da)
     found = predicted(root="photos/phone")
     expected = own_probabilities()
     order = sorted(range(24), key=lambda row: found[row]["file"])
@@ -114,7 +117,7 @@ def test_broken_images_stop_or_are_named_and_left_out(pictures: Any) -> None:
     assert len(rows()) == 24
     named = pictures(
         *("predict", "run=run", "dataset=folder", "dataset.root=new"),
-        *("dataset.on_error=skip", "out=there/second.csv"),
+        *("dataset.on_error=skip", "dataset.size=8", "out=there/second.csv"),
     )
     assert named.code == 0
     assert rows("there/second.csv") == rows()
@@ -126,9 +129,10 @@ def test_what_cannot_be_read_is_one_line(pictures: Any) -> None:
     assert refused(pictures) == "dataset.root: must be given"
     assert refused(pictures, "dataset.root=nowhere").endswith("nowhere is not there")
     assert "there is no file that ends in .bmp" in refused(pictures, "dataset.root=empty")
-    assert "keys that may be given are root, on_error" in refused(
-        pictures, "dataset.root=new", "+dataset.size=9"
-    )
+    for own in ((), ("dataset=folder",)):
+        said = refused(pictures, "dataset.root=new", "dataset.size=9", *own)
+        assert said.startswith("dataset.size: rows are read as the run read its own")
+        assert said.endswith("keys that may be given are root, on_error")
     assert "table.csv has 2 columns" in refused(pictures, "dataset=table", "dataset.root=table.csv")
     assert "not texts" in refused(pictures, "dataset=text", "dataset.root=table.csv")
     np.save("x.npy", np.zeros((2, 3, 9, 9), np.uint8))
@@ -140,7 +144,7 @@ def test_what_cannot_be_read_is_one_line(pictures: Any) -> None:
 
 
 def test_a_record_of_before_inputs_stood_in_it_is_built_from_its_data(da: Any) -> None:
-    assert da.train().code == 0
+    plain(da)
     np.save("new.npy", np.random.default_rng(0).normal(size=(6, 2)))
     record = da.record()
     shape = {key: record["inputs"].pop(key) for key in ("shape", "dtype", "widest")}
@@ -154,12 +158,7 @@ def test_a_record_of_before_inputs_stood_in_it_is_built_from_its_data(da: Any) -
 
 @pytest.mark.parametrize("method", ["tca", "osbp", "uan", "adabn", "mean_teacher", "tradaboost"])
 def test_methods_of_every_kind(da: Any, method: str) -> None:
-    own = ["network=identity"] if method == "tca" else []
-    if method == "adabn":
-        own = ["network.backbone.batch_norm=true"]
-    if method == "tradaboost":
-        own = ["dataset.labels_per_class=3", "network=identity"]
-    assert da.train(f"method={method}", "steps=4", *own).code == 0
+    of_method(da, method)
     dataset = build(da.record()["config"], initialise=False).domains
     np.savez("new.npz", x=dataset.test.x.numpy())
     found = predicted(root="new.npz")
@@ -257,7 +256,7 @@ def test_a_run_on_cached_features_reads_inputs(da: Any) -> None:
 
 
 def test_the_weights_picked_are_those_used(da: Any) -> None:
-    assert da.train("evaluate_every=5").code == 0
+    plain(da)
     for pick in ("last", "chosen"):
         model = trained("run", pick=pick)
         state = da.weights(pick=pick)

@@ -37,7 +37,7 @@ def found(folder: Path) -> dict[str, Any]:
             name: value
             for name, value in json.loads(file.read_text()).items()
             # the choices name the launcher
-            if name not in ("seconds", "peak_memory_mib", "choices")
+            if name not in ("seconds", "finished", "peak_memory_mib", "choices")
         }
         for file in folder.rglob("result.json")
     }

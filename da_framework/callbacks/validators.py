@@ -9,14 +9,15 @@ import pytorch_lightning as pl
 
 from da_framework.batch import Outputs
 from da_framework.callbacks.base import Callback, Evaluation
+from da_framework.errors import InputError
 
 
 class Validators(Callback):
     """Records the score of each validator in the history, as ``validator/...``.
 
     The run's own validator alone chooses, and no number of the run changes. The untrained model is
-    not scored. A validator is left out where it needs a role that the data has not, or its score is
-    not finite.
+    not scored. A validator is left out where it needs what the data has not, or its score is not
+    finite; reverse validation always, for it trains as long as the run has.
 
     Args:
         validators: by name.
@@ -30,6 +31,6 @@ class Validators(Callback):
             return
         scores = {}
         for name, validator in self.validators.items():
-            with suppress(KeyError):
+            with suppress(KeyError, InputError):
                 scores[f"validator/{name}"] = float(validator(evaluation.validation))
         module.record({name: score for name, score in scores.items() if math.isfinite(score)})

@@ -60,6 +60,9 @@ class AdaTime(Dataset):
         self._complete(name)
         return super().fingerprint(name)
 
+    def licence(self, name: str) -> str:
+        return self.origin.licence
+
     def load(self, name: str) -> Domain:
         self._complete(name)
         (x, y), (x_test, y_test) = (self._contents(file) for file in self.files(name))

@@ -57,6 +57,9 @@ class AmazonReviews(Published):
     def file(self, name: str) -> str:
         return "bow5000.npz"
 
+    def licence(self, name: str) -> str:
+        return "none stated; used for research"
+
     def load(self, name: str) -> Domain:
         if self.denoising is None:
             return self.bags(name)

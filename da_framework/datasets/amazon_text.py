@@ -56,6 +56,9 @@ class AmazonText(Published):
     def file(self, name: str) -> str:
         return "labelled_text.jsonl.gz"
 
+    def licence(self, name: str) -> str:
+        return "none stated; used for research"
+
     def load(self, name: str) -> Domain:
         with gzip.open(self.verified(name), "rt", encoding="utf-8") as file:
             rows = [row for line in file if (row := json.loads(line))["domain"] == name]

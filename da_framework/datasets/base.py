@@ -150,6 +150,8 @@ class Dataset(ABC):
     """The domains there are."""
     tokens: str | None = None
     """Whose numbers of words the inputs are, where they are texts."""
+    placed: str = ""
+    """Where the rows are, in words, if there is a choice."""
 
     def __init__(
         self,
@@ -202,6 +204,10 @@ class Dataset(ABC):
     def files(self, name: str) -> Sequence[Path]:
         """The files a domain is read from; none where it is generated."""
         return ()
+
+    def licence(self, name: str) -> str:
+        """What may be done with a domain's rows, as far as is known."""
+        return "not known"
 
     def ignored(self, name: str) -> Sequence[Path]:
         """Files that lie among those of a domain and are not read."""

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, NotRequired, Unpack
+from typing import NotRequired, Unpack
 
 from typing_extensions import TypedDict
 
-from da_framework.datasets.base import Domain, Roles, Seen
+from da_framework.datasets.base import Domain, Seen
 from da_framework.datasets.origin import Origin
 from da_framework.datasets.pictures import (
-    OnError,
+    Keys,
     Picture,
     Pictures,
     images,
@@ -56,13 +56,11 @@ class Benchmark(Pictures):
         places: where each domain is.
         classes: their names, in the official order.
         origin: where all of it comes from.
-        size: height and width, in pixels.
-        channels: 3 for colour, 1 for grey.
-        on_error: ``stop`` names the images that cannot be read; ``skip`` goes on without them.
         data_dir: the folder that holds the data set's.
         download: fetches what is missing, where that is possible.
         mirrors: addresses of folders that are asked before the official ones.
         timeout: seconds that a server may be silent.
+        keys: of every data set of images.
     """
 
     def __init__(
@@ -72,28 +70,22 @@ class Benchmark(Pictures):
         places: dict[str, Place],
         classes: list[str],
         origin: Origin,
-        size: Count,
-        channels: Literal[1, 3],
-        on_error: OnError,
         data_dir: str,
         download: bool,
         mirrors: list[str],
         timeout: Positive,
-        **roles: Unpack[Roles],
+        **keys: Unpack[Keys],
     ) -> None:
         self.place = Path(data_dir).expanduser().absolute() / folder
         self.places = places
         self.names = tuple(places)
         self.classes = tuple(classes)
         self.origin = origin
-        self.size = size
-        self.channels = channels
-        self.on_error = on_error
         self.download = download
         self.mirrors = mirrors
         self.timeout = timeout
         self.found: dict[str, list[Picture]] = {}
-        super().__init__(**roles)
+        super().__init__(**keys)
 
     def pictures(self, name: str) -> Sequence[Picture]:
         """The images of a domain; none while something of it is missing."""
@@ -108,6 +100,9 @@ class Benchmark(Pictures):
     def fingerprint(self, name: str) -> str:
         self._complete(name)
         return super().fingerprint(name)
+
+    def licence(self, name: str) -> str:
+        return self.origin.licence
 
     def load(self, name: str) -> Domain:
         self._complete(name)

@@ -1,9 +1,14 @@
 """Marginalised stacked denoising autoencoders: features that survive the loss of words."""
 
+import hashlib
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from da_framework.datasets.base import Array
+from da_framework.kept import once
 from da_framework.ranges import Count, Fraction
 
 
@@ -21,17 +26,22 @@ class Denoising:
     Args:
         layers: how many.
         noise: probability that a column is lost.
+        cache: folder in which layers are kept for other runs; ``None``: they are not.
     """
 
-    def __init__(self, *, layers: Count, noise: Fraction) -> None:
+    def __init__(self, *, layers: Count, noise: Fraction, cache: str | None = None) -> None:
         self.layers = layers
         self.noise = noise
+        self.cache = Path(cache) if cache else None
 
     def fit(self, x: Array) -> list[Array]:
         """The layers, each (d + 1, d), for rows (n, d) of all domains."""
         found: list[Array] = []
         for _ in range(self.layers):
-            found.append(self.layer(x))
+            digest = hashlib.sha256(f"{self.noise} {x.shape} {x.dtype}".encode())
+            digest.update(np.ascontiguousarray(x).data)
+            name = f"denoising-{digest.hexdigest()[:24]}"
+            found.append(once(self.cache, name, x.shape[1] + 1, partial(self.layer, x)))
             x = passed(x, found[-1])
         return found
 

@@ -95,6 +95,13 @@ SUBSETS: Mapping[str, tuple[str, ...]] = {
     "five": ("mnist", "usps", "mnistm", *COLOURED),
 }
 
+LICENCES = {
+    "mnist": "none on the official page; usually passed on as CC BY-SA 3.0",
+    "usps": "none stated",
+    "mnistm": "none stated; made of BSDS500's photographs, which are for non-commercial use",
+    "svhn": "for non-commercial use",
+}
+
 BY_HAND = {
     "syn_digits": "SynDigits cannot be downloaded from here: its files, in SynDigits.zip, are on "
     "http://yaroslav.ganin.net/ (a file of Google Drive)"
@@ -201,6 +208,9 @@ class Digits(Dataset):
     def fingerprint(self, name: str) -> str:
         self._complete(name)
         return super().fingerprint(name)
+
+    def licence(self, name: str) -> str:
+        return LICENCES.get(name, super().licence(name))
 
     def load(self, name: str) -> Domain:
         domain = self.images(name)

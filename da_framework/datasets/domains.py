@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from da_framework.batch import UNLABELLED, Batch, Samples, Task, as_input
 from da_framework.datasets.base import Array, Assignment, Dataset, Part, hidden
+from da_framework.datasets.stored import Stored
 from da_framework.datasets.views import Draws
 from da_framework.errors import InputError, MissingRoleError, listed
 from da_framework.seeds import mix
@@ -166,7 +168,12 @@ class Domains(pl.LightningDataModule):
         )
         if key not in self._pools:
             dataset = self.dataset
-            xs = [_padded(dataset[p.domain].x[p.rows], self._shape) for p in parts]
+            x: Any  # indexed alike
+            if any(isinstance(dataset[p.domain].x, np.memmap) for p in parts):
+                x = Stored([(dataset[p.domain].x, p.rows) for p in parts])
+            else:
+                xs = [_padded(dataset[p.domain].x[p.rows], self._shape) for p in parts]
+                x = torch.as_tensor(np.concatenate(xs))
             ys = [dataset[p.domain].y[p.rows] for p in parts]
             domains = [np.full(len(p.rows), dataset.domains.index(p.domain)) for p in parts]
             y = np.concatenate(
@@ -176,7 +183,7 @@ class Domains(pl.LightningDataModule):
                 ]
             )
             self._pools[key] = Samples(
-                x=torch.as_tensor(np.concatenate(xs)),
+                x=x,
                 y=torch.as_tensor(y),
                 domain=torch.as_tensor(np.concatenate(domains)),
                 row=torch.arange(len(y)),
@@ -222,11 +229,12 @@ class Stream:
         if world > 1:
             own = self.size // world
             rows = rows[own * rank : own * (rank + 1)]
-        rows = rows.to(self.samples.x.device)
+        x = as_input(self.samples.x[rows])  # before they move: rows of a file are looked up here
+        rows = rows.to(x.device)
         # a row's number is where it stands, and a lone domain is every row's: nothing to look up
         alone = len(taken) == 1 and len(rows) <= len(self.samples.domain)
         return Samples(
-            x=as_input(self.samples.x[rows]),
+            x=x,
             y=self.samples.y[rows],
             domain=self.samples.domain[slice(len(rows)) if alone else rows],
             row=rows,

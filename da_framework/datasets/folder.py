@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Unpack
 
-from da_framework.datasets.base import Roles
 from da_framework.datasets.discovered import Discovered
-from da_framework.datasets.pictures import OnError, Picture, Pictures, images, other_files
-from da_framework.ranges import Count
+from da_framework.datasets.pictures import Keys, Picture, Pictures, images, other_files
 
 
 class Folder(Pictures, Discovered):
@@ -15,26 +13,13 @@ class Folder(Pictures, Discovered):
 
     Args:
         root: the folder of the domains.
-        size: height and width, in pixels.
-        channels: 3 for colour, 1 for grey.
-        on_error: ``stop`` names the images that cannot be read; ``skip`` goes on without them.
+        keys: of every data set of images.
     """
 
     layout = "root/<domain>/<class>/<image>"
 
-    def __init__(
-        self,
-        *,
-        root: str,
-        size: Count,
-        channels: Literal[1, 3],
-        on_error: OnError,
-        **roles: Unpack[Roles],
-    ) -> None:
-        self.size = size
-        self.channels = channels
-        self.on_error = on_error
-        super().__init__(root=root, **roles)
+    def __init__(self, *, root: str, **keys: Unpack[Keys]) -> None:
+        super().__init__(root=root, **keys)
 
     def discover(self) -> Iterable[str]:
         return [

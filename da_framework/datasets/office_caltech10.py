@@ -28,6 +28,7 @@ CLASSES = (
     "projector",
 )
 DOMAINS = ("amazon", "caltech10", "dslr", "webcam")
+LICENCE = "none stated; Office-31 and Caltech-256 are distributed for research"
 
 Features = Literal["surf", "decaf6", "googlenet", "mobilenet_v2"]
 Scale = Literal["zscore", "l2", "none"]
@@ -91,6 +92,9 @@ class OfficeCaltech10(Published):
 
     def file(self, name: str) -> str:
         return FEATURES[self._of("features", name)]
+
+    def licence(self, name: str) -> str:
+        return LICENCE
 
     def load(self, name: str) -> Domain:
         arrays = self.arrays(name)

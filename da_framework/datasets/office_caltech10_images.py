@@ -1,18 +1,16 @@
 """Office-Caltech10 as images, read out of their archive without unpacking it."""
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Unpack
+from typing import Annotated, Any, ClassVar, Unpack
 from zipfile import ZipFile
 
-import numpy as np
 from pydantic import Field
 
-from da_framework.datasets.base import Array, Domain, Roles
-from da_framework.datasets.office_caltech10 import CLASSES, DOMAINS
-from da_framework.datasets.pictures import square
+from da_framework.datasets.base import Dataset, Roles
+from da_framework.datasets.office_caltech10 import CLASSES, DOMAINS, LICENCE
+from da_framework.datasets.pictures import InMemory, Picture, Pictures
 from da_framework.datasets.published import Origin, Published
 from da_framework.errors import InputError
 from da_framework.ranges import Count
@@ -22,7 +20,7 @@ LARGEST = 16 * 2**20
 """Bytes of one unpacked image that are read."""
 
 
-class OfficeCaltech10Images(Published):
+class OfficeCaltech10Images(Published, Pictures):
     """Amazon, Caltech-256, DSLR and webcam pictures of the ten classes that all four have.
 
     - Saenko et al., "Adapting Visual Category Models to New Domains", ECCV 2010.
@@ -32,6 +30,8 @@ class OfficeCaltech10Images(Published):
         size: height and width, in pixels.
         crop: share of the shorter side that is kept; .875 is 224 of 256, as the field crops.
         data_dir: the folder that holds ``office_caltech10/``.
+        in_memory: whether decoded images are held there; see ``pictures.Held``.
+        cache: folder of the files that hold them otherwise.
     """
 
     classes = CLASSES
@@ -52,44 +52,47 @@ class OfficeCaltech10Images(Published):
         size: Count,
         crop: Annotated[float, Field(gt=0, le=1)],
         data_dir: str,
+        in_memory: InMemory = "auto",
+        cache: str | None = None,
         **roles: Unpack[Roles],
     ) -> None:
-        self.size = size
+        held: Any = {"size": size, "in_memory": in_memory, "cache": cache}
+        super().__init__(data_dir=data_dir, channels=3, on_error="stop", **held, **roles)
         self.crop = crop
-        super().__init__(data_dir=data_dir, **roles)
 
     def file(self, name: str) -> str:
         return ARCHIVE
 
-    def load(self, name: str) -> Domain:
-        archive = self.verified(name)
+    def licence(self, name: str) -> str:
+        return LICENCE
 
-        def decoded(member: tuple[str, bytes]) -> Array:
-            try:
-                return square(member[1], self.size, 3, crop=self.crop)
-            except Exception as error:  # what a damaged file makes of itself has no type
-                reason = " ".join(str(error).split())
-                raise InputError(f"{member[0]} in {archive} cannot be read: {reason}") from None
+    def fingerprint(self, name: str) -> str:
+        self.verified(name)
+        return Dataset.fingerprint(self, name)  # of the archive, whatever is in it
 
-        held = sorted(members(archive, name))
-        with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-            x = np.stack(list(pool.map(decoded, held)))
-        return Domain(x, np.array([self.classes.index(path.split("/")[1]) for path, _ in held]))
+    @cached_property
+    def archive(self) -> ZipFile:
+        """Open as long as the data set is."""
+        return ZipFile(self.verified(self.names[0]))
 
+    def pictures(self, name: str) -> Sequence[Picture]:
+        """The files in ``<domain>/<class>/`` of the archive.
 
-def members(archive: Path, folder: str) -> Iterator[tuple[str, bytes]]:
-    """Files in ``folder/<class>/`` of an archive, with their bytes; nothing is written anywhere.
-
-    Raises:
-        InputError: one is larger than an image is.
-    """
-    with ZipFile(archive) as file:
-        for member in file.infolist():
-            if member.is_dir() or not member.filename.startswith(f"{folder}/"):
+        Raises:
+            InputError: one is larger than an image is.
+        """
+        found = []
+        for member in self.archive.infolist():
+            if member.is_dir() or not member.filename.startswith(f"{name}/"):
                 continue
+            path = Path(member.filename)
             if member.file_size > LARGEST:
                 raise InputError(
-                    f"{archive}: {member.filename} is said to unpack to {member.file_size} bytes, "
-                    f"more than the {LARGEST} that an image may have"
+                    f"{self.archive.filename}: {path} is said to unpack to {member.file_size} "
+                    f"bytes, more than the {LARGEST} that an image may have"
                 )
-            yield member.filename, file.read(member)
+            found.append(Picture(path, path.parent.name))
+        return sorted(found, key=lambda picture: picture.path.as_posix())
+
+    def content(self, name: str, path: Path) -> bytes:
+        return self.archive.read(path.as_posix())

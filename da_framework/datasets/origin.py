@@ -15,12 +15,21 @@ class Origin:
         address: the official page.
         hand: what to fetch there by hand and where to put it; ``{place}`` is the data set's folder.
         files: of each domain, what can be downloaded; of no domain, where it cannot.
+        licence: of the data; records of before it was asked for have none.
     """
 
-    def __init__(self, *, address: str, hand: str, files: dict[str, list[Remote]]) -> None:
+    def __init__(
+        self,
+        *,
+        address: str,
+        hand: str,
+        files: dict[str, list[Remote]],
+        licence: str = "not known",
+    ) -> None:
         self.address = address
         self.hand = hand
         self.files = files
+        self.licence = licence
 
     def fetch(
         self, place: Path, domains: Iterable[str], *, mirrors: Sequence[str], timeout: float
@@ -44,7 +53,7 @@ class Origin:
             about: what the data set is.
         """
         lines = [f"{place} lacks:", *(f"  {line}" for line in lacking), f"it should hold {about}"]
-        lines.append(f"official address: {self.address}")
+        lines += [f"official address: {self.address}", f"licence: {self.licence}"]
         remotes = {own["name"]: own for files in self.files.values() for own in files}
         lines += [f"  {described(own)}" for own in remotes.values()]
         if remotes:

@@ -2,35 +2,63 @@
 
 import hashlib
 import logging
-import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
+import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from da_framework.datasets.base import Array, Dataset, Domain, Seen
+from da_framework.datasets.base import Array, Dataset, Domain, Roles, Seen
+from da_framework.datasets.decoded import Decoded, in_memory, memory, on_disk, together
 from da_framework.errors import InputError
+from da_framework.ranges import Count
 
 log = logging.getLogger(__name__)
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-LARGEST = 16 * 2**30
-"""Bytes of decoded images of a domain above which they are not held in memory."""
+SHARE = 1 / 8
+"""Of memory, that decoded images may take: the roles' own rows are as many again, and the jobs of
+a sweep share what several of them have read."""
 SHOWN = 20
 """Lines of a list that a message holds."""
 THUMBNAIL = 64
 """Side of a small picture, in pixels."""
 ORIENTATION = 0x0112
 
-T = TypeVar("T")
-R = TypeVar("R")
 OnError = Literal["stop", "skip"]
+InMemory = Literal["auto"] | bool
+
+
+class Held(TypedDict, total=False):
+    """How decoded images are held, which changes no number; older records do not say it.
+
+    Attributes:
+        in_memory: whether there, or in a file whose rows are read as needed; ``auto``: if they
+            take no more than an eighth of it.
+        cache: folder of those files; ``None``: there are none.
+    """
+
+    in_memory: InMemory
+    cache: str | None
+
+
+class Keys(Roles, Held):
+    """The keys every data set of images has.
+
+    Attributes:
+        size: height and width, in pixels.
+        channels: 3 for colour, 1 for grey.
+        on_error: ``stop`` names the images that cannot be read; ``skip`` goes on without them.
+    """
+
+    size: Count
+    channels: Literal[1, 3]
+    on_error: OnError
 
 
 class Picture(NamedTuple):
@@ -53,15 +81,37 @@ class Pictures(Dataset):
     Every image is turned upright as its camera says, scaled until its shorter side fits, and cut
     to a square about its middle.
 
-    Attributes:
+    Args:
         size: height and width, in pixels.
         channels: 3 for colour, 1 for grey.
         on_error: ``stop`` names the images that cannot be read; ``skip`` goes on without them.
+        in_memory: whether decoded images are held there.
+        cache: folder of the files that hold them otherwise.
+        others: keys of another base class, and the roles.
+
+    Attributes:
+        crop: share of the shorter side that is kept.
     """
 
-    size: int
-    channels: int
-    on_error: OnError
+    crop: float = 1.0
+
+    def __init__(
+        self,
+        *,
+        size: Count,
+        channels: Literal[1, 3],
+        on_error: OnError,
+        in_memory: InMemory = "auto",
+        cache: str | None = None,
+        **others: Any,
+    ) -> None:
+        self.size = size
+        self.channels = channels
+        self.on_error = on_error
+        self.in_memory = in_memory
+        self.cache = cache
+        self._fingerprints: dict[str, str] = {}
+        super().__init__(**others)
 
     @abstractmethod
     def pictures(self, name: str) -> Sequence[Picture]:
@@ -72,55 +122,102 @@ class Pictures(Dataset):
 
     def fingerprint(self, name: str) -> str:
         """A hash of the images with their names and classes: a file in another class counts."""
-        digest = hashlib.sha256()
-        pictures = self.pictures(name)
-        for picture, own in zip(pictures, together(file_hash, self.files(name)), strict=True):
-            digest.update(f"{picture.label}/{picture.path.name}/{picture.test}\n".encode() + own)
-        return digest.hexdigest()[:16]
+        if name not in self._fingerprints:
+            digest = hashlib.sha256()
+            pictures = self.pictures(name)
+            for picture, own in zip(pictures, together(file_hash, self.files(name)), strict=True):
+                words = f"{picture.label}/{picture.path.name}/{picture.test}\n"
+                digest.update(words.encode() + own)
+            self._fingerprints[name] = digest.hexdigest()[:16]
+        return self._fingerprints[name]
 
     def load(self, name: str) -> Domain:
         pictures = self.pictures(name)
-        size = len(pictures) * self.channels * self.size**2
-        if size > LARGEST:
-            raise InputError(
-                f"{name} is {len(pictures)} images of {size / 2**30:.0f} GiB at dataset.size="
-                f"{self.size}, more than is held in memory; a smaller size is"
-            )
-        read = self._read(name)
-        if (broken := [own for own in read if isinstance(own, str)]) and self.on_error == "stop":
+        decoded = self.decoded(name)
+        broken = [*decoded.broken.values()]
+        if broken and self.on_error == "stop":
             for other in self.domains:  # one list of everything, not a domain at a time
-                others = self._read(other) if other != name else []
-                broken += [own for own in others if isinstance(own, str)]
+                broken += self.decoded(other).broken.values() if other != name else []
             raise InputError(
                 f"{len(broken)} images cannot be read (dataset.on_error=skip goes on without "
                 f"them; da data check looks at all):\n  {shortened(broken)}"
             )
-        kept = [(p, own) for p, own in zip(pictures, read, strict=True) if not isinstance(own, str)]
+        kept = [own for number, own in enumerate(pictures) if number not in decoded.broken]
         if not kept:
             raise InputError(f"none of the {len(pictures)} images of {name} can be read")
         if broken:
             log.info("%s: %d images cannot be read and are left out", name, len(broken))
             self.skipped[name] = broken
         number = {one: label for label, one in enumerate(self.classes)}
-        test = np.array([bool(picture.test) for picture, _ in kept])
         return Domain(
-            np.stack([own for _, own in kept]),
-            np.array([number[picture.label] for picture, _ in kept], dtype=np.int64),
-            None if pictures[0].test is None else test,
+            decoded.x,
+            np.array([number[picture.label] for picture in kept], dtype=np.int64),
+            None if pictures[0].test is None else np.array([bool(own.test) for own in kept]),
         )
 
     def inspections(self, name: str) -> Sequence[Callable[[bool], Seen]]:
-        return [partial(seen, picture) for picture in self.pictures(name)]
+        return [
+            partial(seen, picture, partial(self.content, name, picture.path))
+            for picture in self.pictures(name)
+        ]
 
-    def _read(self, name: str) -> list[Array | str]:
-        return together(self.decoded, self.files(name))
+    def decoded(self, name: str) -> Decoded:
+        """The images of a domain, in memory or mapped, and why some cannot be read.
 
-    def decoded(self, path: Path) -> Array | str:
-        """Channels, height and width in bytes; or why the image cannot be read."""
-        try:
-            return square(path.read_bytes(), self.size, self.channels)
-        except Exception as error:  # what a damaged file makes of itself has no type
-            return f"{path}: {reason(error)}"
+        Raises:
+            InputError: there is no room for them.
+        """
+        paths = [picture.path for picture in self.pictures(name)]
+        shape = (self.channels, self.size, self.size)
+
+        def decode(number: int) -> Array | str:
+            try:
+                return square(
+                    self.content(name, paths[number]), self.size, self.channels, crop=self.crop
+                )
+            except Exception as error:  # what a damaged file makes of itself has no type
+                return reason(error)
+
+        if self.resident:
+            found = in_memory(decode, len(paths), shape)
+        else:
+            folder = Path(self.cache or "") / "images" / self._made_of(name)
+            found = on_disk(decode, len(paths), shape, folder)
+        return found._replace(
+            broken={number: f"{paths[number]}: {why}" for number, why in found.broken.items()}
+        )
+
+    def content(self, name: str, path: Path) -> bytes:
+        """What an image file of a domain holds."""
+        return path.read_bytes()
+
+    @cached_property
+    def resident(self) -> bool:
+        """Whether decoded images are held in memory.
+
+        Raises:
+            InputError: they cannot be, and there is no folder for them.
+        """
+        count = sum(len(self.pictures(name)) for name in self.domains)
+        size = count * self.channels * self.size**2
+        fits = size <= SHARE * memory()
+        resident = fits if self.in_memory == "auto" else self.in_memory
+        words = f"{count} images, {size / 2**20:.1f} MiB decoded"
+        if not resident and self.cache is None:
+            raise InputError(
+                f"{words}, are not held in memory, and there is no folder for them: "
+                "dataset.cache=cache names one; dataset.in_memory=true needs none"
+            )
+        where = "in memory" if resident else f"in {self.cache}/images, read as needed"
+        self.placed = f"{words}: {where}"
+        return resident
+
+    def _made_of(self, name: str) -> str:
+        """A hash of all that decides the decoded images of a domain."""
+        shape = (self.channels, self.size, self.crop)
+        code = file_hash(Path(__file__)).hex()
+        parts = (name, self.fingerprint(name), shape, PIL.__version__, code)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 
 def square(content: bytes, size: int, channels: int, *, crop: float = 1.0) -> Array:
@@ -173,11 +270,11 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def seen(picture: Picture, small: bool) -> Seen:
+def seen(picture: Picture, content: Callable[[], bytes], small: bool) -> Seen:
     """One image, read once for all that is to be known of it."""
     found = Seen(str(picture.path), picture.label, picture.test)
     try:
-        image, notes = opened(picture.path.read_bytes())
+        image, notes = opened(content())
         plain = image.convert("RGB")
     except Exception as error:  # what a damaged file makes of itself has no type
         return found._replace(broken=reason(error))
@@ -206,12 +303,6 @@ def shortened(lines: Sequence[str]) -> str:
     """A list for a message."""
     more = [f"... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
     return "\n  ".join([*lines[:SHOWN], *more])
-
-
-def together(function: Callable[[T], R], values: Iterable[T]) -> list[R]:
-    """A function of every value, on all cores: decoding and hashing let go of the interpreter."""
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-        return list(pool.map(function, values))
 
 
 def file_hash(path: Path) -> bytes:

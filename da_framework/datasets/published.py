@@ -4,11 +4,11 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Unpack
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from da_framework.datasets.base import Array, Dataset, Roles
+from da_framework.datasets.base import Array, Dataset
 from da_framework.errors import InputError
 
 
@@ -31,17 +31,18 @@ class Published(Dataset):
 
     Args:
         data_dir: the folder that holds the data set's own.
+        others: keys of another base class, and the roles.
     """
 
     folder: ClassVar[str]
     origins: ClassVar[Mapping[str, Origin]]
     """Its files by name."""
 
-    def __init__(self, *, data_dir: str, **roles: Unpack[Roles]) -> None:
+    def __init__(self, *, data_dir: str, **others: Any) -> None:
         self.place = Path(data_dir).expanduser().absolute() / self.folder
         self.read: dict[str, dict[str, Array]] = {}
         self.sound: set[Path] = set()
-        super().__init__(**roles)
+        super().__init__(**others)
 
     @abstractmethod
     def file(self, name: str) -> str:

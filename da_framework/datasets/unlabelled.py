@@ -11,7 +11,8 @@ import numpy as np
 
 from da_framework.datasets.arrays import Arrays
 from da_framework.datasets.base import BLOCK, Array
-from da_framework.datasets.pictures import ENDINGS, Pictures, reason, shortened, square, together
+from da_framework.datasets.decoded import together
+from da_framework.datasets.pictures import ENDINGS, Pictures, reason, shortened, square
 from da_framework.datasets.table import READERS, Table, ending, numeric, table
 from da_framework.datasets.text import Text, joined
 from da_framework.datasets.tokens import numbers
@@ -213,13 +214,15 @@ def unlabelled(
 
     Args:
         own: config of the data set that the run was trained on.
-        given: keys to change, or another data set's config.
+        given: keys to change, or another data set's config; those of ``OWN`` are the run's,
+            if they are not ``None``.
         inputs: what the run knows of a row.
 
     Raises:
         InputError: there is nothing to read, or a key is the run's own.
     """
     another = "_target_" in given
+    given = {key: value for key, value in given.items() if key not in OWN or value is not None}
     keys = {**({} if another else own), **given, **{key: own[key] for key in OWN if key in own}}
     kind = resolve_name(keys["_target_"])
     kinds: dict[type, Callable[..., Unlabelled]]
@@ -230,7 +233,9 @@ def unlabelled(
         made = NewTexts if inputs["tokens"] else NewPictures if images else NewArrays
     reader = made(given["root"], inputs, keys)
     usable = ("root", *reader.changed)
-    if fixed := [key for key in given if key not in usable and not another]:
+    fixed = [key for key in given if key not in usable and not another]
+    fixed += [key for key in OWN if key in given and given[key] != own.get(key)]
+    if fixed:
         raise InputError(
             f"dataset.{fixed[0]}: rows are read as the run read its own; "
             f"keys that may be given are {listed(usable)}"

@@ -155,7 +155,8 @@ class Method(nn.Module):
     def refresh(self, outputs: Mapping[str, Outputs]) -> None:
         """Before every epoch, given the outputs over the training rows of ``refreshes``.
 
-        What it makes belongs in buffers, or a resumed run would not have it.
+        What it makes belongs in buffers, or a resumed run would not have it. Inputs may be on disk:
+        ``x[rows]`` reads some of them, ``x[:]`` all.
         """
 
     def forget(self) -> None:
@@ -213,7 +214,7 @@ class Method(nn.Module):
         """Outputs as evaluated, without gradient, at most ``size`` rows at a time; modes return."""
         # in the weights' own precision, whoever asks
         with evaluating(self), torch.autocast(samples.x.device.type, enabled=False):
-            size = at_once(samples.x, size)
+            size = at_once(samples.x.shape, size)
             chunks = [samples.at(slice(i, i + size)) for i in range(0, len(samples.x), size)]
             passes = [self(as_input(chunk.x), chunk.domain) for chunk in chunks]
         features, logits = (torch.cat(field).float() for field in zip(*passes, strict=True))

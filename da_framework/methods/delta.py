@@ -86,7 +86,7 @@ class DELTA(FineTuning):
         from sklearn.linear_model import LogisticRegression
 
         own, encoder = outputs["target_labelled"], self.start.module.encoder
-        x, y = as_input(own.x).to(next(encoder.parameters())), own.y
+        x, y = as_input(own.x[:]).to(next(encoder.parameters())), own.y
         if len(torch.unique(y)) < 2:
             return
         model = LogisticRegression(max_iter=1000).fit(own.features.cpu().numpy(), y.cpu().numpy())

@@ -80,7 +80,7 @@ class ImportanceWeighting(Method):
         """What the densities are of."""
         if self.of == "features":
             return outputs.features
-        return as_input(outputs.x).flatten(1)
+        return as_input(outputs.x[:]).flatten(1)
 
     def classification(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         source, plain = outputs["source"], super().classification(outputs)

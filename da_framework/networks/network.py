@@ -13,6 +13,7 @@ from da_framework.errors import InputError, listed
 from da_framework.networks.adapter import Adapter
 from da_framework.networks.domain_norm import DomainNorm
 from da_framework.networks.mlp import dense
+from da_framework.networks.recompute import recompute as compute_again
 from da_framework.ranges import Count, Fraction
 
 
@@ -29,6 +30,7 @@ class Keys(Needed, total=False):
 
     freeze: str | None
     adapter: Count | None
+    recompute: bool
     batch_norm: bool
 
 
@@ -50,13 +52,16 @@ class Network(nn.Module):
         adapter: width of the input adapter, where there is one; ``None`` refuses such domains.
         freeze: what stays as it is, batch norm's statistics too: ``all`` of the encoder, or its
             stages up to the one of this name (``backbone``, ``backbone.0``, ...).
+        recompute: whether the backward pass computes the backbone's activations once more, which
+            are then not kept (gradient checkpointing).
 
     Attributes:
         loaded: names of the weights that a former run gave.
         backbone_factor: learning-rate factor of the backbone, where the optimizer has none for it.
 
     Raises:
-        InputError: no stage has this name, or there is no bottleneck to normalise.
+        InputError: no stage has this name, there is no bottleneck to normalise, or nothing that
+            could be computed again.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Network(nn.Module):
         dropout: Fraction,
         freeze: str | None = None,
         adapter: Count | None = None,
+        recompute: bool = False,
         batch_norm: bool = False,
     ) -> None:
         super().__init__()
@@ -99,6 +105,13 @@ class Network(nn.Module):
         self.head = self.another_head()
         if freeze is not None:
             self.freeze(self._up_to(freeze))
+        if recompute:
+            if self.backbone_frozen:
+                raise InputError(
+                    "network.recompute=true: of a frozen backbone nothing is kept as it is"
+                )
+            stages = self.stages().items()
+            compute_again(body, [own for name, own in stages if name.startswith("backbone.")])
 
     def forward(
         self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None

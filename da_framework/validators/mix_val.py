@@ -7,6 +7,9 @@ from da_framework.errors import InputError
 from da_framework.ranges import Share
 from da_framework.validators.validation import Validation
 
+ROWS = 512
+"""Rows that are mixed at once: the inputs themselves may be on disk."""
+
 
 def mix_val(outputs: Validation, *, share: Share) -> float:
     r"""Share of mixed target rows that keep the label of the row they are mostly of; in [0, 1].
@@ -34,11 +37,15 @@ def mix_val(outputs: Validation, *, share: Share) -> float:
         raise InputError("validator=mix_val mixes inputs, which words cannot be")
     if share <= 0.5:
         raise InputError(f"validator.share={share}: the first row has the larger share, above 0.5")
-    x = as_input(target.x)
-    other = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).to(x.device)
-    between = share * x + (1 - share) * x[other]
-    mixed = outputs.observe(Samples(between, target.y, target.domain, target.row))
+    generator = torch.Generator().manual_seed(0)
+    other = torch.randperm(len(target.x), generator=generator).to(target.x.device)
+    found = []
+    for start in range(0, len(other), ROWS):
+        first = slice(start, start + ROWS)
+        x, second = as_input(target.x[first]), as_input(target.x[other[first]])
+        between = Samples(*target[:4]).at(first)._replace(x=share * x + (1 - share) * second)
+        found.append(outputs.observe(between).logits.argmax(1))
     labels = target.logits.argmax(1)
-    kept = mixed.logits.argmax(1) == labels
+    kept = torch.cat(found) == labels
     same = labels == labels[other]
     return sum(kept[pairs].float().mean().item() for pairs in (same, ~same) if pairs.any()) / 2

@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -28,6 +31,26 @@ def test_layers_stack_and_stand_beside_the_rows() -> None:
     twice = np.tanh(once @ second[:-1] + second[-1])
     np.testing.assert_allclose(denoised(x, [first, second]), np.hstack([x, once, twice]))
     np.testing.assert_allclose(second, Denoising(layers=1, noise=0.5).layer(once))
+
+
+def test_layers_are_kept_for_the_rows_and_noise_that_they_are_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = RNG.random((20, 3))
+    first = Denoising(layers=2, noise=0.5, cache=str(tmp_path)).fit(x)
+    solved: list[float] = []
+
+    def solve(self: Denoising, rows: Any) -> Any:
+        solved.append(self.noise)
+        return 0 * rows[: rows.shape[1] + 1]
+
+    monkeypatch.setattr(Denoising, "layer", solve)
+    again = Denoising(layers=2, noise=0.5, cache=str(tmp_path)).fit(x)
+    np.testing.assert_array_equal(again, first)
+    assert not solved
+    Denoising(layers=1, noise=0.5, cache=str(tmp_path)).fit(x + 1)
+    Denoising(layers=1, noise=0.4, cache=str(tmp_path)).fit(x)
+    assert solved == [0.5, 0.4]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
