@@ -10,6 +10,8 @@ from da_framework.datasets.denoising import Denoising, denoised
 from da_framework.datasets.published import Origin, Published
 
 WORDS = 5000
+TRAINING = 2000
+"""Rows of a domain; they come first."""
 
 
 class AmazonReviews(Published):
@@ -64,8 +66,8 @@ class AmazonReviews(Published):
         if self.denoising is None:
             return self.bags(name)
         if not self.layers:
-            every = [self.bags(one) for one in sorted(self.domains)]
-            self.layers = self.denoising.fit(np.concatenate([own.x[~own.test] for own in every]))
+            every = [self.bags(one).x[:TRAINING] for one in sorted(self.domains)]
+            self.layers = self.denoising.fit(np.concatenate(every))
         found = self.bags(name)
         return found._replace(x=denoised(found.x, self.layers))
 

@@ -49,10 +49,11 @@ class Discriminator(nn.Module):
     def __init__(self, inputs: int, hidden: list[Count]) -> None:
         super().__init__()
         widths = [inputs, *hidden]
-        self.layers = nn.Sequential(*dense(widths, dropout=0.0), nn.Linear(widths[-1], 1))
+        last = nn.Linear(widths[-1], 1)
+        self.layers = nn.Sequential(*dense(widths, dropout=0.0), last)
         if not hidden:
-            nn.init.zeros_(self.layers[-1].weight)
-            nn.init.zeros_(self.layers[-1].bias)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, features: Float[Tensor, "rows d"]) -> Float[Tensor, " rows"]:
         logits: Tensor = self.layers(features)

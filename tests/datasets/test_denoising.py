@@ -55,7 +55,7 @@ def test_layers_are_kept_for_the_rows_and_noise_that_they_are_of(
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_column_that_no_row_has_stays_empty(dtype: type) -> None:
-    x = RNG.random((20, 3)).astype(dtype)
+    x: Any = RNG.random((20, 3)).astype(dtype)
     x[:, 1] = 0
     layer = Denoising(layers=1, noise=0.5).layer(x)
     assert layer.dtype == dtype

@@ -14,6 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from da_framework.datasets.amazon_reviews import AmazonReviews
 from da_framework.datasets.amazon_text import AmazonText
+from da_framework.datasets.denoising import Denoising
 from da_framework.datasets.office_caltech10 import OfficeCaltech10
 from da_framework.datasets.office_caltech10_images import OfficeCaltech10Images
 from da_framework.datasets.published import Origin
@@ -36,9 +37,31 @@ def office(features: Any, normalize: Any = "l2", data_dir: str = DATA) -> Office
     return OfficeCaltech10(**keys, **(ROLES | {"source": ["dslr"], "target": ["webcam"]}))
 
 
-def reviews(counts: str = "raw", data_dir: str = DATA) -> AmazonReviews:
-    keys: dict[str, Any] = {"counts": counts, "data_dir": data_dir}
-    return AmazonReviews(**keys, **(ROLES | {"source": ["books"]}))
+def reviews(
+    counts: str = "raw", data_dir: str = DATA, denoising: Any = None, **roles: Any
+) -> AmazonReviews:
+    keys: dict[str, Any] = {"counts": counts, "data_dir": data_dir, "denoising": denoising}
+    return AmazonReviews(**keys, **(ROLES | {"source": ["books"]} | roles))
+
+
+def test_layers_are_fitted_to_the_training_rows_of_both_sides_and_to_no_label() -> None:
+    data = reviews()
+    needs(data)
+
+    class Means(Denoising):
+        """A layer of the columns' means."""
+
+        def fit(self, x: Any) -> list[Any]:
+            layer = np.zeros((x.shape[1] + 1, x.shape[1]), dtype=x.dtype)
+            layer[-1] = x.mean(0)
+            return [layer]
+
+    means = np.concatenate([data[name].x[:2000] for name in ("books", "dvd")]).mean(0)
+    for source, target in (("books", "dvd"), ("dvd", "books")):
+        found = reviews(denoising=Means(layers=1, noise=0.5), source=[source], target=[target])[target]
+        assert found.x.shape[1] == 10000
+        np.testing.assert_array_equal(found.x[:, :5000], data[target].x)
+        np.testing.assert_allclose(found.x[-1, 5000:], np.tanh(means), rtol=1e-4)
 
 
 def needs(data: Any) -> None:
