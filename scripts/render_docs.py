@@ -5,8 +5,10 @@ A part stands between ``<!-- name -->`` and ``<!-- /name -->``; a test holds all
 
 import sys
 from pathlib import Path
+from statistics import fmean
 
 from da_framework import reproduce, selection
+from da_framework.cells import accuracy
 from da_framework.listing import methods_table
 from da_framework.new_method import contents
 from da_framework.report import gather, kept, markdown
@@ -38,6 +40,7 @@ def parts() -> dict[str, str]:
         "dann": f"```python\n{dann}```",
         **{name: f"```{language}\n{text}```" for name, language, text in shown},
         **validators(),
+        "images": matrix("office_caltech10/images"),
         **tables,
         **papers(),
     }
@@ -53,6 +56,20 @@ def validators() -> dict[str, str]:
         and record["config"]["method"].get("weight", 1) == 1
     ]
     return {"validators": selection.markdown(every), "usual": selection.markdown(usual)}
+
+
+def matrix(name: str) -> str:
+    """A recorded sweep of a run a cell: methods down, pairs across, and their mean; last steps."""
+    rows: dict[str, dict[str, float]] = {}
+    for record in kept(EXPERIMENTS / f"{name}.recorded.json"):
+        pair = " → ".join(record["domains"][side][0][0] for side in ("source", "target"))
+        rows.setdefault(record["choices"]["method"], {})[pair] = 100 * accuracy(record)
+    lines = [
+        [f"`{method}`", *(f"{value:.1f}" for value in own.values()), f"{fmean(own.values()):.2f}"]
+        for method, own in rows.items()
+    ]
+    head = ["method", *next(iter(rows.values())), "mean"]
+    return "\n".join(f"| {' | '.join(own)} |" for own in (head, ["---"] * len(head), *lines))
 
 
 def papers() -> dict[str, str]:
