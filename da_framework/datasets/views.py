@@ -156,7 +156,7 @@ class Crop(View):
         seen = light * (seen + 1) - 1
         seen = torch.lerp(seen.mean((1, 2, 3), keepdim=True), seen, against)
         if x.shape[1] == 3:
-            red, green, blue = seen.split(1, dim=1)
+            red, green, blue = (seen[:, [channel]] for channel in range(3))
             grey = 0.299 * red + 0.587 * green + 0.114 * blue
             seen = torch.lerp(grey.expand_as(seen), seen, colour)
         return seen.clamp(-1, 1)
