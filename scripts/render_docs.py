@@ -19,6 +19,7 @@ AGAINST = {
     "digits_pair/alignment": ["source_only", "control"],
     "digits_pair/few_labels": ["source_only", "target_only"],
     "fine_tuning/mixing": [],
+    "office_caltech10/fine_tuned": ["source_only", "control"],
     "office_caltech10/heterogeneous": ["target_only"],
 }
 """What the methods of a recorded sweep are compared with."""
