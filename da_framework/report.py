@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ def keep(path: Path, records: Sequence[Record]) -> None:
             "command": record["command"],
             "choices": {"method": record["choices"]["method"]},
             "baseline": record.get("baseline", False),
-            "config": results.without(record["config"], IRRELEVANT),
+            "config": without_places(record["config"]),
             "domains": record["domains"],
             "target": {
                 pick: {name: value for name, value in own.items() if name not in apart}
@@ -138,6 +138,14 @@ def keep(path: Path, records: Sequence[Record]) -> None:
         for record in records
     ]
     results.write_text(path, "[\n" + ",\n".join(map(json.dumps, kept)) + "\n]\n")
+
+
+def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config less what changes no number: of a file of weights, its name is left."""
+    left = results.without(config, IRRELEVANT)
+    if weights := left.get("network", {}).get("weights"):
+        left["network"] |= {"weights": Path(weights).name}
+    return left
 
 
 def kept(path: Path) -> list[dict[str, Any]]:

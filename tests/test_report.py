@@ -162,11 +162,13 @@ def test_what_is_kept_gives_the_same_table(tmp_path: Path) -> None:
     records = [record(0.5), *low({1: 0.6})]
     for own in records:
         own |= {"code": "c", "environment": {}}
+        own["config"]["network"] = {"weights": "/home/me/weights.pth", "widths": [2]}
         own["target"]["last"] |= {"f1_per_class": [0.1], "precision_per_class": [0.1], "mmd": 0.25}
     keep(tmp_path / "kept.json", records)
     kept = gather([tmp_path / "kept.json"])
     assert markdown(kept) == markdown(records)
     assert kept[0]["target"]["last"]["mmd"] == 0.25
+    assert kept[0]["config"]["network"] == {"weights": "weights.pth", "widths": [2]}
     assert not [name for name in kept[0]["target"]["last"] if name.endswith("per_class")]
 
 

@@ -235,10 +235,6 @@ def test_each_seed_may_go_on_from_its_own_run() -> None:
         by_cell(runs)
 
 
-@pytest.mark.parametrize(
-    ("mean", "paper", "tolerance", "good"),
-    [(44.7781, 44.78, 0.0, True), (44.786, 44.78, 0.0, False), (45.1, 44.6, 0.5, True)],
-)
 def tried(method: str, accuracy: float, *, width: int, score: float, **where: Any) -> Any:
     """A run of one setting among several."""
     run = record(method, accuracy, **where)
@@ -292,6 +288,10 @@ def test_a_verdict_may_be_on_the_mean_of_a_row_alone(tmp_path: Path) -> None:
     assert "| `dann` | mean | 65.00 |  |  |  |  |  | 0 | not run |" in text
 
 
+@pytest.mark.parametrize(
+    ("mean", "paper", "tolerance", "good"),
+    [(44.7781, 44.78, 0.0, True), (44.786, 44.78, 0.0, False), (45.1, 44.6, 0.5, True)],
+)
 def test_the_band_is_of_rounded_figures(
     mean: float, paper: float, tolerance: float, good: bool
 ) -> None:

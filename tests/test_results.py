@@ -20,6 +20,7 @@ CONFIG: dict[str, Any] = {
     "dataset": {
         "data_dir": "data",
         "cache": "cache",
+        "denoising": {"cache": "cache", "layers": 5},
         "download": True,
         "in_memory": "auto",
         "mirrors": [],
