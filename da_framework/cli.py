@@ -87,6 +87,10 @@ def told() -> Iterator[None]:
     """Ends with one message for what a person can mend, not with a traceback."""
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read it has seen enough: da list | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
     except (Exception, KeyboardInterrupt, PreemptedError) as error:
         if found := ending(error):
             fail(found[0], code=found[1])

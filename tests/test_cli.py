@@ -429,3 +429,11 @@ def test_an_unknown_name_in_a_sweep_is_listed(da: Any) -> None:
     said = message(da, ended).splitlines()
     assert said[0].startswith("method=mmd1: there is no such method; there are mmd, ")
     assert said[1].startswith("optimizer.lrr: there is no such key")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{shlex.quote(sys.executable)} -m da_framework list"
+    words = f"({command}; echo ended with $? >&2) | head -n 1"
+    ended = subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=True)
+    assert ended.stdout == "method=\n"
+    assert ended.stderr in ("ended with 141\n", "ended with 0\n")
