@@ -11,6 +11,7 @@ from rich.console import Console
 
 from da_framework import results
 from da_framework.errors import InputError
+from da_framework.labels import TASK
 
 CHANCE = 0.6
 """Accuracy of a linear classifier up to which domains count as not told apart."""
@@ -21,8 +22,6 @@ SHRUNK = 0.2
 classifier finds something long after kernels, which weigh all of a feature, see hardly anything."""
 WEAK = 0.01
 """Of the added terms' gradient, relative to the labels': it can hardly move anything."""
-TASK = ("source", "target_labelled")
-"""The terms that labels make; the others are a method's own."""
 GAP = 0.02
 """Of accuracy, between the chosen and the best checkpoint, that is worth a word."""
 

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from da_framework.batch import Outputs
 from da_framework.callbacks.base import Callback, Evaluation
+from da_framework.labels import TASK
 
 log = logging.getLogger(__name__)
 
-TASK = ("source", "target_labelled")
-"""The terms that teach the task; what a method adds are the others."""
 SEEN = 0.65
 """Domain accuracy from which on a shift is there to be seen."""
 

@@ -1,6 +1,5 @@
 """What every method in closed form is: a map of the features, and a classifier on what it makes."""
 
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, Unpack
 
@@ -51,15 +50,15 @@ class ClosedForm(Method):
         labelled = ("target_labelled",) if "target_labelled" in task.rows else ()
         self.refreshes = ("source", "target", *labelled)  # type: ignore[misc]
 
-    @abstractmethod
     def solve(
         self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
     ) -> Mapping[str, Tensor]:
-        """What the map needs, by the names of the buffers that keep it."""
+        """What the map needs, by the names of the buffers that keep it; of no map, nothing."""
+        return {}
 
-    @abstractmethod
     def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
-        """Rows of one side, mapped."""
+        """Rows of one side, mapped; without a map as they are."""
+        return x
 
     @property
     def fitted(self) -> bool:

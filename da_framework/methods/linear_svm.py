@@ -38,14 +38,6 @@ class LinearSVM(ClosedForm):
         super().__init__(network, task, classifier="svm", **base)
         self.cost = cost
 
-    def solve(
-        self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
-    ) -> Mapping[str, Tensor]:
-        return {}
-
-    def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
-        return x
-
     def learn(self, z: Float[Tensor, "n e"], y: Int[Tensor, " n"]) -> Mapping[str, Tensor]:
         from sklearn.svm import SVC
 

@@ -1,10 +1,6 @@
 """No transfer: the classifier on the features as they are."""
 
-from collections.abc import Mapping
 from typing import ClassVar
-
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from da_framework.methods.closed_form import ClosedForm
 
@@ -26,11 +22,3 @@ class NearestNeighbor(ClosedForm):
     """
 
     baseline: ClassVar = True
-
-    def solve(
-        self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
-    ) -> Mapping[str, Tensor]:
-        return {}
-
-    def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
-        return x

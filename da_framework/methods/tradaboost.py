@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar, Unpack
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -74,14 +74,6 @@ class TrAdaBoost(ClosedForm):
         said = (torch.einsum("rd,tkd->trk", z, weight) + bias[:, None]).argmax(2)
         votes = one_hot(said, len(self.task.classes)) * self.get_buffer("votes")[:, None, None]
         return votes.sum(0)
-
-    def solve(
-        self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
-    ) -> Mapping[str, Tensor]:
-        return {}
-
-    def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
-        return x
 
     def warnings(self, outputs: Mapping[str, Outputs]) -> Iterator[str]:
         if self.fitted:
