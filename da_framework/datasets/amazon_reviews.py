@@ -5,8 +5,8 @@ from typing import ClassVar, Literal, Unpack
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from da_framework.datasets.base import Array, Domain, Roles
-from da_framework.datasets.denoising import Denoising, denoised
+from da_framework.datasets.base import Domain, Roles
+from da_framework.datasets.denoising import Denoising
 from da_framework.datasets.published import Origin, Published
 
 WORDS = 5000
@@ -53,7 +53,6 @@ class AmazonReviews(Published):
     ) -> None:
         self.counts = counts
         self.denoising = denoising
-        self.layers: list[Array] = []
         super().__init__(data_dir=data_dir, **roles)
 
     def file(self, name: str) -> str:
@@ -63,13 +62,11 @@ class AmazonReviews(Published):
         return "none stated; used for research"
 
     def load(self, name: str) -> Domain:
-        if self.denoising is None:
-            return self.bags(name)
-        if not self.layers:
-            every = [self.bags(one).x[:TRAINING] for one in sorted(self.domains)]
-            self.layers = self.denoising.fit(np.concatenate(every))
         found = self.bags(name)
-        return found._replace(x=denoised(found.x, self.layers))
+        if self.denoising is None:
+            return found
+        every = [self.bags(one).x[:TRAINING] for one in sorted(self.domains)]
+        return found._replace(x=self.denoising(found.x, np.concatenate(every)))
 
     def bags(self, name: str) -> Domain:
         """A domain's counts of words."""

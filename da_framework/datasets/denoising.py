@@ -1,7 +1,6 @@
 """Marginalised stacked denoising autoencoders: features that survive the loss of words."""
 
 import hashlib
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,22 +25,37 @@ class Denoising:
     Args:
         layers: how many.
         noise: probability that a column is lost.
-        cache: folder in which layers are kept for other runs; ``None``: they are not.
+        cache: folder in which denoised rows are kept for other runs; ``None``: they are not.
     """
 
     def __init__(self, *, layers: Count, noise: Fraction, cache: str | None = None) -> None:
         self.layers = layers
         self.noise = noise
         self.cache = Path(cache) if cache else None
+        self.fitted: dict[str, list[Array]] = {}
+
+    def __call__(self, x: Array, every: Array) -> Array:
+        """Rows (n, d) with every layer's output beside them: (n, (1 + layers) d).
+
+        Args:
+            x: the rows.
+            every: rows of all domains, to which the layers are fitted.
+        """
+        fit = f"{self.layers} {self.noise} {digest(every)}"
+
+        def make() -> Array:
+            if fit not in self.fitted:
+                self.fitted[fit] = self.fit(every)
+            return denoised(x, self.fitted[fit])
+
+        key = hashlib.sha256(f"{fit} {digest(x)}".encode()).hexdigest()
+        return once(self.cache, f"denoised-{key[:24]}", len(x), make)
 
     def fit(self, x: Array) -> list[Array]:
         """The layers, each (d + 1, d), for rows (n, d) of all domains."""
         found: list[Array] = []
         for _ in range(self.layers):
-            digest = hashlib.sha256(f"{self.noise} {x.shape} {x.dtype}".encode())
-            digest.update(np.ascontiguousarray(x).data)
-            name = f"denoising-{digest.hexdigest()[:24]}"
-            found.append(once(self.cache, name, x.shape[1] + 1, partial(self.layer, x)))
+            found.append(self.layer(x))
             x = passed(x, found[-1])
         return found
 
@@ -65,6 +79,11 @@ def denoised(x: Array, layers: list[Array]) -> Array:
     for layer in layers:
         found.append(passed(found[-1], layer))
     return np.concatenate(found, axis=1)
+
+
+def digest(x: Array) -> str:
+    """That tells rows from all others."""
+    return hashlib.sha256(f"{x.shape} {x.dtype}".encode() + x.tobytes()).hexdigest()
 
 
 def passed(x: Array, layer: Array) -> Array:

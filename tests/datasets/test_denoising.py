@@ -33,24 +33,31 @@ def test_layers_stack_and_stand_beside_the_rows() -> None:
     np.testing.assert_allclose(second, Denoising(layers=1, noise=0.5).layer(once))
 
 
-def test_layers_are_kept_for_the_rows_and_noise_that_they_are_of(
+def test_denoised_rows_are_kept_for_the_rows_the_fit_and_the_noise_that_they_are_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    x = RNG.random((20, 3))
-    first = Denoising(layers=2, noise=0.5, cache=str(tmp_path)).fit(x)
-    solved: list[float] = []
+    every = RNG.random((20, 3))
+    keys: dict[str, Any] = {"layers": 2, "noise": 0.5, "cache": str(tmp_path)}
+    first = Denoising(**keys)(every[:5], every)
+    layers = Denoising(layers=2, noise=0.5).fit(every)
+    np.testing.assert_array_equal(first, denoised(every[:5], layers))
+    fitted: list[int] = []
 
-    def solve(self: Denoising, rows: Any) -> Any:
-        solved.append(self.noise)
-        return 0 * rows[: rows.shape[1] + 1]
+    def fit(self: Denoising, x: Any) -> list[Any]:
+        fitted.append(len(x))
+        return layers
 
-    monkeypatch.setattr(Denoising, "layer", solve)
-    again = Denoising(layers=2, noise=0.5, cache=str(tmp_path)).fit(x)
-    np.testing.assert_array_equal(again, first)
-    assert not solved
-    Denoising(layers=1, noise=0.5, cache=str(tmp_path)).fit(x + 1)
-    Denoising(layers=1, noise=0.4, cache=str(tmp_path)).fit(x)
-    assert solved == [0.5, 0.4]
+    monkeypatch.setattr(Denoising, "fit", fit)
+    again = Denoising(**keys)
+    np.testing.assert_array_equal(again(every[:5], every), first)
+    assert not fitted
+    again(every[5:9], every)
+    again(every[9:], every)
+    assert fitted == [20], "one fit serves all domains"
+    again(every[:5], every + 1)
+    Denoising(**keys | {"noise": 0.4})(every[:5], every)
+    Denoising(**keys | {"layers": 1})(every[:5], every)
+    assert fitted == [20] * 4
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
