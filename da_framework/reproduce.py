@@ -44,7 +44,7 @@ class Table:
             values they are if not a paper's, ``measure``, if not the accuracy (``recall``: its mean
             over classes), ``readings``, so many of the last evaluations whose mean is shown,
             ``tuned``, keys that the validator chooses among the values of, and ``verdict``:
-            ``mean``, if it is on the mean of a row alone.
+            ``mean``, if it is on the mean of a row alone, over the columns that were run.
         folder: that its sweep writes to.
         file: that says all this.
         params: what its sweep goes through.
@@ -69,12 +69,9 @@ class Table:
         }
 
     @property
-    def means(self) -> dict[tuple[str, str], float]:
-        """The means of rows, where verdicts are on them."""
-        if self.paper.get("verdict") != MEAN:
-            return {}
-        rows = self.paper["rows"].items()
-        return {(row, MEAN): fmean(values) for row, values in rows}
+    def on_means(self) -> bool:
+        """Whether its verdicts are on the means of its rows alone."""
+        return bool(self.paper.get("verdict") == MEAN)
 
     @property
     def measure(self) -> str:
@@ -243,23 +240,20 @@ def reproduced(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Cell]
     Raises:
         InputError: runs of one cell differ in more than their seeds.
     """
-    recorded, own = (
-        averaged(table, by_cell(several, tuned=table.tuned))
-        for several in (table.recorded, records)
-    )
+    recorded, own = (by_cell(some, tuned=table.tuned) for some in (table.recorded, records))
     base = str(table.paper.get("baseline"))
     cells = []
-    for (row, column), paper in {**table.cells, **table.means}.items():
-        runs = own.get((row, column), [])
-        before = recorded.get((row, column), [])
-        others = {r["config"]["seed"]: r for r in own.get((base, column), [])}
+    for row, name, columns in lines(table, own):
+        runs, before = averaged(table, own, row, columns), averaged(table, recorded, row, columns)
+        others = {r["config"]["seed"]: r for r in averaged(table, own, base, columns)}
         pairs = [(r, others[r["config"]["seed"]]) for r in runs if r["config"]["seed"] in others]
         gains = [a - b for a, b in (figures(two, "last", table.measure) for two in pairs)]
-        judged = runs and (column == MEAN or not table.means)
+        judged = runs and (name in table.paper["columns"]) != table.on_means
         mean = fmean(figures(runs, "last", table.measure)) if judged else None
+        paper = fmean(table.cells[row, column] for column in columns)
         cells.append(
             Cell(
-                *(row, column, paper),
+                *(row, name, paper),
                 recorded=fmean(figures(before, "last", table.measure)) if before else None,
                 runs=runs,
                 gain=fmean(gains) if gains and row != base else None,
@@ -269,24 +263,42 @@ def reproduced(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Cell]
     return cells
 
 
+def lines(
+    table: Table, cells: Mapping[tuple[str, str], object]
+) -> list[tuple[str, str, Sequence[str]]]:
+    """The cells as a row, a name and columns: one, or those that were run, whose mean is judged."""
+    found: list[tuple[str, str, Sequence[str]]] = [
+        (row, column, [column]) for row, column in table.cells
+    ]
+    for row in table.paper["rows"] if table.on_means else ():
+        every = [column for own, column in table.cells if own == row]
+        ran = [column for column in every if (row, column) in cells] or every
+        found.append((row, MEAN if ran == every else f"{MEAN} of {len(ran)}", ran))
+    return found
+
+
 def averaged(
-    table: Table, cells: dict[tuple[str, str], list[Mapping[str, Any]]]
-) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
-    """The cells, and for each row that is whole its mean, a record a seed."""
-    for row, column in table.means:
-        runs = [
-            {run["config"]["seed"]: run for run in cells.get((row, one), [])}
-            for one in table.paper["columns"]
-        ]
-        for seed in sorted(set[int].intersection(*map(set, runs))):
-            target = {
+    table: Table,
+    cells: Mapping[tuple[str, str], list[Mapping[str, Any]]],
+    row: str,
+    columns: Sequence[str],
+) -> list[Mapping[str, Any]]:
+    """The records of a row's cell; of several their mean, a record for each seed that all have."""
+    if len(columns) == 1:
+        return cells.get((row, columns[0]), [])
+    runs = [{run["config"]["seed"]: run for run in cells.get((row, one), [])} for one in columns]
+    return [
+        {
+            "config": {"seed": seed},
+            "target": {
                 pick: {
                     table.measure: fmean(own[seed]["target"][pick][table.measure] for own in runs)
                 }
                 for pick in ("last", "chosen", "oracle")
-            }
-            cells.setdefault((row, column), []).append({"config": {"seed": seed}, "target": target})
-    return cells
+            },
+        }
+        for seed in sorted(set[int].intersection(*map(set, runs)))
+    ]
 
 
 def spread(values: Sequence[float]) -> str:
@@ -521,12 +533,13 @@ def main(arguments: list[str]) -> None:
         own += [f"hydra.sweep.dir={stage.folder}"] if other else []
         for part in stage.sweeps(chosen, needed=stage.starts(table)) if parsed.cells else [[]]:
             run(stage, [*own, *part])
-    rows, folders = table.paper["rows"], [stage.folder for stage in stages]
+    rows, columns = table.paper["rows"], table.paper["columns"]
+    folders = [stage.folder for stage in stages]
     records = [r for r in report.gather(folders) if r["choices"]["method"] in rows]
     cells = [
         cell
         for cell in reproduced(table, records)
-        if (cell.row, cell.column) in chosen or (cell.column == MEAN and cell.runs)
+        if (cell.row, cell.column) in chosen or (cell.column not in columns and cell.runs)
     ]
     text = markdown(table, cells, records)
     results.write_text(table.folder / f"{table.file.stem}.md", text + "\n")

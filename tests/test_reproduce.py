@@ -285,7 +285,36 @@ def test_a_verdict_may_be_on_the_mean_of_a_row_alone(tmp_path: Path) -> None:
     assert "1 of 2 cells within 1.5 points (five seeds); 0 not run." in text
     text = markdown(own, reproduced(own, runs[:3]))
     assert "| `dann` | b-a | 60.00 |  |  |  |  |  | 0 | not run |" in text
+    assert (
+        "| `dann` | mean of 1 | 70.00 |  | 80.00 | 80.00 | 80.00 | +30.00 | 1 | OUTSIDE |" in text
+    )
+    text = markdown(own, reproduced(own, runs[:2]))
     assert "| `dann` | mean | 65.00 |  |  |  |  |  | 0 | not run |" in text
+
+
+def test_a_mean_of_some_columns_is_held_beside_the_papers_of_the_same(tmp_path: Path) -> None:
+    own = table(
+        tmp_path,
+        verdict="mean",
+        columns=["a-b", "b-a", "b-c"],
+        rows={"source_only": [60.0, 50.0, 10.0], "dann": [70.0, 60.0, 20.0]},
+        params=PARAMS | {"seed": "1"},
+    )
+    keep(
+        own,
+        [
+            record("dann", value, pair=pair)
+            for pair, value in (("a-b", 0.8), ("b-a", 0.6), ("b-c", 0.1))
+        ],
+    )
+    runs = [record("dann", 0.66, pair=pair) for pair in ("a-b", "b-a")]
+    runs += [record("source_only", 0.5, pair=pair) for pair in ("a-b", "b-a", "b-c")]
+    text = markdown(own, reproduced(own, runs))
+    assert (
+        "| `dann` | mean of 2 | 65.00 | 70.00 | 66.00 | 66.00 | 66.00 | +16.00 | 1 | inside |"
+        in text
+    )
+    assert "| `source_only` | mean | 40.00 |  | 50.00 | " in text
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,9 @@ class Digits(Dataset):
         normalize: ``none``, or ``l2``: flat rows of length 1, black being 0, for shallow methods.
         size: height and width that images are resized to, bilinearly; ``None`` is 16 for the pair
             and 28 for the whole sets.
+        margin: by domain, rows and columns of black on each side of the resized image, within
+            ``size``; below 0, so many are cut off before it is resized. ``{usps: 4}`` frames USPS
+            as MNIST is framed, ``{mnistm: -2}`` leaves MNIST-M's digits as large as MNIST's.
         data_dir: the folder that holds ``digits/``.
         download: fetches MNIST, USPS and SVHN where they are missing.
         mirrors: addresses of folders that are asked before the official ones.
@@ -172,6 +175,7 @@ class Digits(Dataset):
         subset: Literal["pair", "full", "five"],
         normalize: Literal["none", "l2"],
         size: Count | None,
+        margin: dict[str, int],
         data_dir: str,
         download: bool,
         mirrors: list[str],
@@ -190,6 +194,16 @@ class Digits(Dataset):
         self.subset = subset
         self.normalize = normalize
         self.size = size or (16 if subset == "pair" else 28)
+        if wrong := {
+            name: own
+            for name, own in margin.items()
+            if name not in self.names or abs(own) >= min(8, self.size / 2)
+        }:
+            raise InputError(
+                f"dataset.margin={wrong}: it has a number below {min(8, self.size // 2)}, for one "
+                f"or more of {listed(self.names)}"
+            )
+        self.margin = margin
         self.folder = Path(data_dir).expanduser().absolute() / "digits"
         self.download = download
         self.mirrors = mirrors
@@ -226,18 +240,33 @@ class Digits(Dataset):
         if self.subset == "pair":
             arrays = _read(PAIR, (f"x_{name}", f"y_{name}"))
             images = arrays[f"x_{name}"].reshape(-1, 16, 16) * 2 - 1
-            return Domain(_framed(images, self.size, channels=1), arrays[f"y_{name}"])
+            return Domain(self._framed(images, name, channels=1), arrays[f"y_{name}"])
         self._complete(name)
         if name in COLOURED:
             read: Mapping[str, Array] = _matlab(self.files(name))
         else:
             read = mnistm_arrays(self.folder) if name == "mnistm" else _published(self.folder, name)
         channels = 3 if {"mnistm", *COLOURED} & {*self.domains, name} else 1
-        parts = [_framed(read[f"x_{part}"], self.size, channels) for part in mnistm.PARTS]
+        parts = [self._framed(read[f"x_{part}"], name, channels) for part in mnistm.PARTS]
         test = np.repeat([False, True], [len(part) for part in parts])
         return Domain(
             np.concatenate(parts), np.concatenate([read["y_train"], read["y_test"]]), test
         )
+
+    def _framed(self, images: Array, name: str, channels: int) -> Array:
+        """Images (n, height, width) or (n, height, width, 3) as (n, channels, size, size)."""
+        margin = self.margin.get(name, 0)
+        framed, inner = max(margin, 0), self.size - 2 * max(margin, 0)
+        cut = slice(-margin, margin) if margin < 0 else slice(None)
+        black = 0 if images.dtype == np.uint8 else -1
+        out = np.full((len(images), channels, self.size, self.size), black, images.dtype)
+        inside = slice(framed, framed + inner)
+        for row, image in enumerate(images[:, cut, cut]):
+            if image.shape[:2] != (inner, inner):
+                shape = Image.fromarray(image).resize((inner, inner), Image.Resampling.BILINEAR)
+                image = np.asarray(shape)
+            out[row, :, inside, inside] = image if image.ndim == 2 else image.transpose(2, 0, 1)
+        return out
 
     def _complete(self, name: str) -> None:
         """Sees to it that the files of all domains in use are there."""
@@ -448,18 +477,6 @@ def _difference(arrays: Mapping[str, Array], name: str) -> str | None:
         if found != expected:
             return f"the sha256 of {key} should be {expected}, but it is {found}"
     return None
-
-
-def _framed(images: Array, size: int, channels: int) -> Array:
-    """Images (n, height, width) or (n, height, width, 3) as (n, channels, size, size)."""
-    framed = np.empty((len(images), channels, size, size), images.dtype)
-    resized = images.shape[1:3] != (size, size)
-    for row, image in enumerate(images):
-        if resized:
-            shape = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
-            image = np.asarray(shape)
-        framed[row] = image if image.ndim == 2 else image.transpose(2, 0, 1)
-    return framed
 
 
 def _lacking(files: Iterable[Path]) -> list[Path]:

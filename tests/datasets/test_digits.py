@@ -36,6 +36,7 @@ def digits(data_dir: Path | str = "nowhere", **keys: Any) -> Digits:
         "subset": "full",
         "normalize": "none",
         "size": None,
+        "margin": {},
         "data_dir": str(data_dir),
         "download": False,
         "mirrors": [],
@@ -173,10 +174,10 @@ def test_the_pair_sends_mnistm_to_the_whole_sets(roles: dict[str, Any]) -> None:
 def test_torch_is_not_imported() -> None:
     code = (
         "import sys; from da_framework.datasets.digits import Digits; "
-        "Digits(subset='pair', normalize='none', size=None, data_dir='.', download=False, "
-        "mirrors=[], timeout=1., "
-        "source=['mnist'], target=None, protocol='transductive', labels_per_class=0, val=0.1, "
-        "test=0.1, split_seed=0, batch_size={}).assign(); "
+        "Digits(subset='pair', normalize='none', size=None, margin={}, data_dir='.', "
+        "download=False, mirrors=[], timeout=1., source=['mnist'], target=None, "
+        "protocol='transductive', labels_per_class=0, val=0.1, test=0.1, split_seed=0, "
+        "batch_size={}).assign(); "
         "assert not {'torch', 'torchvision', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
@@ -212,6 +213,31 @@ def test_usps_is_resized_by_pillow(
     image = Image.fromarray(twins["usps"]["x_train"][4])
     expected = image.resize((side, side), Image.Resampling.BILINEAR)
     assert_array_equal(digits(data_dir, size=size)["usps"].x[4, 0], np.asarray(expected))
+
+
+def test_a_margin_is_black_and_goes_to_the_domain_that_it_names(
+    data_dir: Path, twins: dict[str, dict[str, Array]]
+) -> None:
+    dataset = digits(data_dir, margin={"usps": 4})
+    image = Image.fromarray(twins["usps"]["x_train"][4]).resize((20, 20), Image.Resampling.BILINEAR)
+    assert_array_equal(dataset["usps"].x[4, 0], np.pad(np.asarray(image), 4))
+    assert_array_equal(dataset["mnist"].x, digits(data_dir)["mnist"].x)
+    small_ = pair(margin={"mnist": 2}, size=20)["mnist"].x
+    assert_array_equal(
+        small_, np.pad(pair()["mnist"].x, [(0, 0)] * 2 + [(2, 2)] * 2, constant_values=-1)
+    )
+
+
+def test_a_margin_below_0_is_cut_off(published: Path) -> None:
+    image = module.mnistm_arrays(published / "digits")["x_test"][3]
+    x = digits(published, target=["mnistm"], margin={"mnistm": -2})["mnistm"].x
+    assert_array_equal(x[TRAIN - 1 + 3], image[2:30, 2:30].transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("margin", [{"svhn": 1}, {"usps": 8}, {"usps": -8}])
+def test_a_margin_that_cannot_be_is_refused(margin: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="a number below 8, for one or more of mnist, usps"):
+        digits(margin=margin)
 
 
 def test_all_have_three_channels_next_to_mnistm(published: Path) -> None:
