@@ -222,6 +222,18 @@ def readings(record: Record) -> list[tuple[int, float]]:
     return [(row["step"], row[name]) for row in record.get("curve", ()) if name in row]
 
 
+def diagnosis(record: Record) -> dict[str, float]:
+    """The figures of its last diagnosis, if it has one."""
+    if "diagnosis" in record:
+        return dict(record["diagnosis"])
+    prefix = "diagnosis/"
+    found = [
+        {name.removeprefix(prefix): row[name] for name in row if name.startswith(prefix)}
+        for row in record.get("curve", ())
+    ]
+    return next((own for own in reversed(found) if own), {})
+
+
 def over_seeds(values: Sequence[float]) -> Mean:
     """Fractions of 1 as mean and interval."""
     # scipy is imported here: showing a result does not wait for it

@@ -22,6 +22,7 @@ from da_framework.cells import (
     baseline,
     by_cell,
     cell,
+    diagnosis,
     frame,
     leaves,
     readings,
@@ -129,6 +130,7 @@ def keep(path: Path, records: Sequence[Record]) -> None:
                 for pick, own in record["target"].items()
             },
             "readings": readings(record),
+            **({"diagnosis": last} if (last := diagnosis(record)) else {}),
             **({"scores": scored} if (scored := selection.scores(record)) else {}),
             "seconds": record["seconds"],
             **({"finished": record["finished"]} if "finished" in record else {}),

@@ -42,6 +42,8 @@ def parts() -> dict[str, str]:
         **{name: f"```{language}\n{text}```" for name, language, text in shown},
         **validators(),
         "images": matrix("office_caltech10/images"),
+        "amazon_domains": told_apart("dann_2016/amazon"),
+        "digits_domains": told_apart("dann_2016/digits"),
         **tables,
         **papers(),
     }
@@ -71,6 +73,29 @@ def matrix(name: str) -> str:
     ]
     head = ["method", *next(iter(rows.values())), "mean"]
     return "\n".join(f"| {' | '.join(own)} |" for own in (head, ["---"] * len(head), *lines))
+
+
+def told_apart(name: str) -> str:
+    """How well a linear classifier tells the domains apart, of recorded runs with DANN's network.
+
+    Means over pairs and seeds, of the features at the last step.
+    """
+    records = kept(EXPERIMENTS / f"{name}.recorded.json")
+    (network,) = {
+        str(own["config"]["network"]) for own in records if own["choices"]["method"] == "dann"
+    }
+    rows: dict[str, list[tuple[float, float]]] = {}
+    for own in records:
+        if str(own["config"]["network"]) == network and "diagnosis" in own:
+            weight = own["config"]["method"].get("weight")
+            row = f"`{own['choices']['method']}`{'' if weight is None else f' weight={weight:g}'}"
+            figures = own["diagnosis"]["domain_accuracy"], accuracy(own)
+            rows.setdefault(row, []).append(figures)
+    lines = [["row", "domain accuracy", "target accuracy", "runs"], ["---"] * 4]
+    for row, found in rows.items():
+        means = [f"{100 * fmean(column):.1f}" for column in zip(*found, strict=True)]
+        lines.append([row, *means, str(len(found))])
+    return "\n".join(f"| {' | '.join(own)} |" for own in lines)
 
 
 def papers() -> dict[str, str]:

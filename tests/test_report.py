@@ -164,10 +164,16 @@ def test_what_is_kept_gives_the_same_table(tmp_path: Path) -> None:
         own |= {"code": "c", "environment": {}}
         own["config"]["network"] = {"weights": "/home/me/weights.pth", "widths": [2]}
         own["target"]["last"] |= {"f1_per_class": [0.1], "precision_per_class": [0.1], "mmd": 0.25}
+        own["curve"] = [
+            {"step": 5, "diagnosis/spread": 1.0, "diagnosis/domain_accuracy": 0.9},
+            {"step": 9, "diagnosis/domain_accuracy": 0.6},
+            {"step": 9, "train/source": 0.1},
+        ]
     keep(tmp_path / "kept.json", records)
     kept = gather([tmp_path / "kept.json"])
     assert markdown(kept) == markdown(records)
     assert kept[0]["target"]["last"]["mmd"] == 0.25
+    assert kept[0]["diagnosis"] == {"domain_accuracy": 0.6}
     assert kept[0]["config"]["network"] == {"weights": "weights.pth", "widths": [2]}
     assert not [name for name in kept[0]["target"]["last"] if name.endswith("per_class")]
 

@@ -167,12 +167,16 @@ def domain_accuracy(
     centre = (s.mean(0) + t.mean(0)) / 2
     # 0 only where features have collapsed: then anything may be told by nothing
     scale = (both - centre).square().mean().sqrt().clamp_min(torch.finfo(both.dtype).tiny)
-    y = torch.cat([torch.ones(len(s)) / len(s), -torch.ones(len(t)) / len(t)]).to(both)
-    weight = y.abs()[:, None]
+    y = torch.cat([torch.ones(len(s)), -torch.ones(len(t))]).to(both)
+    share = torch.where(y > 0, 1 / len(s), 1 / len(t))
     x = (both - centre) / scale
     x = torch.cat([x, torch.ones_like(x[:, :1])], 1)
-    gram = x.T @ (weight * x) + 1e-3 * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-    w = torch.linalg.solve(gram, x.T @ y)
+    # of more columns than rows, the same solution by the rows' products
+    if x.shape[1] > len(x):
+        w = x.T @ torch.linalg.solve(x @ x.T + 1e-3 * torch.diag(1 / share), y)
+    else:
+        ridge = 1e-3 * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+        w = torch.linalg.solve(x.T @ (share[:, None] * x) + ridge, x.T @ (share * y))
     right = [
         (sign * ((held - centre) / scale @ w[:-1] + w[-1]) > 0).double().mean()
         for held, sign in ((s_held, 1), (t_held, -1))

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import add_dummy_feature
 from torch import nn
 
 from da_framework.batch import Outputs, Term
@@ -204,6 +206,26 @@ def test_domain_accuracy_is_what_a_line_between_the_domains_gets_right() -> None
     assert 0 <= domain_accuracy(same, same, rows=600) <= 0.5
     wide = torch.randn(20, 300, generator=draws)
     assert 0 <= domain_accuracy(wide[:10], wide[10:], rows=600) <= 1
+
+
+def test_domain_accuracy_of_many_columns_is_the_ridge_regressions() -> None:
+    torch.manual_seed(0)
+    source, target = torch.randn(30, 80).double(), torch.randn(50, 80).double() + 0.1
+    draws = torch.Generator().manual_seed(0)
+    (s, s_held), (t, t_held) = (
+        own[torch.randperm(len(own), generator=draws)].tensor_split(2) for own in (source, target)
+    )
+    centre = (s.mean(0) + t.mean(0)) / 2
+    scale = (torch.cat([s, t]) - centre).square().mean().sqrt()
+    fitted = Ridge(alpha=1e-3, fit_intercept=False).fit(
+        add_dummy_feature((torch.cat([s, t]) - centre) / scale),
+        [1] * len(s) + [-1] * len(t),
+        sample_weight=[1 / len(s)] * len(s) + [1 / len(t)] * len(t),
+    )
+    said = [fitted.predict(add_dummy_feature((own - centre) / scale)) for own in (s_held, t_held)]
+    expected = ((said[0] > 0).mean() + (said[1] < 0).mean()) / 2
+    assert 0.5 < expected < 1
+    assert domain_accuracy(source, target, rows=99) == pytest.approx(expected)
 
 
 def test_a_task_is_lost_near_chance_or_well_below_its_best() -> None:
