@@ -46,11 +46,11 @@ def read(file: Path, rows: int) -> Array | None:
     """The array in a file; none if it is missing, damaged or of other rows."""
     if not file.is_file():
         return None
-    content = file.read_bytes()
+    content = memoryview(file.read_bytes())
     if hashlib.sha256(content[:-32]).digest() != content[-32:]:
         log.warning("%s is damaged: it is made anew", file)
         return None
-    array: Array = np.load(io.BytesIO(content[:-32]), allow_pickle=False)
+    array = np.array(np.load(file, mmap_mode="r", allow_pickle=False))
     return array if len(array) == rows else None
 
 

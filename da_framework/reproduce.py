@@ -456,7 +456,9 @@ def overview(known: Mapping[str, Table]) -> Grid:
     for name, table in known.items():
         estimate = table.paper.get("minutes")
         if recorded := table.recorded:
-            cost = f"{sum(record['seconds']['all'] for record in recorded) / 60:.1f}"
+            # before the processor's time was kept, the clock's stands in for it
+            spent = [own["seconds"].get("cpu", own["seconds"]["all"]) for own in recorded]
+            cost = f"{sum(spent) / 60:.1f}"
         else:
             cost = "not known" if estimate is None else f"about {estimate}"
         title = table.paper["title"].partition(" (")[0]

@@ -55,7 +55,7 @@ def train(
         DivergedError: a loss or weight is no longer finite.
         PreemptedError: a signal ended training.
     """
-    begun = time.time()
+    begun, cpu = time.time(), time.process_time()
     try:
         check({"dataset": config["dataset"]}, read_alone)
     except InputError:
@@ -96,7 +96,11 @@ def train(
             "inputs": run.inputs(dataset),
             "licences": {name: dataset.licence(name) for name in dataset.domains},
             "code": results.code_hash(config),
-            "seconds": {"training": run.module.seconds, "all": time.time() - begun},
+            "seconds": {
+                "training": run.module.seconds,
+                "all": time.time() - begun,
+                "cpu": time.process_time() - cpu,
+            },
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **outcome(run),
         }

@@ -1,5 +1,6 @@
 """A paper's table: what is run, what is shown, and when it ends with 1."""
 
+import io
 import json
 import re
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
+from rich.console import Console
 
 from da_framework import plugins, report, reproduce
 from da_framework.build import Settings, compose
@@ -124,6 +126,15 @@ def test_what_a_record_does_not_say_is_not_known(tmp_path: Path) -> None:
     assert words([old, new]) == (
         "2031-02-03, date not known; torch 2.0, 2.1; da_framework 1.0; code 01234567"
     )
+
+
+def test_the_cost_of_a_table_is_the_processors_time(tmp_path: Path) -> None:
+    new = record("dann", 0.5) | {"seconds": {"all": 900.0, "cpu": 300.0}}
+    own = table(tmp_path)
+    keep(own, [new, record("dann", 0.5, seed=2)])
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(reproduce.overview({"some/table": own}))
+    assert " 6.5 " in console.export_text()
 
 
 def test_a_table_may_show_the_last_readings_and_what_others_found(tmp_path: Path) -> None:

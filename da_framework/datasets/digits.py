@@ -158,8 +158,9 @@ class Digits(Dataset):
         size: height and width that images are resized to, bilinearly; ``None`` is 16 for the pair
             and 28 for the whole sets.
         margin: by domain, rows and columns of black on each side of the resized image, within
-            ``size``; below 0, so many are cut off before it is resized. ``{usps: 4}`` frames USPS
-            as MNIST is framed, ``{mnistm: -2}`` leaves MNIST-M's digits as large as MNIST's.
+            ``size``; below 0, so many are cut off before it is resized; ``None``: nowhere any.
+            ``{usps: 4}`` frames USPS as MNIST is framed, ``{mnistm: -2}`` leaves MNIST-M's digits
+            as large as MNIST's.
         data_dir: the folder that holds ``digits/``.
         download: fetches MNIST, USPS and SVHN where they are missing.
         mirrors: addresses of folders that are asked before the official ones.
@@ -175,7 +176,7 @@ class Digits(Dataset):
         subset: Literal["pair", "full", "five"],
         normalize: Literal["none", "l2"],
         size: Count | None,
-        margin: dict[str, int],
+        margin: dict[str, int] | None,
         data_dir: str,
         download: bool,
         mirrors: list[str],
@@ -196,14 +197,14 @@ class Digits(Dataset):
         self.size = size or (16 if subset == "pair" else 28)
         if wrong := {
             name: own
-            for name, own in margin.items()
+            for name, own in (margin or {}).items()
             if name not in self.names or abs(own) >= min(8, self.size / 2)
         }:
             raise InputError(
                 f"dataset.margin={wrong}: it has a number below {min(8, self.size // 2)}, for one "
                 f"or more of {listed(self.names)}"
             )
-        self.margin = margin
+        self.margin = margin or {}
         self.folder = Path(data_dir).expanduser().absolute() / "digits"
         self.download = download
         self.mirrors = mirrors

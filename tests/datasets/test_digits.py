@@ -36,7 +36,7 @@ def digits(data_dir: Path | str = "nowhere", **keys: Any) -> Digits:
         "subset": "full",
         "normalize": "none",
         "size": None,
-        "margin": {},
+        "margin": None,
         "data_dir": str(data_dir),
         "download": False,
         "mirrors": [],
@@ -174,7 +174,7 @@ def test_the_pair_sends_mnistm_to_the_whole_sets(roles: dict[str, Any]) -> None:
 def test_torch_is_not_imported() -> None:
     code = (
         "import sys; from da_framework.datasets.digits import Digits; "
-        "Digits(subset='pair', normalize='none', size=None, margin={}, data_dir='.', "
+        "Digits(subset='pair', normalize='none', size=None, margin=None, data_dir='.', "
         "download=False, mirrors=[], timeout=1., source=['mnist'], target=None, "
         "protocol='transductive', labels_per_class=0, val=0.1, test=0.1, split_seed=0, "
         "batch_size={}).assign(); "
