@@ -4,8 +4,10 @@ A part stands between ``<!-- name -->`` and ``<!-- /name -->``; a test holds all
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from da_framework import reproduce, selection
 from da_framework.cells import accuracy
@@ -78,17 +80,15 @@ def matrix(name: str) -> str:
 
 
 def told_apart(name: str) -> str:
-    """How well a linear classifier tells the domains apart, of recorded runs with DANN's network.
+    """How well a linear classifier tells the domains apart, of recorded runs as wide as DANN's.
 
     Means over pairs and seeds, of the features at the last step.
     """
-    records = kept(EXPERIMENTS / f"{name}.recorded.json")
-    (network,) = {
-        str(own["config"]["network"]) for own in records if own["choices"]["method"] == "dann"
-    }
+    records = [own for own in kept(EXPERIMENTS / f"{name}.recorded.json") if "diagnosis" in own]
+    wide = next(width(own) for own in records if own["choices"]["method"] == "dann")
     rows: dict[str, list[tuple[float, float]]] = {}
     for own in records:
-        if str(own["config"]["network"]) == network and "diagnosis" in own:
+        if width(own) == wide:
             weight = own["config"]["method"].get("weight")
             row = f"`{own['choices']['method']}`{'' if weight is None else f' weight={weight:g}'}"
             figures = own["diagnosis"]["domain_accuracy"], accuracy(own)
@@ -98,6 +98,11 @@ def told_apart(name: str) -> str:
         means = [f"{100 * fmean(column):.1f}" for column in zip(*found, strict=True)]
         lines.append([row, *means, str(len(found))])
     return "\n".join(f"| {' | '.join(own)} |" for own in lines)
+
+
+def width(record: Mapping[str, Any]) -> Any:
+    """Of a recorded run's hidden layers, if its backbone has any."""
+    return record["config"]["network"].get("backbone", {}).get("widths")
 
 
 def papers() -> dict[str, str]:
