@@ -1,7 +1,6 @@
 """Arrays kept on disk between runs: written whole or not at all, and damage is seen."""
 
 import hashlib
-import io
 import logging
 import os
 from collections.abc import Callable
@@ -14,6 +13,10 @@ from numpy.typing import NDArray
 from da_framework.locks import held
 
 log = logging.getLogger(__name__)
+
+LENGTH = hashlib.sha256().digest_size
+PART = 2**24
+"""Bytes that are read at once."""
 
 Array = NDArray[Any]
 
@@ -46,21 +49,27 @@ def read(file: Path, rows: int) -> Array | None:
     """The array in a file; none if it is missing, damaged or of other rows."""
     if not file.is_file():
         return None
-    content = memoryview(file.read_bytes())
-    if hashlib.sha256(content[:-32]).digest() != content[-32:]:
-        log.warning("%s is damaged: it is made anew", file)
-        return None
+    size = max(0, file.stat().st_size - LENGTH)
+    with file.open("rb") as stream:
+        digest = hashlib.sha256()
+        while part := stream.read(min(PART, size - stream.tell())):
+            digest.update(part)
+        if digest.digest() != stream.read():
+            log.warning("%s is damaged: it is made anew", file)
+            return None
     array = np.array(np.load(file, mmap_mode="r", allow_pickle=False))
     return array if len(array) == rows else None
 
 
 def write(file: Path, array: Array) -> None:
     """Writes a file under another name first; its hash stands at its end."""
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        partial.write_bytes(buffer.getvalue() + hashlib.sha256(buffer.getvalue()).digest())
+        with partial.open("w+b") as stream:
+            np.save(stream, array, allow_pickle=False)
+            stream.seek(0)
+            digest = hashlib.file_digest(stream, "sha256").digest()
+            stream.write(digest)
         os.replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 MOST = 4
 """Data sets that are kept."""
+LARGE = 2**30
+"""Bytes of rows in memory above which older ones are not."""
 KEPT: "dict[str, tuple[Dataset, list[tuple[str, int, int]]]]" = {}
 """Data sets of the last jobs, by their configs; the latest last."""
 
@@ -126,7 +128,9 @@ def read_once(node: Mapping[str, Any]) -> "Dataset":
         dataset: Dataset = instantiate(node)
         found = dataset, stamped(dataset)
     KEPT[key] = found
-    while len(KEPT) > MOST:
+    while len(KEPT) > MOST or (
+        len(KEPT) > 1 and sum(own.nbytes for own, _ in KEPT.values()) > LARGE
+    ):
         del KEPT[next(iter(KEPT))]
     return found[0]
 

@@ -15,7 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from da_framework import module, results
+from da_framework import module, results, train
+from da_framework.build import compose
 from da_framework.datasets import digits
 
 PICKS = ("last", "chosen", "oracle")
@@ -418,6 +419,20 @@ def test_jobs_of_a_process_read_their_data_once(da: Any, monkeypatch: pytest.Mon
     save(1.0)
     assert da.train(*keys, "method=control", run="other").code == 0
     assert sorted(loaded) == ["a", "a", "b", "b"]
+
+
+def test_a_large_data_set_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "KEPT", {})
+    nodes = [compose("dataset=two_moons", f"dataset.rows={n}")["dataset"] for n in (50, 60, 70)]
+    first, second = (train.read_once(node) for node in nodes[:2])
+    assert first.nbytes == 0
+    assert first["straight"].x.nbytes == first.nbytes > 0
+    assert train.read_once(nodes[0]) is first
+    monkeypatch.setattr(train, "LARGE", first.nbytes - 1)
+    assert train.read_once(nodes[0]) is first, "the one in use stays"
+    train.read_once(nodes[2])
+    assert train.read_once(nodes[1]) is not second
+    assert train.read_once(nodes[0]) is not first
 
 
 def test_classes_that_differ_by_case_alone_are_pointed_out(da: Any) -> None:

@@ -282,6 +282,12 @@ class Dataset(ABC):
             self._domains[name] = self._checked(name, self.load(name))
         return self._domains[name]
 
+    @property
+    def nbytes(self) -> int:
+        """Of the rows that were read and are in memory."""
+        read = (domain.x for domain in self._domains.values())
+        return sum(0 if isinstance(x, np.memmap) else x.nbytes for x in read)
+
     def replace(self, name: str, domain: Domain) -> None:
         """Puts another domain in a domain's place, as if it had been read."""
         self._domains[name] = domain
