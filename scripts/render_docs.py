@@ -18,13 +18,14 @@ from da_framework.report import gather, kept, markdown
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = ROOT / "experiments"
 AGAINST = {
-    "cdan_2018/framing": [],
+    "cdan_2018/steps_1000": ["source_only"],
     "dann_2016/digits_cropped": [],
     "digits_pair/alignment": ["source_only", "control"],
     "digits_pair/few_labels": ["source_only", "target_only"],
     "fine_tuning/mixing": [],
     "office_caltech10/fine_tuned": ["source_only", "control"],
     "office_caltech10/heterogeneous": ["target_only"],
+    "shot_2020/steps_3000": ["source_only"],
 }
 """What the methods of a recorded sweep are compared with."""
 
