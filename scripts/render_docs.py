@@ -19,7 +19,6 @@ ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = ROOT / "experiments"
 AGAINST = {
     "cdan_2018/steps_1000": ["source_only"],
-    "dann_2016/digits_cropped": [],
     "digits_pair/alignment": ["source_only", "control"],
     "digits_pair/few_labels": ["source_only", "target_only"],
     "fine_tuning/mixing": [],
