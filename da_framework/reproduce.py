@@ -243,7 +243,7 @@ def reproduced(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Cell]
     recorded, own = (by_cell(some, tuned=table.tuned) for some in (table.recorded, records))
     base = str(table.paper.get("baseline"))
     cells = []
-    for row, name, columns in lines(table, own):
+    for row, name, columns in places(table, own):
         runs, before = averaged(table, own, row, columns), averaged(table, recorded, row, columns)
         others = {r["config"]["seed"]: r for r in averaged(table, own, base, columns)}
         pairs = [(r, others[r["config"]["seed"]]) for r in runs if r["config"]["seed"] in others]
@@ -263,7 +263,7 @@ def reproduced(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Cell]
     return cells
 
 
-def lines(
+def places(
     table: Table, cells: Mapping[tuple[str, str], object]
 ) -> list[tuple[str, str, Sequence[str]]]:
     """The cells as a row, a name and columns: one, or those that were run, whose mean is judged."""
