@@ -32,6 +32,7 @@ def once(folder: Path | None, name: str, rows: int, make: Callable[[], Array]) -
     """
     if folder is None:
         return make()
+    array = None
     try:
         with held(folder, "works"):
             file = folder / f"{name}.npy"
@@ -39,10 +40,9 @@ def once(folder: Path | None, name: str, rows: int, make: Callable[[], Array]) -
             if array is None:
                 array = make()
                 write(file, array)
-            return array
     except OSError as error:
         log.warning("nothing is kept in %s: %s", folder, error)
-        return make()
+    return make() if array is None else array
 
 
 def read(file: Path, rows: int) -> Array | None:

@@ -1,6 +1,7 @@
 """``da reproduce``: a paper's table, its numbers beside ours, and a verdict for every cell."""
 
 import argparse
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -143,11 +144,17 @@ class Table:
         """The experiments whose runs come before its own; they state no values."""
         return [loaded(name) for name in self.paper.get("first", ())]
 
-    def band(self, row: str, paper: float) -> tuple[float, float]:
-        """The lowest and highest values that reproduce a paper's."""
+    def band(self, row: str, paper: float, *, cells: int = 1) -> tuple[float, float]:
+        """The lowest and highest values that reproduce a paper's, of a cell or a mean of some.
+
+        The tolerance of means is of a whole row: fewer cells stray from it by the root of how many
+        times fewer they are.
+        """
         if band := self.paper.get("bands", {}).get(row):
             return float(band[0]), float(band[1])
-        return paper - self.paper["tolerance"], paper + self.paper["tolerance"]
+        fewer = len(self.paper["columns"]) / cells if self.on_means else 1.0
+        tolerance = self.paper["tolerance"] * fewer**0.5
+        return paper - tolerance, paper + tolerance
 
 
 @dataclass(frozen=True)
@@ -257,7 +264,9 @@ def reproduced(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Cell]
                 recorded=fmean(figures(before, "last", table.measure)) if before else None,
                 runs=runs,
                 gain=fmean(gains) if gains and row != base else None,
-                inside=None if mean is None else within(mean, table.band(row, paper)),
+                inside=None
+                if mean is None
+                else within(mean, table.band(row, paper, cells=len(columns))),
             )
         )
     return cells
@@ -273,7 +282,8 @@ def places(
     for row in table.paper["rows"] if table.on_means else ():
         every = [column for own, column in table.cells if own == row]
         ran = [column for column in every if (row, column) in cells] or every
-        found.append((row, MEAN if ran == every else f"{MEAN} of {len(ran)}", ran))
+        if len(ran) > 1:
+            found.append((row, MEAN if ran == every else f"{MEAN} of {len(ran)}", ran))
     return found
 
 
@@ -501,7 +511,7 @@ def run(table: Table, overrides: Sequence[str]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """``da reproduce TABLE``: runs what is missing; ends with 1 if a cell is outside its band."""
+    """``da reproduce TABLE``: runs what is missing; ends with 1 if a cell is outside or not run."""
     parser = argparse.ArgumentParser(prog="da reproduce", description=main.__doc__)
     parser.add_argument("table", nargs="?", help="an experiment that states a paper's values")
     parser.add_argument("overrides", nargs="*", help="of the sweep: optimizer.lr=0.1")
@@ -521,18 +531,22 @@ def main(arguments: list[str]) -> None:
     table = known[parsed.table]
     chosen = table.chosen(parsed.cells)
     stages = [*table.first, table]
+    if parsed.record and (parsed.quick or parsed.cells or parsed.seeds or parsed.overrides):
+        raise InputError("--record: whole tables with their own keys alone are kept as ours")
     quick = list(table.paper.get("quick", ())) if parsed.quick else []
-    # what is of another config stays apart: no cell mixes it
-    other = any(not word.startswith(("seed=", "method=", *SIDES)) for word in quick)
-    if other:
-        stages = [replace(one, folder=Path(f"{one.folder}-quick")) for one in stages]
-        table = stages[-1]
     given = [*quick, *seeded(table, parsed.seeds), *launched(parsed.jobs), *parsed.overrides]
+    # what is of another config stays apart: no cell mixes it
+    other = ["quick"] if any(map(foreign, quick)) else []
+    other += [re.sub(r"\W+", "_", word) for word in parsed.overrides if foreign(word)]
+    if other:
+        *_, table = stages = apart(stages, "-".join(other))
     for stage in stages:
         # earlier stages are of methods of their own
-        foreign = () if stage is table else ("method", "hydra.sweep")
-        own = [word for word in given if not word.startswith(foreign)]
-        own += [f"hydra.sweep.dir={stage.folder}"] if other else []
+        late = () if stage is table else ("method=", "method.", "hydra.sweep.")
+        own = [word for word in given if not word.startswith(late)]
+        if other:
+            own.append(f"hydra.sweep.dir={stage.folder}")
+            own += [f"init_from='{stage.start}'"] if stage.start else []
         for part in stage.sweeps(chosen, needed=stage.starts(table)) if parsed.cells else [[]]:
             run(stage, [*own, *part])
     rows, columns = table.paper["rows"], table.paper["columns"]
@@ -543,7 +557,12 @@ def main(arguments: list[str]) -> None:
         for cell in reproduced(table, records)
         if (cell.row, cell.column) in chosen or (cell.column not in columns and cell.runs)
     ]
+    changed = list(filter(foreign, quick))
+    if changed:
+        cells = [replace(cell, inside=None) for cell in cells]
     text = markdown(table, cells, records)
+    if changed:
+        text += f"\n\nNo verdict: --quick runs it with {listed(changed)}."
     results.write_text(table.folder / f"{table.file.stem}.md", text + "\n")
     print(text)
     if parsed.record:
@@ -551,6 +570,23 @@ def main(arguments: list[str]) -> None:
     whole = not (parsed.quick or parsed.overrides)
     if any(cell.inside is False or (whole and not cell.runs) for cell in cells):
         raise SystemExit(1)
+
+
+def apart(stages: Sequence[Table], words: str) -> list[Table]:
+    """The same in folders of their own, where each begins with the others' runs there."""
+    moved = []
+    for stage in stages:
+        start = stage.start
+        for other in stages:
+            if start.startswith(f"{other.folder}/"):
+                start = start.replace(str(other.folder), f"{other.folder}-{words}", 1)
+        moved.append(replace(stage, folder=Path(f"{stage.folder}-{words}"), start=start))
+    return moved
+
+
+def foreign(word: str) -> bool:
+    """Whether an override changes more than which cells and seeds are run, and where."""
+    return not word.startswith(("seed=", "method=", "hydra", *(f"{key}=" for key in SIDES)))
 
 
 def seeded(table: Table, words: str | None) -> list[str]:

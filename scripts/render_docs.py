@@ -122,6 +122,8 @@ def rendered(text: str) -> str:
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         if begin in text:
             before, _, rest = text.partition(begin)
+            if end not in rest:
+                raise SystemExit(f"{begin} has no {end}")
             text = f"{before}{begin}\n\n{content}\n\n{end}{rest.partition(end)[2]}"
     return text
 

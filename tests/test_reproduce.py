@@ -296,9 +296,7 @@ def test_a_verdict_may_be_on_the_mean_of_a_row_alone(tmp_path: Path) -> None:
     assert "1 of 2 cells within 1.5 points (five seeds); 0 not run." in text
     text = markdown(own, reproduced(own, runs[:3]))
     assert "| `dann` | b-a | 60.00 |  |  |  |  |  | 0 | not run |" in text
-    assert (
-        "| `dann` | mean of 1 | 70.00 |  | 80.00 | 80.00 | 80.00 | +30.00 | 1 | OUTSIDE |" in text
-    )
+    assert "| `dann` | mean" not in text, "one cell is no mean"
     text = markdown(own, reproduced(own, runs[:2]))
     assert "| `dann` | mean | 65.00 |  |  |  |  |  | 0 | not run |" in text
 
@@ -326,6 +324,28 @@ def test_a_mean_of_some_columns_is_held_beside_the_papers_of_the_same(tmp_path: 
         in text
     )
     assert "| `source_only` | mean | 40.00 |  | 50.00 | " in text
+    # 1.5 points of three, 1.84 of two
+    low, high = own.band("dann", 65.0, cells=2)
+    assert (high - low) / 2 == pytest.approx(1.5 * 1.5**0.5)
+
+
+def test_what_is_kept_as_ours_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reproduce, "run", lambda own, overrides: pytest.fail("run"))
+    for words in (["--quick"], ["--seeds", "1"], ["--cells", "shot/usps-mnist"], ["steps=9"]):
+        with pytest.raises(InputError, match="whole tables with their own keys"):
+            reproduce.main(["shot_2020/digits", "--record", *words])
+
+
+@pytest.mark.parametrize("name", [name for name, own in tables().items() if own.recorded])
+def test_what_is_recorded_has_the_keys_of_its_experiment(name: str) -> None:
+    own = tables()[name]
+    for stage in (*own.first, own):
+        method, *_ = str(stage.params["method"]).split(",")
+        keys = compose(f"experiments={stage.name}", f"method={method}")
+        for run in own.recorded:
+            if run["choices"]["method"] in str(stage.params["method"]).split(","):
+                assert run["config"]["steps"] == keys["steps"]
+                assert run["config"]["optimizer"]["lr"] == keys["optimizer"]["lr"]
 
 
 @pytest.mark.parametrize(
@@ -387,15 +407,20 @@ def test_what_comes_first_is_run_first_without_what_is_the_table_s_own(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(reproduce, "run", lambda own, overrides: ran.append((own.name, overrides)))
     gathered = {
-        "multirun/shot_2020-digits_source": record("source_only", 0.9, pair="usps-mnist"),
-        "multirun/shot_2020-digits": record("shot", 0.97, pair="usps-mnist"),
+        "multirun/shot_2020-digits_source-steps_9": record("source_only", 0.9, pair="usps-mnist"),
+        "multirun/shot_2020-digits-steps_9": record("shot", 0.97, pair="usps-mnist"),
     }
     monkeypatch.setattr(report, "gather", lambda folders: [gathered[str(f)] for f in folders])
-    Path("multirun/shot_2020-digits").mkdir(parents=True)
-    reproduce.main(["shot_2020/digits", "seed=1", "method.weight=0.5", "hydra.sweep.dir=x"])
+    Path("multirun/shot_2020-digits-steps_9").mkdir(parents=True)
+    reproduce.main(["shot_2020/digits", "seed=1", "steps=9", "method=shot"])
+    first, second = gathered
+    begun = f"init_from='{first}/${{dataset.pair[0]}}-${{dataset.pair[1]}}-${{seed}}'"
     assert ran == [
-        ("shot_2020/digits_source", ["seed=1"]),
-        ("shot_2020/digits", ["seed=1", "method.weight=0.5", "hydra.sweep.dir=x"]),
+        ("shot_2020/digits_source", ["seed=1", "steps=9", f"hydra.sweep.dir={first}"]),
+        (
+            "shot_2020/digits",
+            ["seed=1", "steps=9", "method=shot", f"hydra.sweep.dir={second}", begun],
+        ),
     ]
     assert "| 97.00† | 97.00 | 97.00 | +7.00 | 1† | inside |" in capsys.readouterr().out
 

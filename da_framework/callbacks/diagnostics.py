@@ -67,8 +67,10 @@ class Diagnostics(Callback):
         }
         if "source" in evaluation.validation:
             source = evaluation.validation["source"]
-            accuracy = domain_accuracy(source.features, target.features, rows=self.rows)
-            found |= {"domain_accuracy": accuracy, "a_distance": max(0.0, 4 * accuracy - 2)}
+            # one row cannot be fitted to and tested on
+            if min(len(source.features), len(target.features)) > 1:
+                accuracy = domain_accuracy(source.features, target.features, rows=self.rows)
+                found |= {"domain_accuracy": accuracy, "a_distance": max(0.0, 4 * accuracy - 2)}
         return found
 
     def due(self, module: Any) -> bool:
@@ -154,7 +156,7 @@ def domain_accuracy(
     et al., "A Theory of Learning from Different Domains", Machine Learning 2010, section 3.
 
     Args:
-        source, target: features.
+        source, target: features of two rows or more.
         rows: of each side, at most; the same few at every evaluation.
     """
     draws = torch.Generator().manual_seed(0)

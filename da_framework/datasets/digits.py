@@ -195,14 +195,15 @@ class Digits(Dataset):
         self.subset = subset
         self.normalize = normalize
         self.size = size or (16 if subset == "pair" else 28)
+        most = min(7, (self.size - 1) // 2)
         if wrong := {
             name: own
             for name, own in (margin or {}).items()
-            if name not in self.names or abs(own) >= min(8, self.size / 2)
+            if name not in self.names or abs(own) > most
         }:
             raise InputError(
-                f"dataset.margin={wrong}: it has a number below {min(8, self.size // 2)}, for one "
-                f"or more of {listed(self.names)}"
+                f"dataset.margin={wrong}: by domain ({listed(self.names)}) it has a whole number "
+                f"from -{most} to {most}"
             )
         self.margin = margin or {}
         self.folder = Path(data_dir).expanduser().absolute() / "digits"

@@ -236,7 +236,9 @@ def test_a_margin_below_0_is_cut_off(published: Path) -> None:
 
 @pytest.mark.parametrize("margin", [{"svhn": 1}, {"usps": 8}, {"usps": -8}])
 def test_a_margin_that_cannot_be_is_refused(margin: dict[str, int]) -> None:
-    with pytest.raises(InputError, match="a number below 8, for one or more of mnist, usps"):
+    with pytest.raises(
+        InputError, match=r"by domain \(mnist, usps, mnistm\) it has a whole number from -7 to 7"
+    ):
         digits(margin=margin)
 
 
