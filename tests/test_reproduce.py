@@ -213,19 +213,24 @@ def test_options_reach_the_sweep_and_only_what_is_asked_for_is_shown(
     monkeypatch.setattr(reproduce, "tables", lambda: {"some/table": given})
     monkeypatch.setattr(reproduce, "run", lambda own, overrides: ran.append(overrides))
     monkeypatch.setattr(report, "gather", lambda folders: [record("dann", 0.7)])
-    (tmp_path / "runs").mkdir()
+    for name in ("runs", "runs-steps_9", "runs-quick"):
+        (tmp_path / name).mkdir()
     reproduce.main(["some/table", "--cells", "dann/a-b", "--seeds", "1", "--jobs", "2", "steps=9"])
     jobs = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    assert ran == [["seed=1", *jobs, "steps=9", "method=dann", "dataset.pair=[a,b]"]]
+    apart = f"hydra.sweep.dir={tmp_path}/runs-steps_9"
+    assert ran == [["seed=1", *jobs, "steps=9", apart, "method=dann", "dataset.pair=[a,b]"]]
     said = capsys.readouterr().out
     assert "| `dann` | a-b |" in said
     assert "source_only" not in said
     with pytest.raises(SystemExit):  # two of its cells were not run
         reproduce.main(["some/table"])
     assert ran[1:] == [[]]
-    (tmp_path / "runs-quick").mkdir()
+    assert "| inside |" in capsys.readouterr().out
     reproduce.main(["some/table", "--quick"])
     assert ran[2:] == [["steps=5", f"hydra.sweep.dir={tmp_path}/runs-quick"]]
+    said = capsys.readouterr().out
+    assert "| inside |" not in said
+    assert "No verdict: --quick runs it with steps=5." in said
 
 
 def test_runs_of_one_cell_differ_in_their_seeds_alone() -> None:
