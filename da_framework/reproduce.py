@@ -403,6 +403,8 @@ def markdown(table: Table, cells: Sequence[Cell], records: Sequence[Mapping[str,
         f"{row} {low:g} to {high:g}" for row, (low, high) in table.paper.get("bands", {}).items()
     ]
     bound = listed(bands) if bands else f"{table.paper['tolerance']} points"
+    if any(cell.column.startswith(f"{MEAN} of ") for cell in judged):
+        bound += ", of fewer columns by the root of how many times fewer they are"
     return "\n".join(
         [
             f"{table.paper['title']}. {whose}'s values are {table.paper['known']}.",
@@ -536,7 +538,8 @@ def main(arguments: list[str]) -> None:
     quick = list(table.paper.get("quick", ())) if parsed.quick else []
     given = [*quick, *seeded(table, parsed.seeds), *launched(parsed.jobs), *parsed.overrides]
     # what is of another config stays apart: no cell mixes it
-    other = ["quick"] if any(map(foreign, quick)) else []
+    changed = list(filter(foreign, quick))
+    other = ["quick"] if changed else []
     other += [re.sub(r"\W+", "_", word) for word in parsed.overrides if foreign(word)]
     if other:
         *_, table = stages = apart(stages, "-".join(other))
@@ -546,7 +549,7 @@ def main(arguments: list[str]) -> None:
         own = [word for word in given if not word.startswith(late)]
         if other:
             own.append(f"hydra.sweep.dir={stage.folder}")
-            own += [f"init_from='{stage.start}'"] if stage.start else []
+            own += [f"init_from='{stage.start}'" for one in stages if one.starts(stage)]
         for part in stage.sweeps(chosen, needed=stage.starts(table)) if parsed.cells else [[]]:
             run(stage, [*own, *part])
     rows, columns = table.paper["rows"], table.paper["columns"]
@@ -557,7 +560,6 @@ def main(arguments: list[str]) -> None:
         for cell in reproduced(table, records)
         if (cell.row, cell.column) in chosen or (cell.column not in columns and cell.runs)
     ]
-    changed = list(filter(foreign, quick))
     if changed:
         cells = [replace(cell, inside=None) for cell in cells]
     text = markdown(table, cells, records)
@@ -578,7 +580,7 @@ def apart(stages: Sequence[Table], words: str) -> list[Table]:
     for stage in stages:
         start = stage.start
         for other in stages:
-            if start.startswith(f"{other.folder}/"):
+            if other.starts(stage):
                 start = start.replace(str(other.folder), f"{other.folder}-{words}", 1)
         moved.append(replace(stage, folder=Path(f"{stage.folder}-{words}"), start=start))
     return moved

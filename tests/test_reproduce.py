@@ -329,6 +329,7 @@ def test_a_mean_of_some_columns_is_held_beside_the_papers_of_the_same(tmp_path: 
         in text
     )
     assert "| `source_only` | mean | 40.00 |  | 50.00 | " in text
+    assert "within 1.5 points, of fewer columns by the root of how many times fewer they" in text
     # 1.5 points of three, 1.84 of two
     low, high = own.band("dann", 65.0, cells=2)
     assert (high - low) / 2 == pytest.approx(1.5 * 1.5**0.5)

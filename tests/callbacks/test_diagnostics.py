@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -226,6 +227,19 @@ def test_domain_accuracy_of_many_columns_is_the_ridge_regressions() -> None:
     expected = ((said[0] > 0).mean() + (said[1] < 0).mean()) / 2
     assert 0.5 < expected < 1
     assert domain_accuracy(source, target, rows=99) == pytest.approx(expected)
+
+
+def test_one_row_of_a_domain_tells_nothing_of_the_domains() -> None:
+    def seen(n: int) -> Any:
+        def outputs(rows: int) -> Outputs:
+            none = torch.zeros(rows).long()
+            return Outputs(none, none, none, none, torch.randn(rows, 3), torch.randn(rows, 2))
+
+        own: Any = SimpleNamespace(validation={"source": outputs(n), "target": outputs(9)})
+        return Diagnostics(spread=0.01, majority=0.9, pull=10.0, rows=99, readings=1).figures(own)
+
+    assert "domain_accuracy" not in seen(1)
+    assert 0 <= seen(2)["domain_accuracy"] <= 1
 
 
 def test_a_task_is_lost_near_chance_or_well_below_its_best() -> None:
