@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,9 +11,9 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import add_dummy_feature
 from torch import nn
 
-from da_framework.batch import Outputs, Term
+from da_framework.batch import Outputs, Task, Term
 from da_framework.build import build_trainer
-from da_framework.callbacks.base import Callback
+from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.callbacks.diagnostics import Diagnostics, domain_accuracy, lost
 from da_framework.datasets.domains import Domains
 from da_framework.datasets.two_moons import TwoMoons
@@ -230,13 +229,15 @@ def test_domain_accuracy_of_many_columns_is_the_ridge_regressions() -> None:
 
 
 def test_one_row_of_a_domain_tells_nothing_of_the_domains() -> None:
-    def seen(n: int) -> Any:
-        def outputs(rows: int) -> Outputs:
-            none = torch.zeros(rows).long()
-            return Outputs(none, none, none, none, torch.randn(rows, 3), torch.randn(rows, 2))
+    def outputs(rows: int) -> Outputs:
+        none = torch.zeros(rows).long()
+        return Outputs(none, none, none, none, torch.randn(rows, 3), torch.randn(rows, 2))
 
-        own: Any = SimpleNamespace(validation={"source": outputs(n), "target": outputs(9)})
-        return Diagnostics(spread=0.01, majority=0.9, pull=10.0, rows=99, readings=1).figures(own)
+    def seen(rows: int) -> dict[str, float]:
+        task = Task(("a", "b"), ("one", "other"), {}, (3,))
+        sides = {"source": outputs(rows), "target": outputs(9)}
+        reader = Diagnostics(spread=0.01, majority=0.9, pull=10.0, rows=99, readings=1)
+        return reader.figures(Evaluation(0, task, sides, outputs(9), {}))
 
     assert "domain_accuracy" not in seen(1)
     assert 0 <= seen(2)["domain_accuracy"] <= 1
