@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -100,18 +101,22 @@ class Table:
         return report.kept(self.kept) if self.kept.is_file() else []
 
     def chosen(self, words: str | None) -> list[tuple[str, str]]:
-        """The cells that ``row/column,...`` names; all of them where nothing is named.
+        """The cells that ``row/column,...`` names, ``*`` for any; all of them where nothing is named.
 
         Raises:
             InputError: there is no such cell.
         """
-        known = {f"{row}/{column}": (row, column) for row, column in self.cells}
-        named = words.split(",") if words else list(known)
-        if unknown := [word for word in named if word not in known]:
-            raise InputError(
-                f"--cells {listed(unknown)}: {self.name} has no such cell; it has {listed(known)}"
-            )
-        return [known[word] for word in dict.fromkeys(named)]
+        found: dict[tuple[str, str], None] = {}
+        for word in words.split(",") if words else ["*"]:
+            own = [cell for cell in self.cells if fnmatchcase("/".join(cell), word)]
+            if not own:
+                raise InputError(
+                    f"--cells {word}: {self.name} has no such cell; ROW/COLUMN has the rows "
+                    f"{listed(self.paper['rows'])} and the columns {listed(self.paper['columns'])}"
+                    ", and * is any of them"
+                )
+            found |= dict.fromkeys(own)
+        return list(found)
 
     def starts(self, other: "Table") -> bool:
         """Whether runs of another experiment begin with its own."""
@@ -519,7 +524,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("overrides", nargs="*", help="of the sweep: optimizer.lr=0.1")
     parser.add_argument("--list", action="store_true", help="the tables there are")
     parser.add_argument("--quick", action="store_true", help="some cells alone, cheap ones")
-    parser.add_argument("--cells", metavar="ROW/COLUMN,...", help="these cells alone")
+    parser.add_argument("--cells", metavar="ROW/COLUMN,...", help="these cells alone; * is any")
     parser.add_argument("--seeds", metavar="SEED,...", help="these seeds alone: 1,2")
     parser.add_argument("--jobs", type=int, metavar="N", help="so many runs side by side")
     parser.add_argument("--record", action="store_true", help="keep these numbers as ours")

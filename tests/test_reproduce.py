@@ -173,8 +173,14 @@ def test_cells_become_the_sweeps_that_make_them_alone(tmp_path: Path) -> None:
         ["method=dann", both],
         ["method=source_only", "dataset.pair=[a,b]"],
     ]
-    with pytest.raises(InputError, match=r"cells dann/c-a: some/table has .*; it has .*dann/b-a"):
-        own.chosen("dann/a-b,dann/c-a")
+    assert own.chosen("dann/*,*/b-a") == [
+        ("dann", "a-b"),
+        ("dann", "b-a"),
+        ("source_only", "b-a"),
+    ]
+    for wrong in ("dann/c-a", "mmd/*", "dann", ""):
+        with pytest.raises(InputError, match=f"cells {re.escape(wrong)}: .* dann and .* b-a, and"):
+            own.chosen(f"dann/a-b,{wrong}")
     several = {"method": "dann", "dataset.source": "[a,c],[b]", "dataset.target": "[b],[a]"}
     apart = table(tmp_path, params=several, columns=["a+c-b", "b-a"], rows={"dann": [1.0, 2.0]})
     assert apart.sweeps(apart.chosen(None)) == [
