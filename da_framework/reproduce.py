@@ -101,7 +101,7 @@ class Table:
         return report.kept(self.kept) if self.kept.is_file() else []
 
     def chosen(self, words: str | None) -> list[tuple[str, str]]:
-        """The cells that ``row/column,...`` names, ``*`` for any; all of them where nothing is named.
+        """The cells that ``row/column,...`` names, ``*`` for any; all where nothing is named.
 
         Raises:
             InputError: there is no such cell.
