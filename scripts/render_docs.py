@@ -18,6 +18,7 @@ from da_framework.report import gather, kept, markdown
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = ROOT / "experiments"
 AGAINST = {
+    "cdan_2018/mcd_dropout": [],
     "cdan_2018/steps_1000": ["source_only"],
     "digits_pair/alignment": ["source_only", "control"],
     "digits_pair/few_labels": ["source_only", "target_only"],
