@@ -22,7 +22,7 @@ from typing import Any, TextIO
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, read_write
 
 from da_framework import results
 from da_framework.errors import InputError, ending
@@ -221,7 +221,15 @@ class Sweep(Callback):
             raise SystemExit(2) from None
         shutil.rmtree(folder / STATES, ignore_errors=True)
         CURRENT.append(Watch(folder, jobs(config)))
+        bound(config.hydra.launcher, len(CURRENT[0].jobs))
         CURRENT[0].start()
+
+
+def bound(launcher: Any, jobs: int) -> None:
+    """No more processes than jobs: joblib starts all that it is asked for at once."""
+    if launcher.get("n_jobs", 0) > jobs:
+        with read_write(launcher):
+            launcher.n_jobs = jobs
 
 
 def jobs(config: Any) -> list[list[str]]:

@@ -236,6 +236,24 @@ def test_our_launchers_are_submitits_with_time_enough(launcher: str, minutes: in
     assert changed == {"timeout_min"} | ({"max_num_timeout"} if launcher == "slurm" else set())
 
 
+@pytest.mark.parametrize(("asked", "started"), [(10**6, 3), (3, 3), (2, 2), (-1, -1)])
+def test_joblib_starts_no_more_processes_than_there_are_jobs(
+    da: Any, monkeypatch: pytest.MonkeyPatch, asked: int, started: int
+) -> None:
+    from hydra_plugins.hydra_joblib_launcher import _core
+
+    given = []
+
+    def parallel(**keys: Any) -> Any:
+        given.append(keys["n_jobs"])
+        raise RuntimeError("seen")
+
+    monkeypatch.setattr(_core, "Parallel", parallel)
+    ended = da(*JOINT, *da.small, "hydra/launcher=joblib", f"hydra.launcher.n_jobs={asked}")
+    assert given == [started]
+    assert "the launcher gave up: seen" in ended.err
+
+
 @pytest.mark.slow  # 30 s each
 @pytest.mark.parametrize(
     "launcher",
