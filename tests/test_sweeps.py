@@ -240,15 +240,14 @@ def test_our_launchers_are_submitits_with_time_enough(launcher: str, minutes: in
 def test_joblib_starts_no_more_processes_than_there_are_jobs(
     da: Any, monkeypatch: pytest.MonkeyPatch, asked: int, started: int
 ) -> None:
-    from hydra_plugins.hydra_joblib_launcher import _core
-
+    core = pytest.importorskip("hydra_plugins.hydra_joblib_launcher._core")
     given = []
 
     def parallel(**keys: Any) -> Any:
         given.append(keys["n_jobs"])
         raise RuntimeError("seen")
 
-    monkeypatch.setattr(_core, "Parallel", parallel)
+    monkeypatch.setattr(core, "Parallel", parallel)
     ended = da(*JOINT, *da.small, "hydra/launcher=joblib", f"hydra.launcher.n_jobs={asked}")
     assert given == [started]
     assert "the launcher gave up: seen" in ended.err
