@@ -137,7 +137,10 @@ def readings(folder: Path, name: str) -> str:
         return ""
     with file.open() as stream:
         rows = [row for row in csv.DictReader(stream) if row.get(name)]
-    return ", ".join(f"{float(row[name]):.3g} at step {row['step']}" for row in rows[-3:])
+    try:
+        return ", ".join(f"{float(row[name]):.3g} at step {row['step']}" for row in rows[-3:])
+    except (KeyError, ValueError):  # damaged: what stopped the run is said all the same
+        return ""
 
 
 def column(record: Mapping[str, Any], name: str) -> list[float]:
@@ -156,10 +159,10 @@ def read(folder: Path) -> dict[str, Any]:
         return record
     metrics = folder / "metrics.csv"
     if metrics.is_file():
-        step = metrics.read_text().splitlines()[-1].partition(",")[0]
+        rows = metrics.read_text().splitlines()[1:]
+        seen = f"it was last seen at step {rows[-1].partition(',')[0]}: " if rows else ""
         raise InputError(
-            f"{folder}: the run did not end; it was last seen at step {step}: if it was killed, "
-            "the same command continues"
+            f"{folder}: the run did not end; {seen}if it was killed, the same command continues"
         )
     raise InputError(f"{folder}: there is no {results.RESULT} in this folder; give that of a run")
 

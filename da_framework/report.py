@@ -21,7 +21,6 @@ from da_framework.cells import (
     accuracy,
     baseline,
     by_cell,
-    cell,
     diagnosis,
     frame,
     leaves,
@@ -31,6 +30,7 @@ from da_framework.cells import (
 )
 from da_framework.errors import InputError, listed
 from da_framework.names import IRRELEVANT
+from da_framework.records import unlike
 
 MARK = "†"
 """Of rows without seeds that others have."""
@@ -100,18 +100,8 @@ def usable(file: Path) -> dict[str, Any]:
         InputError: it is damaged or no record of ours.
     """
     record = {**(results.read(file.parent) or {}), "folder": str(file.parent)}
-    try:
-        cell(record)
-        setting(record)
-        for pick in PICKS:
-            if not 0 <= accuracy(record, pick) <= 1:
-                raise ValueError(f"target.{pick}.accuracy is no fraction of 1")
-        for name in ("curve", "verdicts"):
-            if not all(isinstance(own, dict) for own in record.get(name, [])):
-                raise ValueError(f"{name} holds something else than figures by name")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"{file} is no record of a run ({reason}); remove it") from None
+    if wrong := unlike(record):
+        raise InputError(f"{file} is no record of a run ({wrong}); move it away")
     return record
 
 
@@ -158,10 +148,11 @@ def kept(path: Path) -> list[dict[str, Any]]:
     """
     try:
         records = json.loads(path.read_text())
-        if not all({"choices", "config", "target"} <= record.keys() for record in records):
-            raise ValueError("keys are missing")
-    except (ValueError, AttributeError, TypeError) as error:
+    except ValueError as error:
         raise InputError(f"{path} holds no runs kept by da report --keep ({error})") from None
+    wrong = next(filter(None, map(unlike, records)), "") if isinstance(records, list) else "no list"
+    if wrong:
+        raise InputError(f"{path} holds no runs kept by da report --keep ({wrong})")
     return list(records)
 
 

@@ -14,6 +14,7 @@ from da_framework.cells import accuracy
 from da_framework.listing import methods_table
 from da_framework.new_method import contents
 from da_framework.report import gather, kept, markdown
+from da_framework.tables import tables
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = ROOT / "experiments"
@@ -109,10 +110,8 @@ def width(record: Mapping[str, Any]) -> Any:
 def papers() -> dict[str, str]:
     """The tables of papers that have been recorded, with their verdicts."""
     found = {}
-    for name, table in reproduce.tables().items():
-        file = table.file.with_name(f"{table.file.stem}{reproduce.RECORDED}")
-        if file.is_file():
-            records = kept(file)
+    for name, table in tables().items():
+        if records := table.recorded:
             found[name] = reproduce.markdown(table, reproduce.reproduced(table, records), records)
     return found
 

@@ -163,3 +163,15 @@ def test_the_command_reads_a_run(da: Any) -> None:
     assert "linear classifier" in ended.out
     missing = da("doctor", "nowhere")
     assert (missing.code, missing.err.count("\n")) == (2, 1)
+
+
+def test_what_is_left_of_a_killed_run_is_read_as_far_as_it_goes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "metrics.csv").write_text("")
+    with pytest.raises(InputError, match=r"the run did not end; if it was killed, the same"):
+        read(tmp_path)
+    (tmp_path / "metrics.csv").write_text("step,train/domain\n10,0.5\n20,o.6\n")
+    (tmp_path / "diverged.txt").write_text("step 21: the term domain is nan\n")
+    show([tmp_path])
+    assert "it diverged, and there is no result: step 21" in capsys.readouterr().out

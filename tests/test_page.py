@@ -52,6 +52,7 @@ def record(method: str, task: str, seed: int, accuracy: float) -> dict[str, Any]
         "baseline": method == "lower",
         "domains": {"source": [task], "target": ["t"]},
         "data": {"t": "0123"},
+        "code": "4567",
         "environment": {"versions": {"torch": "2"}, "platform": "Linux", "device": "cpu"},
         "seconds": {"training": 2.0},
         "steps": 100,

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from da_framework.build import build, build_trainer, compose
-from da_framework.reproduce import tables, within
+from da_framework.reproduce import within
+from da_framework.tables import tables
 
 DETERMINISTIC = (
     "jda_2013/office_caltech10",

@@ -50,6 +50,8 @@ def record(
         "baseline": baseline,
         "domains": {"source": list(source), "target": ["usps"]},
         "seconds": {"training": 12.4},
+        "code": "c",
+        "environment": {"versions": {}},
         "target": {
             pick: {"step": 10 * number, "accuracy": own, **figures}
             for number, (pick, own) in enumerate(accuracies.items(), start=1)
@@ -161,7 +163,6 @@ def test_without_a_baseline_nothing_is_said_of_harm() -> None:
 def test_what_is_kept_gives_the_same_table(tmp_path: Path) -> None:
     records = [record(0.5), *low({1: 0.6})]
     for own in records:
-        own |= {"code": "c", "environment": {}}
         own["config"]["network"] = {"weights": "/home/me/weights.pth", "widths": [2]}
         own["target"]["last"] |= {"f1_per_class": [0.1], "precision_per_class": [0.1], "mmd": 0.25}
         own["curve"] = [
@@ -284,19 +285,29 @@ def test_damaged_and_foreign_runs_are_named_skipped_and_counted(
     beyond["target"]["last"]["accuracy"] = float("nan")
     saved(tmp_path / "nan", beyond)
     saved(tmp_path / "curve", {**record(), "curve": "flat"})
+    saved(tmp_path / "step", {**record(), "curve": [{"score": 1.0}]})
+    saved(tmp_path / "seconds", {**record(), "seconds": 3})
+    saved(tmp_path / "seed", {**record(), "config": {**record()["config"], "seed": [1]}})
+    saved(tmp_path / "sides", {**record(), "domains": {"source": "mnist", "target": ["usps"]}})
+    saved(tmp_path / "quote", {**record(), "command": "da train 'a"})
     (own,) = gather([tmp_path])
     assert own["folder"] == str(tmp_path / "sound")
     said = capsys.readouterr().err
     for name, words in {
         "half": "damaged or no record",
         "list": "damaged or no record",
-        "lacking": "no record of a run (KeyError: 'domains')",
-        "nan": "target.last.accuracy is no fraction of 1",
-        "curve": "curve holds something else than figures by name",
+        "lacking": "no record of a run (domains: field required); move it away",
+        "nan": "(target.last.accuracy: input should be less than or equal to 1)",
+        "curve": "(curve: input should be a valid list)",
+        "step": "(curve.0.step: field required)",
+        "seconds": "(seconds: input should be a valid dictionary)",
+        "seed": "(config.seed: input should be a valid integer)",
+        "sides": "(domains.source: input should be a valid list)",
+        "quote": "(ValueError: No closing quotation)",
     }.items():
         (line,) = [line for line in said.splitlines() if f"/{name}/result.json" in line]
         assert words in line
-    assert "skipped 5 of 6 results" in said
+    assert "skipped 10 of 11 results" in said
 
 
 def test_the_command_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

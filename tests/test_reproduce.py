@@ -3,21 +3,24 @@
 import io
 import json
 import re
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from da_framework import plugins, report, reproduce
+from da_framework import plugins, report, reproduce, results
 from da_framework.build import Settings, compose
 from da_framework.config import check
 from da_framework.errors import InputError
 from da_framework.reproduce import (
-    Table,
     by_cell,
     keep,
     launched,
@@ -25,11 +28,11 @@ from da_framework.reproduce import (
     reproduced,
     seeded,
     spread,
-    tables,
     within,
 )
+from da_framework.tables import Paper, Table, tables
 
-PAPER = {
+PAPER: dict[str, Any] = {
     "title": "Somebody, 2020, table 1",
     "known": "verified",
     "tolerance": 1.5,
@@ -44,8 +47,8 @@ PARAMS = {"method": "source_only,dann", "dataset.pair": "[a,b],[b,a]", "seed": "
 
 
 def table(tmp_path: Path, *, params: Any = PARAMS, **paper: Any) -> Table:
-    folder, file = tmp_path / "runs", tmp_path / "table.yaml"
-    return Table("some/table", PAPER | paper, folder, file, params)
+    folder, file, stated = tmp_path / "runs", tmp_path / "table.yaml", Paper(**(PAPER | paper))
+    return Table("some/table", folder, file, params, paper=stated)
 
 
 def record(
@@ -216,7 +219,8 @@ def test_options_reach_the_sweep_and_only_what_is_asked_for_is_shown(
 ) -> None:
     ran: list[list[str]] = []
     given = table(tmp_path, quick=["steps=5"])
-    monkeypatch.setattr(reproduce, "tables", lambda: {"some/table": given})
+    monkeypatch.setattr(reproduce, "experiments", lambda: {"some/table": given.file})
+    monkeypatch.setattr(reproduce, "loaded", lambda name: given)
     monkeypatch.setattr(reproduce, "run", lambda own, overrides: ran.append(overrides))
     monkeypatch.setattr(report, "gather", lambda folders: [record("dann", 0.7)])
     for name in ("runs", "runs-steps_9", "runs-quick"):
@@ -245,6 +249,73 @@ def test_runs_of_one_cell_differ_in_their_seeds_alone() -> None:
         InputError, match=r"\(steps: 9 and 10\): .* steps=9 and da train method=dann steps=10"
     ):
         by_cell([record("dann", 0.5), record("dann", 0.5, seed=2, steps=10)])
+
+
+def test_a_seed_counts_once() -> None:
+    twice = [record("dann", 0.5), {**record("dann", 0.5), "folder": "elsewhere"}]
+    with pytest.raises(
+        InputError, match=r"dann, a-b have the seed 1: da train .* and elsewhere; move one away"
+    ):
+        by_cell(twice)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["hydra.sweep.dir=there"], r"hydra\.sweep\.dir=there: the table reads "),
+        (["--cells", "dann/*", "method=mmd"], "method=mmd: --cells says already which"),
+        (["--cells", "dann/*", "dataset.pair=[a,b]"], r"\[a,b\]: --cells says already which"),
+        (["--cells", ""], "--cells : some/table has no such cell"),
+    ],
+)
+def test_what_would_not_be_heeded_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], says: str
+) -> None:
+    given = table(tmp_path)
+    monkeypatch.setattr(reproduce, "experiments", lambda: {"some/table": given.file})
+    monkeypatch.setattr(reproduce, "loaded", lambda name: given)
+    monkeypatch.setattr(reproduce, "run", lambda own, overrides: pytest.fail("run"))
+    with pytest.raises(InputError, match=says):
+        reproduce.main(["some/table", *words])
+
+
+def test_keys_that_differ_in_a_sign_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, ran = table(tmp_path), []
+    monkeypatch.setattr(reproduce, "experiments", lambda: {"some/table": given.file})
+    monkeypatch.setattr(reproduce, "loaded", lambda name: given)
+    monkeypatch.setattr(reproduce, "run", lambda own, overrides: ran.append(own.folder))
+    for value in ("0.1", "-0.1", "[0.1]"):
+        with pytest.raises(InputError, match=r"no result\.json below"):
+            reproduce.main(["some/table", f"method.weight={value}"])
+    assert len(set(ran)) == 3
+
+
+def test_it_waits_for_what_a_killed_call_has_left_and_says_what_ends_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = table(tmp_path)
+    command = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
+    begin = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda given, **keys: begin(command, **keys))
+    left = Thread(target=hold, args=(own.folder, 1.0))
+    left.start()
+    while not (own.folder / "held").exists():
+        time.sleep(0.01)
+    before = time.monotonic()
+    with pytest.raises(InputError, match="SIGKILL ended it; the same command continues"):
+        reproduce.run(own, [])
+    assert time.monotonic() - before > 0.5
+    assert f"another process trains in {own.folder}: waiting for it" in capsys.readouterr().err
+    left.join()
+
+
+def hold(folder: Path, seconds: float) -> None:
+    """As a sweep does."""
+    with results.alone(folder):
+        (folder / "held").touch()
+        time.sleep(seconds)
 
 
 def test_each_seed_may_go_on_from_its_own_run() -> None:
@@ -352,10 +423,10 @@ def test_what_is_kept_as_ours_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_recorded_has_the_keys_of_its_experiment(name: str) -> None:
     own = tables()[name]
     for stage in (*own.first, own):
-        method, *_ = str(stage.params["method"]).split(",")
+        method, *_ = stage.methods
         keys = compose(f"experiments={stage.name}", f"method={method}")
         for run in own.recorded:
-            if run["choices"]["method"] in str(stage.params["method"]).split(","):
+            if run["choices"]["method"] in stage.methods:
                 assert run["config"]["steps"] == keys["steps"]
                 assert run["config"]["optimizer"]["lr"] == keys["optimizer"]["lr"]
 
@@ -378,15 +449,8 @@ def test_a_mean_of_several_has_its_interval() -> None:
 def test_every_table_is_whole() -> None:
     assert "jda_2013/office_caltech10" in tables()
     for own in tables().values():
-        paper = own.paper
-        assert {"title", "known", "reason", "columns", "rows"} <= paper.keys()
-        assert "tolerance" in paper or paper["bands"].keys() == paper["rows"].keys()
-        assert all(len(values) == len(paper["columns"]) for values in paper["rows"].values())
-        assert paper.get("baseline", next(iter(paper["rows"]))) in paper["rows"]
-        assert not any(stage.paper or stage.folder == own.folder for stage in own.first)
-        for rows in paper.get("beside", {}).values():
-            assert rows.keys() <= paper["rows"].keys()
-            assert all(len(values) == len(paper["columns"]) for values in rows.values())
+        assert own.paper.reason
+        assert not any(isinstance(one, Table) or one.folder == own.folder for one in own.first)
 
 
 @pytest.mark.parametrize("name", tables())
