@@ -21,6 +21,7 @@ EXPERIMENTS = ROOT / "experiments"
 AGAINST = {
     "cdan_2018/mcd_dropout": [],
     "cdan_2018/steps_1000": ["source_only"],
+    "dann_2016/digits_ablation": [],
     "digits_pair/alignment": ["source_only", "control"],
     "digits_pair/few_labels": ["source_only", "target_only"],
     "fine_tuning/mixing": [],
