@@ -13,10 +13,11 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"reproduce", "search", "export", "card"},
+    {"tables"},
     {"train", "evaluate", "rank", "check", "report", "doctor", "listing", "new_method"}
     | {"data_check", "estimator", "overrides", "sweeps", "sync", "predict"},
     {"build"},
-    {"module", "initial", "finished", "feature_cache", "page", "selection"},
+    {"module", "initial", "finished", "feature_cache", "page", "records", "selection"},
     {"callbacks", "cells", "datasets", "trust"},
     {
         "methods",
