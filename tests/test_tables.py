@@ -1,5 +1,6 @@
 """What an experiment states of a paper: all of it is held against itself before anything is run."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,17 @@ def test_a_table_may_come_with_a_package(mine: Path) -> None:
         ("dann", "a-b"): 70.0,
     }
     assert own.kept == mine.with_name("table.recorded.json")
+
+
+def test_the_table_that_is_shown_to_those_who_write_one_is_one(mine: Path) -> None:
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+    shown = next(
+        own for own in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "paper:" in own
+    )
+    mine.write_text(shown)
+    own = loaded("mine/table")
+    assert isinstance(own, Table)
+    assert len(own.cells) == 3
 
 
 @pytest.mark.parametrize(
