@@ -244,7 +244,7 @@ def markdown(table: Table, cells: Sequence[Cell], records: Sequence[Mapping[str,
     good = sum(bool(cell.inside) for cell in judged)
     reason = table.paper.reason
     bounds = [f"{row} {low:g} to {high:g}" for row, (low, high) in table.paper.bands.items()]
-    if table.paper.tolerance is not None:
+    if table.paper.rows.keys() - table.paper.bands.keys():
         bounds.append(f"{table.paper.tolerance} points")
     bound = listed(bounds)
     if any(cell.column.startswith(f"{MEAN} of ") for cell in judged):

@@ -77,6 +77,10 @@ def test_a_row_may_have_a_band_of_its_own(tmp_path: Path) -> None:
     assert (
         "2 of 2 cells within dann 60 to 66, source_only 40 to 100 (five seeds); 1 not run" in text
     )
+    some = table(tmp_path, bands={"dann": [60, 66]})
+    assert "1 of 2 cells within dann 60 to 66, 1.5 points (" in markdown(
+        some, reproduced(some, runs)
+    )
     worse = reproduced(own, [record("dann", 0.661)])
     assert [cell.inside for cell in worse] == [None, None, False]
 
