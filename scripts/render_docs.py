@@ -22,6 +22,7 @@ AGAINST = {
     "cdan_2018/mcd_dropout": [],
     "cdan_2018/steps_1000": ["source_only"],
     "dann_2016/digits_ablation": [],
+    "dann_2016/steps_17200": [],
     "dann_2016/two_layers": [],
     "digits_pair/alignment": ["source_only", "control"],
     "digits_pair/few_labels": ["source_only", "target_only"],
