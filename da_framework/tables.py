@@ -139,12 +139,12 @@ class Experiment:
 
         Where what follows needs it, they make all its rows of those columns.
         """
+        methods = self.methods
         if needed:
-            rows = self.methods
-            cells = list(dict.fromkeys((row, column) for _, column in cells for row in rows))
+            cells = list(dict.fromkeys((row, column) for _, column in cells for row in methods))
         columns: dict[str, tuple[str, ...]] = {}
         for row, column in cells:
-            if row in self.methods:
+            if row in methods:
                 columns[row] = (*columns.get(row, ()), column)
         alike: dict[tuple[str, ...], list[str]] = {}
         for row, own in columns.items():
@@ -236,23 +236,34 @@ def experiments() -> dict[str, Path]:
 def tables() -> dict[str, Table]:
     """Every experiment that states a paper's values; those that cannot be read are named."""
     found = {}
-    for name in sorted(experiments()):
+    for name, file in sorted(experiments().items()):
         try:
-            if "paper" in read(name) and isinstance(own := loaded(name), Table):
-                found[name] = own
+            if "paper" in (node := read(file)):
+                found[name] = stating(sweep(name, file, node), node["paper"])
         except InputError as error:
             print(f"skipped: {error}", file=sys.stderr)
     return found
 
 
-def read(name: str) -> Mapping[str, Any]:
-    """What the file of an experiment says.
+def loaded(name: str) -> Experiment:
+    """An experiment by its name.
 
     Raises:
-        InputError: there is none of this name, or it is no config.
+        InputError: there is none, it is no sweep, or states no proper table.
     """
     if (file := experiments().get(name)) is None:
         raise InputError(f"there is no experiment {name}; da list experiments shows them")
+    node = read(file)
+    own = sweep(name, file, node)
+    return stating(own, node["paper"]) if "paper" in node else own
+
+
+def read(file: Path) -> Mapping[str, Any]:
+    """What the file of an experiment says.
+
+    Raises:
+        InputError: it is no config.
+    """
     try:
         node: Any = OmegaConf.to_container(OmegaConf.load(file))
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
@@ -262,13 +273,12 @@ def read(name: str) -> Mapping[str, Any]:
     return node
 
 
-def loaded(name: str) -> Experiment:
-    """An experiment by its name.
+def sweep(name: str, file: Path, node: Mapping[str, Any]) -> Experiment:
+    """What an experiment runs.
 
     Raises:
-        InputError: there is none, it is no sweep, or states no proper table.
+        InputError: it is no sweep.
     """
-    node, file = read(name), experiments()[name]
     folder = value(node, "hydra", "sweep", "dir")
     params = value(node, "hydra", "sweeper", "params")
     if not (isinstance(folder, str) and isinstance(params, Mapping)):
@@ -277,8 +287,7 @@ def loaded(name: str) -> Experiment:
             "hydra.sweeper.params"
         )
     start = str(value(node, "init_from") or "")
-    own = Experiment(name, Path(folder), file, params=params, start=start)
-    return stating(own, node["paper"]) if "paper" in node else own
+    return Experiment(name, Path(folder), file, params=params, start=start)
 
 
 def stating(own: Experiment, paper: Any) -> Table:
@@ -301,8 +310,10 @@ def stating(own: Experiment, paper: Any) -> Table:
 
 def unmade(table: Table) -> Iterator[str]:
     """What its sweeps cannot make of a table."""
-    if tables := [name for name in table.paper.first if "paper" in read(name)]:
-        yield f"paper.first: {listed(tables)} states values of its own"
+    known = experiments()
+    earlier = [name for name in table.paper.first if name in known]
+    if stating_too := [name for name in earlier if "paper" in read(known[name])]:
+        yield f"paper.first: {listed(stating_too)} states values of its own"
         return
     made = {row for own in (*table.first, table) for row in own.methods}
     if left := [row for row in table.paper.rows if row not in made]:

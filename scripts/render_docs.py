@@ -37,7 +37,7 @@ AGAINST = {
 def parts() -> dict[str, str]:
     """Every generated part by name."""
     dann = (ROOT / "da_framework" / "methods" / "dann.py").read_text()
-    tables = {
+    sweeps = {
         Path(name).name: markdown(gather([EXPERIMENTS / f"{name}.recorded.json"]), against=against)
         for name, against in AGAINST.items()
     }
@@ -53,7 +53,7 @@ def parts() -> dict[str, str]:
         "images": matrix("office_caltech10/images"),
         "amazon_domains": told_apart("dann_2016/amazon"),
         "digits_domains": told_apart("dann_2016/digits"),
-        **tables,
+        **sweeps,
         **papers(),
     }
 
