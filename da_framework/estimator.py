@@ -7,11 +7,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from da_framework.batch import UNLABELLED, Outputs, Task
-from da_framework.build import compose
-from da_framework.config import check, instantiate
-from da_framework.errors import InputError
+from da_framework.config.schema import check, instantiate
+from da_framework.core.batch import UNLABELLED, Outputs, Task
+from da_framework.core.errors import InputError
 from da_framework.methods.closed_form import ClosedForm
+from da_framework.training.build import compose
 
 
 class Estimator:

@@ -41,21 +41,21 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
-from da_framework import results
-from da_framework.batch import Samples, Task, as_input
-from da_framework.build import Run, build, build_trainer, compose
 from da_framework.callbacks.base import Callback
 from da_framework.callbacks.history import History
 from da_framework.callbacks.progress import ProgressBar
+from da_framework.core.batch import Samples, Task, as_input
 from da_framework.datasets.base import Array, Dataset, Domain
-from da_framework.datasets.domains import Domains
+from da_framework.datasets.datamodule import Domains
 from da_framework.losses import mmd as losses
 from da_framework.losses.class_mmd import class_mmd
 from da_framework.losses.joint_mmd import joint_mmd
 from da_framework.methods.base import Method
-from da_framework.module import Adaptation
 from da_framework.networks.adversary import reverse_gradient
 from da_framework.networks.network import Network
+from da_framework.results import record as results
+from da_framework.training.build import Run, build, build_trainer, compose
+from da_framework.training.module import Adaptation
 
 Slice = Callable[[], float]
 """Runs for a while; seconds a call."""

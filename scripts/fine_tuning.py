@@ -19,7 +19,7 @@ from typing import Any
 
 from scipy import stats
 
-from da_framework.results import read, write_text
+from da_framework.results.record import read, write_text
 
 ROOT = Path(__file__).resolve().parents[1] / "experiments" / "fine_tuning"
 RUNS = Path("multirun/fine_tuning")

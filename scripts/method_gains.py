@@ -21,11 +21,11 @@ from typing import Any
 
 from scipy import stats
 
-from da_framework.build import compose
-from da_framework.check import kind
+from da_framework.config.plugins import conf_dir
 from da_framework.methods.base import Method
-from da_framework.plugins import conf_dir
-from da_framework.results import read, write_text
+from da_framework.results.record import read, write_text
+from da_framework.training.build import compose
+from da_framework.training.method_check import kind
 
 ROOT = Path(__file__).resolve().parents[1] / "experiments" / "method_gains"
 RUNS = Path("multirun/method_gains")

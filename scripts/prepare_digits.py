@@ -5,8 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+from da_framework.core.errors import InputError
 from da_framework.datasets.digits import fetch, prepare_mnistm
-from da_framework.errors import InputError
 
 
 def main(arguments: list[str] | None = None) -> int:

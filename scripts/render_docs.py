@@ -9,12 +9,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from da_framework import reproduce, selection
-from da_framework.cells import accuracy
-from da_framework.listing import methods_table
-from da_framework.new_method import contents
-from da_framework.report import gather, kept, markdown
-from da_framework.tables import tables
+from da_framework.cli.new_method import contents
+from da_framework.config.catalog import methods_table
+from da_framework.results import reproduction as reproduce
+from da_framework.results import validator_quality as selection
+from da_framework.results.experiments import tables
+from da_framework.results.statistics import accuracy
+from da_framework.results.tables import gather, kept, markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = ROOT / "experiments"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from da_framework.cli import main
+from da_framework.cli.main import main
 
 SMALL = ("dataset=two_moons", "network=mlp", "steps=20", "logger=[]", "callback=[]")
 

@@ -11,32 +11,14 @@ CONF = Path(__file__).parents[1] / "conf"
 
 FLOORS = (
     {"__main__"},
-    {"cli"},
-    {"reproduce", "search", "export", "card"},
-    {"tables"},
-    {"train", "evaluate", "rank", "check", "report", "doctor", "listing", "new_method"}
-    | {"data_check", "estimator", "overrides", "sweeps", "sync", "predict"},
-    {"build"},
-    {"module", "initial", "finished", "feature_cache", "page", "records", "selection"},
-    {"callbacks", "cells", "datasets", "trust"},
-    {
-        "methods",
-        "validators",
-        "transferability",
-        "optimizers",
-        "config",
-        "results",
-        "loggers",
-        "plugins",
-    },
-    {"losses", "networks", "names", "density_ratios", "learners"},
-    {"batch", "schedules", "metrics"},
-    {"confidential", "kept", "signals"},
-    {"errors", "hub", "labels", "ranges", "seeds", "sources", "connection", "locks"},
+    {"cli", "estimator"},
+    {"training"},
+    {"callbacks", "validators"},
+    {"methods", "metrics", "results"},
+    {"datasets", "networks", "losses", "config"},
+    {"core"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-SIBLINGS = {("callbacks", "datasets")}
-"""What may be seen across a floor: pictures know the arrays that data is made of."""
 
 
 def room(path: Path) -> str:
@@ -68,7 +50,7 @@ def test_every_room_has_a_floor() -> None:
 def test_imports_go_down(path: Path) -> None:
     here = room(path)
     for there in set(imports(path)) - {here}:
-        assert FLOOR[here] < FLOOR[there] or (here, there) in SIBLINGS, f"{here} imports {there}"
+        assert FLOOR[here] < FLOOR[there], f"{here} imports {there}"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -87,5 +69,5 @@ def test_nobody_names_a_method(path: Path) -> None:
 
 def test_a_wrong_import_would_be_seen(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.py"
-    wrong.write_text("from da_framework import cli\nimport da_framework.module\n")
-    assert set(imports(wrong)) == {"cli", "module"}
+    wrong.write_text("from da_framework import cli\nimport da_framework.training.module\n")
+    assert set(imports(wrong)) == {"cli", "training"}

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 import torch
 
-from da_framework.errors import PreemptedError
-from da_framework.module import Adaptation
-from da_framework.signals import answered
+from da_framework.core.errors import PreemptedError
+from da_framework.core.signals import answered
+from da_framework.training.module import Adaptation
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "da_framework"
@@ -154,14 +154,14 @@ def test_signals_are_answered_in_turn_and_given_back() -> None:
 
 WAITING = """
 import os, sys, time
-from da_framework import module
+from da_framework.training import module
 step = module.Adaptation.take_step
 def waiting(self, batch):
     while self.step == 8 and not os.path.exists("go"):
         time.sleep(0.01)
     step(self, batch)
 module.Adaptation.take_step = waiting
-from da_framework.cli import main
+from da_framework.cli.main import main
 main(sys.argv[1:])
 """
 
@@ -494,7 +494,7 @@ def test_secrets_that_a_config_draws_in_are_refused(
 
 
 def test_words_that_only_look_like_secrets_are_let_through(da: Any) -> None:
-    from da_framework.confidential import refuse_words
+    from da_framework.cli.secrets import refuse_words
 
     refuse_words(["network.tokenizer=bert", "network.max_tokens=512", "dataset.root=tokens/x"])
 

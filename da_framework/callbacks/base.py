@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from da_framework.batch import Outputs, Task
+from da_framework.core.batch import Outputs, Task
 
 
 @dataclass(frozen=True)

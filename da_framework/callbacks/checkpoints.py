@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from da_framework.callbacks.base import Callback
-from da_framework.results import whole
+from da_framework.results.record import whole
 
 LAST, PREVIOUS, CHOSEN = "last.ckpt", "previous.ckpt", "chosen.ckpt"
 

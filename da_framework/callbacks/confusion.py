@@ -7,8 +7,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from da_framework.callbacks.base import Callback, Evaluation
-from da_framework.callbacks.pictures import picture
-from da_framework.metrics import confusion
+from da_framework.metrics.classification import confusion
+from da_framework.results.figure import picture
 
 
 class Confusion(Callback):

@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from da_framework.callbacks.base import Callback
-from da_framework.callbacks.pictures import SOURCE, TARGET, picture
+from da_framework.results.figure import SOURCE, TARGET, picture
 
 
 class Curves(Callback):

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from da_framework.batch import Outputs
 from da_framework.callbacks.base import Callback, Evaluation
-from da_framework.labels import TASK
+from da_framework.core.batch import Outputs
+from da_framework.core.labels import TASK
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 
 from da_framework.callbacks.base import Callback
 from da_framework.callbacks.checkpoints import LAST
-from da_framework.errors import PreemptedError
-from da_framework.signals import answered
+from da_framework.core.errors import PreemptedError
+from da_framework.core.signals import answered
 
 
 class Preemption(Callback):

@@ -6,7 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from da_framework.callbacks.base import Callback, Evaluation
-from da_framework.errors import PrunedError
+from da_framework.core.errors import PrunedError
 
 
 class Pruning(Callback):

@@ -7,9 +7,9 @@ import numpy as np
 import pytorch_lightning as pl
 
 from da_framework.callbacks.base import Callback, Evaluation
-from da_framework.callbacks.pictures import SOURCE, TARGET, picture
 from da_framework.datasets.base import Array
-from da_framework.results import whole
+from da_framework.results.figure import SOURCE, TARGET, picture
+from da_framework.results.record import whole
 
 
 class TSNE(Callback):

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from da_framework.batch import Outputs
 from da_framework.callbacks.base import Callback, Evaluation
-from da_framework.errors import InputError
+from da_framework.core.batch import Outputs
+from da_framework.core.errors import InputError
 
 
 class Validators(Callback):

@@ -7,10 +7,10 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from da_framework.core.errors import InputError
+from da_framework.core.types import Count
 from da_framework.datasets.base import Array, Dataset, Domain, Roles
 from da_framework.datasets.origin import Origin
-from da_framework.errors import InputError
-from da_framework.ranges import Count
 
 PARTS = ("train", "test")
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from da_framework.datasets.base import Domain, Roles
-from da_framework.datasets.denoising import Denoising
+from da_framework.datasets.msda import Denoising
 from da_framework.datasets.published import Origin, Published
 
 WORDS = 5000

@@ -6,10 +6,10 @@ from typing import ClassVar, Unpack
 
 import numpy as np
 
+from da_framework.core.types import Count
 from da_framework.datasets.base import Domain, Roles
 from da_framework.datasets.published import Origin, Published
-from da_framework.datasets.tokens import Vocabulary, identity, numbers
-from da_framework.ranges import Count
+from da_framework.datasets.tokenization import Vocabulary, identity, numbers
 
 
 class AmazonText(Published):

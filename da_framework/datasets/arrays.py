@@ -8,10 +8,10 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from da_framework.core.errors import InputError, listed
+from da_framework.core.types import Count
 from da_framework.datasets.base import Array, Domain, Roles
-from da_framework.datasets.discovered import Discovered
-from da_framework.errors import InputError, listed
-from da_framework.ranges import Count
+from da_framework.datasets.custom import Discovered
 
 
 class Arrays(Discovered):

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from da_framework.errors import InputError, listed
-from da_framework.labels import UNLABELLED
-from da_framework.ranges import Count, Fraction, Index, Positive
-from da_framework.seeds import mix
+from da_framework.core.errors import InputError, listed
+from da_framework.core.labels import UNLABELLED
+from da_framework.core.seeding import mix
+from da_framework.core.types import Count, Fraction, Index, Positive
 
 Array = NDArray[Any]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]

@@ -6,9 +6,10 @@ from typing import NotRequired, Unpack
 
 from typing_extensions import TypedDict
 
+from da_framework.core.errors import InputError, listed
+from da_framework.core.types import Count, Positive
 from da_framework.datasets.base import Domain, Seen
-from da_framework.datasets.origin import Origin
-from da_framework.datasets.pictures import (
+from da_framework.datasets.images import (
     Keys,
     Picture,
     Pictures,
@@ -16,8 +17,7 @@ from da_framework.datasets.pictures import (
     other_files,
     shortened,
 )
-from da_framework.errors import InputError, listed
-from da_framework.ranges import Count, Positive
+from da_framework.datasets.origin import Origin
 
 
 class Lists(TypedDict):

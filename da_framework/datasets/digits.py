@@ -12,13 +12,13 @@ from typing import Literal, NamedTuple, Unpack
 import numpy as np
 from PIL import Image
 
+from da_framework.core.errors import InputError, listed
+from da_framework.core.files import held
+from da_framework.core.types import Count, Positive
 from da_framework.datasets import downloads, mnistm
 from da_framework.datasets.base import Array, Dataset, Domain, Roles
 from da_framework.datasets.downloads import Remote
 from da_framework.datasets.origin import described
-from da_framework.errors import InputError, listed
-from da_framework.locks import held
-from da_framework.ranges import Count, Positive
 
 
 class Origin(NamedTuple):

@@ -24,7 +24,7 @@ from urllib.request import Request, urlopen
 
 from typing_extensions import TypedDict
 
-from da_framework.errors import InputError
+from da_framework.core.errors import InputError
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from da_framework.datasets.discovered import Discovered
-from da_framework.datasets.pictures import Keys, Picture, Pictures, images, other_files
+from da_framework.datasets.custom import Discovered
+from da_framework.datasets.images import Keys, Picture, Pictures, images, other_files
 
 
 class Folder(Pictures, Discovered):

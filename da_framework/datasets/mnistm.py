@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from da_framework.core.errors import InputError, listed
+from da_framework.core.seeding import mix
 from da_framework.datasets.base import Array
-from da_framework.errors import InputError, listed
-from da_framework.seeds import mix
 
 SIZE = 32
 """Height and width of an image."""

@@ -4,9 +4,9 @@ from typing import ClassVar, Literal, Unpack
 
 import numpy as np
 
+from da_framework.core.errors import InputError, listed
 from da_framework.datasets.base import Domain, Roles
 from da_framework.datasets.published import Origin, Published
-from da_framework.errors import InputError, listed
 
 FEATURES = {
     "surf": "surf.npz",

@@ -8,12 +8,12 @@ from zipfile import ZipFile
 
 from pydantic import Field
 
+from da_framework.core.errors import InputError
+from da_framework.core.types import Count
 from da_framework.datasets.base import Dataset, Roles
+from da_framework.datasets.images import InMemory, Picture, Pictures
 from da_framework.datasets.office_caltech10 import CLASSES, DOMAINS, LICENCE
-from da_framework.datasets.pictures import InMemory, Picture, Pictures
 from da_framework.datasets.published import Origin, Published
-from da_framework.errors import InputError
-from da_framework.ranges import Count
 
 ARCHIVE = "images_256.zip"
 LARGEST = 16 * 2**20

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from da_framework.core.errors import InputError
+from da_framework.core.files import held
 from da_framework.datasets.downloads import Remote, prepare
-from da_framework.errors import InputError
-from da_framework.locks import held
 
 
 class Origin:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from da_framework.core.errors import InputError
 from da_framework.datasets.base import Array, Dataset
-from da_framework.errors import InputError
 
 
 class Origin(NamedTuple):

@@ -6,9 +6,9 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from da_framework.core.errors import InputError, listed
 from da_framework.datasets.base import Array, Domain, Roles
-from da_framework.datasets.discovered import Discovered
-from da_framework.errors import InputError, listed
+from da_framework.datasets.custom import Discovered
 
 
 class Table(Discovered):

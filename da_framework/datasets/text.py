@@ -2,10 +2,10 @@
 
 from typing import Any, Unpack
 
+from da_framework.core.types import Count
 from da_framework.datasets.base import Dataset, Domain, Roles
 from da_framework.datasets.table import Table
-from da_framework.datasets.tokens import Vocabulary, identity, numbers
-from da_framework.ranges import Count
+from da_framework.datasets.tokenization import Vocabulary, identity, numbers
 
 
 class Text(Table):

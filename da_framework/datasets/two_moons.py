@@ -4,9 +4,9 @@ from typing import Unpack
 
 import numpy as np
 
+from da_framework.core.seeding import mix
+from da_framework.core.types import Count, Finite, Index, NonNegative
 from da_framework.datasets.base import Dataset, Domain, Roles
-from da_framework.ranges import Count, Finite, Index, NonNegative
-from da_framework.seeds import mix
 
 
 class TwoMoons(Dataset):

@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from da_framework.ranges import Share
+from da_framework.core.types import Share
 
 
 def squared_difference(

@@ -5,8 +5,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from da_framework.core.types import Count
 from da_framework.losses.mmd import gaussian, squared_distances
-from da_framework.ranges import Count
 
 
 def contrastive_discrepancy(

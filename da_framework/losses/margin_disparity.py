@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
-from da_framework.ranges import Positive
+from da_framework.core.types import Positive
 
 
 def margin_disparity(

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot, pdist
 
-from da_framework.ranges import Count
+from da_framework.core.types import Count
 
 
 def moment_distance(

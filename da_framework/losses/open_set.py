@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from da_framework.ranges import Share
+from da_framework.core.types import Share
 
 
 def unknown_boundary(logits: Float[Tensor, "rows k"], *, boundary: Share) -> Float[Tensor, ""]:

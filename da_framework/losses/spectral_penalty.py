@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from da_framework.ranges import Count
+from da_framework.core.types import Count
 
 
 def spectral_penalty(features: Float[Tensor, "rows d"], *, largest: Count) -> Float[Tensor, ""]:

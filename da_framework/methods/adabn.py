@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import ClassVar, Unpack
 
-from da_framework.batch import Task
-from da_framework.errors import InputError
+from da_framework.core.batch import Task
+from da_framework.core.errors import InputError
 from da_framework.methods.base import Base, Method
 from da_framework.networks.domain_norm import by_domain, has_batch_norm
 from da_framework.networks.network import Network

@@ -8,13 +8,13 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from da_framework.batch import Batch, Objective, Outputs, Task, Term
+from da_framework.core.batch import Batch, Objective, Outputs, Task, Term
+from da_framework.core.types import Count, NonNegative
 from da_framework.losses.adversarial import domain_adversarial
 from da_framework.methods.base import Base, Method
 from da_framework.networks.adversary import Discriminator
 from da_framework.networks.frozen import Frozen
 from da_framework.networks.network import Network
-from da_framework.ranges import Count, NonNegative
 
 
 class ADDA(Method):

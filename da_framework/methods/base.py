@@ -9,12 +9,21 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from da_framework.batch import Batch, Objective, Outputs, Samples, Task, Term, as_input, at_once
-from da_framework.errors import InputError
+from da_framework.core.batch import (
+    Batch,
+    Objective,
+    Outputs,
+    Samples,
+    Task,
+    Term,
+    as_input,
+    at_once,
+)
+from da_framework.core.errors import InputError
+from da_framework.core.types import Fraction, Share
 from da_framework.methods.extra import Extra
 from da_framework.networks.domain_norm import by_domain, has_batch_norm
 from da_framework.networks.network import Network
-from da_framework.ranges import Fraction, Share
 
 BatchNorm = Literal["shared", "separate", "domain"]
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import ClassVar, Unpack
 
-from da_framework.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.schedules import Schedule
+from da_framework.core.types import Count, Finite, NonNegative
 from da_framework.losses.spectral_penalty import spectral_penalty
 from da_framework.methods.base import Base
 from da_framework.methods.dann import DANN
 from da_framework.networks.network import Network
-from da_framework.ranges import Count, Finite, NonNegative
-from da_framework.schedules import Schedule
 
 
 class BSP(DANN):

@@ -5,12 +5,12 @@ from typing import Unpack
 
 import torch
 
-from da_framework.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.types import Count, Fraction, NonNegative
 from da_framework.losses.spectral_shrinkage import spectral_shrinkage
 from da_framework.methods.base import Base
 from da_framework.methods.fine_tuning import FineTuning
 from da_framework.networks.network import Network
-from da_framework.ranges import Count, Fraction, NonNegative
 
 
 class BSS(FineTuning):

@@ -9,13 +9,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-from da_framework.batch import UNLABELLED, Outputs, Task, Term
+from da_framework.core.batch import UNLABELLED, Outputs, Task, Term
+from da_framework.core.schedules import Schedule, as_schedule
+from da_framework.core.types import Count, Finite, NonNegative, Positive
 from da_framework.losses.contrastive_discrepancy import contrastive_discrepancy
 from da_framework.losses.mmd import bandwidths
 from da_framework.methods.base import Base, Method
 from da_framework.networks.network import Network
-from da_framework.ranges import Count, Finite, NonNegative, Positive
-from da_framework.schedules import Schedule, as_schedule
 
 
 class CAN(Method):

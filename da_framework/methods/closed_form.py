@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-from da_framework.batch import Batch, Objective, Outputs, Task
+from da_framework.core.batch import Batch, Objective, Outputs, Task
+from da_framework.core.types import Count
 from da_framework.methods.base import Base, Method
 from da_framework.networks.network import Network
-from da_framework.ranges import Count
 
 FAR = -1e9
 """Logit of a class that no labelled row has."""

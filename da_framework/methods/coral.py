@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from da_framework.batch import Task
+from da_framework.core.batch import Task
+from da_framework.core.types import Positive
 from da_framework.methods.base import Base
 from da_framework.methods.closed_form import ClosedForm
 from da_framework.networks.network import Network
-from da_framework.ranges import Positive
 
 
 class CORAL(ClosedForm):

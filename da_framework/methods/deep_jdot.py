@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import ClassVar, Unpack
 
-from da_framework.batch import Outputs, Task, Term
-from da_framework.errors import InputError
+from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.errors import InputError
+from da_framework.core.types import NonNegative
 from da_framework.losses.transport import joint_cost, optimal_coupling
 from da_framework.methods.base import Base, Method
 from da_framework.networks.network import Network
-from da_framework.ranges import NonNegative
 
 
 class DeepJDOT(Method):

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from da_framework.batch import Outputs, Task, Term, as_input
-from da_framework.errors import InputError, listed
+from da_framework.core.batch import Outputs, Task, Term, as_input
+from da_framework.core.errors import InputError, listed
+from da_framework.core.types import Fraction, NonNegative
 from da_framework.methods.base import Base
 from da_framework.methods.closed_form import linear
 from da_framework.methods.fine_tuning import FineTuning
 from da_framework.methods.l2_sp import half_square
 from da_framework.networks.frozen import Frozen
 from da_framework.networks.network import Network
-from da_framework.ranges import Fraction, NonNegative
 
 
 class DELTA(FineTuning):

@@ -6,12 +6,12 @@ from typing import ClassVar, Unpack
 import torch
 from torch import Tensor
 
-from da_framework.batch import Outputs, Task, Term, as_input
-from da_framework.errors import InputError
+from da_framework.core.batch import Outputs, Task, Term, as_input
+from da_framework.core.errors import InputError
+from da_framework.core.types import NonNegative, Positive
 from da_framework.losses.distillation import distillation
 from da_framework.methods.base import Base, Method
 from da_framework.networks.network import Network
-from da_framework.ranges import NonNegative, Positive
 
 
 class Distillation(Method):

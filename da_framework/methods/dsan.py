@@ -6,13 +6,13 @@ from typing import Annotated, ClassVar, Unpack
 import torch
 from pydantic import Field
 
-from da_framework.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.schedules import Schedule, as_schedule
+from da_framework.core.types import Finite, NonNegative, Positive
 from da_framework.losses.class_mmd import class_mmd
 from da_framework.losses.mmd import Bandwidth, bandwidths
 from da_framework.methods.base import Base, Method
 from da_framework.networks.network import Network
-from da_framework.ranges import Finite, NonNegative, Positive
-from da_framework.schedules import Schedule, as_schedule
 
 
 class DSAN(Method):

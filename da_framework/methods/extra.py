@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from da_framework.batch import Outputs, Term
-from da_framework.ranges import Finite, NonNegative
-from da_framework.schedules import Schedule, as_schedule
+from da_framework.core.batch import Outputs, Term
+from da_framework.core.schedules import Schedule, as_schedule
+from da_framework.core.types import Finite, NonNegative
 
 Read = Literal[
     "source.features",

@@ -5,10 +5,10 @@ from typing import ClassVar, Unpack
 
 from torch import nn
 
-from da_framework.batch import Batch, Objective, Task
+from da_framework.core.batch import Batch, Objective, Task
+from da_framework.core.types import Fraction
 from da_framework.methods.base import Base, Method
 from da_framework.networks.network import Network
-from da_framework.ranges import Fraction
 
 
 class FineTuning(Method):

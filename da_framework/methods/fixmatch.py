@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import ClassVar, Unpack
 
-from da_framework.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.types import NonNegative, Share
 from da_framework.losses.consistency import hard_consistency
 from da_framework.methods.base import Base, Method
 from da_framework.networks.network import Network
-from da_framework.ranges import NonNegative, Share
 
 
 class FixMatch(Method):

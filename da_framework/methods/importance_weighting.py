@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from da_framework.batch import Outputs, Task, Term, as_input
-from da_framework.density_ratios.effective_sample_size import effective_sample_size
+from da_framework.core.batch import Outputs, Task, Term, as_input
+from da_framework.core.types import Share
 from da_framework.methods.base import Base, Method
+from da_framework.methods.reweighting.effective_sample_size import effective_sample_size
 from da_framework.networks.network import Network
-from da_framework.ranges import Share
 
 COLLAPSED = 0.1
 """Share of the source under whose effective sample size weights have collapsed."""

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Unpack
 
-from da_framework.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.schedules import Schedule, as_schedule
+from da_framework.core.types import Finite, NonNegative
 from da_framework.losses.information import negative_mutual_information
 from da_framework.methods.base import Base, Method
 from da_framework.networks.network import Network
-from da_framework.ranges import Finite, NonNegative
-from da_framework.schedules import Schedule, as_schedule
 
 
 class InformationMaximization(Method):

@@ -6,13 +6,13 @@ from typing import Annotated, ClassVar, Literal, Unpack
 import torch
 from pydantic import Field
 
-from da_framework.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.schedules import Schedule, as_schedule
+from da_framework.core.types import Finite, NonNegative, Positive
 from da_framework.losses.joint_mmd import joint_mmd
 from da_framework.losses.mmd import bandwidths
 from da_framework.methods.base import Base, Method
 from da_framework.networks.network import Network
-from da_framework.ranges import Finite, NonNegative, Positive
-from da_framework.schedules import Schedule, as_schedule
 
 
 class JAN(Method):

@@ -8,11 +8,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from da_framework.batch import Task
+from da_framework.core.batch import Task
+from da_framework.core.types import Count, Positive
 from da_framework.methods.base import Base
 from da_framework.methods.tca import TCA, difference_of_means
 from da_framework.networks.network import Network
-from da_framework.ranges import Count, Positive
 
 
 class JDA(TCA):

@@ -6,12 +6,12 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from da_framework.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.types import Fraction, NonNegative
 from da_framework.methods.base import Base
 from da_framework.methods.fine_tuning import FineTuning
 from da_framework.networks.frozen import Frozen
 from da_framework.networks.network import Network
-from da_framework.ranges import Fraction, NonNegative
 
 
 class L2SP(FineTuning):

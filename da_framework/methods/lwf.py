@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Unpack
 
-from da_framework.batch import Outputs, Task, Term, as_input
+from da_framework.core.batch import Outputs, Task, Term, as_input
+from da_framework.core.types import Fraction, NonNegative, Positive
 from da_framework.losses.distillation import distillation
 from da_framework.methods.base import Base
 from da_framework.methods.fine_tuning import FineTuning
 from da_framework.networks.frozen import Frozen
 from da_framework.networks.network import Network
-from da_framework.ranges import Fraction, NonNegative, Positive
 
 
 class LwF(FineTuning):

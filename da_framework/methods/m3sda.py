@@ -5,12 +5,12 @@ from typing import ClassVar, Unpack
 
 import torch
 
-from da_framework.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.schedules import Schedule, as_schedule
+from da_framework.core.types import Count, Finite, NonNegative
 from da_framework.losses.moments import moment_distance
 from da_framework.methods.base import Base, Method
 from da_framework.networks.network import Network
-from da_framework.ranges import Count, Finite, NonNegative
-from da_framework.schedules import Schedule, as_schedule
 
 
 class M3SDA(Method):

@@ -6,12 +6,12 @@ from typing import ClassVar, Unpack
 from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
-from da_framework.batch import Batch, Objective, Outputs, Task, Term
+from da_framework.core.batch import Batch, Objective, Outputs, Task, Term
+from da_framework.core.types import Count, NonNegative
 from da_framework.losses.discrepancy import l1_discrepancy
 from da_framework.methods.base import Base, Method
 from da_framework.networks.domain_norm import has_batch_norm
 from da_framework.networks.network import Network
-from da_framework.ranges import Count, NonNegative
 
 
 class MCD(Method):

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from da_framework.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.schedules import Schedule, as_schedule
+from da_framework.core.types import Count, Finite, NonNegative, Positive
 from da_framework.losses.adversarial import domain_adversarial
 from da_framework.methods.base import Base, Method
 from da_framework.networks.adversary import Discriminator, reverse_gradient
 from da_framework.networks.network import Network
-from da_framework.ranges import Count, Finite, NonNegative, Positive
-from da_framework.schedules import Schedule, as_schedule
 
 
 class MDAN(Method):

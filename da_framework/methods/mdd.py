@@ -5,13 +5,13 @@ from typing import Unpack
 
 import torch
 
-from da_framework.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.schedules import Schedule, as_schedule
+from da_framework.core.types import Finite, NonNegative, Positive
 from da_framework.losses.margin_disparity import margin_disparity
 from da_framework.methods.base import Base, Method
 from da_framework.networks.adversary import reverse_gradient
 from da_framework.networks.network import Network
-from da_framework.ranges import Finite, NonNegative, Positive
-from da_framework.schedules import Schedule, as_schedule
 
 
 class MDD(Method):

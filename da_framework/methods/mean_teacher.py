@@ -6,12 +6,12 @@ from typing import ClassVar, Unpack
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-from da_framework.batch import Objective, Outputs, Task, Term
+from da_framework.core.batch import Objective, Outputs, Task, Term
+from da_framework.core.types import NonNegative, Share
 from da_framework.losses.consistency import squared_difference
 from da_framework.methods.base import Base, Method
 from da_framework.networks.frozen import Averaged
 from da_framework.networks.network import Network
-from da_framework.ranges import NonNegative, Share
 
 
 class MeanTeacher(Method):

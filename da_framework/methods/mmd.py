@@ -8,12 +8,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from da_framework.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.schedules import Schedule, as_schedule
+from da_framework.core.types import Finite, NonNegative, Positive
 from da_framework.losses.mmd import Bandwidth, Estimator, bandwidths, gaussian, mmd
 from da_framework.methods.base import Base, Method
 from da_framework.networks.network import Network
-from da_framework.ranges import Finite, NonNegative, Positive
-from da_framework.schedules import Schedule, as_schedule
 
 
 class MMD(Method):

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import ClassVar, Unpack
 
-from da_framework.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.types import NonNegative, Positive
 from da_framework.losses.entropy import entropy
 from da_framework.methods.base import Base, Method
 from da_framework.networks.adversary import reverse_gradient
 from da_framework.networks.cosine_head import CosineHead
 from da_framework.networks.network import Network
-from da_framework.ranges import NonNegative, Positive
 
 
 class MME(Method):

@@ -10,12 +10,12 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from da_framework.batch import Task
-from da_framework.errors import InputError
+from da_framework.core.batch import Task
+from da_framework.core.errors import InputError
+from da_framework.core.types import NonNegative
 from da_framework.methods.base import Base
 from da_framework.methods.closed_form import ClosedForm
 from da_framework.networks.network import Network
-from da_framework.ranges import NonNegative
 
 Array = NDArray[Any]
 

@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
-from da_framework.batch import Batch, Outputs, Task, as_input
-from da_framework.errors import InputError
+from da_framework.core.batch import Batch, Outputs, Task, as_input
+from da_framework.core.errors import InputError
+from da_framework.core.types import Count
 from da_framework.methods.base import Base, Method
 from da_framework.networks.network import Network
-from da_framework.ranges import Count
 
 
 class Progressive(Method):

@@ -5,11 +5,11 @@ from typing import ClassVar, Unpack
 
 import torch
 
-from da_framework.batch import Outputs, Task, Term, as_input
+from da_framework.core.batch import Outputs, Task, Term, as_input
+from da_framework.core.types import Count, NonNegative
 from da_framework.losses.distillation import angles, relative_distances
 from da_framework.methods.base import Base, Method
 from da_framework.networks.network import Network
-from da_framework.ranges import Count, NonNegative
 
 
 class RelationalDistillation(Method):

@@ -6,11 +6,11 @@ from typing import ClassVar, Unpack
 import torch
 from torch.nn.functional import cross_entropy, normalize, one_hot
 
-from da_framework.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.types import NonNegative
 from da_framework.methods.base import Base
 from da_framework.methods.shot_im import SHOTIM
 from da_framework.networks.network import Network
-from da_framework.ranges import NonNegative
 
 
 class SHOT(SHOTIM):

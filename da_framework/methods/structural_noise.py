@@ -6,11 +6,11 @@ from typing import Literal, Unpack
 from torch import Tensor
 from torch.func import functional_call
 
-from da_framework.batch import Batch, Outputs, Task
+from da_framework.core.batch import Batch, Outputs, Task
+from da_framework.core.types import Fraction, NonNegative
 from da_framework.methods.base import Base
 from da_framework.methods.fine_tuning import FineTuning
 from da_framework.networks.network import Network
-from da_framework.ranges import Fraction, NonNegative
 
 
 class StructuralNoise(FineTuning):

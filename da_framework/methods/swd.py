@@ -4,12 +4,12 @@ from typing import Unpack
 
 from torch import Tensor
 
-from da_framework.batch import Task
+from da_framework.core.batch import Task
+from da_framework.core.types import Count, NonNegative
 from da_framework.losses.discrepancy import sliced_wasserstein_discrepancy
 from da_framework.methods.base import Base
 from da_framework.methods.mcd import MCD
 from da_framework.networks.network import Network
-from da_framework.ranges import Count, NonNegative
 
 
 class SWD(MCD):

@@ -8,12 +8,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from da_framework.batch import Task
+from da_framework.core.batch import Task
+from da_framework.core.types import Count, Positive
 from da_framework.losses.mmd import squared_distances
 from da_framework.methods.base import Base
 from da_framework.methods.closed_form import ClosedForm
 from da_framework.networks.network import Network
-from da_framework.ranges import Count, Positive
 
 
 class TCA(ClosedForm):

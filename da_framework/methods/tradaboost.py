@@ -8,13 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from da_framework.batch import Outputs, Task
-from da_framework.density_ratios.effective_sample_size import effective_sample_size
-from da_framework.learners.tradaboost import tradaboost
+from da_framework.core.batch import Outputs, Task
+from da_framework.core.types import Count
 from da_framework.methods.base import Base
+from da_framework.methods.boosting import tradaboost
 from da_framework.methods.closed_form import ClosedForm, linear
+from da_framework.methods.reweighting.effective_sample_size import effective_sample_size
 from da_framework.networks.network import Network
-from da_framework.ranges import Count
 
 COLLAPSED = 0.1
 """Share of the source's rows below which the weights leave little of it."""

@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from da_framework.batch import Batch, Objective, Outputs, Task, Term
+from da_framework.core.batch import Batch, Objective, Outputs, Task, Term
+from da_framework.core.types import Count, NonNegative
 from da_framework.losses.adversarial import domain_adversarial
 from da_framework.losses.entropy import entropy
 from da_framework.losses.virtual_adversarial import virtual_adversarial
 from da_framework.methods.base import Base, Method, evaluating
 from da_framework.networks.adversary import Discriminator
 from da_framework.networks.network import Network
-from da_framework.ranges import Count, NonNegative
 
 
 class VADA(Method):

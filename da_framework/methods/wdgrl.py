@@ -6,12 +6,12 @@ from typing import ClassVar, Unpack
 import torch
 from torch import Tensor, nn
 
-from da_framework.batch import Batch, Objective, Task, Term
+from da_framework.core.batch import Batch, Objective, Task, Term
+from da_framework.core.types import Count, NonNegative
 from da_framework.losses.wasserstein import critic_gap, gradient_penalty
 from da_framework.methods.base import Base, Method
 from da_framework.networks.adversary import Discriminator
 from da_framework.networks.network import Network
-from da_framework.ranges import Count, NonNegative
 
 
 class WDGRL(Method):

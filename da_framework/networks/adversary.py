@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
+from da_framework.core.types import Count
 from da_framework.networks.mlp import dense
-from da_framework.ranges import Count
 
 
 class _Reversal(torch.autograd.Function):

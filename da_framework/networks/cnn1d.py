@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from da_framework.errors import InputError
-from da_framework.ranges import Count, Fraction
+from da_framework.core.errors import InputError
+from da_framework.core.types import Count, Fraction
 
 
 class CNN1D(nn.Sequential):

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from da_framework.ranges import Count
+from da_framework.core.types import Count
 
 
 class MultilinearMap(nn.Module):

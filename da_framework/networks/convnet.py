@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from da_framework.errors import InputError
-from da_framework.ranges import Count, Fraction, Index
+from da_framework.core.errors import InputError
+from da_framework.core.types import Count, Fraction, Index
 
 
 class ConvNet(nn.Sequential):

@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from da_framework.ranges import Positive
+from da_framework.core.types import Positive
 
 
 class CosineHead(nn.Linear):

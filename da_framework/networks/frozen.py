@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from da_framework.ranges import Share
+from da_framework.core.types import Share
 
 
 class Frozen(nn.Module):

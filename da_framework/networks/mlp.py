@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import nn
 
-from da_framework.ranges import Count, Fraction
+from da_framework.core.types import Count, Fraction
 
 Activation = Literal["relu", "sigmoid", "tanh"]
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}

@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
-from da_framework.errors import InputError, listed
+from da_framework.core.errors import InputError, listed
+from da_framework.core.types import Count, Fraction
 from da_framework.networks.adapter import Adapter
 from da_framework.networks.domain_norm import DomainNorm
 from da_framework.networks.mlp import dense
 from da_framework.networks.recompute import recompute as compute_again
-from da_framework.ranges import Count, Fraction
 
 
 class Needed(TypedDict):

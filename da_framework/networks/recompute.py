@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from da_framework.errors import InputError
+from da_framework.core.errors import InputError
 from da_framework.networks.domain_norm import DomainNorm
 
 

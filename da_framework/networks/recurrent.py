@@ -5,8 +5,8 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from da_framework.core.types import Count, Fraction
 from da_framework.networks.cnn1d import series
-from da_framework.ranges import Count, Fraction
 
 
 class Recurrent(nn.Module):

@@ -5,10 +5,10 @@ from typing import Any, Literal, Unpack
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
-from da_framework.errors import InputError
-from da_framework.hub import hub
+from da_framework.core.errors import InputError
+from da_framework.core.huggingface import hub
+from da_framework.core.types import Count, NonNegative
 from da_framework.networks.network import Keys, Network
-from da_framework.ranges import Count, NonNegative
 
 WORDS = "words"
 

@@ -2,11 +2,11 @@
 
 from typing import Any, Unpack
 
-from da_framework.errors import InputError
-from da_framework.hub import hub
-from da_framework.networks import images
-from da_framework.networks.images import Image, Model, Trained
+from da_framework.core.errors import InputError
+from da_framework.core.huggingface import hub
+from da_framework.networks import pretrained as images
 from da_framework.networks.network import Network
+from da_framework.networks.pretrained import Image, Model, Trained
 
 
 def timm(

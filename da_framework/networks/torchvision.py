@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from da_framework.errors import InputError
-from da_framework.networks import images
-from da_framework.networks.images import Image, Model, Trained
+from da_framework.core.errors import InputError
+from da_framework.networks import pretrained as images
 from da_framework.networks.network import Network
+from da_framework.networks.pretrained import Image, Model, Trained
 from da_framework.networks.weights import fill
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from da_framework.errors import InputError, listed
+from da_framework.core.errors import InputError, listed
 
 ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from da_framework.batch import Outputs
-from da_framework.density_ratios.domain_classifier import domain_classifier
+from da_framework.core.batch import Outputs
+from da_framework.methods.reweighting.domain_classifier import domain_classifier
 
 
 def iwcv(outputs: Mapping[str, Outputs]) -> float:

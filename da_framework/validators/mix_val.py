@@ -2,9 +2,9 @@
 
 import torch
 
-from da_framework.batch import Samples, as_input
-from da_framework.errors import InputError
-from da_framework.ranges import Share
+from da_framework.core.batch import Samples, as_input
+from da_framework.core.errors import InputError
+from da_framework.core.types import Share
 from da_framework.validators.validation import Validation
 
 ROWS = 512

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from da_framework.batch import Outputs
+from da_framework.core.batch import Outputs
+from da_framework.core.types import Positive
 from da_framework.losses.mmd import relative_mmd
-from da_framework.ranges import Positive
 
 
 def mmd(

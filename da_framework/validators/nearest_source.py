@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from da_framework.batch import Outputs
+from da_framework.core.batch import Outputs
 
 
 def nearest_source(outputs: Mapping[str, Outputs]) -> float:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch.nn.functional import normalize
 
-from da_framework.batch import Outputs
+from da_framework.core.batch import Outputs
+from da_framework.core.types import Positive
 from da_framework.losses.entropy import row_entropy
-from da_framework.ranges import Positive
 
 
 def snd(outputs: Mapping[str, Outputs], *, temperature: Positive) -> float:

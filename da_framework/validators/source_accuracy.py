@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from da_framework.batch import Outputs
+from da_framework.core.batch import Outputs
 
 
 def source_accuracy(outputs: Mapping[str, Outputs]) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from da_framework.batch import Outputs, Samples
+from da_framework.core.batch import Outputs, Samples
 
 
 class Validation(dict[str, Outputs]):

@@ -12,16 +12,16 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 
-from da_framework.batch import UNLABELLED, Outputs, Task
 from da_framework.callbacks import confusion, curves, tsne
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.callbacks.checkpoints import Checkpoints, Files
 from da_framework.callbacks.confusion import Confusion
 from da_framework.callbacks.curves import Curves
 from da_framework.callbacks.diagnostics import Diagnostics
-from da_framework.callbacks.pictures import picture
 from da_framework.callbacks.progress import ProgressBar
 from da_framework.callbacks.tsne import TSNE
+from da_framework.core.batch import UNLABELLED, Outputs, Task
+from da_framework.results.figure import picture
 
 
 class Trainer(pl.Trainer):

@@ -11,22 +11,22 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import add_dummy_feature
 from torch import nn
 
-from da_framework.batch import Outputs, Task, Term
-from da_framework.build import build_trainer
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.callbacks.diagnostics import Diagnostics, domain_accuracy, lost
-from da_framework.datasets.domains import Domains
+from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.errors import DivergedError
+from da_framework.datasets.datamodule import Domains
 from da_framework.datasets.two_moons import TwoMoons
-from da_framework.errors import DivergedError
 from da_framework.losses.adversarial import domain_adversarial
 from da_framework.methods.base import Method
 from da_framework.methods.dann import DANN
 from da_framework.methods.mcd import MCD
 from da_framework.methods.source_only import SourceOnly
-from da_framework.module import Adaptation
 from da_framework.networks.mlp import MLP
 from da_framework.networks.network import Network
-from da_framework.optimizers import sgd
+from da_framework.training.build import build_trainer
+from da_framework.training.module import Adaptation
+from da_framework.training.optimizers import sgd
 from da_framework.validators.information_maximization import information_maximization
 
 

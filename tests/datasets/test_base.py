@@ -5,9 +5,9 @@ from typing import Any, Unpack
 import numpy as np
 import pytest
 
+from da_framework.core.errors import InputError
+from da_framework.core.labels import UNLABELLED
 from da_framework.datasets.base import Array, Dataset, Domain, Roles, hidden
-from da_framework.errors import InputError
-from da_framework.labels import UNLABELLED
 
 NAMES = ("art", "photo", "sketch")
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from da_framework.build import compose
-from da_framework.config import instantiate
+from da_framework.config.plugins import conf_dir
+from da_framework.config.schema import instantiate
+from da_framework.core.errors import InputError
 from da_framework.datasets.adatime import AdaTime
 from da_framework.datasets.benchmark import Benchmark
-from da_framework.errors import InputError
-from da_framework.plugins import conf_dir
+from da_framework.training.build import compose
 
 BENCHMARKS = [
     file.stem

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from da_framework.batch import UNLABELLED
+from da_framework.core.batch import UNLABELLED
+from da_framework.core.errors import InputError
 from da_framework.datasets.base import Dataset, Domain, Roles
-from da_framework.datasets.domains import Domains
-from da_framework.errors import InputError
+from da_framework.datasets.datamodule import Domains
 
 SIZES = {"art": 60, "photo": 75}
 

@@ -19,11 +19,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from scipy.io import savemat
 
+from da_framework.core.errors import InputError
 from da_framework.datasets import digits as module
 from da_framework.datasets.base import Array
 from da_framework.datasets.digits import FILES, PAIR, PHOTOS, RECIPE, STORED, Digits
 from da_framework.datasets.mnistm import rebuild
-from da_framework.errors import InputError
 
 TRAIN, TEST = 30, 10
 REAL = os.environ.get("DA_DATA")

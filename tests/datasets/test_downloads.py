@@ -16,8 +16,8 @@ from typing import Any, cast
 
 import pytest
 
+from da_framework.core.errors import InputError
 from da_framework.datasets.downloads import Remote, fetch, prepare, unpack
-from da_framework.errors import InputError
 
 CONTENT = bytes(range(256)) * 40
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from da_framework.core.errors import InputError
 from da_framework.datasets.base import Array
 from da_framework.datasets.digits import ARRAYS, PHOTOS, RECIPE, read_photos
 from da_framework.datasets.mnistm import blend, draw, rebuild
-from da_framework.errors import InputError
 
 
 def mnist(train: int = 40, test: int = 8) -> dict[str, Array]:

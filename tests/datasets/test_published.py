@@ -12,13 +12,13 @@ import pytest
 from PIL import Image, ImageDraw
 from sklearn.neighbors import KNeighborsClassifier
 
+from da_framework.core.errors import InputError
 from da_framework.datasets.amazon_reviews import AmazonReviews
 from da_framework.datasets.amazon_text import AmazonText
-from da_framework.datasets.denoising import Denoising
+from da_framework.datasets.msda import Denoising
 from da_framework.datasets.office_caltech10 import OfficeCaltech10
 from da_framework.datasets.office_caltech10_images import OfficeCaltech10Images
 from da_framework.datasets.published import Origin
-from da_framework.errors import InputError
 
 DATA = os.environ.get("DA_DATA", "data")
 ROLES: dict[str, Any] = {

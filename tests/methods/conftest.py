@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from da_framework.batch import Batch, Samples, Task
+from da_framework.core.batch import Batch, Samples, Task
 from da_framework.methods.base import Method
 from da_framework.networks.frozen import Frozen
 from da_framework.networks.mlp import MLP

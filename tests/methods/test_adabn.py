@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from da_framework.errors import InputError
+from da_framework.core.errors import InputError
 from da_framework.methods.adabn import AdaBN
 
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from da_framework.batch import Batch, Outputs, Samples, Task, Term, as_input
-from da_framework.errors import InputError
+from da_framework.core.batch import Batch, Outputs, Samples, Task, Term, as_input
+from da_framework.core.errors import InputError
 from da_framework.methods.base import Method, evaluating
 from da_framework.networks.mlp import MLP, Identity
 from da_framework.networks.network import Network

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from da_framework.core.schedules import SigmoidRamp
 from da_framework.losses.contrastive_discrepancy import contrastive_discrepancy
 from da_framework.losses.mmd import bandwidths
 from da_framework.methods.can import CAN
-from da_framework.schedules import SigmoidRamp
 
 KEYS: dict[str, Any] = {
     "weight": 0.7,

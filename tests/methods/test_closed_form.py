@@ -9,9 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
-from da_framework.build import build, build_trainer, compose
-from da_framework.errors import InputError
+from da_framework.core.errors import InputError
 from da_framework.estimator import Estimator
+from da_framework.training.build import build, build_trainer, compose
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 6))

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from da_framework.batch import Batch, Samples, Task
+from da_framework.core.batch import Batch, Samples, Task
 from da_framework.methods.control import Control
 from da_framework.methods.source_only import SourceOnly
 from da_framework.networks.mlp import MLP

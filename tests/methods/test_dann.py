@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from da_framework.batch import Batch, Samples, Task
+from da_framework.core.batch import Batch, Samples, Task
+from da_framework.core.schedules import Schedule, SigmoidRamp
 from da_framework.losses.adversarial import domain_adversarial
 from da_framework.methods.dann import DANN
 from da_framework.networks.mlp import MLP
 from da_framework.networks.network import Network
-from da_framework.schedules import Schedule, SigmoidRamp
 
 TASK = Task(("a", "b"), ("s", "t"), {"source": 5, "target": 3}, (2,))
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from da_framework.core.schedules import SigmoidRamp
 from da_framework.losses.coral import coral, log_coral
 from da_framework.methods.deep_coral import DeepCORAL
-from da_framework.schedules import SigmoidRamp
 
 KEYS: dict[str, Any] = {"weight": 2.0, "ramp": 1.0, "metric": "euclidean", "ridge": 0.1}
 

@@ -7,8 +7,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from da_framework.batch import Samples
-from da_framework.errors import InputError
+from da_framework.core.batch import Samples
+from da_framework.core.errors import InputError
 from da_framework.methods.deep_jdot import DeepJDOT
 
 KEYS: dict[str, Any] = {"weight": 0.5, "feature_weight": 0.7, "label_weight": 0.3}

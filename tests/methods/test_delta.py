@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from da_framework.batch import Outputs
-from da_framework.errors import InputError
+from da_framework.core.batch import Outputs
+from da_framework.core.errors import InputError
 from da_framework.methods.delta import DELTA
 
 KEYS: dict[str, Any] = {"weight": 0.3, "new_weight": 0.2, "gradual": 0.0, "layers": None}

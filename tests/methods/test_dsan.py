@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from da_framework.core.schedules import SigmoidRamp
 from da_framework.losses.class_mmd import class_mmd
 from da_framework.losses.mmd import bandwidths, mmd
 from da_framework.methods.dsan import DSAN
-from da_framework.schedules import SigmoidRamp
 
 FACTORS = [0.5, 1.0]
 KEYS: dict[str, Any] = {"weight": 2.0, "ramp": 1.0, "bandwidth": "mean", "factors": FACTORS}

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from da_framework.core.schedules import SigmoidRamp
 from da_framework.losses.entropy import entropy
 from da_framework.methods.entropy_minimization import EntropyMinimization
-from da_framework.schedules import SigmoidRamp
 
 KEYS: dict[str, Any] = {"weight": 1.0, "ramp": 1.0}
 

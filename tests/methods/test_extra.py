@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from da_framework.batch import Outputs, Term
-from da_framework.build import build, compose
-from da_framework.check import differing, fit, short
-from da_framework.errors import InputError
+from da_framework.config.plugins import conf_dir
+from da_framework.core.batch import Outputs, Term
+from da_framework.core.errors import InputError
+from da_framework.core.schedules import SigmoidRamp
 from da_framework.losses.confusion import class_confusion
 from da_framework.losses.nuclear_norm import negative_nuclear_norm
 from da_framework.methods.base import Method
 from da_framework.methods.extra import Extra, Read
-from da_framework.plugins import conf_dir
-from da_framework.schedules import SigmoidRamp
+from da_framework.training.build import build, compose
+from da_framework.training.method_check import differing, fit, short
 
 TERMS = sorted(file.stem for file in (conf_dir() / "term").glob("*.yaml"))
 

@@ -7,9 +7,9 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from da_framework.build import compose
-from da_framework.check import resumes_bit_for_bit, suited, two_processes_equal_one
 from da_framework.methods.fine_tuning import FineTuning
+from da_framework.training.build import compose
+from da_framework.training.method_check import resumes_bit_for_bit, suited, two_processes_equal_one
 
 
 def test_the_loss_is_that_of_the_labelled_target_alone(tiny: Any) -> None:

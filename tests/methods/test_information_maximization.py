@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from da_framework.core.schedules import SigmoidRamp
 from da_framework.losses.information import negative_mutual_information
 from da_framework.methods.information_maximization import InformationMaximization
-from da_framework.schedules import SigmoidRamp
 
 KEYS: dict[str, Any] = {"weight": 1.0, "ramp": 1.0}
 

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from da_framework.core.schedules import SigmoidRamp
 from da_framework.losses.joint_mmd import joint_mmd
 from da_framework.losses.mmd import bandwidths, mmd
 from da_framework.methods.jan import JAN
-from da_framework.schedules import SigmoidRamp
 
 FACTORS = [0.5, 1.0]
 KEYS: dict[str, Any] = {"weight": 2.0, "ramp": 1.0, "bandwidth": "mean", "factors": FACTORS}

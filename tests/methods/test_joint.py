@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from da_framework.batch import Batch, Samples, Task
+from da_framework.core.batch import Batch, Samples, Task
 from da_framework.methods.joint import Joint
 from da_framework.networks.mlp import MLP
 from da_framework.networks.network import Network

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from da_framework.errors import InputError
+from da_framework.core.errors import InputError
 from da_framework.methods.lwf import LwF
 
 KEYS = {"weight": 0.7, "temperature": 2.0, "gradual": 0.0}

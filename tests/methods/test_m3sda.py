@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from da_framework.core.schedules import SigmoidRamp
 from da_framework.losses.moments import moment_distance
 from da_framework.methods.m3sda import M3SDA
-from da_framework.schedules import SigmoidRamp
 
 KEYS: dict[str, Any] = {"weight": 0.3, "ramp": 1.0, "orders": 2}
 

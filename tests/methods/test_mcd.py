@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 from torch.testing import assert_close
 
-from da_framework.batch import Batch
+from da_framework.core.batch import Batch
 from da_framework.losses.discrepancy import l1_discrepancy
 from da_framework.methods.extra import Extra
 from da_framework.methods.mcd import MCD

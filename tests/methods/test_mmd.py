@@ -7,12 +7,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from da_framework.batch import Batch, Outputs, Samples, Task
+from da_framework.core.batch import Batch, Outputs, Samples, Task
+from da_framework.core.schedules import Constant, SigmoidRamp
 from da_framework.losses.mmd import Bandwidth, Estimator, bandwidths, mmd
 from da_framework.methods.mmd import MMD
 from da_framework.networks.mlp import MLP
 from da_framework.networks.network import Network
-from da_framework.schedules import Constant, SigmoidRamp
 
 TASK = Task(("a", "b"), ("s", "t"), {"source": 6, "target": 4}, (2,))
 FACTORS = [0.5, 1.0, 2.0]

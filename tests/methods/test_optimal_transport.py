@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from da_framework.errors import InputError
+from da_framework.core.errors import InputError
 from da_framework.estimator import Estimator
 
 RNG = np.random.default_rng(9)

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from torch.testing import assert_close
 
-from da_framework.errors import InputError
+from da_framework.core.errors import InputError
 from da_framework.methods.progressive import Progressive
 
 

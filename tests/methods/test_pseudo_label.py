@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from da_framework.core.schedules import SigmoidRamp
 from da_framework.losses.pseudo_label import pseudo_label
 from da_framework.methods.pseudo_label import PseudoLabel
-from da_framework.schedules import SigmoidRamp
 
 KEYS: dict[str, Any] = {"weight": 1.0, "ramp": 1.0, "threshold": 0.3}
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from da_framework.batch import Samples, Task
+from da_framework.core.batch import Samples, Task
 from da_framework.methods.source_only import SourceOnly
 from da_framework.networks.mlp import MLP
 from da_framework.networks.network import Network

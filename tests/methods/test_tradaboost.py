@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from da_framework.learners.tradaboost import tradaboost
+from da_framework.methods.boosting import tradaboost
 from da_framework.methods.tradaboost import TrAdaBoost
 from da_framework.networks.mlp import Identity
 from da_framework.networks.network import Network

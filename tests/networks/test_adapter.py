@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from da_framework.errors import InputError
+from da_framework.core.errors import InputError
 from da_framework.networks.adapter import Adapter
 from da_framework.networks.frozen import Frozen
 from da_framework.networks.mlp import MLP, Identity, dense

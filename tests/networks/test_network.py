@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from da_framework.errors import InputError
+from da_framework.core.errors import InputError
 from da_framework.networks.convnet import ConvNet
 from da_framework.networks.mlp import MLP, Identity
 from da_framework.networks.network import Network

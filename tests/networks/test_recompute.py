@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from da_framework.build import build, compose
-from da_framework.config import instantiate
-from da_framework.errors import InputError
+from da_framework.config.schema import instantiate
+from da_framework.core.errors import InputError
 from da_framework.methods.base import evaluating
 from da_framework.networks.domain_norm import by_domain
 from da_framework.networks.mlp import Identity
 from da_framework.networks.network import Network
 from da_framework.networks.recompute import recompute
+from da_framework.training.build import build, compose
 
 IMAGES, SERIES, WORDS = (3, 32, 32), (9, 32), (7,)
 TINY = "+network.options={img_size:32,patch_size:8,embed_dim:32,num_heads:2,depth:3}"

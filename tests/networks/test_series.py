@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import max_pool1d, relu
 from torch.testing import assert_close
 
-from da_framework.errors import InputError
+from da_framework.core.errors import InputError
 from da_framework.networks.cnn1d import CNN1D
 from da_framework.networks.recurrent import Recurrent
 

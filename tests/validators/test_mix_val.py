@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from da_framework.batch import UNLABELLED, Outputs, Samples
-from da_framework.errors import InputError
+from da_framework.core.batch import UNLABELLED, Outputs, Samples
+from da_framework.core.errors import InputError
 from da_framework.validators.mix_val import mix_val
 from da_framework.validators.validation import Validation
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from da_framework.batch import UNLABELLED, Outputs
+from da_framework.core.batch import UNLABELLED, Outputs
 from da_framework.validators.bnm import bnm
 from da_framework.validators.class_ami import class_ami
 from da_framework.validators.dev import dev

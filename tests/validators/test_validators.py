@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from da_framework.batch import UNLABELLED, Outputs
+from da_framework.core.batch import UNLABELLED, Outputs
 from da_framework.validators.entropy import entropy
 from da_framework.validators.information_maximization import information_maximization
 from da_framework.validators.source_accuracy import source_accuracy

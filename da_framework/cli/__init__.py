@@ -1,0 +1,1 @@
+"""``da``: a module for each command."""

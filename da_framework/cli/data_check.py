@@ -1,0 +1,206 @@
+"""``da data check``: reads all of a data set once and says what is wrong with it."""
+
+import json
+import math
+import os
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from da_framework.config.schema import check, instantiate
+from da_framework.core.types import Part
+from da_framework.datasets.base import Dataset, Seen
+from da_framework.results.record import write_text
+
+SHOWN = 20
+"""Lines of a list that are printed; ``report.json`` has all."""
+SHEET = 100
+"""Pictures on a contact sheet."""
+TILE = 64
+"""Side of each, in pixels; the name of its class stands below."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keys of ``conf/data_check.yaml``."""
+
+    dataset: Part
+    out: str
+    data_dir: str
+
+
+class Copy(NamedTuple):
+    """One of several rows with the same content."""
+
+    domain: str
+    name: str
+    label: str
+    test: bool | None
+
+
+def main(config: Mapping[str, Any]) -> bool:
+    """Looks at every row of every domain.
+
+    Args:
+        config: of ``conf/data_check.yaml``.
+
+    Returns:
+        Whether all can be read.
+
+    Raises:
+        InputError: the data set is not there, or a key is wrong.
+    """
+    check(config, Settings)
+    dataset: Dataset = instantiate(config["dataset"])
+    found = {name: look(dataset, name) for name in dataset.names}
+    out = Path(config["out"])
+    out.mkdir(parents=True, exist_ok=True)
+    report = {
+        "domains": {
+            name: facts(own) | {"ignored": [str(path) for path in dataset.ignored(name)]}
+            for name, own in found.items()
+        },
+        "copies": [[copy._asdict() for copy in group] for group in copies(found)],
+    }
+    for name, rows in found.items():
+        if sheet := contact_sheet(rows):
+            sheet.save(out / f"{name}.png")
+    write_text(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    print("\n".join(told(found, dataset, out)))
+    return not any(row.broken for rows in found.values() for row in rows)
+
+
+def look(dataset: Dataset, name: str) -> list[Seen]:
+    """Reads every row of a domain, in parallel; some evenly spaced ones become pictures."""
+    calls = dataset.inspections(name)
+    every = max(1, math.ceil(len(calls) / SHEET))
+    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True)
+    with bar, ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+        rows = pool.map(lambda number: calls[number](number % every == 0), range(len(calls)))
+        return list(bar.track(rows, total=len(calls)))
+
+
+def facts(rows: Sequence[Seen]) -> dict[str, Any]:
+    """What is to be known of a domain, for the report."""
+    whole = [row for row in rows if not row.broken]
+    return {
+        "rows": len(rows),
+        "test": sum(bool(row.test) for row in rows),
+        "classes": dict(sorted(Counter(row.label for row in whole).items())),
+        "sizes": sizes(whole),
+        "broken": {row.name: row.broken for row in rows if row.broken},
+        "notes": {row.name: list(row.notes) for row in rows if row.notes},
+    }
+
+
+def sizes(rows: Sequence[Seen]) -> list[list[int]]:
+    """Least, median and greatest of every side that the rows' contents have."""
+    if len({len(row.shape) for row in rows}) != 1:
+        return []
+    sides = np.array([row.shape for row in rows])
+    return [[int(own(side)) for own in (np.min, np.median, np.max)] for side in sides.T]
+
+
+def copies(found: Mapping[str, Sequence[Seen]]) -> list[list[Copy]]:
+    """Rows of the same content, wherever they are."""
+    groups: dict[str, list[Copy]] = defaultdict(list)
+    for name, rows in found.items():
+        for row in rows:
+            if not row.broken:
+                groups[row.digest].append(Copy(name, row.name, row.label, row.test))
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def told(found: Mapping[str, Sequence[Seen]], dataset: Dataset, out: Path) -> list[str]:
+    """The findings, for a person."""
+    lines = []
+    for name, rows in found.items():
+        own = facts(rows)
+        test = f", {own['test']} of them the official test part" if own["test"] else ""
+        lines.append(f"{name}: {own['rows']} rows{test}")
+        lines += [f"  {line}" for line in (balance(own["classes"], dataset), spread(own["sizes"]))]
+        if ignored := dataset.ignored(name):
+            shown = ", ".join(str(path) for path in ignored[:3])
+            lines.append(f"  not read, as they are no images of a class: {len(ignored)}: {shown}")
+        if (sheet := out / f"{name}.png").is_file():
+            lines.append(f"  pictures: {sheet}")
+    everything = [row for rows in found.values() for row in rows]
+    noted = [f"{row.name}: {'; '.join(row.notes)}" for row in everything if row.notes]
+    broken = [f"{row.name}: {row.broken}" for row in everything if row.broken]
+    lines += block("read rightly, though unusual", noted)
+    lines += leaks(copies(found))
+    lines += block("broken", broken) or ["broken: none"]
+    return [*lines, f"all of it: {out / 'report.json'}"]
+
+
+def balance(classes: Mapping[str, int], dataset: Dataset) -> str:
+    """How even the classes are."""
+    if not classes:
+        return "classes: none can be read"
+    least, most = (own(classes, key=lambda name: classes[name]) for own in (min, max))
+    words = f"classes: {len(classes)}, from {classes[least]} ({least}) to {classes[most]} ({most})"
+    lacking = [name for name in dataset.classes if name not in classes]
+    return words + (f"; without {', '.join(lacking[:5])}" if lacking else "")
+
+
+def spread(sides: Sequence[Sequence[int]]) -> str:
+    """How large the rows' contents are."""
+    shown = [
+        str(low) if low == high else f"{low} to {high} (median {middle})"
+        for low, middle, high in sides
+    ]
+    return f"size: {' x '.join(shown) or 'of different kinds'}"
+
+
+def leaks(groups: Sequence[Sequence[Copy]]) -> list[str]:
+    """What is there more than once, the worst first."""
+    kinds: dict[str, list[str]] = {
+        "the same content in several domains (leakage)": [],
+        "the same content in the training and the test part (leakage)": [],
+        "the same content under several classes": [],
+        "the same content more than once": [],
+    }
+    for group in groups:
+        across = [
+            len({copy.domain for copy in group}) > 1,
+            len({(copy.domain, copy.test) for copy in group})
+            > len({copy.domain for copy in group}),
+            len({copy.label for copy in group}) > 1,
+            True,
+        ]
+        kind = list(kinds)[across.index(True)]
+        kinds[kind].append(" = ".join(f"{copy.domain}: {copy.name}" for copy in group))
+    return [line for kind, lines in kinds.items() for line in block(kind, lines)]
+
+
+def block(title: str, lines: Sequence[str]) -> list[str]:
+    """A list under its title, cut to a bearable length; nothing where there is nothing."""
+    more = [f"  ... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return [f"{title}: {len(lines)}", *(f"  {line}" for line in lines[:SHOWN]), *more] * bool(lines)
+
+
+def contact_sheet(rows: Sequence[Seen]) -> Image.Image | None:
+    """Small pictures with their classes; none of what cannot be shown."""
+    shown = [(row.picture, row.label) for row in rows if row.picture is not None]
+    if not shown:
+        return None
+    across, height = math.ceil(len(shown) ** 0.5), TILE + 12
+    down = math.ceil(len(shown) / across)
+    sheet = Image.new("RGB", (across * (TILE + 2), down * height), "white")
+    draw = ImageDraw.Draw(sheet)
+    for number, (picture, label) in enumerate(shown):
+        left, top = number % across * (TILE + 2), number // across * height
+        sheet.paste(Image.fromarray(picture).resize((TILE, TILE)), (left, top))
+        draw.text((left, top + TILE), label[:11], fill="black", font_size=9)
+    return sheet

@@ -1,0 +1,201 @@
+"""``da doctor``: whether a finished run aligned its domains, in plain words, and what to try."""
+
+import argparse
+import csv
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from da_framework.core.errors import InputError
+from da_framework.core.labels import TASK
+from da_framework.results import record as results
+
+CHANCE = 0.6
+"""Accuracy of a linear classifier up to which domains count as not told apart."""
+FALL = 0.1
+"""By how much it falls at least where a method brought the domains nearer."""
+SHRUNK = 0.2
+"""Share of the untrained features' MMD² down to which it falls there: in many dimensions, a linear
+classifier finds something long after kernels, which weigh all of a feature, see hardly anything."""
+WEAK = 0.01
+"""Of the added terms' gradient, relative to the labels': it can hardly move anything."""
+GAP = 0.02
+"""Of accuracy, between the chosen and the best checkpoint, that is worth a word."""
+
+
+def findings(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is to be said of a run, each with what to try; that is empty where nothing is wrong."""
+    for own in record.get("verdicts", ()):
+        yield f"step {own['step']}: {own['words']}", ""
+    yield from alignment(record)
+    yield from choice(record)
+
+
+def alignment(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Whether the domains came together."""
+    accuracies = column(record, "diagnosis/domain_accuracy")
+    if len(accuracies) < 2:
+        yield (
+            "nothing was read of how far apart the domains are: the run had no source, or no "
+            "callback=diagnostics",
+            "",
+        )
+        return
+    first, last = accuracies[0], accuracies[-1]
+    told = f"a linear classifier tells them apart with {last:.0%} accuracy, {first:.0%} untrained"
+    mmd = column(record, "domains/mmd")
+    told += f"; MMD² {mmd[0]:.2g} -> {mmd[-1]:.2g}" if mmd else ""
+    nearer = first - last >= FALL or (bool(mmd) and mmd[-1] <= SHRUNK * mmd[0])
+    source = [own["accuracy"] for own in record.get("source", {}).values()]
+    if first <= CHANCE and last <= CHANCE:
+        yield (
+            f"there was hardly a shift that features show ({told}): nothing to align",
+            "what is lost on the target may be in the labels: few classes, or other shares of them",
+        )
+    elif last <= CHANCE:
+        yield f"the domains came together: {told}", ""
+        if source and source[0] < 0.5:
+            yield (
+                f"held-out source accuracy is only {source[0]:.0%}",
+                "lower method.weight: features that are alike are of use if they tell classes",
+            )
+    elif nearer and not record.get("baseline"):
+        yield (
+            f"the domains came nearer, but are told apart still: {told}",
+            "more steps, or a larger method.weight, as long as the source accuracy holds",
+        )
+    else:
+        yield f"the domains did not come together: {told}", remedy(record)
+
+
+def remedy(record: Mapping[str, Any]) -> str:
+    """What to try where domains stayed apart."""
+    ratios = column(record, "diagnosis/gradient_ratio")
+    if record.get("baseline"):
+        return "this method does not adapt; da list shows those that do"
+    if not ratios:
+        return "the method adds no term that labels are weighed against; da list shows others"
+    if max(ratios) < WEAK:
+        return (
+            f"what the method adds pulls {max(ratios):.1g} times as hard on the encoder as the "
+            "labels do, which is next to nothing: raise method.weight or its coefficient"
+        )
+    return (
+        f"what the method adds does pull on the encoder ({ratios[-1]:.2g} times as hard as the "
+        "labels): more steps, a larger method.weight, or a method that sees this shift"
+    )
+
+
+def choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What choosing cost."""
+    picks = [record["target"][pick] for pick in ("last", "chosen", "oracle")]
+    last, chosen, oracle = (float(own["accuracy"]) for own in picks)
+    end, _, best = (own["step"] for own in picks)
+    yield (
+        f"target accuracy: last {last:.1%}, chosen {chosen:.1%}, oracle {oracle:.1%} (which target "
+        "labels alone could find)",
+        "",
+    )
+    if oracle - chosen > GAP:
+        yield (
+            f"the validator's choice cost {100 * (oracle - chosen):.1f} points",
+            f"another validator than {record['choices'].get('validator')}: da list shows them",
+        )
+    if oracle - last > GAP and best < end:
+        yield (
+            f"it was better at step {best} than at the end",
+            "fewer steps, or a smaller learning rate at the end",
+        )
+
+
+def divergence(folder: Path) -> Iterator[tuple[str, str]]:
+    """Where a run stopped and what was no longer finite; nothing if it did not diverge."""
+    if not (folder / results.DIVERGED).is_file():
+        return
+    words = (folder / results.DIVERGED).read_text().strip()
+    named = re.search(r"the term (\S+) is", words)
+    term = named[1] if named else None
+    clipped = "set optimizer.clip=1.0"
+    if term in TASK:
+        advice = f"lower optimizer.lr, or {clipped}: it is the labels' own loss that grew"
+    elif term:
+        mend = f"lower method.weight, {clipped}, or lower optimizer.lr"
+        advice = f"{mend}: it is no loss of labels, but what the method adds"
+    else:
+        advice = f"lower optimizer.lr, {clipped}, or lower method.weight"
+    yield f"it diverged, and there is no result: {words}", advice
+    if before := readings(folder, f"train/{term}"):
+        yield f"{term} was {before}", ""
+
+
+def readings(folder: Path, name: str) -> str:
+    """The last readings of a figure that the history of an unfinished run has, in words."""
+    if not (file := folder / "metrics.csv").is_file():
+        return ""
+    with file.open() as stream:
+        rows = [row for row in csv.DictReader(stream) if row.get(name)]
+    try:
+        return ", ".join(f"{float(row[name]):.3g} at step {row['step']}" for row in rows[-3:])
+    except (KeyError, ValueError):  # damaged: what stopped the run is said all the same
+        return ""
+
+
+def column(record: Mapping[str, Any], name: str) -> list[float]:
+    """A figure over the curve."""
+    return [row[name] for row in record.get("curve", ()) if row.get(name) is not None]
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The record of a finished run.
+
+    Raises:
+        InputError: there is none.
+    """
+    record = results.read(folder)
+    if record is not None:
+        return record
+    metrics = folder / "metrics.csv"
+    if metrics.is_file():
+        rows = metrics.read_text().splitlines()[1:]
+        seen = f"it was last seen at step {rows[-1].partition(',')[0]}: " if rows else ""
+        raise InputError(
+            f"{folder}: the run did not end; {seen}if it was killed, the same command continues"
+        )
+    raise InputError(f"{folder}: there is no {results.RESULT} in this folder; give that of a run")
+
+
+def main(arguments: list[str]) -> None:
+    """``da doctor RUN``: whether a finished run aligned its domains, and what to try."""
+    parser = argparse.ArgumentParser(prog="da doctor", description=main.__doc__)
+    parser.add_argument("run", nargs="+", help="folders of finished runs")
+    show([Path(word.removeprefix("run=")) for word in parser.parse_args(arguments).run])
+
+
+def show(folders: Sequence[Path]) -> None:
+    """Every run with its findings."""
+    console = Console(highlight=False, markup=False)
+    for folder in folders:
+        if lost := list(divergence(folder)):
+            console.print("\n".join([str(folder), *said(lost)]), soft_wrap=True)
+            continue
+        record = read(folder)
+        try:
+            side = {name: "+".join(own) or "nothing" for name, own in record["domains"].items()}
+            lines = [
+                f"{record['choices']['method']}: {side['source']} -> {side['target']} ({folder})",
+                *said(findings(record)),
+            ]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{folder}: its record is of another version ({error!r})") from None
+        console.print("\n".join(lines), soft_wrap=True)
+
+
+def said(found: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Findings as lines, what to try below each."""
+    for words, advice in found:
+        yield f"  {words}"
+        if advice:
+            yield f"    try: {advice}"

@@ -1,0 +1,78 @@
+"""``da evaluate``: scores the weights of a finished run, on its data or on other."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from da_framework.config.schema import check, instantiate
+from da_framework.datasets.base import Dataset
+from da_framework.training.build import build
+from da_framework.training.module import by_domain
+from da_framework.training.restore import finished, load, shared
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(
+    *, run: str, pick: Literal["last", "chosen"], data_dir: str | None, dataset: dict[str, Any]
+) -> dict[str, Any]:
+    """Metrics on the target rows that results are about.
+
+    Args:
+        run: folder of a finished run.
+        pick: which of its weights.
+        data_dir: where the data is now; ``None``: where it was.
+        dataset: keys of the data set to change.
+
+    Returns:
+        The metrics, as in ``result.json``.
+
+    Raises:
+        InputError: there is no such run, or its record names code of unknown origin.
+    """
+    own = finished(run, pick=pick, data_dir=data_dir)
+    trained = instantiate(own.config["dataset"])
+    config = own.config | {"dataset": own.config["dataset"] | dataset}
+    built = build(config, initialise=False)
+    data = built.domains.dataset
+    if count := seen(trained, data):
+        log.warning("warning: %d of these rows were trained on: the accuracy is flattered", count)
+    if any(data.fingerprint(d) != f for d, f in own.record["data"].items()):
+        log.warning("warning: the data is not what the run was trained on")
+    load(built.module, own.weights)
+    domains = built.domains
+    outputs = built.module.method.observe(domains.test)._replace(y=domains.oracle)
+    return by_domain(outputs, domains.task)
+
+
+def seen(trained: Dataset, tested: Dataset) -> int:
+    """How many test rows of one assignment are training rows of another.
+
+    Rows trained on without labels count where the protocol promised that they would not be.
+    """
+    roles = trained.assign().train
+    counted = [
+        part
+        for parts in roles.values()
+        for part in parts
+        if part.labelled or trained.protocol == "inductive"
+    ]
+    return shared(tested.assign().test, counted)
+
+
+def main(config: Mapping[str, Any]) -> float:
+    """Evaluates and prints; returns the accuracy."""
+    check(config, evaluate)
+    found = evaluate(**config)
+    table = Table(title=f"{config['run']}: {config['pick']} weights on {found['rows']} target rows")
+    figures = ("accuracy", "precision", "recall", "f1", "calibration_error")
+    table.add_column("target")
+    for name in figures:
+        table.add_column(name.replace("_", " "), justify="right")
+    for domain, own in {"all": found, **found.get("domains", {})}.items():
+        table.add_row(domain, *(f"{own[name]:.4f}" for name in figures))
+    Console(highlight=False).print(table)
+    return float(found["accuracy"])

@@ -1,0 +1,243 @@
+"""``da export``: a finished run for other programs, checked against what it was."""
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from da_framework.cli.predict import Trained, samples, trained
+from da_framework.config.plugins import require
+from da_framework.config.schema import check
+from da_framework.core.errors import InputError
+from da_framework.datasets.inference import OWN
+from da_framework.methods.base import Method
+from da_framework.results.record import whole, write_text
+
+log = logging.getLogger(__name__)
+
+CLOSE = 1e-4
+"""The largest difference between probabilities that is taken for rounding."""
+BATCHES = (1, 5, 16)
+"""Numbers of rows that an exported model is tried with."""
+
+Format = Literal["pt2", "onnx"]
+
+
+class Whole(nn.Module):
+    """Rows as they are stored to probabilities of classes, with the steps between.
+
+    Args:
+        method: with its weights.
+        inputs: what the run knows of a row.
+    """
+
+    mean: Tensor | None
+    std: Tensor | None
+
+    def __init__(self, method: Method, inputs: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.method = method
+        self.widest = inputs["widest"][0] if inputs["widths"] else None
+        for name in ("mean", "std"):
+            own = torch.tensor(inputs[name], dtype=torch.float64) if name in inputs else None
+            self.register_buffer(name, own)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Probabilities, a row of x a row."""
+        if self.mean is not None and self.std is not None:
+            x = ((x.double() - self.mean) / self.std).float()
+        if x.dtype == torch.uint8:
+            x = x.float() / 127.5 - 1
+        if self.widest is not None:
+            x = nn.functional.pad(x, (0, self.widest - x.shape[1]))
+        logits: Tensor = self.method(x)[1]
+        return logits.softmax(1).float()
+
+
+def export(
+    *,
+    run: str,
+    pick: Literal["last", "chosen"],
+    out: str | None,
+    formats: Annotated[list[Format], Field(min_length=1)],
+) -> dict[str, Any]:
+    """Writes ``model.pt2``, ``model.onnx``, and what they are into ``model.json``.
+
+    Args:
+        run: folder of a finished run.
+        pick: which of its weights.
+        out: folder to write to; ``None``: the run's own.
+        formats: which of the files.
+
+    Returns:
+        What ``model.json`` holds.
+
+    Raises:
+        InputError: there is no such run; a package is missing; or the model cannot be exported,
+            or comes to something else than the run's own.
+    """
+    if "onnx" in formats:
+        for package in ("onnx", "onnxscript", "onnxruntime"):
+            try:
+                require("formats=[onnx]", package, "onnx")
+            except InputError as error:
+                raise InputError(f"{error}, or formats=[pt2]") from None
+    model = trained(run, pick=pick)
+    network = Whole(model.method, model.inputs).eval()
+    folder = Path(out or run)
+    folder.mkdir(parents=True, exist_ok=True)
+    tried = [rows(model, count) for count in BATCHES]
+    with quiet(), exportable(run):
+        program = torch.export.export(
+            network, (tried[-1],), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)
+        )
+    differences = {}
+    for name in formats:
+        file = folder / f"model.{name}"
+        with whole(file) as partial:
+            with quiet(), exportable(run):
+                passed = WRITERS[name](program, partial)
+                found = max(difference(passed(x), x, model) for x in tried)
+            if not found <= CLOSE:
+                raise InputError(
+                    f"{file} is not written: its probabilities differ from the run's own by "
+                    f"{found:.1e}, more than {CLOSE:.0e}"
+                )
+        differences[file.name] = found
+    record = described(model, pick) | {"differences": differences}
+    write_text(folder / "model.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+    return record
+
+
+def rows(model: Trained, count: int) -> Tensor:
+    """Made-up rows of the kind and scale that the run takes."""
+    inputs, draws = model.inputs, torch.Generator().manual_seed(0)
+    shape = (count, *inputs["shape"])
+    if inputs["dtype"] == "uint8":
+        return torch.randint(0, 256, shape, generator=draws, dtype=torch.uint8)
+    if inputs["tokens"] is not None:
+        backbone: Any = model.method.network.encoder.backbone
+        words = backbone.model.config.vocab_size
+        return torch.randint(1, words, shape, generator=draws, dtype=torch.int32)
+    x = torch.randn(shape, generator=draws)
+    if "mean" in inputs:
+        x = x * torch.tensor(inputs["std"]) + torch.tensor(inputs["mean"])
+    return x
+
+
+def difference(passed: Tensor, x: Tensor, model: Trained) -> float:
+    """How far probabilities are from those of the run's own path, at most."""
+    if "mean" in model.inputs:
+        mean, std = (torch.tensor(model.inputs[name]).double() for name in ("mean", "std"))
+        x = ((x.double() - mean) / std).float()
+    own = model.method.observe(samples(x, model)).logits.softmax(1)
+    return (passed.cpu() - own).abs().max().item()
+
+
+def write_program(program: Any, file: Path) -> Callable[[Tensor], Tensor]:
+    """Writes torch's own format; returns what was read back."""
+    with file.open("wb") as stream:
+        torch.export.save(program, stream)
+    with file.open("rb") as stream:
+        loaded: Callable[[Tensor], Tensor] = torch.export.load(stream).module()
+    return loaded
+
+
+def write_onnx(program: Any, file: Path) -> Callable[[Tensor], Tensor]:
+    """Writes ONNX, weights and all in one file; returns what was read back."""
+    import onnxruntime
+
+    made: Any = torch.onnx.export(
+        program,
+        input_names=["x"],
+        output_names=["probabilities"],
+        dynamo=True,
+        verbose=False,
+    )
+    made.save(file, external_data=False)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    return lambda x: torch.as_tensor(session.run(None, {"x": x.numpy()})[0])
+
+
+WRITERS: dict[str, Callable[[Any, Path], Callable[[Tensor], Tensor]]] = {
+    "pt2": write_program,
+    "onnx": write_onnx,
+}
+
+
+@contextmanager
+def exportable(run: str) -> Iterator[None]:
+    """Says in a line what of a model cannot be written for other programs."""
+    try:
+        yield
+    except (InputError, OSError):
+        raise
+    except Exception as error:  # the exporters have no type of their own in common
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"run={run} cannot be exported ({type(error).__name__}: {reason}); da predict needs no "
+            "export"
+        ) from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the exporters' talk, which is of their own insides."""
+    loggers = [
+        logging.getLogger(name) for name in ("torch.export", "torch.onnx", "onnxscript", "onnx_ir")
+    ]
+    levels = [own.level for own in loggers]
+    for own in loggers:
+        own.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for own, level in zip(loggers, levels, strict=True):
+            own.setLevel(level)
+
+
+def described(model: Trained, pick: str) -> dict[str, Any]:
+    """What whoever uses the files must know."""
+    record, inputs = model.own.record, model.inputs
+    dataset = record["config"]["dataset"]
+    inside = {
+        "uint8": "bytes as stored, channels first; scaled and normalised inside",
+        "int32": f"numbers of words by the tokenizer {inputs['tokens']}",
+    }.get(inputs["dtype"], "as stored")
+    if "mean" in inputs:
+        inside += "; each column is brought to mean 0 and deviation 1 inside"
+    return {
+        "classes": model.classes,
+        "input": {
+            "name": "x",
+            "shape": ["rows", *inputs["shape"]],
+            "dtype": inputs["dtype"],
+            "columns": inputs.get("columns"),
+            "meaning": inside,
+            "read": {key: dataset[key] for key in OWN if key in dataset},
+        },
+        "output": {"name": "probabilities", "shape": ["rows", len(model.classes)]},
+        "command": record["command"],
+        "pick": pick,
+        "accuracy": {name: own["accuracy"] for name, own in record["target"].items()},
+        "versions": record["environment"]["versions"],
+    }
+
+
+def main(config: Mapping[str, Any]) -> None:
+    """Exports and says how near it is."""
+    check(config, export)
+    found = export(**config)
+    folder = Path(config["out"] or config["run"])
+    for name, value in found["differences"].items():
+        print(f"{folder / name}: probabilities within {value:.1e} of the run's own")
+    print(f"{folder / 'model.json'}: classes, inputs, and where the model comes from")

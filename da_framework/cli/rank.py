@@ -1,0 +1,149 @@
+"""``da rank``: which of several finished runs is the one to begin a new task with."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from rich.console import Console
+from rich.table import Table
+
+from da_framework.config.schema import check, instantiate
+from da_framework.core.batch import Outputs
+from da_framework.core.errors import InputError, MissingRoleError, listed
+from da_framework.core.types import Part
+from da_framework.datasets.base import Dataset
+from da_framework.datasets.datamodule import Domains
+from da_framework.metrics.transferability.h_score import h_score
+from da_framework.metrics.transferability.leep import leep
+from da_framework.metrics.transferability.log_me import log_me
+from da_framework.metrics.transferability.nce import nce
+from da_framework.results.record import write_text
+from da_framework.training.build import build
+from da_framework.training.restore import finished, load, shared
+
+log = logging.getLogger(__name__)
+
+NAMES = {"log_me": "LogME", "leep": "LEEP", "nce": "NCE", "h_score": "H-score"}
+
+
+def rank(
+    *,
+    run: Annotated[list[str], Field(min_length=1)],
+    pick: Literal["last", "chosen"],
+    by: Literal["log_me", "leep", "nce", "h_score"],
+    out: str | None,
+    data_dir: str | None,
+    dataset: Part,
+) -> dict[str, Any]:
+    """Transferability scores of finished runs on the labelled rows of a target, best first.
+
+    The runs may have learnt other classes. No hidden label has any effect.
+
+    Args:
+        run: folders of finished runs.
+        pick: which of their weights.
+        by: the score that orders them.
+        out: a file to write what is returned to, as JSON.
+        data_dir: where the runs' data is now; ``None``: where it was.
+        dataset: config of the data set.
+
+    Returns:
+        The settings, and under ``ranking`` each run with its scores.
+
+    Raises:
+        InputError: a run is not there, or does not fit the data; no target row is labelled, or
+            those that are have one class.
+    """
+    try:
+        target = Domains(instantiate(dataset), ["target_labelled"], seed=0)
+    except MissingRoleError:
+        raise InputError(
+            "a ranking needs labelled target rows: set dataset.labels_per_class=3, or all"
+        ) from None
+    ranking: list[dict[str, Any]] = [
+        {"run": own, **scores(observe(own, pick=pick, data_dir=data_dir, target=target))}
+        for own in run
+    ]
+    found = {
+        "pick": pick,
+        "by": by,
+        "dataset": dataset,
+        "target": target.dataset.target,
+        "rows": len(target.train["target_labelled"].y),
+        "ranking": sorted(ranking, key=lambda row: row[by], reverse=True),
+    }
+    if out is not None:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        write_text(Path(out), json.dumps(found, indent=1, allow_nan=False) + "\n")
+    return found
+
+
+def observe(run: str, *, pick: str, data_dir: str | None, target: Domains) -> Outputs:
+    """What a run's network makes of the labelled target rows."""
+    own = finished(run, pick=pick, data_dir=data_dir)
+    built = build(own.config, initialise=False)
+    task, rows = built.domains.task, target.train["target_labelled"]
+    if task.shape != target.task.shape:
+        raise InputError(
+            f"run={run}: it takes inputs of the shape {task.shape}, "
+            f"those of {listed(target.dataset.target)} have {target.task.shape}"
+        )
+    if count := given(built.domains.dataset, target.dataset):
+        log.warning(
+            "warning: run=%s was trained with %d of these labels: its scores are flattered",
+            run,
+            count,
+        )
+    load(built.module, own.weights)
+    # the run's domains are others: it sees every row as one of its own target
+    as_target = rows._replace(domain=torch.full_like(rows.domain, task.sources))
+    outputs = built.module.method.observe(as_target)
+    if not (outputs.features.isfinite().all() and outputs.logits.isfinite().all()):
+        raise InputError(f"run={run}: what it makes of these rows is not finite")
+    return outputs
+
+
+def scores(outputs: Outputs) -> dict[str, float]:
+    """All four, of which a few labelled rows need the shrunk H-score."""
+    p = outputs.logits.double().softmax(1)
+    return {
+        "log_me": log_me(outputs.features, y=outputs.y),
+        "leep": leep(p, y=outputs.y),
+        "nce": nce(p.argmax(1), y=outputs.y),
+        "h_score": h_score(outputs.features, y=outputs.y, shrinkage=True),
+    }
+
+
+def given(trained: Dataset, ranked: Dataset) -> int:
+    """How many of the labelled target rows were trained on with their labels."""
+    if type(trained) is not type(ranked):
+        return 0
+    parts = [part for parts in trained.assign().train.values() for part in parts if part.labelled]
+    same = [
+        part
+        for part in ranked.assign().train["target_labelled"]
+        if part.domain in trained.domains
+        and trained.fingerprint(part.domain) == ranked.fingerprint(part.domain)
+    ]
+    return shared(same, parts)
+
+
+def main(config: Mapping[str, Any]) -> None:
+    """Ranks and prints."""
+    check(config, rank)
+    found = rank(**config)
+    table = Table(
+        title=f"{found['pick']} weights on {found['rows']} labelled rows of "
+        f"{listed(found['target'])}"
+    )
+    table.add_column("run", overflow="fold")
+    for name, words in NAMES.items():
+        mark = " ↓" if name == found["by"] else ""
+        table.add_column(words + mark, justify="right", no_wrap=True)
+    for row in found["ranking"]:
+        table.add_row(row["run"], *(f"{row[name]:.4f}" for name in NAMES))
+    Console(highlight=False).print(table)

@@ -1,0 +1,363 @@
+"""``da search``: values of keys by trial, without a look at the target's labels."""
+
+import json
+import math
+import re
+import shlex
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from da_framework.cli.secrets import refuse_words
+from da_framework.config import plugins
+from da_framework.config import run_names as names
+from da_framework.config.schema import check
+from da_framework.core.errors import INTERRUPTED, PREEMPTED, InputError, PreemptedError
+from da_framework.core.seeding import mix
+from da_framework.core.types import Count
+from da_framework.results import record as results
+from da_framework.training import train
+
+USAGE = """usage: da search KEY=VALUES ... [key=value ...] [trials=20]
+
+Values of keys of `da train`, as in a sweep or of an interval:
+  method=dann,mmd                 one of these
+  'optimizer.lr=log(1e-4,1e-1)'   a number in between, even on a logarithmic scale
+  'method.weight=interval(0,2)'   whole where both bounds are; interval(0.0,2.0): any number
+
+The search's own keys:
+"""
+SCALED = re.compile(r"([^=]+)=(log|interval)\((.*)\)")
+PRUNED = 4
+STATES = {"COMPLETE": "done", "PRUNED": "pruned", "RUNNING": "failed"}
+NOTE = "chosen by target labels: this says what tuning could reach, and is no result of a method"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keys of ``conf/search.yaml``."""
+
+    trials: Count
+    objective: Literal["validator", "oracle"]
+    pruning: bool
+    folder: str | None
+
+    def worth(self, reading: Mapping[str, Any]) -> float:
+        """What an evaluation is worth."""
+        oracle = self.objective == "oracle"
+        return float(reading["target"]["accuracy"] if oracle else reading["score"])
+
+    def value(self, record: Mapping[str, Any]) -> float:
+        """What a finished run is worth: its best evaluation."""
+        picks = record["target"]
+        return float(
+            picks["oracle"]["accuracy"] if self.objective == "oracle" else picks["chosen"]["score"]
+        )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values."""
+
+    values: list[str]
+
+    def of(self, trial: Any, key: str) -> str:
+        """The value in a trial."""
+        return str(trial.suggest_categorical(key, self.values))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number between two; a whole one where both are."""
+
+    low: int | float
+    high: int | float
+    log: bool
+
+    def of(self, trial: Any, key: str) -> str:
+        """The value in a trial, of as many digits as one would type."""
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return str(trial.suggest_int(key, self.low, self.high, log=self.log))
+        return f"{trial.suggest_float(key, self.low, self.high, log=self.log):.4g}"
+
+
+Space = Mapping[str, Choice | Interval]
+
+
+def parsed(words: Sequence[str]) -> tuple[Space, list[str]]:
+    """The keys to search, and the overrides that all trials share.
+
+    Raises:
+        InputError: with a line for every word that cannot be used.
+    """
+    space: dict[str, Choice | Interval] = {}
+    fixed: list[str] = []
+    wrong: list[str] = []
+    for word in words:
+        try:
+            key, _, text = word.partition("=")
+            if near := get_close_matches(
+                key, [own.name for own in fields(Settings)], n=1, cutoff=0.8
+            ):
+                raise InputError(f"there is no such key; did you mean {near[0]}?")
+            if word.startswith(("-", "hydra.", "hydra/")):
+                raise InputError("trials are run one after the other, by da train itself")
+            if key == "trainer.devices" and text != "1":
+                raise InputError("trials share a process, which cannot train on several devices")
+            if values := one_of(word):
+                space[key] = values
+            else:
+                fixed.append(word)
+        except InputError as error:
+            wrong.append(f"{word}: {error}")
+    if "validator" in {key.partition(".")[0] for key in space}:
+        wrong.append("scores of different validators cannot be compared: choose one")
+    if wrong:
+        raise InputError("\n".join(wrong))
+    if not space:
+        raise InputError(
+            "nothing to search: give a key several values (method=dann,mmd) or an interval "
+            "('optimizer.lr=log(1e-4,1e-1)')"
+        )
+    return space, fixed
+
+
+def one_of(word: str) -> Choice | Interval | None:
+    """The values that a word names; none if it is an ordinary override.
+
+    Raises:
+        InputError: it is malformed.
+    """
+    if found := SCALED.fullmatch(word):
+        bounds = [number(text) for text in found[3].split(",")]
+        if len(bounds) != 2 or None in bounds:
+            raise InputError(f"two numbers are needed, as in {found[1]}={found[2]}(0.001,0.1)")
+        low, high = bounds
+        scaled = found[2] == "log"
+        if low >= high or (scaled and low <= 0):  # type: ignore[operator]
+            least = "0 < " if scaled else ""
+            raise InputError(f"the bounds must be {least}low < high")
+        return Interval(low, high, scaled)  # type: ignore[arg-type]
+    try:
+        override = OverridesParser.create().parse_override(word)
+        if not override.is_sweep_override():
+            return None
+        if override.is_interval_sweep():
+            raise InputError("an interval is written log(0.001,0.1) or interval(0,1)")
+        return Choice(list(map(str, override.sweep_string_iterator())))
+    except HydraException as error:
+        raise InputError(str(error).splitlines()[0]) from None
+
+
+def number(text: str) -> int | float | None:
+    """A number, an integer where it is written as one; none if it is none."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return value if math.isfinite(value := float(text)) else None
+    except ValueError:
+        return None
+
+
+class Search:
+    """A study and the folder that holds it.
+
+    Whatever ends it, the same command continues: the trial that was run goes on from its last
+    checkpoint, and every trial is drawn with random numbers of its own, so that the search ends as
+    if nothing had happened.
+
+    Args:
+        folder: of the study and its runs.
+        settings: of the search.
+        space: keys to search.
+        fixed: overrides that all trials share.
+        run: the command line.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        space: Space,
+        fixed: Sequence[str],
+        run: Callable[[list[str]], None],
+    ) -> None:
+        import optuna
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.folder, self.settings, self.space = folder, settings, space
+        self.fixed, self.run = fixed, run
+        journal = folder / "journal.log"
+        # the folder is ours: its lock and half a line are of a process that was killed
+        journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
+        if journal.is_file():
+            written = journal.read_bytes()
+            journal.write_bytes(written[: written.rfind(b"\n") + 1])
+        self.study = optuna.create_study(
+            study_name="search",
+            storage=optuna.storages.JournalStorage(JournalFileBackend(str(journal))),
+            pruner=optuna.pruners.MedianPruner()
+            if settings.pruning
+            else optuna.pruners.NopPruner(),
+            direction="maximize",
+            load_if_exists=True,
+        )
+
+    def go(self) -> None:
+        """Runs the trials that are missing."""
+        for number in range(self.settings.trials):
+            if (
+                number == len(self.study.trials)
+                or not self.study.trials[number].state.is_finished()
+            ):
+                self.trial(number)
+
+    def trial(self, number: int) -> None:
+        """Begins a trial, or goes on with it, and tells how it ended.
+
+        Raises:
+            InputError: the first three have failed.
+        """
+        from optuna.samplers import TPESampler
+        from optuna.trial import Trial, TrialState
+
+        from da_framework.callbacks.pruning import Pruning
+
+        self.study.sampler = TPESampler(seed=mix("search", number) % 2**32)
+        begun = self.study.trials[number:]
+        trial = Trial(self.study, begun[0]._trial_id) if begun else self.study.ask()
+        seen = begun[0].intermediate_values if begun else {}
+
+        def hopeless(step: int, worth: float) -> bool:
+            if step not in seen:
+                trial.report(worth, step)
+            return bool(trial.should_prune())
+
+        words = [f"{key}={values.of(trial, key)}" for key, values in self.space.items()]
+        named = names.slug([names.short(word) for word in words], hashed=words)
+        place = self.folder / named
+        quoted = str(place).replace("'", r"\'")
+        trial.set_user_attr("words", words)
+        trial.set_user_attr("folder", named)
+        train.LISTENING[:] = [Pruning(hopeless, self.settings.worth)]
+        try:
+            code, said = self.quietly(["train", *self.fixed, *words, f"hydra.run.dir='{quoted}'"])
+        finally:
+            train.LISTENING.clear()
+        record = results.read(place) if code == 0 else None
+        value = self.settings.value(record) if record else math.nan
+        if math.isfinite(value):
+            self.study.tell(number, value)
+            outcome = f"{self.settings.objective} {value:.4f}"
+        elif code == PRUNED:
+            self.study.tell(number, state=TrialState.PRUNED)
+            outcome = said
+        else:
+            # untold: the same command tries it again
+            outcome = f"failed: {said}"
+            if number + 1 == min(3, self.settings.trials) and not self.ended("COMPLETE"):
+                raise InputError(f"no trial could be run; the last: {said}")
+        self.write()
+        print(f"trial {number + 1} of {self.settings.trials}: {' '.join(words)}: {outcome}")
+
+    def quietly(self, arguments: list[str]) -> tuple[int, str]:
+        """Runs a command, what it says in a log; returns its exit code and last line."""
+        file = self.folder / "trials.log"
+        code = 0
+        with file.open("a") as log, redirect_stdout(log), redirect_stderr(log):
+            try:
+                self.run(arguments)
+            except SystemExit as end:
+                code = int(end.code or 0)
+            except Exception:
+                traceback.print_exc()
+                code = 1
+        last = (file.read_text().strip().splitlines() or [""])[-1]
+        if code in (INTERRUPTED, PREEMPTED):
+            raise PreemptedError(last) if code == PREEMPTED else KeyboardInterrupt
+        return code, last
+
+    def ended(self, state: str) -> list[Any]:
+        """The trials that ended so."""
+        return [trial for trial in self.study.trials if trial.state.name == state]
+
+    def command(self, trial: Any) -> str:
+        """That runs a trial alone."""
+        return shlex.join(["da", "train", *self.fixed, *trial.user_attrs["words"]])
+
+    def write(self) -> None:
+        """Keeps the trials where a person can read them."""
+        done = self.ended("COMPLETE")
+        best = self.study.best_trial if done else None
+        found = {
+            "objective": self.settings.objective,
+            **({"note": NOTE} if self.settings.objective == "oracle" else {}),
+            "best": self.command(best) if best else None,
+            "trials": [
+                {
+                    "state": STATES[trial.state.name],
+                    "value": trial.value,
+                    "folder": trial.user_attrs["folder"],
+                    "command": self.command(trial),
+                }
+                for trial in self.study.trials
+            ],
+        }
+        results.write_text(self.folder / "search.json", json.dumps(found, indent=1) + "\n")
+
+    def show(self) -> None:
+        """The best trial, and how it was chosen."""
+        best = self.study.best_trial
+        record = results.read(self.folder / best.user_attrs["folder"]) or {}
+        oracle = self.settings.objective == "oracle"
+        how = NOTE if oracle else f"chosen by {record['choices']['validator']}, without a label"
+        counts = ", ".join(f"{len(self.ended(own))} {word}" for own, word in STATES.items())
+        print(f"{counts}: {self.folder}")
+        print(f"best: {self.settings.objective} {best.value:.4f} ({how})")
+        print(f"  {self.command(best)}")
+
+
+def main(arguments: list[str], run: Callable[[list[str]], None]) -> None:
+    """Searches, or goes on with it.
+
+    Args:
+        arguments: of ``da search``.
+        run: the command line.
+    """
+    defaults = plugins.conf_dir() / "search.yaml"
+    if not arguments or {"-h", "--help"} & set(arguments):
+        keys = defaults.read_text().partition("\n")[2]
+        print(f"{USAGE}  {keys.rstrip().replace(chr(10), chr(10) + '  ')}")
+        return
+    refuse_words(arguments)
+    plugins.require("da search", "optuna", "search")
+    known: Any = OmegaConf.load(defaults)
+    own = [word for word in arguments if word.partition("=")[0] in known]
+    words = [word for word in arguments if word not in own]
+    given = OmegaConf.merge(known, OmegaConf.from_dotlist(own))
+    values: Any = OmegaConf.to_container(given)
+    check(values, Settings)
+    settings = Settings(**values)
+    space, fixed = parsed(words)
+    what = sorted([*names.relevant(words), f"objective={settings.objective}"])
+    shown = [names.short(word) for word in words]
+    folder = Path(settings.folder or f"search/{names.slug(shown, hashed=what)}")
+    with results.alone(folder, key="folder"):
+        search = Search(folder, settings, space, fixed, run)
+        before = search.study.user_attrs.setdefault("what", what)
+        if before != what:
+            raise InputError(f"folder={folder} holds another search: {' '.join(before)}")
+        search.study.set_user_attr("what", what)
+        search.go()
+        search.show()

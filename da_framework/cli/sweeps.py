@@ -1,0 +1,284 @@
+"""A sweep as a person follows it: which jobs wait, run, are done or have failed.
+
+Whatever launches the jobs, and wherever: each writes down how it goes, below the sweep's folder,
+and the process that launched them reads it.
+"""
+
+import json
+import logging
+import shlex
+import shutil
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from datetime import timedelta
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, TextIO
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import OmegaConf, read_write
+
+from da_framework.core.errors import InputError, ending
+from da_framework.results import record as results
+
+STATES = ".jobs"
+"""The folder in that of a sweep where its jobs write how they go, a file each."""
+LOG = "da.log"
+LAST = 5
+"""Lines of a failed job's log that are shown."""
+
+State = dict[str, Any]
+"""What a job writes: ``state`` (running, done, failed), ``folder`` and when it ``began``; of its
+end ``words``, and the ``seconds`` the run took or the ``tail`` of its log and its exit ``code``.
+"""
+
+
+# in the process of a job
+
+
+def attempt(
+    train: Callable[[], Mapping[str, Any]], sweep: Path, number: int, folder: Path
+) -> Mapping[str, Any] | None:
+    """Runs a job: its failure is written down and not raised, so that it fails alone.
+
+    Args:
+        train: makes the record of the run.
+        sweep: its folder.
+        number: of the job in the sweep.
+        folder: of the job.
+    """
+    file = sweep / STATES / f"{number}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    state: State = {"state": "running", "folder": str(folder), "began": time.time()}
+    results.write_text(file, json.dumps(state))
+    with quiet(folder / LOG) as log:
+        begun = log.tell()
+        try:
+            record = train()
+        except Exception as error:
+            # what a person can mend is one message; the rest is for who mends us
+            words, code = ending(error) or (traceback.format_exc(), 1)
+            print(words.rstrip(), file=log, flush=True)
+            said = (folder / LOG).read_bytes()[begun:].decode(errors="replace")
+            tail = said.splitlines()[-LAST:]
+            ended = {"state": "failed", "words": tail[-1], "code": code, "tail": tail}
+            results.write_text(file, json.dumps(state | ended))
+            return None
+    accuracy, took = record["target"]["chosen"]["accuracy"], record["seconds"]["all"]
+    ended = {"state": "done", "words": f"{accuracy:.2%}", "seconds": took}
+    results.write_text(file, json.dumps(state | ended))
+    return record
+
+
+@contextmanager
+def quiet(file: Path) -> Iterator[TextIO]:
+    """Sends all that a job says to its log: many at once would not be read."""
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
+    with file.open("a") as log, redirect_stdout(log), redirect_stderr(log):
+        yield log
+
+
+# in the process that launches
+
+
+class Watch:
+    """Shows how the jobs of a sweep go: a table on a terminal, elsewhere a line as each ends.
+
+    Args:
+        folder: of the sweep.
+        jobs: overrides of each, in their order.
+    """
+
+    def __init__(self, folder: Path, jobs: Sequence[Sequence[str]]) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self.folder = folder / STATES
+        self.jobs = jobs
+        often = Counter(word for job in jobs for word in job)
+        self.labels = [
+            " ".join(w for w in job if often[w] < len(jobs)) or " ".join(job) for job in jobs
+        ]
+        self.states: dict[int, State] = {}
+        self.ended = Event()
+        # as it is now: jobs in this process turn theirs to their logs
+        self.console = Console(file=sys.stderr, highlight=False, markup=False)
+        self.live = Live(console=self.console, get_renderable=self.table, refresh_per_second=2)
+        # a daemon: a launcher that is interrupted need not wait for it
+        self.thread = Thread(target=self.follow, daemon=True)
+
+    def start(self) -> None:
+        """Begins to show."""
+        if self.console.is_terminal:
+            self.live.start()
+        self.thread.start()
+
+    def close(self) -> None:
+        """Shows the last there is."""
+        self.ended.set()
+        self.thread.join()
+        self.read()
+        self.live.stop()
+
+    def follow(self) -> None:
+        """Reads how jobs go until the sweep has ended."""
+        while not self.ended.wait(0.5):
+            self.read()
+
+    def read(self) -> None:
+        """What jobs have written since."""
+        for number in range(len(self.jobs)):
+            if self.states.get(number, {}).get("state") in ("done", "failed"):
+                continue
+            try:
+                state = json.loads((self.folder / f"{number}.json").read_text())
+            except FileNotFoundError:
+                continue
+            self.states[number] = state
+            if state["state"] != "running" and not self.console.is_terminal:
+                words = f"{state['state']}: {self.labels[number]}: {state['words']}"
+                self.console.print(f"{words}; {self.summary()}", soft_wrap=True)
+
+    def of(self, state: str) -> dict[int, State]:
+        """The jobs in a state, by number."""
+        return {number: own for number, own in self.states.items() if own["state"] == state}
+
+    def summary(self) -> str:
+        """How many jobs are in which state, and how long the rest will take."""
+        counts = {state: len(self.of(state)) for state in ("running", "done", "failed")}
+        waiting = len(self.jobs) - len(self.states)
+        words = ", ".join(f"{count} {state}" for state, count in counts.items())
+        return f"{waiting} waiting, {words}{self.left()}"
+
+    def left(self) -> str:
+        """Time left, by what the finished runs took, whenever they were run."""
+        took = [state["seconds"] for state in self.of("done").values()]
+        running = self.of("running").values()
+        todo = len(self.jobs) - len(self.states) + len(running)
+        if not took or not todo:
+            return ""
+        spent = sum(time.time() - state["began"] for state in running)
+        seconds = max(0.0, todo * sum(took) / len(took) - spent) / max(1, len(running))
+        return f"; about {timedelta(seconds=round(seconds))} left"
+
+    def table(self) -> Any:
+        """What is not waiting, as far as it fits on the screen: what failed, runs, is done."""
+        from rich.table import Table
+
+        table = Table("job", "state", "target", title=self.summary(), title_justify="left")
+        shown = [*self.of("failed").items(), *self.of("running").items()]
+        shown += reversed(self.of("done").items())
+        for number, state in shown[: max(3, self.console.height - 6)]:
+            ran = timedelta(seconds=round(time.time() - state["began"]))
+            table.add_row(self.labels[number], state["state"], state.get("words", f"since {ran}"))
+        return table
+
+    def verdict(self) -> int:
+        """Names the failed jobs, each with its command and the last lines of its log.
+
+        Returns:
+            The exit code: 0 if there are none; that which all of them share; otherwise 1.
+        """
+        failed = self.of("failed")
+        for number, state in sorted(failed.items()):
+            print(f"failed: {shlex.join(['da', 'train', *self.jobs[number]])}", file=sys.stderr)
+            for line in (*state["tail"], f"({state['folder']}/{LOG})"):
+                print(f"  {line}", file=sys.stderr)
+        if failed:
+            count = f"{len(failed)} of {len(self.jobs)} jobs failed"
+            print(f"{count}; the same command tries them again", file=sys.stderr)
+        codes = {state["code"] for state in failed.values()}
+        return codes.pop() if len(codes) == 1 else int(bool(codes))
+
+
+CURRENT: list[Watch] = []
+"""The sweep of this process, if there is one."""
+LOCK = ExitStack()
+"""Holds the sweep's folder."""
+
+
+class Sweep(Callback):
+    """Begins to watch when Hydra says that a sweep of training runs begins."""
+
+    def on_multirun_start(self, config: Any, **rest: Any) -> None:
+        if rest["config_name"] != "train":
+            return
+        folder = Path(config.hydra.sweep.dir)
+        try:
+            LOCK.enter_context(results.alone(folder, key="hydra.sweep.dir"))
+        except InputError as error:
+            # Hydra would make a warning of what is no exit
+            print(error, file=sys.stderr)
+            raise SystemExit(2) from None
+        shutil.rmtree(folder / STATES, ignore_errors=True)
+        CURRENT.append(Watch(folder, jobs(config)))
+        bound(config.hydra.launcher, len(CURRENT[0].jobs))
+        CURRENT[0].start()
+
+
+def bound(launcher: Any, jobs: int) -> None:
+    """No more processes than jobs: joblib starts all that it is asked for at once."""
+    if launcher.get("n_jobs", 0) > jobs:
+        with read_write(launcher):
+            launcher.n_jobs = jobs
+
+
+def jobs(config: Any) -> list[list[str]]:
+    """The overrides of each job of a sweep, as Hydra will launch them."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    loader = GlobalHydra.instance().config_loader()
+    # as they were typed: what they refer to may be a secret
+    params: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
+    typed: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    fixed = [f"{key}={value}" for key, value in (params.get("params") or {}).items()]
+    words = OverridesParser.create(loader).parse_overrides([*fixed, *typed])
+    return [list(job) for batch in BasicSweeper.split_arguments(words, None) for job in batch]
+
+
+@contextmanager
+def watching() -> Iterator[None]:
+    """Shows a sweep, if there is one, while it lasts; ends with its exit code.
+
+    Raises:
+        InputError: what launches the jobs has given up.
+    """
+    try:
+        yield
+    except Exception as error:
+        # Hydra's own errors are about the command line, and explained elsewhere
+        composing = isinstance(error, HydraException) or "Config group override" in str(error)
+        launching = bool(CURRENT) and not composing
+        finish()
+        if not launching:
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"the launcher gave up: {reason[:300]}; if a job's process was killed, or ran out of "
+            "time or memory, the same command continues"
+        ) from error
+    except BaseException:
+        finish()
+        raise
+    if code := finish():
+        raise SystemExit(code)
+
+
+def finish() -> int:
+    """Ends what is shown, and says what has failed."""
+    LOCK.close()
+    if not CURRENT:
+        return 0
+    watch = CURRENT.pop()
+    watch.close()
+    return watch.verdict()

@@ -1,0 +1,81 @@
+"""``da sync``: sends to W&B what runs have kept while it was out of reach."""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from da_framework.core.errors import InputError
+from da_framework.results import record as results
+from da_framework.training.loggers.wandb_connection import why_offline
+
+EMPTY = 7
+"""Bytes of a file that holds no record yet."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Sends the runs below some folders, each once.
+
+    Raises:
+        InputError: the server cannot be reached, or has not taken all of them.
+    """
+    parser = argparse.ArgumentParser(
+        prog="da sync", description="Send runs to W&B that were offline, or not sent to the end."
+    )
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="of runs")
+    folders = parser.parse_args(arguments).folders
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"there is no folder {folder}")
+    found = sorted({file.resolve() for folder in folders for file in files(folder)})
+    waiting = [file for file in found if not sent(file)]
+    busy = [file for file in waiting if training(file.parents[2])]
+    waiting = [file for file in waiting if file not in busy]
+    for number, words in (
+        (len(found) - len(waiting) - len(busy), "sent already"),
+        (len(busy), "of runs still training: left alone"),
+    ):
+        if number:
+            print(number, words)
+    if not waiting:
+        print("nothing to send")
+        return
+    if reason := why_offline():
+        raise InputError(f"W&B cannot be reached ({reason}); nothing was sent")
+    # several files of one run are sent one after another, as they were begun
+    subprocess.run(
+        [sys.executable, "-m", "wandb", "sync", "--include-online", *map(str, waiting)],
+        env={name: value for name, value in os.environ.items() if name != "WANDB_MODE"},
+        check=False,
+    )
+    left = [file for file in waiting if not sent(file)]
+    print(f"{len(waiting) - len(left)} of {len(waiting)} sent")
+    if left:
+        raise InputError(
+            "\n".join([*map(str, left), "were not sent; the same command tries them again"])
+        )
+
+
+def files(folder: Path) -> list[Path]:
+    """What the client has written below a folder; each run may have several."""
+    return [
+        file
+        for file in folder.rglob("*run-*/run-*.wandb")
+        if file.parent.parent.name == "wandb" and file.stat().st_size > EMPTY
+    ]
+
+
+def sent(file: Path) -> bool:
+    """Whether the server has all of it, by the mark that the client leaves."""
+    return file.with_name(f"{file.name}.synced").exists()
+
+
+def training(folder: Path) -> bool:
+    """Whether a process is still writing there."""
+    try:
+        with results.alone(folder):
+            return False
+    except InputError:
+        return True

@@ -1,0 +1,1 @@
+"""Configs: their schema and settings, where they are, and what they may name."""

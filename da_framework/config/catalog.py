@@ -1,0 +1,107 @@
+"""``da list``: what there is to choose from, read from files without importing any."""
+
+import argparse
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from da_framework.config.plugins import conf_dir, sources
+from da_framework.config.source_code import located, source
+
+GROUPS = ("method", "term", "dataset", "network", "validator", "experiments")
+
+
+def entries(group: str) -> Iterator[tuple[str, str, str]]:
+    """Name, one-line summary and origin of every config of a group."""
+    for origin, root in roots():
+        folder = root / group
+        for file in sorted(folder.rglob("*.yaml")):
+            yield file.relative_to(folder).with_suffix("").as_posix(), summary(file), origin
+
+
+def roots() -> Iterator[tuple[str, Path]]:
+    """Where configs are, and which package brings them."""
+    yield "da_framework", conf_dir()
+    for name, path in sources().items():
+        folder = located(path.removeprefix("pkg://"))
+        if folder is None:
+            print(f"plugin {name}: {path} cannot be found; ours are listed", file=sys.stderr)
+        else:
+            yield name, folder
+
+
+def summary(file: Path) -> str:
+    """The config's own comment, or the first line of what it builds says of itself."""
+    text = file.read_text()
+    first = next((line for line in text.splitlines() if line and not line.startswith("# @")), "")
+    if first.startswith("#"):
+        return first.lstrip("# ")
+    return docstring(built) if (built := target(text)) else ""
+
+
+def target(text: str) -> str | None:
+    """What a config builds; read without a parser, which would take longer than all the rest."""
+    found = re.search(r"^_target_: *[\"']?([\w.]+)", text, flags=re.MULTILINE)
+    return found[1] if found else None
+
+
+def docstring(target: str) -> str:
+    """First line of what ``package.module.Name`` says of itself."""
+    try:
+        return source_docstring(target).partition("\n")[0]
+    except ImportError as error:
+        return f"cannot be found: {error}"
+
+
+def source_docstring(target: str) -> str:
+    """The docstring of ``package.module.Name``, found in its source without importing it.
+
+    Raises:
+        ImportError: there is no such module.
+    """
+    module, _, name = target.rpartition(".")
+    file = source(module)
+    if file is None:
+        raise ImportError(f"no module {module}")
+    text = file.read_text()
+    begun = re.search(rf"^(?:class|def) {re.escape(name)}\b", text, flags=re.MULTILINE)
+    if begun is None:
+        return ""
+    # as far as the next definition: parsing whole files would take most of the time
+    header, _, rest = text[begun.start() :].partition('"""')
+    if re.search(r"\n(?:    def|class|def) ", header):
+        return ""
+    return inspect.cleandoc(rest.partition('"""')[0])
+
+
+def methods_table() -> str:
+    """Our methods with their papers, as Markdown: the table of the README."""
+    lines = ["| `method=` | what it does | paper |", "|---|---|---|"]
+    for file in sorted((conf_dir() / "method").glob("*.yaml")):
+        words = source_docstring(target(file.read_text()) or "")
+        links = re.findall(r"https://\S+", words)
+        years = re.findall(r"\b(?:19|20)\d\d\b", words)
+        paper = f"[{years[0]}]({links[0]})" if links and years else ""
+        lines.append(f"| `{file.stem}` | {words.partition(chr(10))[0]} | {paper} |")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> None:
+    """``da list [GROUP]``: names, what they are and where they come from."""
+    parser = argparse.ArgumentParser(prog="da list", description=main.__doc__)
+    parser.add_argument("group", nargs="?", choices=GROUPS)
+    parser.add_argument("--markdown", action="store_true", help="the methods with their papers")
+    parsed = parser.parse_args(arguments)
+    if parsed.markdown:
+        print(methods_table())
+        return
+    chosen = parsed.group
+    for group in [chosen] if chosen else GROUPS:
+        print(f"{group}=")
+        found = list(entries(group))
+        width = max((len(name) for name, _, _ in found), default=0)
+        for name, words, origin in found:
+            print(f"  {name:<{width}}  {words}  [{origin}]")
+        print()

@@ -1,0 +1,74 @@
+"""Where configs are: ours, and those of installed packages."""
+
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution, entry_points
+from pathlib import Path
+
+from da_framework.core.errors import InputError
+
+GROUP = "da_framework.conf"
+
+SUBMITIT = ("hydra-submitit-launcher", "slurm")
+RAY = ("hydra-ray-launcher", "ray")
+NEEDS = {
+    "hydra/launcher=joblib": ("hydra-joblib-launcher", "joblib"),
+    "hydra/launcher=local": SUBMITIT,
+    "hydra/launcher=slurm": SUBMITIT,
+    "hydra/launcher=submitit_local": SUBMITIT,
+    "hydra/launcher=submitit_slurm": SUBMITIT,
+    "hydra/launcher=ray": RAY,
+    "hydra/launcher=ray_cluster": RAY,
+}
+"""What must be installed for an override, and the extra of ours that installs it."""
+
+
+def conf_dir() -> Path:
+    """Our configs: in the package when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for candidate in (package / "conf", package.parent / "conf"):
+        if (candidate / "train.yaml").is_file():
+            return candidate
+    raise FileNotFoundError("the package has no conf/ in or beside it: install it again")
+
+
+def sources() -> dict[str, str]:
+    """The packages that bring configs, with their search paths."""
+    return {point.name: f"pkg://{point.value}" for point in entry_points(group=GROUP)}
+
+
+def packages() -> set[str]:
+    """The packages whose code configs may name."""
+    return {point.value.split(".")[0] for point in entry_points(group=GROUP)}
+
+
+@cache
+def register() -> None:
+    """Lets Hydra find the configs of installed packages; imports none of them."""
+    from hydra.core.config_search_path import ConfigSearchPath
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+    class InstalledConfigs(SearchPathPlugin):
+        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+            for name, path in sources().items():
+                search_path.append(provider=name, path=path)
+
+    Plugins.instance().register(InstalledConfigs)
+
+
+def require(what: str, package: str, extra: str) -> None:
+    """Asks for what one of our extras installs.
+
+    Args:
+        what: needs it, as a person typed it.
+        package: that must be there.
+        extra: of ours that installs it.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        install = f"pip install 'da_framework[{extra}]'"
+        raise InputError(f"{what} needs {package}: {install}") from None

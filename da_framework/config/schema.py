@@ -1,0 +1,155 @@
+"""The one wrapper around instantiate: a constructor's signature is the schema of its config."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from pkgutil import resolve_name
+from typing import Any, get_args, get_type_hints, is_typeddict
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate as hydra_instantiate
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from da_framework.core.errors import InputError, listed
+
+SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
+STRICT = ConfigDict(arbitrary_types_allowed=True, strict=True)
+
+
+def plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """The config as dicts and lists, references resolved."""
+    if not isinstance(config, DictConfig):
+        return dict(config)
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
+def instantiate(node: Any) -> Any:
+    """Builds what a node's ``_target_`` names, with plain Python values.
+
+    Raises:
+        InputError: as the constructor raised it.
+    """
+    try:
+        return hydra_instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, InputError):
+            raise error.__cause__ from None
+        raise
+
+
+def check(config: Mapping[str, Any], schema: Callable[..., Any]) -> None:
+    """Holds a whole config against a signature, nested nodes against their targets'.
+
+    Raises:
+        InputError: with one line for every wrong key, type or range.
+    """
+    if errors := list(problems(config, schema, "", partial=False)):
+        raise InputError("\n".join(errors))
+
+
+def problems(
+    node: Mapping[str, Any], target: Callable[..., Any], path: str, *, partial: bool
+) -> Iterator[str]:
+    """A line for everything wrong with a node."""
+    known, required, later, open_ended = signature(target)
+    for key, value in node.items():
+        where = f"{path}.{key}" if path else str(key)
+        if key in SPECIAL:
+            continue
+        if key not in known and not open_ended:
+            near = get_close_matches(str(key), known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"the keys are {listed(sorted(known))}"
+            yield f"{where}: there is no such key; {hint}"
+        elif holds_nodes(value):
+            yield from inner(value, where)
+        else:
+            yield from mismatches(value, known.get(key, Any), where)
+    for key in (required if partial else required | later) - node.keys():
+        yield f"{path}.{key}: missing" if path else f"{key}: missing"
+
+
+def inner(value: Any, path: str) -> Iterator[str]:
+    """The problems of the nodes inside a value."""
+    if isinstance(value, Mapping) and "_target_" in value:
+        try:
+            target = resolve_name(value["_target_"])
+        except Exception as error:  # whatever a plugin's import may raise
+            yield f"{path}: cannot import {value['_target_']}: {' '.join(str(error).split())}"
+            return
+        yield from problems(value, target, path, partial=bool(value.get("_partial_")))
+    elif isinstance(value, Mapping):
+        for key, own in value.items():
+            yield from inner(own, f"{path}.{key}")
+    elif isinstance(value, list):
+        for index, own in enumerate(value):
+            yield from inner(own, f"{path}.{index}")
+
+
+def mismatches(value: Any, hint: Any, path: str) -> Iterator[str]:
+    """Where a plain value is not of its type or range."""
+    if value == "???":
+        yield f"{path}: must be given"
+        return
+    try:
+        adapter = TypeAdapter(hint, config=STRICT)
+    except PydanticUserError:  # classes bring their own strictness
+        try:
+            adapter = TypeAdapter(hint)
+        except PydanticUserError:
+            return  # another library's type that has no schema
+    try:
+        adapter.validate_python(value, strict=True)
+    except ValidationError as error:
+        said: dict[str, tuple[list[str], Any]] = {}
+        for one in error.errors():
+            inside = [str(p) for p in one["loc"] if isinstance(p, int) or p in flat(value)]
+            words, _ = said.setdefault(".".join([path, *inside]), ([], one["input"]))
+            words.append(one["msg"][0].lower() + one["msg"][1:])
+        for where, (words, given) in said.items():
+            yield f"{where}: {', or '.join(words)}, but it is {given!r}"
+
+
+def flat(value: Any) -> set[str]:
+    """The keys within a value, to tell them from pydantic's names of union members."""
+    return set(value) if isinstance(value, Mapping) else set()
+
+
+def holds_nodes(value: Any) -> bool:
+    """Whether something in a value is to be instantiated."""
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(holds_nodes(own) for own in value.values())
+    return isinstance(value, list) and any(holds_nodes(own) for own in value)
+
+
+def signature(target: Callable[..., Any]) -> tuple[dict[str, Any], set[str], set[str], bool]:
+    """What a callable takes.
+
+    Returns:
+        The types of its keys; those it must be given in a config; those that code may give later,
+        by position, where the config makes a partial; and whether it takes any other.
+    """
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except (NameError, TypeError):
+        hints = {}
+    known: dict[str, Any] = {}
+    required: set[str] = set()
+    later: set[str] = set()
+    open_ended = False
+    for name, parameter in inspect.signature(target).parameters.items():
+        hint = hints.get(name, Any)
+        if parameter.kind is parameter.VAR_KEYWORD:
+            extra = get_args(hint)[0] if get_args(hint) else None
+            if extra is not None and is_typeddict(extra):
+                known |= get_type_hints(extra, include_extras=True)
+                required |= extra.__required_keys__
+            else:
+                open_ended = True
+        elif parameter.kind is not parameter.VAR_POSITIONAL:
+            known[name] = hint
+            if parameter.default is parameter.empty:
+                (required if parameter.kind is parameter.KEYWORD_ONLY else later).add(name)
+    return known, required, later, open_ended

@@ -1,0 +1,1 @@
+"""What every room shares: batches, labels, errors, types, files and random numbers."""

@@ -1,0 +1,75 @@
+"""Arrays kept on disk between runs: written whole or not at all, and damage is seen."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from da_framework.core.files import held
+
+log = logging.getLogger(__name__)
+
+LENGTH = hashlib.sha256().digest_size
+PART = 2**24
+"""Bytes that are read at once."""
+
+Array = NDArray[Any]
+
+
+def once(folder: Path | None, name: str, rows: int, make: Callable[[], Array]) -> Array:
+    """An array that is made once and found afterwards.
+
+    Args:
+        folder: where it is kept; ``None``: nowhere.
+        name: that everything it is made of decides.
+        rows: that it has.
+        make: makes it.
+    """
+    if folder is None:
+        return make()
+    array = None
+    try:
+        with held(folder, "works"):
+            file = folder / f"{name}.npy"
+            array = read(file, rows)
+            if array is None:
+                array = make()
+                write(file, array)
+    except OSError as error:
+        log.warning("nothing is kept in %s: %s", folder, error)
+    return make() if array is None else array
+
+
+def read(file: Path, rows: int) -> Array | None:
+    """The array in a file; none if it is missing, damaged or of other rows."""
+    if not file.is_file():
+        return None
+    size = max(0, file.stat().st_size - LENGTH)
+    with file.open("rb") as stream:
+        digest = hashlib.sha256()
+        while part := stream.read(min(PART, size - stream.tell())):
+            digest.update(part)
+        if digest.digest() != stream.read():
+            log.warning("%s is damaged: it is made anew", file)
+            return None
+    array = np.array(np.load(file, mmap_mode="r", allow_pickle=False))
+    return array if len(array) == rows else None
+
+
+def write(file: Path, array: Array) -> None:
+    """Writes a file under another name first; its hash stands at its end."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with partial.open("w+b") as stream:
+            np.save(stream, array, allow_pickle=False)
+            stream.seek(0)
+            digest = hashlib.file_digest(stream, "sha256").digest()
+            stream.write(digest)
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,130 @@
+"""The nouns every room shares: what goes into a method and what comes out of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from math import prod
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from da_framework.core.errors import listed
+from da_framework.core.labels import UNLABELLED
+
+__all__ = [
+    "UNLABELLED",
+    "Batch",
+    "Objective",
+    "Outputs",
+    "Samples",
+    "Task",
+    "Term",
+    "as_input",
+    "at_once",
+]
+
+LARGEST = 2**24
+"""Numbers that are passed through a network at once, where no gradient is made."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be learnt.
+
+    Attributes:
+        classes: names of what can be learnt; the position is the label.
+        domains: names; the position is ``Samples.domain``.
+        rows: training rows of each role.
+        shape: of one input, without the batch.
+        sources: how many of the domains are sources; they are the first.
+        teachers: frozen networks of former runs, where the configuration names any.
+        widths: columns of each domain's own rows, which zeros behind them make as long as the
+            longest; empty where all domains have the same.
+    """
+
+    classes: tuple[str, ...]
+    domains: tuple[str, ...]
+    rows: Mapping[str, int]
+    shape: tuple[int, ...]
+    sources: int = 1
+    teachers: tuple[Any, ...] = ()
+    widths: tuple[int, ...] = ()
+
+    @property
+    def columns(self) -> str:
+        """The widths in words."""
+        pairs = zip(self.domains, self.widths, strict=True)
+        return listed(f"{name} has {width} columns" for name, width in pairs)
+
+
+class Samples(NamedTuple):
+    """Rows of one role.
+
+    Attributes:
+        x: inputs.
+        y: labels; ``UNLABELLED`` in the role ``target``.
+        domain: which of the task's domains each row is from.
+        row: its number within the whole role.
+    """
+
+    x: Tensor
+    y: Tensor
+    domain: Tensor
+    row: Tensor
+
+    def at(self, rows: Tensor | slice) -> "Samples":
+        """Those rows alone."""
+        return Samples(*(field[rows] for field in self))
+
+
+class Outputs(NamedTuple):
+    """Samples with what the network makes of them."""
+
+    x: Tensor
+    y: Tensor
+    domain: Tensor
+    row: Tensor
+    features: Tensor
+    logits: Tensor
+
+
+Batch = Mapping[str, Samples]
+"""Role to samples."""
+
+
+def as_input(x: Tensor) -> Tensor:
+    """Images of bytes as numbers in [-1, 1]; anything else as it is."""
+    return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
+
+
+def at_once(shape: Sequence[int], most: int) -> int:
+    """How many rows of a shape are passed through a network at once: fewer where each is large."""
+    return max(1, min(most, LARGEST // max(1, prod(shape[1:]))))
+
+
+class Term(NamedTuple):
+    """One summand of an objective; logged unweighted."""
+
+    value: Tensor
+    weight: float = 1.0
+
+
+class Objective(NamedTuple):
+    """What one move of training minimises, and which parts move.
+
+    Attributes:
+        terms: by name.
+        updates: the parts (keys of ``Method.parts``) whose optimizers step.
+    """
+
+    terms: Mapping[str, Term]
+    updates: tuple[str, ...] = ("model",)
+
+    @property
+    def total(self) -> Tensor:
+        """Sum of weight times value."""
+        return reduce(
+            torch.add,
+            [t.value if t.weight == 1 else t.weight * t.value for t in self.terms.values()],
+        )

@@ -1,0 +1,243 @@
+"""New rows without labels, read as a trained run read its own."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import numpy as np
+
+from da_framework.core.errors import InputError, listed
+from da_framework.datasets.arrays import Arrays
+from da_framework.datasets.base import BLOCK, Array
+from da_framework.datasets.image_cache import together
+from da_framework.datasets.images import ENDINGS, Pictures, reason, shortened, square
+from da_framework.datasets.table import READERS, Table, ending, numeric, table
+from da_framework.datasets.text import Text, joined
+from da_framework.datasets.tokenization import numbers
+
+OWN = ("size", "channels", "crop", "shape", "tokenizer", "vocabulary", "length", "standardize")
+"""Keys that say what a network is given: those of the run, whatever is read."""
+
+
+class Unlabelled(ABC):
+    """Rows in a file, or in the files of a folder at any depth.
+
+    Args:
+        root: file or folder.
+        inputs: what the run knows of a row (``Run.inputs``).
+        keys: of the data set; those of ``OWN`` are the run's.
+
+    Attributes:
+        broken: what could not be read, and why.
+    """
+
+    endings: tuple[str, ...]
+    names: tuple[str, ...] = ("file", "row")
+    """What the names of a row are called."""
+    changed: tuple[str, ...] = ()
+    """Keys that may be others than the run's, beside the root."""
+
+    def __init__(self, root: str, inputs: Mapping[str, Any], keys: Mapping[str, Any]) -> None:
+        self.root = Path(root).expanduser()
+        self.inputs = inputs
+        self.keys = keys
+        self.shape = tuple(inputs["shape"])
+        self.broken: list[str] = []
+        if not self.root.exists():
+            raise InputError(f"dataset.root={root}: {self.root} is not there")
+        found = sorted(self.root.rglob("*")) if self.root.is_dir() else [self.root]
+        self.files = [
+            path
+            for path in found
+            if path.is_file() and ending(path).lower() in self.endings and path.name[0] != "."
+        ]
+        if not self.files:
+            raise InputError(
+                f"dataset.root={root}: there is no file that ends in {listed(self.endings)}"
+            )
+
+    @abstractmethod
+    def blocks(self) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
+        """Names and inputs of some rows after the other.
+
+        Raises:
+            InputError: they are not what the run takes, or cannot be read.
+        """
+
+    def name(self, file: Path) -> str:
+        """A file as it is called below the root."""
+        return file.relative_to(self.root).as_posix() if self.root.is_dir() else file.name
+
+    def numbered(self, file: Path, x: Array) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
+        """The rows of a file, some at a time."""
+        for start in range(0, len(x), BLOCK):
+            rows = np.ascontiguousarray(x[start : start + BLOCK])
+            if rows.dtype.kind == "f" and (bad := ~np.isfinite(rows.reshape(len(rows), -1))).any():
+                row = start + int(bad.any(1).argmax())
+                raise InputError(f"{file}: row {row} has values that are NaN or infinite")
+            yield [(self.name(file), str(start + i)) for i in range(len(rows))], rows
+
+
+class NewPictures(Unlabelled):
+    """Images, of the size and channels that the run was trained on."""
+
+    endings = ENDINGS
+    names = ("file",)
+    changed = ("on_error",)
+
+    def blocks(self) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
+        if self.inputs["dtype"] != "uint8" or len(self.shape) != 3 or len({*self.shape[1:]}) > 1:
+            raise InputError(
+                f"the run takes {self.inputs['dtype']} of the shape {self.shape}, not square "
+                "images in bytes: dataset=arrays reads what was made of them"
+            )
+        crop = self.keys.get("crop", 1.0)
+
+        def decoded(path: Path) -> Array | str:
+            try:
+                return square(path.read_bytes(), self.shape[1], self.shape[0], crop=crop)
+            except Exception as error:  # what a damaged file makes of itself has no type
+                return f"{path}: {reason(error)}"
+
+        many = max(1, min(BLOCK, 2**28 // prod(self.shape)))
+        for start in range(0, len(self.files), many):
+            files = self.files[start : start + many]
+            read = list(zip(files, together(decoded, files), strict=True))
+            self.broken += [own for _, own in read if isinstance(own, str)]
+            if kept := [(file, own) for file, own in read if not isinstance(own, str)]:
+                yield [(self.name(file),) for file, _ in kept], np.stack([x for _, x in kept])
+        if self.broken and self.keys.get("on_error", "stop") == "stop":
+            raise InputError(
+                f"{len(self.broken)} images cannot be read (+dataset.on_error=skip goes on "
+                f"without them):\n  {shortened(self.broken)}"
+            )
+
+
+class NewArrays(Unlabelled):
+    """Arrays: ``.npy``, or ``x`` in ``.npz``; labels are not looked at."""
+
+    endings = (".npy", ".npz")
+
+    def blocks(self) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
+        known = [path for path in self.files if path.name not in ("y.npy", "test.npy")]
+        for file in known:
+            x = self.array(file)
+            if x.ndim < 2 or prod(x.shape[1:]) != prod(self.shape):
+                raise InputError(
+                    f"{file} holds rows of the shape {x.shape[1:]}, the run takes {self.shape}"
+                )
+            byte = self.inputs["dtype"] == "uint8"
+            if x.dtype.kind not in "biuf" or byte != (x.dtype == np.uint8):
+                raise InputError(f"{file} holds {x.dtype}, the run takes {self.inputs['dtype']}")
+            for names, rows in self.numbered(file, x):
+                yield names, rows.reshape(-1, *self.shape).astype(self.inputs["dtype"], copy=False)
+
+    def array(self, file: Path) -> Array:
+        """What a file holds; an ``.npy`` is mapped."""
+        try:
+            held = np.load(file, mmap_mode="r" if file.suffix == ".npy" else None)
+            x: Array = held if file.suffix == ".npy" else held["x"]
+        except (OSError, EOFError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{file} cannot be read: {reason}; needed is x") from None
+        return x
+
+
+class NewTable(Unlabelled):
+    """Rows of tables, by the run's columns and in its scale; other columns are not looked at."""
+
+    endings = tuple(READERS)
+    changed = ("label", "domain", "drop")
+
+    def blocks(self) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
+        for file in self.files:
+            x = self.features(file)
+            if x.shape[1:] != self.shape:
+                raise InputError(
+                    f"{file} has {x.shape[1]} columns of features, the run takes {self.shape[0]}"
+                )
+            if "mean" in self.inputs:
+                x = (x - np.array(self.inputs["mean"])) / np.array(self.inputs["std"])
+            yield from self.numbered(file, x.astype(np.float32))
+
+    def features(self, file: Path) -> Array:
+        """The columns that the run has; where it knows no names, all but those left out."""
+        rows = table(file)
+        if columns := self.inputs.get("columns"):
+            rows = named(rows, columns, file)
+        else:
+            others = [self.keys.get("label"), self.keys.get("domain"), *self.keys.get("drop", ())]
+            rows = rows.drop(columns=others, errors="ignore")
+        x: Array = numeric(rows, file).to_numpy(dtype=np.float64)
+        return x
+
+
+class NewTexts(Unlabelled):
+    """Texts in columns of tables, as numbers of the run's words."""
+
+    endings = tuple(READERS)
+    changed = ("text",)
+
+    def blocks(self) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
+        if self.inputs["tokens"] is None:
+            raise InputError(f"the run takes numbers of the shape {self.shape}, not texts")
+        for file in self.files:
+            texts = joined(named(table(file), self.keys.get("text", ["text"]), file))
+            x = numbers(
+                texts,
+                tokenizer=self.keys["tokenizer"],
+                vocabulary=self.keys["vocabulary"],
+                length=self.shape[0],
+                cache=None,
+            )
+            yield from self.numbered(file, x)
+
+
+def named(rows: Any, columns: Sequence[str], file: Path) -> Any:
+    """Columns of a frame, in this order.
+
+    Raises:
+        InputError: some are not there.
+    """
+    if missing := [own for own in columns if own not in rows.columns]:
+        raise InputError(f"{file} has no column {listed(missing)}; it has {listed(rows.columns)}")
+    return rows[list(columns)]
+
+
+def unlabelled(
+    own: Mapping[str, Any], given: Mapping[str, Any], inputs: Mapping[str, Any]
+) -> Unlabelled:
+    """What reads new rows.
+
+    Args:
+        own: config of the data set that the run was trained on.
+        given: keys to change, or another data set's config; those of ``OWN`` are the run's,
+            if they are not ``None``.
+        inputs: what the run knows of a row.
+
+    Raises:
+        InputError: there is nothing to read, or a key is the run's own.
+    """
+    another = "_target_" in given
+    given = {key: value for key, value in given.items() if key not in OWN or value is not None}
+    keys = {**({} if another else own), **given, **{key: own[key] for key in OWN if key in own}}
+    kind = resolve_name(keys["_target_"])
+    kinds: dict[type, Callable[..., Unlabelled]]
+    kinds = {Pictures: NewPictures, Text: NewTexts, Table: NewTable, Arrays: NewArrays}
+    made = next((new for old, new in kinds.items() if issubclass(kind, old)), None)
+    if made is None:  # a data set that is not laid out in files of one's own
+        images = inputs["dtype"] == "uint8" and len(inputs["shape"]) == 3
+        made = NewTexts if inputs["tokens"] else NewPictures if images else NewArrays
+    reader = made(given["root"], inputs, keys)
+    usable = ("root", *reader.changed)
+    fixed = [key for key in given if key not in usable and not another]
+    fixed += [key for key in OWN if key in given and given[key] != own.get(key)]
+    if fixed:
+        raise InputError(
+            f"dataset.{fixed[0]}: rows are read as the run read its own; "
+            f"keys that may be given are {listed(usable)}"
+        )
+    return reader

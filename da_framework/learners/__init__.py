@@ -1,1 +1,0 @@
-"""What is fitted to arrays without a gradient."""

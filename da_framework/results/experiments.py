@@ -1,0 +1,356 @@
+"""A paper's table as an experiment states it: its values, and the sweep that reproduces them."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import Field
+from yaml import YAMLError
+
+from da_framework.config.catalog import roots
+from da_framework.config.schema import problems
+from da_framework.core.errors import InputError, listed
+from da_framework.core.types import Count
+from da_framework.results import tables as report
+
+RECORDED = ".recorded.json"
+MEAN = "mean"
+"""The column of a row's mean, and the verdict that is on it alone."""
+SIDES = ("dataset.pair", "dataset.source", "dataset.target")
+"""The keys that a sweep goes through a table's columns by."""
+
+Number = Annotated[int | float, Field(allow_inf_nan=False)]
+Amount = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
+Rows = dict[str, list[Number | None]]
+"""Values in percent by method, a column each; ``None`` where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paper:
+    """The ``paper:`` part of an experiment.
+
+    Attributes:
+        title: of the paper and its table, and what the values are.
+        known: how surely: ``read in the paper``, ``recalled``.
+        columns: ``source-target``, several sources with a plus between them.
+        rows: the paper's values.
+        tolerance: how far from them, in points, is inside.
+        bands: the lowest and highest value that is inside, for rows where that is no tolerance.
+        reason: of the tolerance or the bands.
+        verdict: ``mean``: on the mean of a row, not on its cells.
+        measure: of the target, that the values are: ``recall`` is the mean over classes.
+        baseline: the row that gains are over.
+        first: experiments whose runs make other rows, or begin these; they state no values.
+        tuned: keys with several values in the sweep; the validator chooses among them for each
+            cell and seed.
+        readings: beside the last step, the mean of so many readings.
+        quick: overrides that make a cheap part of it.
+        reference: whose the values are, if not the paper's.
+        beside: values of others, by whose they are.
+        minutes: of a processor that it is thought to take, until it is recorded.
+    """
+
+    title: str
+    known: str
+    columns: list[str]
+    rows: Rows
+    tolerance: Amount | None = None
+    bands: dict[str, list[Number]] = field(default_factory=dict)
+    reason: str = ""
+    verdict: Literal["mean"] | None = None
+    measure: Literal["accuracy", "precision", "recall", "f1"] = "accuracy"
+    baseline: str | None = None
+    first: list[str] = field(default_factory=list)
+    tuned: list[str] = field(default_factory=list)
+    readings: Count | None = None
+    quick: list[str] = field(default_factory=list)
+    reference: str = "paper"
+    beside: dict[str, Rows] = field(default_factory=dict)
+    minutes: Amount | None = None
+
+    def problems(self) -> Iterator[str]:
+        """What its parts say against one another."""
+        if not self.rows or not self.columns:
+            yield "paper.rows and paper.columns: a table has at least one of either"
+        for column in self.columns:
+            if [*map(bool, column.split("-"))] != [True, True]:
+                yield f"paper.columns: {column} is not source-target"
+        for where, rows in {"rows": self.rows, **self.beside}.items():
+            for row, values in rows.items():
+                if len(values) != len(self.columns):
+                    yield (
+                        f"paper: {row} of {where} has {len(values)} values for "
+                        f"{len(self.columns)} columns; null stands for one that is not there"
+                    )
+        for row, band in self.bands.items():
+            if len(band) != 2 or band[0] > band[1]:
+                yield f"paper.bands.{row}: {band} is not [lowest, highest]"
+        named = {f"beside.{who}": list(own) for who, own in self.beside.items()}
+        named |= {"bands": list(self.bands), "baseline": [self.baseline] if self.baseline else []}
+        for key, rows_named in named.items():
+            if unknown := [row for row in rows_named if row not in self.rows]:
+                there = listed(self.rows)
+                yield f"paper.{key}: there is no row {listed(unknown)}; there are {there}"
+        if self.tolerance is None and (bare := self.rows.keys() - self.bands.keys()):
+            yield f"paper.tolerance is missing, and paper.bands has none for {listed(sorted(bare))}"
+        if self.verdict and (self.bands or self.beside or self.tolerance is None):
+            yield "paper.verdict: mean goes with a tolerance, and with neither bands nor beside"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A sweep in a file.
+
+    Attributes:
+        name: of the experiment.
+        folder: that its sweep writes to.
+        file: that it is in.
+        params: what its sweep goes through, as written.
+        start: the runs that its own begin with, if any.
+    """
+
+    name: str
+    folder: Path
+    file: Path
+    params: Mapping[str, Any] = field(default_factory=dict)
+    start: str = ""
+
+    @property
+    def seeds(self) -> list[int]:
+        """Those that its sweep goes through."""
+        return [int(seed) for seed in swept(self.params.get("seed"))]
+
+    @property
+    def methods(self) -> list[str]:
+        """Those that its sweep goes through."""
+        return swept(self.params.get("method"))
+
+    def starts(self, other: "Experiment") -> bool:
+        """Whether runs of another experiment begin with its own."""
+        return other.start.startswith(f"{self.folder}/")
+
+    def sweeps(self, cells: Sequence[tuple[str, str]], *, needed: bool = False) -> list[list[str]]:
+        """The overrides of sweeps that make these of its own cells together, and no other.
+
+        Where what follows needs it, they make all its rows of those columns.
+        """
+        methods = self.methods
+        if needed:
+            cells = list(dict.fromkeys((row, column) for _, column in cells for row in methods))
+        columns: dict[str, tuple[str, ...]] = {}
+        for row, column in cells:
+            if row in methods:
+                columns[row] = (*columns.get(row, ()), column)
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for row, own in columns.items():
+            alike.setdefault(own, []).append(row)
+        keys = [key for key in SIDES if key in self.params]
+        return [
+            [f"method={','.join(rows)}", *sides(part, keys)]
+            for own, rows in alike.items()
+            for part in ([own] if len(keys) < 2 else [(column,) for column in own])
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Experiment):
+    """An experiment that states a paper's values.
+
+    Attributes:
+        paper: what it states.
+    """
+
+    paper: Paper
+
+    @property
+    def cells(self) -> dict[tuple[str, str], float]:
+        """The paper's value by row and column."""
+        return {
+            (row, column): float(value)
+            for row, values in self.paper.rows.items()
+            for column, value in zip(self.paper.columns, values, strict=True)
+            if value is not None
+        }
+
+    @property
+    def kept(self) -> Path:
+        """The file of our recorded runs, there or not."""
+        return self.file.with_name(f"{self.file.stem}{RECORDED}")
+
+    @property
+    def recorded(self) -> list[dict[str, Any]]:
+        """Our recorded runs."""
+        return report.kept(self.kept) if self.kept.is_file() else []
+
+    @property
+    def first(self) -> list[Experiment]:
+        """The experiments whose runs come before its own; they state no values."""
+        return [loaded(name) for name in self.paper.first]
+
+    def chosen(self, words: str | None) -> list[tuple[str, str]]:
+        """The cells that ``row/column,...`` names, ``*`` for any; all where nothing is named.
+
+        Raises:
+            InputError: there is no such cell.
+        """
+        found: dict[tuple[str, str], None] = {}
+        for word in ["*"] if words is None else words.split(","):
+            own = [cell for cell in self.cells if fnmatchcase("/".join(cell), word.strip())]
+            if not own:
+                raise InputError(
+                    f"--cells {word}: {self.name} has no such cell; ROW/COLUMN has the rows "
+                    f"{listed(self.paper.rows)} and the columns {listed(self.paper.columns)}"
+                    ", and * is any of them"
+                )
+            found |= dict.fromkeys(own)
+        return list(found)
+
+    def band(self, row: str, paper: float, *, cells: int = 1) -> tuple[float, float]:
+        """The lowest and highest values that reproduce a paper's, of a cell or a mean of some.
+
+        The tolerance of means is of a whole row: fewer cells stray from it by the root of how many
+        times fewer they are.
+        """
+        if band := self.paper.bands.get(row):
+            return float(band[0]), float(band[1])
+        fewer = len(self.paper.columns) / cells if self.paper.verdict else 1.0
+        tolerance = (self.paper.tolerance or 0.0) * fewer**0.5
+        return paper - tolerance, paper + tolerance
+
+
+def experiments() -> dict[str, Path]:
+    """The files of all experiments by name, of installed packages too."""
+    folders = [root / "experiments" for _, root in roots()]
+    return {
+        file.relative_to(folder).with_suffix("").as_posix(): file
+        for folder in reversed(folders)  # of two with one name ours is the one that Hydra finds
+        for file in sorted(folder.rglob("*.yaml"))
+    }
+
+
+def tables() -> dict[str, Table]:
+    """Every experiment that states a paper's values; those that cannot be read are named."""
+    found = {}
+    for name, file in sorted(experiments().items()):
+        try:
+            if "paper" in (node := read(file)):
+                found[name] = stating(sweep(name, file, node), node["paper"])
+        except InputError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+    return found
+
+
+def loaded(name: str) -> Experiment:
+    """An experiment by its name.
+
+    Raises:
+        InputError: there is none, it is no sweep, or states no proper table.
+    """
+    if (file := experiments().get(name)) is None:
+        raise InputError(f"there is no experiment {name}; da list experiments shows them")
+    node = read(file)
+    own = sweep(name, file, node)
+    return stating(own, node["paper"]) if "paper" in node else own
+
+
+def read(file: Path) -> Mapping[str, Any]:
+    """What the file of an experiment says.
+
+    Raises:
+        InputError: it is no config.
+    """
+    try:
+        node: Any = OmegaConf.to_container(OmegaConf.load(file))
+    except (OmegaConfBaseException, YAMLError, ValueError) as error:
+        raise InputError(f"{file}: {' '.join(str(error).split())}") from None
+    if not isinstance(node, Mapping):
+        raise InputError(f"{file}: a config has keys, and this is a list")
+    return node
+
+
+def sweep(name: str, file: Path, node: Mapping[str, Any]) -> Experiment:
+    """What an experiment runs.
+
+    Raises:
+        InputError: it is no sweep.
+    """
+    folder = value(node, "hydra", "sweep", "dir")
+    params = value(node, "hydra", "sweeper", "params")
+    if not (isinstance(folder, str) and isinstance(params, Mapping)):
+        raise InputError(
+            f"{file}: the runs of a table are a sweep, which has hydra.sweep.dir and "
+            "hydra.sweeper.params"
+        )
+    start = str(value(node, "init_from") or "")
+    return Experiment(name, Path(folder), file, params=params, start=start)
+
+
+def stating(own: Experiment, paper: Any) -> Table:
+    """An experiment with the table that it states.
+
+    Raises:
+        InputError: with a line for everything wrong with it.
+    """
+    if not isinstance(paper, Mapping):
+        raise InputError(f"{own.file}: paper: must have keys such as title, columns and rows")
+    wrong = list(problems(paper, Paper, "paper", partial=False))
+    if not wrong:
+        stated = Paper(**paper)
+        table = Table(**{**vars(own), "paper": stated})
+        wrong = [*stated.problems(), *unmade(table)]
+    if wrong:
+        raise InputError("\n".join(f"{own.file}: {line}" for line in wrong))
+    return table
+
+
+def unmade(table: Table) -> Iterator[str]:
+    """What its sweeps cannot make of a table."""
+    known = experiments()
+    earlier = [name for name in table.paper.first if name in known]
+    if stating_too := [name for name in earlier if "paper" in read(known[name])]:
+        yield f"paper.first: {listed(stating_too)} states values of its own"
+        return
+    made = {row for own in (*table.first, table) for row in own.methods}
+    if left := [row for row in table.paper.rows if row not in made]:
+        yield f"paper.rows: no hydra.sweeper.params.method has {listed(left)}"
+    if unknown := [seed for seed in swept(table.params.get("seed")) if not seed.isdecimal()]:
+        yield f"hydra.sweeper.params.seed: {listed(unknown)} is no seed"
+
+
+def swept(words: Any) -> list[str]:
+    """What a sweep goes through: ``1,2``, ``range(1,3)``, or a single value."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    if words is None:
+        return []
+    try:
+        parsed = OverridesParser.create().parse_override(f"key={words}")
+    except HydraException as error:
+        raise InputError(f"{words} is nothing that a sweep goes through: {error}") from None
+    if parsed.is_sweep_override():
+        return list(map(str, parsed.sweep_string_iterator()))
+    return [str(words)]
+
+
+def value(node: Any, *keys: str) -> Any:
+    """What is below these keys; ``None`` if nothing is."""
+    for key in keys:
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
+
+
+def sides(columns: Sequence[str], keys: Sequence[str]) -> list[str]:
+    """The overrides that choose these columns of a sweep which goes through these keys."""
+    parts = [column.replace("+", ",").split("-") for column in columns]
+    values = {
+        "dataset.pair": [f"[{source},{target}]" for source, target in parts],
+        "dataset.source": [f"[{source}]" for source, _ in parts],
+        "dataset.target": [f"[{target}]" for _, target in parts],
+    }
+    return [f"{key}={','.join(values[key])}" for key in keys]

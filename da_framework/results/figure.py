@@ -1,0 +1,23 @@
+"""What pictures share: written whole or not at all, without a display."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from da_framework.results.record import whole
+
+SOURCE, TARGET = "#3b6fb6", "#d9722e"
+"""The colours of the two sides, the same in every picture."""
+
+
+@contextmanager
+def picture(path: Path, *, width: float, height: float) -> Iterator[Figure]:
+    """A figure of this size in inches, saved at the end under its name by one rename."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    yield figure
+    with whole(path) as partial:
+        figure.savefig(partial, dpi=120, format="png", metadata={"Software": None})

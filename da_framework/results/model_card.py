@@ -1,0 +1,111 @@
+"""``MODEL.md``: what a run's model is, for whoever is given it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from da_framework.config.catalog import source_docstring
+from da_framework.core.errors import listed
+from da_framework.results.record import write_text
+
+CARD = "MODEL.md"
+FEW = 5
+"""Classes that are shown, the worst first."""
+PICKS = {
+    "last": "the last step",
+    "chosen": "the checkpoint of the highest {validator}, which sees no target label",
+    "oracle": "the best by the target's test labels, which no method may use",
+}
+
+
+def describe(record: Mapping[str, Any], folder: Path) -> None:
+    """Writes the card of a run that has none yet."""
+    if not (folder / CARD).is_file():
+        write_text(folder / CARD, card(record))
+
+
+def card(record: Mapping[str, Any]) -> str:
+    """The card, by the record alone."""
+    config, choices = record["config"], record["choices"]
+    method = config["method"]["_target_"]
+    words = source_docstring(method)
+    link = re.search(r"https://[^\s<>)]+", words)
+    validator = choices.get("validator") or config["validator"]["_target_"]
+    name = choices.get("method") or method
+    first = words.partition("\n")[0]
+    lines = [
+        f"# {name} on {choices.get('dataset') or config['dataset']['_target_']}",
+        "",
+        *data(record),
+        *licences(record),
+        f"- **Method**: `{name}`. {first}" + (f" [Paper]({link[0]})." if link else ""),
+        f"- **Network**: `{choices.get('network') or config['network']['_target_']}`",
+        f"- **Training**: {record['steps']} steps, seed {config['seed']}.",
+        f"- **Selection**: `{validator}`, without target labels.",
+        f"- **Classes**: {listed(record['classes'])}.",
+        "",
+        "## Accuracy on the target",
+        "",
+        "| weights | step | accuracy | F1 | calibration error |",
+        "|---|---|---|---|---|",
+    ]
+    for pick, meaning in PICKS.items():
+        own = record["target"][pick]
+        figures = " | ".join(f"{own[one]:.4f}" for one in ("accuracy", "f1", "calibration_error"))
+        meant = meaning.format(validator=f"`{validator}`")
+        lines.append(f"| {pick}: {meant} | {own['step']} | {figures} |")
+    lines += ["", *worst(record), "## Limits", "", *limits(record)]
+    return "\n".join([*lines, "", "## Command", "", "```bash", record["command"], "```", ""])
+
+
+def data(record: Mapping[str, Any]) -> Iterator[str]:
+    """Who was the source, who the target, and how many rows were what."""
+    dataset, domains, rows = record["config"]["dataset"], record["domains"], record["rows"]
+    counts = ", ".join(f"{count} {role}" for role, count in rows.items())
+    yield (
+        f"- **Data**: {listed(domains['source'])} → {listed(domains['target'])}; "
+        f"rows: {counts}; protocol {dataset['protocol']}."
+    )
+    if left := sum(len(own) for own in record.get("skipped", {}).values()):
+        yield f"- **Left out**: {left} rows that could not be read."
+
+
+def licences(record: Mapping[str, Any]) -> Iterator[str]:
+    """What may be done with the data, domains of the same terms together."""
+    alike: dict[str, list[str]] = {}
+    for name, words in record.get("licences", {}).items():
+        alike.setdefault(words, []).append(name)
+    for words, names in (alike or {"not known": ["all domains"]}).items():
+        yield f"- **Licence of the data** ({listed(names)}): {words}."
+
+
+def worst(record: Mapping[str, Any]) -> Iterator[str]:
+    """The classes that the last weights find least of."""
+    own = record["target"]["last"]
+    names = (*record["classes"], "unknown")
+    figures = sorted(
+        zip(own["recall_per_class"], own["precision_per_class"], names, strict=False),
+        key=lambda row: row[0],
+    )
+    yield "Classes of the lowest recall, by the last weights:"
+    yield ""
+    yield "| class | recall | precision |"
+    yield "|---|---|---|"
+    for recall, precision, name in figures[:FEW]:
+        yield f"| {name} | {recall:.4f} | {precision:.4f} |"
+    yield ""
+
+
+def limits(record: Mapping[str, Any]) -> Iterator[str]:
+    """What the numbers do not say."""
+    dataset, rows = record["config"]["dataset"], record["rows"]
+    few = rows.get("target_labelled", 0)
+    used = f"{few} of them were trained on, and left out of the test" if few else "not in training"
+    yield f"- Labels of the target: {used}; otherwise only in the figures above and the oracle."
+    if dataset["protocol"] == "transductive":
+        yield "- The test rows were trained on, without their labels: new rows may do worse."
+    yield "- The figures hold for these domains and one seed; other data may be of another kind."
+    for verdict in record.get("verdicts", []):
+        yield f"- Step {verdict['step']}: {verdict['words']}"
+    yield "- Licence of the weights: that of the data and of any weights begun with; see there."

@@ -1,0 +1,349 @@
+"""Finished runs as tables and pictures."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from da_framework.config.run_names import IRRELEVANT
+from da_framework.core.errors import InputError, listed
+from da_framework.results import page
+from da_framework.results import record as results
+from da_framework.results import validator_quality as selection
+from da_framework.results.record_schema import unlike
+from da_framework.results.statistics import (
+    PICKS,
+    Cell,
+    Record,
+    Row,
+    Value,
+    accuracy,
+    baseline,
+    by_cell,
+    diagnosis,
+    frame,
+    leaves,
+    readings,
+    rows,
+    setting,
+)
+
+MARK = "†"
+"""Of rows without seeds that others have."""
+
+
+def show(record: Record, folder: Path) -> None:
+    """The three numbers of a run, and where its files are."""
+    console = Console(highlight=False)
+    side = {name: "+".join(own) for name, own in record["domains"].items()}
+    table = Table(title=f"{record['choices']['method']}: {side['source']} -> {side['target']}")
+    for column in ("target", "step", "accuracy", "F1", "calibration error"):
+        table.add_column(column, justify="left" if column == "target" else "right")
+    for pick, words in PICKS.items():
+        own = record["target"][pick]
+        table.add_row(
+            words.format(**record["choices"]),
+            str(own["step"]),
+            f"{own['accuracy']:.2%}",
+            f"{own['f1']:.3f}",
+            f"{own['calibration_error']:.3f}",
+        )
+    console.print(table)
+    console.print(
+        f"trained for {record['seconds']['training']:.0f} s; written to {folder}:", soft_wrap=True
+    )
+    files = sorted(
+        file.name for file in folder.iterdir() if file.suffix in (".json", ".png", ".csv")
+    )
+    console.print(f"  {'  '.join(files)}", soft_wrap=True)
+
+
+def gather(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """The records of the runs below these folders, or kept in these files, each with its folder.
+
+    Those that are damaged or of another program are named, skipped and counted.
+
+    Raises:
+        InputError: there is none.
+    """
+    records: list[dict[str, Any]] = []
+    files: dict[Path, None] = {}
+    for path in paths:
+        if path.is_file() and path.name != results.RESULT:
+            records += kept(path)
+        for file in [path] if path.is_file() else sorted(path.rglob(results.RESULT)):
+            below = file.relative_to(path).parts
+            if file.name == results.RESULT and not any(p.startswith("before-") for p in below):
+                files[file.resolve()] = None
+    skipped = 0
+    for file in files:
+        try:
+            records.append(usable(file))
+        except InputError as error:
+            skipped += 1
+            print(f"skipped: {error}", file=sys.stderr)
+    if skipped:
+        print(f"skipped {skipped} of {len(files)} results", file=sys.stderr)
+    if not records:
+        raise InputError(f"no {results.RESULT} below {', '.join(map(str, paths))}")
+    return records
+
+
+def usable(file: Path) -> dict[str, Any]:
+    """A record that tables can be made of, and the folder it is in.
+
+    Raises:
+        InputError: it is damaged or no record of ours.
+    """
+    record = {**(results.read(file.parent) or {}), "folder": str(file.parent)}
+    if wrong := unlike(record):
+        raise InputError(f"{file} is no record of a run ({wrong}); move it away")
+    return record
+
+
+def keep(path: Path, records: Sequence[Record]) -> None:
+    """Writes what tables are made of, without what belongs to a single run."""
+    apart = ("precision_per_class", "recall_per_class", "f1_per_class", "domains")
+    kept = [
+        {
+            "command": record["command"],
+            "choices": {"method": record["choices"]["method"]},
+            "baseline": record.get("baseline", False),
+            "config": without_places(record["config"]),
+            "domains": record["domains"],
+            "target": {
+                pick: {name: value for name, value in own.items() if name not in apart}
+                for pick, own in record["target"].items()
+            },
+            "readings": readings(record),
+            **({"diagnosis": last} if (last := diagnosis(record)) else {}),
+            **({"scores": scored} if (scored := selection.scores(record)) else {}),
+            "seconds": record["seconds"],
+            **({"finished": record["finished"]} if "finished" in record else {}),
+            "code": record["code"],
+            "environment": record["environment"],
+        }
+        for record in records
+    ]
+    results.write_text(path, "[\n" + ",\n".join(map(json.dumps, kept)) + "\n]\n")
+
+
+def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config less what changes no number: of a file of weights, its name is left."""
+    left = results.without(config, IRRELEVANT)
+    if weights := left.get("network", {}).get("weights"):
+        left["network"] |= {"weights": Path(weights).name}
+    return left
+
+
+def kept(path: Path) -> list[dict[str, Any]]:
+    """The records in a file that ``keep`` wrote.
+
+    Raises:
+        InputError: it is another file.
+    """
+    try:
+        records = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} holds no runs kept by da report --keep ({error})") from None
+    wrong = next(filter(None, map(unlike, records)), "") if isinstance(records, list) else "no list"
+    if wrong:
+        raise InputError(f"{path} holds no runs kept by da report --keep ({wrong})")
+    return list(records)
+
+
+def markdown(records: Sequence[Record], *, against: Sequence[str] = ()) -> str:
+    """Mean and 95 % interval over seeds, a row for what differs between the runs otherwise.
+
+    With runs of a baseline among them, a column says where adapting did harm: where the last step
+    is, in the mean over the same seeds and in otherwise the same config, below the baseline's.
+
+    Args:
+        records: of the runs.
+        against: methods: how far the last step is above each on the same seeds and otherwise the
+            same config, in the mean and on the worst seed; empty where there is no such run.
+
+    Raises:
+        InputError: two runs of one cell have the same seed, or nothing is named so in ``against``.
+    """
+    return written(compared(records, against), against)
+
+
+def compared(records: Sequence[Record], against: Sequence[str]) -> list[Row]:
+    """The rows of a table.
+
+    Raises:
+        InputError: two runs of one cell have the same seed, or nothing is named so in ``against``.
+    """
+    table = rows(records, against=against)
+    if unknown := set(against) - {one.method for one in table}:
+        raise InputError(
+            f"--against {listed(sorted(unknown))}: there is no such run; the methods here are "
+            f"{listed(sorted({one.method for one in table}))}"
+        )
+    return table
+
+
+def written(table: Sequence[Row], against: Sequence[str]) -> str:
+    """A table in Markdown."""
+    based = any(baseline(one.runs) for one in table)
+    columns = ["task", "method", *(f"{pick} ± 95 % interval" for pick in PICKS)]
+    columns += [f"above `{other}` (worst seed)" for other in against]
+    columns += ["harm", "seeds"] if based else ["seeds"]
+    lines = [row(columns), "|---" * len(columns) + "|"]
+    for one in table:
+        mark = MARK if one.missing else ""
+        fields = [one.task, f"`{one.method}` {', '.join(one.setting)}".rstrip()]
+        fields += [f"{own}{mark}" for own in one.figures.values()]
+        fields += [str(one.above.get(other, "")) for other in against]
+        fields += [one.harm] if based else []
+        lines.append(row([*fields, f"{len(one.runs)}{mark}"]))
+    return "\n".join(lines)
+
+
+def notes(table: Sequence[Row]) -> Iterator[str]:
+    """What is said below a table: how its figures came to be."""
+    yield "±: half of the 95 % t-interval over seeds, of accuracy in percent."
+    if tested := [own for one in table for own in one.above.values() if own.p is not None]:
+        yield (
+            "above: gain of the last step in points, the mean over the seeds that both have and "
+            "the worst of them; p: paired t-test, corrected by Holm for all in its column "
+            f"({len(tested)} tests in this table)."
+        )
+    if short := [one for one in table if one.missing]:
+        lacking = sorted({seed for one in short for seed in one.missing})
+        yield f"{MARK}: without seeds that other rows of the task have ({listed(lacking)})."
+
+
+def row(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def draw(path: Path, records: Sequence[Record], *, over: str) -> None:
+    """Target accuracy of the last step over the values of a key: a panel a task, a line a method.
+
+    What differs between runs otherwise makes lines of its own. Runs without the key are a level.
+
+    Args:
+        path: of the picture.
+        records: of the runs.
+        over: the dotted key.
+
+    Raises:
+        InputError: no run has the key, or all the same value; two runs differ in nothing.
+    """
+    # matplotlib is imported here: tables do not wait for it
+    from da_framework.results import sensitivity_figure as sensitivity
+
+    values = swept(records, over)
+    common = set.intersection(*(set(setting(record)) for record in records))
+    lines: dict[Cell, tuple[str, dict[Value | None, list[float]]]] = {}
+    for one, runs in by_cell(records, over=over).items():
+        words = [w for w in setting(next(iter(runs.values()))) if w not in common]
+        own = [w for w in words if w.partition("=")[0] not in (over, over.removeprefix("method."))]
+        name = " ".join([one.method, *own])
+        _, line = lines.setdefault(one._replace(value=None), (name, {}))
+        line[one.value] = [100 * accuracy(run) for run in runs.values()]
+    panels: dict[str, dict[str, dict[Value | None, list[float]]]] = {}
+    for one, (name, line) in lines.items():
+        panel = panels.setdefault(one.task, {})
+        # configs may differ by more than their commands say
+        panel[name if name not in panel else f"{name} ({len(panel) + 1})"] = line
+    sensitivity.draw(path, panels, key=over, values=values)
+
+
+def swept(records: Sequence[Record], key: str) -> list[Value]:
+    """The values of a key, in order.
+
+    Raises:
+        InputError: there are not two.
+    """
+    configs = [leaves(record["config"]) for record in records]
+    known = list(dict.fromkeys(name for config in configs for name in config))
+    if key not in known:
+        inside = [name for name in known if f".{key}." in f".{name}."]
+        near = inside or get_close_matches(key, known, n=5, cutoff=0.5)
+        raise InputError(f"--over {key}: no run here has this key; nearest are {listed(near[:5])}")
+    values = {config[key] for config in configs if key in config}
+    if len(values) == 1:
+        raise InputError(
+            f"--over {key}: its one value here is {listed(values)}; a picture needs two or more, "
+            f"as of da train -m {key}=..."
+        )
+    return sorted(values, key=lambda value: (isinstance(value, str), value))
+
+
+def write(path: Path, table: Sequence[Row], against: Sequence[str] = ()) -> None:
+    """A table as a file of the kind that its name ends with.
+
+    Raises:
+        InputError: there is no such kind, or what writes it is not installed.
+    """
+    if path.suffix == ".html":
+        results.write_text(path, page.render(table, against=against, notes=list(notes(table))))
+    elif path.suffix == ".md":
+        text = "\n".join([written(table, against), "", *notes(table)])
+        results.write_text(path, f"{text}\n")
+    elif path.suffix == ".csv":
+        results.write_text(path, frame(table).to_csv(index=False))
+    elif path.suffix == ".parquet":
+        try:
+            with results.whole(path) as partial:
+                frame(table).to_parquet(partial, index=False)
+        except ImportError:
+            raise InputError(
+                f"{path}: Parquet needs pyarrow: pip install 'da_framework[parquet]', or --out "
+                f"{path.with_suffix('.csv')}"
+            ) from None
+    else:
+        raise InputError(f"--out {path}: it may end in .csv, .parquet, .md or .html")
+
+
+def main(arguments: list[str]) -> None:
+    """``da report FOLDER ...``: a Markdown table of the runs below, and files if asked for."""
+    parser = argparse.ArgumentParser(prog="da report", description=main.__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, help="of runs, or files made by --keep")
+    parser.add_argument(
+        "--against",
+        nargs="*",
+        help="methods: how far are others above them? if not given: above those that do not adapt",
+    )
+    parser.add_argument(
+        *("--out", "--html"),
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="also write the table (.csv, .parquet, .md), or one page with all there is (.html)",
+    )
+    parser.add_argument("--keep", type=Path, help="a file to keep these runs' numbers in")
+    parser.add_argument(
+        "--validators", action="store_true", help="how well they choose, by callback=[validators]"
+    )
+    parser.add_argument("--over", metavar="KEY", help="of the config: --picture draws its values")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="accuracy over --over KEY")
+    parsed = parser.parse_args(arguments)
+    if (parsed.over is None) != (parsed.picture is None):
+        parser.error("--over KEY and --picture PNG go together")
+    records = gather(parsed.folders)
+    if parsed.keep:
+        keep(parsed.keep, records)
+    if parsed.validators:
+        print(selection.markdown(records))
+        return
+    against = parsed.against
+    if against is None:
+        against = sorted({r["choices"]["method"] for r in records if r.get("baseline")})
+    table = compared(records, against)
+    print(written(table, against), "", *notes(table), sep="\n")
+    for path in parsed.out:
+        write(path, table, against)
+    if parsed.picture:
+        draw(parsed.picture, records, over=parsed.over)

@@ -1,0 +1,126 @@
+"""Features of a frozen backbone: computed once, kept on disk, shared by every run that has it."""
+
+import hashlib
+import logging
+from copy import copy
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from da_framework.core.array_cache import read, write
+from da_framework.core.batch import as_input, at_once
+from da_framework.core.files import held
+from da_framework.datasets.base import Array, Dataset
+from da_framework.methods.base import evaluating
+
+if TYPE_CHECKING:
+    from da_framework.networks.network import Network
+
+log = logging.getLogger(__name__)
+
+SHARD = 4096
+"""Rows of a file."""
+ROWS = 256
+"""Rows of a pass, at most."""
+
+
+def served(dataset: Dataset, network: "Network", folder: Path | None, device: str) -> Dataset:
+    """The same data set with the backbone's features in the place of its inputs.
+
+    Args:
+        dataset: of inputs.
+        network: whose backbone is frozen; it takes features as it takes inputs.
+        folder: where they are kept; ``None``: in memory alone.
+        device: that computes them.
+    """
+    backbone = network.encoder.backbone.to(device)
+    weights = fingerprint(network)
+    other = copy(dataset)
+    other._domains = {}
+    found = computed = size = 0
+    for name in dataset.domains:
+        x = dataset[name].x
+        digest = hashlib.sha256(f"{weights} {x.shape} {x.dtype}".encode())
+        digest.update(np.ascontiguousarray(x).data)
+        shards = Shards(x, network, device, folder and folder / digest.hexdigest()[:24])
+        other.replace(name, dataset[name]._replace(x=shards.features()))
+        found, computed, size = found + shards.found, computed + shards.computed, size + shards.size
+    backbone.to("cpu")
+    where = f"{folder} ({size / 2**20:.1f} MiB)" if folder else "memory alone"
+    log.info("features of %d rows found, of %d computed; in %s", found, computed, where)
+    return other
+
+
+class Shards:
+    """The features of one domain, a file for some thousand rows.
+
+    Args:
+        x: all inputs of the domain.
+        network: whose frozen backbone makes features.
+        device: that computes them.
+        folder: of the files, if they are kept.
+
+    Attributes:
+        found: rows that were there.
+        computed: rows that were not.
+        size: of the files, in bytes.
+    """
+
+    def __init__(self, x: Array, network: "Network", device: str, folder: Path | None) -> None:
+        self.x = x
+        self.network = network
+        self.device = device
+        self.folder = folder
+        self.found = self.computed = self.size = 0
+
+    def features(self) -> Array:
+        """Of all rows, in their order; what is missing or damaged is computed."""
+        starts = range(0, len(self.x), SHARD)
+        if self.folder is not None:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with held(self.folder, "computes features"):
+                    kept = [self.kept(start, self.folder / f"{start:09d}.npy") for start in starts]
+                return np.concatenate(kept)
+            except OSError as error:
+                log.warning("features are not kept in %s: %s", self.folder, error)
+        return np.concatenate([self.compute(start) for start in starts])
+
+    def kept(self, start: int, file: Path) -> Array:
+        """The features of some rows, from their file if it is sound."""
+        rows = min(SHARD, len(self.x) - start)
+        features = read(file, rows)
+        if features is None:
+            features = self.compute(start)
+            write(file, features)
+        else:
+            self.found += rows
+        self.size += file.stat().st_size
+        return features
+
+    def compute(self, start: int) -> Array:
+        """Passes some rows through the backbone, in evaluation mode."""
+        backbone = self.network.encoder.backbone
+        rows = self.x[start : start + SHARD]
+        size = at_once(rows.shape, ROWS)
+        weight = next(backbone.parameters())
+        with torch.no_grad(), evaluating(self.network):
+            passes = [  # copies: a mapped file is not to be written
+                backbone(as_input(torch.tensor(rows[i : i + size])).to(weight)).float().cpu()
+                for i in range(0, len(rows), size)
+            ]
+        self.computed += len(rows)
+        features: Array = torch.cat(passes).numpy()
+        return features
+
+
+def fingerprint(network: "Network") -> str:
+    """A hash of the backbone: what it is made of and its weights."""
+    backbone = network.encoder.backbone
+    digest = hashlib.sha256(repr(backbone).encode())
+    for name, weight in backbone.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

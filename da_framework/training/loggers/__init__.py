@@ -1,0 +1,1 @@
+"""Where figures go besides the run's own folder."""

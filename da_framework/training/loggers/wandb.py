@@ -1,0 +1,243 @@
+"""Where figures go besides the run's own folder."""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers.logger import Logger
+
+from da_framework.core.errors import InputError
+from da_framework.core.types import Positive
+from da_framework.training.loggers.wandb_connection import address, why_offline
+
+log = logging.getLogger(__name__)
+
+STEP = "trainer/global_step"
+"""What curves are drawn over: the name that Lightning's users know."""
+
+LONGEST_TAG = 64
+
+
+class Wandb(Logger):
+    """Weights & Biases, which never asks, and for which training neither waits nor ends.
+
+    Online if there is a key and the server takes it; otherwise, or from when it fails, offline,
+    which is said in one line with the command that sends it later. ``WANDB_MODE`` overrides.
+
+    The client sends from a process of its own, and writes all it is given to a file as well,
+    ten times a second: a kill costs no more. A run that goes on offline has a second file.
+
+    Args:
+        project: of the run.
+        folder: of the run; its files go there.
+        group: of the run: its sweep.
+        job_type: of the run: its method.
+        tags: of the run: its data.
+        checkpoints: whether they are sent as well.
+        patience: seconds that the end of a run waits for what is still to be sent.
+    """
+
+    def __init__(
+        self,
+        *,
+        project: str,
+        folder: str,
+        group: str | None,
+        job_type: str,
+        tags: list[str],
+        checkpoints: bool,
+        patience: Positive,
+    ) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        self.checkpoints = checkpoints
+        self.patience = patience
+        self.keys: dict[str, Any] = {
+            "project": project,
+            "name": self.folder.name,
+            "id": run_id(self.folder),
+            "group": group,
+            "job_type": job_type,
+            "tags": [tag[:LONGEST_TAG] for tag in tags],
+            "config": {},
+        }
+        self.run: Any = None
+        self.mode = os.environ.get("WANDB_MODE", "online")
+        if self.ensure():
+            try:
+                self.run = self.begin()
+            except Exception as error:  # the client's have no type in common
+                self.fall_back(error)
+
+    # what is logged
+
+    @property
+    def name(self) -> str:
+        return str(self.keys["project"])
+
+    @property
+    def version(self) -> str:
+        return str(self.keys["id"])
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self.attempt(lambda run: run.log({**metrics, STEP: step}))
+
+    def log_hyperparams(self, params: Mapping[str, Any]) -> None:  # type: ignore[override]
+        self.keys["config"] = dict(params)
+        self.attempt(lambda run: run.config.update(self.keys["config"], allow_val_change=True))
+
+    def log_tag(self, tag: str) -> None:
+        """One more."""
+        self.keys["tags"].append(tag[:LONGEST_TAG])
+        self.attempt(lambda run: setattr(run, "tags", self.keys["tags"]))
+
+    def log_pictures(self, files: Mapping[str, Path], step: int) -> None:
+        """By name."""
+        from wandb import Image
+
+        self.attempt(
+            lambda run: run.log(
+                {STEP: step} | {name: Image(str(file)) for name, file in files.items()}
+            )
+        )
+
+    def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Any], step: int) -> None:
+        """Rows of as many cells as there are columns."""
+        from wandb import Table
+
+        self.attempt(
+            lambda run: run.log({name: Table(columns=list(columns), data=list(rows)), STEP: step})
+        )
+
+    def log_checkpoints(self, files: Mapping[Path, Sequence[str]]) -> None:
+        """Versions of one artifact, with their aliases; not copied: they are sent from here."""
+        from wandb import Artifact
+
+        def send(run: Any, file: Path, aliases: Sequence[str]) -> None:
+            artifact = Artifact(f"model-{self.version}", "model")
+            artifact.add_file(str(file), name="model.ckpt", policy="immutable")
+            run.log_artifact(artifact, aliases=list(aliases))
+
+        for file, aliases in files.items() if self.checkpoints else ():
+            self.attempt(partial(send, file=file, aliases=aliases))
+
+    # what may fail
+
+    def begin(self) -> Any:
+        """The run, or one more piece of it."""
+        import wandb as client
+
+        client.setup(client.Settings(silent=True))
+        run = client.init(
+            **self.keys,
+            resume="allow",
+            reinit="create_new",
+            dir=str(self.folder),
+            mode=self.mode,  # type: ignore[arg-type]
+            settings=client.Settings(
+                base_url=address(),
+                silent=True,
+                console="off",
+                init_timeout=self.patience,
+                finish_timeout=self.patience,
+                finish_timeout_raises=True,
+                x_transaction_log_flush_interval=0.1,
+            ),
+        )
+        if self.mode == "online":
+            log.info("W&B: %s", run.url)
+        run.define_metric(STEP)
+        run.define_metric("*", step_metric=STEP, step_sync=True)
+        return run
+
+    def attempt(self, act: Callable[[Any], object]) -> None:
+        """Does something with the run: if that fails, offline; if that fails too, not at all."""
+        while self.run is not None:
+            try:
+                act(self.run)
+                return
+            except Exception as error:
+                self.fall_back(error)
+
+    def fall_back(self, why: object) -> None:
+        """Goes on offline; if it is offline, without W&B."""
+        import wandb as client
+
+        reason = " ".join(str(why).split())[:200]
+        was, self.mode = self.mode, "offline"
+        if was == "online":
+            log.warning("W&B is offline (%s); send it later: da sync %s", reason, self.folder)
+        else:
+            log.warning("W&B fails (%s): the run goes on without it", reason)
+        broken, self.run = self.run, None
+        with suppress(Exception):
+            if broken is not None:
+                broken.finish()
+        with suppress(Exception):
+            client.teardown()
+        if was == "online":
+            try:
+                self.run = self.begin()
+            except Exception as error:
+                self.fall_back(error)
+
+    def ensure(self) -> bool:
+        """Goes offline if the server no longer answers; whether it can stay as it was."""
+        reason = why_offline(patience=min(self.patience, 5.0)) if self.mode == "online" else ""
+        if reason:
+            self.fall_back(reason)
+        return not reason
+
+    def finish(self, *, done: bool) -> None:
+        """The end of the run, sent in time or kept for later."""
+        self.ensure()
+        if self.run is None:
+            return
+        run, self.run = self.run, None
+        try:
+            run.finish(exit_code=0 if done else 1)
+        except Exception as error:
+            if self.mode == "online":
+                log.warning("W&B has not all of it (%s); da sync %s sends it", error, self.folder)
+        else:
+            if self.mode == "online":
+                # as the client itself marks what it has sent later
+                Path(f"{run.settings.sync_file}.synced").touch()
+
+
+def run_id(folder: Path) -> str:
+    """Kept in the folder, so that a run killed and continued is one run there too."""
+    file = folder / "wandb.id"
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(uuid4().hex[:16])
+    return file.read_text().strip()
+
+
+def tensorboard(*, folder: str) -> TensorBoardLogger:
+    """A TensorBoard logger that writes into the run's folder."""
+    try:
+        return TensorBoardLogger(folder, name="", version="tensorboard")
+    except ModuleNotFoundError:
+        raise InputError(
+            "logger=tensorboard needs a package: pip install 'da_framework[tensorboard]'"
+        ) from None
+
+
+def close(loggers: Iterable[Any], *, done: bool) -> None:
+    """Ends their runs, so that the next job in this process begins one of its own.
+
+    Args:
+        loggers: all of them.
+        done: whether training came to its end.
+    """
+    for logger in loggers:
+        logger.finalize("success" if done else "failed")
+        if isinstance(logger, Wandb):
+            logger.finish(done=done)

@@ -1,0 +1,467 @@
+"""The one training loop: it runs any method and names none."""
+
+import math
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from time import perf_counter, time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from da_framework.callbacks.base import Callback, Evaluation
+from da_framework.core.batch import Batch, Outputs, Task, Term
+from da_framework.core.errors import DivergedError, InputError, listed
+from da_framework.core.schedules import Constant, Schedule
+from da_framework.core.seeding import mix
+from da_framework.datasets.datamodule import Domains
+from da_framework.losses.mmd import bandwidths, mmd
+from da_framework.methods.base import Method
+from da_framework.metrics.classification import metrics
+from da_framework.training.optimizers import Optimizer
+from da_framework.validators.validation import Validation
+
+Validator = Callable[[Validation], float]
+"""Scores a checkpoint without target labels; higher is better."""
+
+
+class Adaptation(pl.LightningModule):
+    """Trains a method on domains, step by step.
+
+    A step's batch and random numbers are functions of seed, step and rank, so a checkpoint needs
+    the step alone to go on bit for bit.
+
+    Args:
+        method: what is trained.
+        optimizer: makes an optimizer for each part of the method.
+        validator: chooses among the evaluations, without target labels.
+        steps: of training.
+        seed: of the random numbers of each step.
+        scheduler: factor on the learning rate, as a function of progress; ``None`` is 1.
+        evaluate_every: steps between two evaluations: an epoch, before which the method refreshes.
+        flush_every: steps between two readings of the losses.
+        checkpoint_every: steps between two checkpoints. Where one of the three is ``None``, it is
+            at the end alone.
+        inner_steps: steps in one of Lightning's batches; ``None``: as many as fit in .1 s.
+
+    Attributes:
+        step: steps done.
+        history: a row of figures for every flush and every evaluation.
+        picks: the evaluations that results show: ``last``, ``chosen`` by the validator, and
+            ``oracle``, the best on target labels.
+        verdicts: what is ill, by kind: the step it was first seen at, and words for a person.
+        seconds: of training, those before a resume included.
+        called_off: the signal that asked training to end; empty if none did.
+    """
+
+    domains: Domains
+
+    def __init__(
+        self,
+        method: Method,
+        *,
+        optimizer: Optimizer,
+        validator: Validator,
+        steps: int,
+        seed: int,
+        scheduler: Schedule | None = None,
+        evaluate_every: int | None = None,
+        flush_every: int | None = None,
+        checkpoint_every: int | None = None,
+        inner_steps: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.method = method
+        self.optimizer = optimizer
+        self.scheduler = scheduler or Constant(1.0)
+        self.steps = steps
+        self.evaluate_every = evaluate_every or steps
+        self.flush_every = flush_every or steps
+        self.checkpoint_every = checkpoint_every or steps
+        self.inner_steps = inner_steps
+        self.seed = seed
+        self.validator = validator
+        self.meter = Meter()
+        self.step = 0
+        self.history: list[dict[str, Any]] = []
+        self.picks: dict[str, dict[str, Any]] = {}
+        self.verdicts: dict[str, dict[str, Any]] = {}
+        self.seconds = 0.0
+        self.called_off = ""
+        self.begun = time()
+        self.parts: dict[str, tuple[torch.optim.Optimizer, list[nn.Parameter]]] = {}
+
+    # one step
+
+    def training_step(self, batch: int, batch_index: int) -> None:
+        """As many steps as fit in a tenth of a second: Lightning's cost is paid once for all.
+
+        How many never changes a number. Processes must stay together, so each takes one, or as many
+        as ``inner_steps`` says.
+        """
+        alone = self.trainer.world_size == 1
+        taken, deadline = 0, perf_counter() + (0.1 if alone else 0.0)
+        while self.step < self.steps:
+            self.take_step(self.domains.batch(self.step, self.global_rank, self.trainer.world_size))
+            taken += 1
+            enough = taken == self.inner_steps if self.inner_steps else perf_counter() > deadline
+            if self.pause() or enough or self.called_off:
+                break
+        if self.step == self.steps:
+            self.trainer.should_stop = True
+
+    def take_step(self, batch: Batch) -> None:
+        """Every move of the method on one batch."""
+        seed_step(self.device, self.seed, self.step, self.global_rank)
+        self.method.generator.manual_seed(mix(self.seed, "method", self.step))
+        self.method.progress = self.step / self.steps
+        for objective in self.method.objectives(batch):
+            self.forget_gradients()
+            self.manual_backward(objective.total)
+            self.step_parts(objective.updates)
+            self.method.updated(objective)
+            self.meter.add(self.step, objective.terms)
+        self.step += 1
+
+    def forget_gradients(self) -> None:
+        """Of everything that is trained; without the walk over all modules of ``zero_grad``."""
+        for _, parameters in self.parts.values():
+            for parameter in parameters:
+                parameter.grad = None
+
+    def step_parts(self, names: tuple[str, ...]) -> None:
+        """Moves these parts: unscale all, clip, step all, update the scaler once."""
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        rate = self.scheduler(self.method.progress)
+        if unknown := set(names) - self.parts.keys():
+            raise InputError(
+                f"{type(self.method).__name__} updates {listed(sorted(unknown))}, "
+                f"but its parts are {listed(self.parts)}"
+            )
+        for name in names:
+            optimizer, parameters = self.parts[name]
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * rate
+            if scaler is not None:
+                scaler.unscale_(optimizer)
+            if self.optimizer.clip is not None:
+                nn.utils.clip_grad_norm_(parameters, self.optimizer.clip)
+        for name in names:
+            optimizer, _ = self.parts[name]
+            optimizer.step() if scaler is None else scaler.step(optimizer)
+        if scaler is not None:
+            scaler.update()
+
+    # between steps
+
+    def pause(self) -> bool:
+        """Whether something stands between this step and the next; if so, does it."""
+        if not self.pausing:
+            return False
+        self.flush()
+        if self.due(self.evaluate_every):
+            self.evaluate()
+            if self.step < self.steps:
+                self.refresh()
+        return True
+
+    @property
+    def pausing(self) -> bool:
+        """Whether something stands between this step and the next."""
+        return any(map(self.due, (self.evaluate_every, self.checkpoint_every, self.flush_every)))
+
+    @property
+    def checkpointing(self) -> bool:
+        """Whether this step is one to save."""
+        return self.due(self.checkpoint_every)
+
+    def due(self, every: int) -> bool:
+        """Whether what is done every so many steps, and at the end, is done after this one."""
+        return self.step == self.steps or self.step % every == 0
+
+    def call_off(self, signal: str) -> None:
+        """Asks for an end after this step."""
+        self.called_off = signal
+
+    def flush(self) -> None:
+        """Reads the losses of the last steps and records their mean.
+
+        Raises:
+            DivergedError: one of them is not finite.
+        """
+        means = self.meter.read()
+        if means:
+            schedules = {
+                name: schedule(self.method.progress)
+                for name, schedule in vars(self.method).items()
+                if isinstance(schedule, Schedule)
+            }
+            figures = means | schedules | {"lr": self.groups()[0]["lr"]}
+            self.record({f"train/{name}": value for name, value in figures.items()})
+
+    def evaluate(self) -> None:
+        """Scores the model: the validator sees hidden labels, the results true ones."""
+        seed_step(self.device, self.seed, self.step, 0, purpose="evaluate")
+        method, domains = self.method, self.domains
+        validation = Validation(
+            {role: method.observe(rows) for role, rows in domains.validation.items()},
+            observe=method.observe,
+            reverse=self.reverse,
+        )
+        tested = domains.test is domains.validation["target"]
+        test = validation["target"] if tested else method.observe(domains.test)
+        for role, outputs in (*validation.items(), ("target", test)):
+            for name, own in (("logits", outputs.logits), ("features", outputs.features)):
+                if not own.isfinite().all():
+                    raise DivergedError(f"step {self.step}: {name} of the {role} are not finite")
+        oracle = test._replace(y=domains.oracle)
+        reading: dict[str, Any] = {
+            "step": self.step,
+            "score": self.score(validation),
+            "target": by_domain(oracle, domains.task),
+        }
+        if "source" in validation:
+            reading["source"] = by_domain(validation["source"], domains.task)
+            apart = distance(validation["source"], validation["target"])
+            reading["target"].update(mmd=apart)
+        self.pick(reading)
+        # named for what it is: a figure that no choice may rest on
+        figures = {"score": reading["score"], "oracle/accuracy": reading["target"]["accuracy"]}
+        if "source" in reading:
+            figures |= {"source/accuracy": reading["source"]["accuracy"], "domains/mmd": apart}
+        self.record(figures)
+        evaluation = Evaluation(
+            self.step, domains.task, validation, oracle, reading, tuple(method.warnings(validation))
+        )
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Callback):
+                callback.on_evaluation(self.trainer, self, evaluation)
+
+    def score(self, validation: Validation) -> float:
+        """What the validator makes of these outputs.
+
+        Raises:
+            InputError: it needs a role that the data has not.
+        """
+        try:
+            return float(self.validator(validation))
+        except KeyError as error:
+            raise InputError(
+                f"the validator needs the role {error}, but the data has {listed(validation)}; "
+                "validator=entropy and validator=information_maximization need the target alone"
+            ) from None
+
+    def reverse(self) -> Outputs:
+        """The held-out source as seen by a copy of the method that is trained the other way.
+
+        Raises:
+            InputError: it cannot be, for want of one source and one target.
+        """
+        if self.trainer.world_size > 1:
+            raise InputError(
+                "validator=reverse_validation trains in one process: trainer.devices=1"
+            )
+        method = self.method
+        domains = self.domains.reversed(lambda rows: method.observe(rows).logits.argmax(1))
+        twin = Adaptation(
+            deepcopy(method),
+            optimizer=self.optimizer,
+            validator=self.validator,
+            steps=max(self.step, 1),
+            seed=mix(self.seed, "reverse"),
+            scheduler=self.scheduler,
+            evaluate_every=self.evaluate_every,
+        )
+        twin.trainer, twin.domains = self.trainer, domains
+        twin.configure_optimizers()
+        twin.method.forget()
+        twin.refresh()
+        while not method.closed_form and twin.step < self.step:
+            twin.take_step(domains.batch(twin.step))
+            if twin.pausing:
+                twin.meter.read()
+                twin.refresh()
+        return twin.method.observe(domains.test)
+
+    def pick(self, reading: dict[str, Any]) -> None:
+        """Keeps the evaluations that results show; the untrained model is never chosen."""
+        self.picks["last"] = reading
+        if self.step == 0:
+            return
+        chosen, oracle = self.picks.get("chosen"), self.picks.get("oracle")
+        if chosen is None or reading["score"] > chosen["score"]:
+            self.picks["chosen"] = reading
+        if oracle is None or reading["target"]["accuracy"] > oracle["target"]["accuracy"]:
+            self.picks["oracle"] = reading
+
+    def refresh(self) -> None:
+        """Shows the method its outputs over whole training sets, if it asked for them."""
+        if self.method.refreshes:
+            seed_step(self.device, self.seed, self.step, 0, purpose="refresh")
+            self.method.generator.manual_seed(mix(self.seed, "refresh", self.step))
+            self.method.progress = self.step / self.steps
+            train = self.domains.train
+            self.method.refresh({r: self.method.observe(train[r]) for r in self.method.refreshes})
+
+    def record(self, figures: Mapping[str, float]) -> None:
+        """A row of the history, and of every logger."""
+        self.history.append({"step": self.step, **figures})
+        for logger in self.trainer.loggers:
+            logger.log_metrics(dict(figures), step=self.step)
+
+    # Lightning's hooks
+
+    def setup(self, stage: str) -> None:
+        self.domains = self.trainer.datamodule  # type: ignore[attr-defined]
+        if self.trainer.world_size > 1:
+            if self.method.closed_form:
+                raise InputError(
+                    f"{type(self.method).__name__} is fitted in one process: trainer.devices=1"
+                )
+            self.method.gather = self.gathered
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        self.optimizer.check(self.method)
+        for name, modules in self.method.parts().items():
+            built = self.optimizer.build(self.method, name, list(modules))
+            parameters = [p for group in built.param_groups for p in group["params"]]
+            self.parts[name] = (built, parameters)
+        moved = [id(p) for _, parameters in self.parts.values() for p in parameters]
+        for name, parameter in self.method.named_parameters():
+            if parameter.requires_grad and moved.count(id(parameter)) != 1:
+                raise InputError(
+                    f"{type(self.method).__name__}: {name} is in {moved.count(id(parameter))} of "
+                    f"the parts {listed(self.parts)}; what is trained belongs to exactly one"
+                )
+        return [built for built, _ in self.parts.values()]
+
+    def on_train_start(self) -> None:
+        self.begun = time() - self.seconds
+        self.domains.to(self.device)
+        if self.step in (0, self.steps):
+            # the start of the curve; or a run that was stopped between its last step and its result
+            self.history = [r for r in self.history if r["step"] < self.step or "train/lr" in r]
+            self.evaluate()
+        if self.step == 0:
+            self.refresh()
+            if self.method.closed_form:
+                self.step = self.steps
+                self.pause()
+
+    def on_train_end(self) -> None:
+        self.seconds = time() - self.begun
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        terms = self.meter.look()
+        for name, value in self.method.state_dict().items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise DivergedError(f"step {self.step}: the weight {name} is not finite")
+        checkpoint["adaptation"] = {
+            "step": self.step,
+            "history": self.history,
+            "picks": self.picks,
+            "verdicts": self.verdicts,
+            "terms": terms,
+            "seconds": time() - self.begun,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["adaptation"]
+        self.step, self.history, self.picks = state["step"], state["history"], state["picks"]
+        self.meter.seen, self.verdicts = state["terms"], state["verdicts"]
+        self.seconds = state["seconds"]
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Parameter groups of all parts."""
+        return [group for built, _ in self.parts.values() for group in built.param_groups]
+
+    def gathered(self, x: Tensor) -> Tensor:
+        """Rows of all processes in rank order, with gradient: the global batch."""
+        every: Tensor = self.all_gather(x, sync_grads=x.requires_grad)  # type: ignore[assignment]
+        return every.flatten(0, 1)
+
+
+class Meter:
+    """Values of terms, kept on the device until somebody reads them.
+
+    Attributes:
+        rows: values that nobody has read.
+        seen: those read, but in no mean yet.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, str, Tensor]] = []
+        self.seen: list[tuple[int, str, float]] = []
+
+    def add(self, step: int, terms: Mapping[str, Term]) -> None:
+        """The terms of one objective."""
+        self.rows += [(step, name, term.value.detach()) for name, term in terms.items()]
+
+    def read(self) -> dict[str, float]:
+        """Mean of each term since the last reading."""
+        terms: dict[str, list[float]] = {}
+        for _, name, value in self.look():
+            terms.setdefault(name, []).append(value)
+        self.seen = []
+        return {name: sum(own) / len(own) for name, own in terms.items()}
+
+    def look(self) -> list[tuple[int, str, float]]:
+        """Values since the last reading, which they stay part of; one wait for the device.
+
+        Raises:
+            DivergedError: a value is not finite; names the first.
+        """
+        if self.rows:
+            rows, self.rows = self.rows, []
+            values = torch.stack([value.double() for _, _, value in rows]).tolist()
+            for (step, name, _), value in zip(rows, values, strict=True):
+                if not math.isfinite(value):
+                    raise DivergedError(f"step {step}: the term {name} is {value}")
+                self.seen.append((step, name, value))
+        return self.seen
+
+
+def by_domain(outputs: Outputs, task: Task) -> dict[str, Any]:
+    """Metrics over all rows, and of each domain where there are several."""
+    known = len(task.classes)
+    found = metrics(outputs.logits, outputs.y, known=known)
+    present = torch.unique(outputs.domain).tolist()
+    if len(present) > 1:
+        each = {task.domains[d]: outputs.domain == d for d in present}
+        found["domains"] = {
+            name: metrics(outputs.logits[rows], outputs.y[rows], known=known)
+            for name, rows in each.items()
+        }
+    return found
+
+
+def distance(source: Outputs, target: Outputs, *, rows: int = 2000) -> float:
+    """Squared MMD between features: five kernels around the mean squared distance, biased.
+
+    In [0, 2], whatever the unit of the features. Of more rows than ``rows`` a side, the same few
+    are drawn at every evaluation.
+    """
+    draws = torch.Generator().manual_seed(0)
+    s, t = (
+        features[torch.randperm(len(features), generator=draws)[:rows].to(features.device)]
+        for features in (source.features, target.features)
+    )
+    # the widths follow the unit, so it may be any: in this one, no square overflows
+    unit = torch.maximum(s.abs().max(), t.abs().max()).clamp_min(torch.finfo(s.dtype).tiny)
+    s, t = s / unit, t / unit
+    widths = bandwidths(s, t, policy="mean", factors=s.new_tensor([0.25, 0.5, 1.0, 2.0, 4.0]))
+    return mmd(s, t, bandwidths=widths, ladder=True).item()
+
+
+def seed_step(
+    device: torch.device, seed: int, step: int, rank: int, *, purpose: str = "step"
+) -> None:
+    """Random numbers of a step, or of what is between steps, whatever was drawn before."""
+    number = mix(seed, purpose, step, rank)
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index].manual_seed(number)
+    elif device.type == "mps":
+        torch.mps.manual_seed(number)

@@ -1,0 +1,135 @@
+"""What turns gradients into steps: torch's optimizers, with learning-rate factors and clipping."""
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, TypedDict, Unpack
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from da_framework.core.errors import InputError
+from da_framework.core.types import Fraction, NonNegative, Positive
+
+
+class Base(TypedDict, total=False):
+    """The keys every optimizer has.
+
+    Attributes:
+        factor: learning-rate factor by parameter-name prefix, the longest match counts:
+            ``{network.encoder.backbone: 0.1}``; a backbone that begins with weights has
+            ``network.backbone_factor`` where no prefix matches.
+        clip: largest gradient norm of a part; ``None`` does not clip.
+    """
+
+    factor: dict[str, NonNegative] | None
+    clip: Positive | None
+
+
+class Optimizer:
+    """Makes one torch optimizer for each part of a method.
+
+    Args:
+        algorithm: makes it from parameter groups.
+        factor: learning-rate factor by parameter-name prefix.
+        clip: largest gradient norm of a part.
+    """
+
+    def __init__(
+        self,
+        algorithm: Callable[[Any], torch.optim.Optimizer],
+        *,
+        factor: Mapping[str, float] | None = None,
+        clip: float | None = None,
+    ) -> None:
+        self.algorithm = algorithm
+        self.factor = dict(factor or {})
+        self.clip = clip
+
+    def build(
+        self, method: nn.Module, part: str, modules: list[nn.Module]
+    ) -> torch.optim.Optimizer:
+        """An optimizer over what is trainable in a part of a method.
+
+        Raises:
+            InputError: nothing is, or torch refuses the settings.
+        """
+        names = {id(parameter): name for name, parameter in method.named_parameters()}
+        groups: dict[float, list[nn.Parameter]] = {}
+        usual = getattr(getattr(method, "network", None), "backbone_factor", 1.0)
+        for parameter in nn.ModuleList(modules).parameters():
+            if parameter.requires_grad:
+                groups.setdefault(self._factor(names[id(parameter)], usual), []).append(parameter)
+        if not groups:
+            raise InputError(f"{type(method).__name__}: nothing in the part {part} can be trained")
+        try:
+            optimizer = self.algorithm([{"params": own} for own in groups.values()])
+        except ValueError as error:
+            raise InputError(f"optimizer: {error}") from error
+        for group, factor in zip(optimizer.param_groups, groups, strict=True):
+            # the schedule works on this; kept in the group, it is saved with it
+            group["initial_lr"] = group["lr"] * factor
+        return optimizer
+
+    def check(self, method: nn.Module) -> None:
+        """Refuses a prefix that no parameter has."""
+        names = [name for name, _ in method.named_parameters()]
+        prefixes = {".".join(n.split(".")[:i]) for n in names for i in range(1, n.count(".") + 2)}
+        for prefix in self.factor:
+            if prefix not in prefixes:
+                near = get_close_matches(prefix, sorted(prefixes), n=3, cutoff=0.3)
+                raise InputError(
+                    f"optimizer.factor: no parameter begins with {prefix!r}; "
+                    f"nearest: {', '.join(near or sorted(prefixes)[:3])}"
+                )
+
+    def _factor(self, name: str, backbone: float) -> float:
+        matching = [p for p in self.factor if name == p or name.startswith(f"{p}.")]
+        if matching:
+            return self.factor[max(matching, key=len)]
+        return backbone if name.startswith("network.encoder.backbone.") else 1.0
+
+
+def sgd(
+    *,
+    lr: Positive,
+    momentum: Fraction,
+    weight_decay: NonNegative,
+    nesterov: bool,
+    **base: Unpack[Base],
+) -> Optimizer:
+    """Stochastic gradient descent with momentum."""
+
+    def algorithm(groups: Any) -> torch.optim.Optimizer:
+        optimizer = torch.optim.SGD(
+            groups,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+            fused=True,
+        )
+        for group in optimizer.param_groups if momentum else ():
+            for parameter in group["params"]:
+                # a first step that fp16's scaler skips would leave it whatever memory held
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return optimizer
+
+    return Optimizer(algorithm, **base)
+
+
+def adam(
+    *,
+    lr: Positive,
+    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)],
+    weight_decay: NonNegative,
+    **base: Unpack[Base],
+) -> Optimizer:
+    """Adam, its weight decay apart from the gradient (AdamW)."""
+
+    def algorithm(groups: Any) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            groups, lr=lr, betas=(betas[0], betas[1]), weight_decay=weight_decay, fused=True
+        )
+
+    return Optimizer(algorithm, **base)

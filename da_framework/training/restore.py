@@ -1,0 +1,83 @@
+"""A finished run, brought back: its config and its weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from da_framework.config.allowlist import trust
+from da_framework.core.errors import InputError
+from da_framework.datasets.base import Part
+from da_framework.results import record as results
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What is in the folder of a finished run.
+
+    Attributes:
+        record: what ``result.json`` holds.
+        config: what it was built from, its data where they are now.
+        weights: the checkpoint asked for.
+    """
+
+    record: dict[str, Any]
+    config: dict[str, Any]
+    weights: Path
+
+
+def finished(run: str, *, pick: str, data_dir: str | None) -> Finished:
+    """What is there of a run.
+
+    Args:
+        run: its folder.
+        pick: which of its weights.
+        data_dir: where its data is now; ``None``: where it was.
+
+    Raises:
+        InputError: there is no such run, or its record names code of unknown origin.
+    """
+    folder = Path(run)
+    record = results.read(folder)
+    if record is None:
+        raise InputError(f"run={run}: there is no {results.RESULT} in this folder")
+    weights = folder / "checkpoints" / f"{pick}.ckpt"
+    if not weights.is_file():
+        raise InputError(f"pick={pick}: {weights} is not there")
+    trust(results.targets(record["config"]))
+    config = dict(record["config"])
+    if data_dir is not None and "data_dir" in config["dataset"]:
+        config["dataset"] = config["dataset"] | {"data_dir": data_dir}
+    return Finished(record, config, weights)
+
+
+def load(module: nn.Module, weights: Path) -> None:
+    """Puts a checkpoint's weights into what was built like it.
+
+    Raises:
+        InputError: the checkpoint is damaged or another network's.
+    """
+    try:
+        module.load_state_dict(
+            torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
+        )
+    except (RuntimeError, UnpicklingError, EOFError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{weights} is damaged, or of another network or other inputs: {reason}"
+        ) from None
+
+
+def shared(some: Sequence[Part], others: Sequence[Part]) -> int:
+    """How many rows are in both, each counted as often as it is in the one and in the other."""
+    return sum(
+        len(np.intersect1d(part.rows, own.rows))
+        for part in some
+        for own in others
+        if own.domain == part.domain
+    )

@@ -1,0 +1,184 @@
+"""Former runs: weights to start from, and frozen networks to learn from."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from da_framework.config.allowlist import trust
+from da_framework.config.schema import instantiate
+from da_framework.core.errors import InputError, listed
+from da_framework.results import record as results
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from da_framework.networks.frozen import Frozen
+    from da_framework.networks.network import Network
+
+Head = Literal["loaded", "fresh"]
+Function = Literal["identity", "tanh", "sin", "softsign"]
+
+
+def weights(start: str, key: str = "init_from") -> Path:
+    """The checkpoint that a key names.
+
+    Args:
+        start: folder of a finished run, or a checkpoint of one.
+        key: that names it, for the message.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(start)
+    file = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(
+            f"{key}={start}: {file} is not there; give the folder of a finished run, "
+            "as da train wrote it"
+        )
+    return file
+
+
+def fingerprint(config: Mapping[str, Any]) -> str | None:
+    """A hash of the weights that a config begins with or learns from, wherever they lie.
+
+    A run is another if they change.
+    """
+    files = [weights(run, "teachers") for run in config.get("teachers") or ()]
+    if config.get("init_from") is not None:
+        files = [weights(config["init_from"]), *files]
+    if own := config["network"].get("weights"):
+        files.append(Path(own).expanduser())
+    hashes = []
+    for file in files:
+        if file.is_file():  # the network says which of its own is not there
+            with file.open("rb") as stream:
+                hashes.append(hashlib.file_digest(stream, "sha256").hexdigest()[:16])
+    return " ".join(hashes) or None
+
+
+def bare(network: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's config for weights that are loaded into it, with which nothing is trained."""
+    unneeded = {"pretrained": False, "weights": None, "recompute": False}
+    return {**network, **{key: own for key, own in unneeded.items() if key in network}}
+
+
+def load(
+    network: "Network",
+    start: str,
+    classes: tuple[str, ...],
+    *,
+    head: Head = "loaded",
+    share: float = 1.0,
+    function: Function = "identity",
+) -> None:
+    r"""Begins a network with a finished run's weights, or with a mixture of them and its own.
+
+    .. math:: W \leftarrow f(\alpha W_{\text{run}} + (1 - \alpha) W)
+
+    Buffers, such as the statistics of batch norm, are mixed without f.
+
+    Args:
+        network: encoder and head.
+        start: folder of a finished run, or a checkpoint of one.
+        classes: that are to be learnt.
+        head: ``fresh``: the network keeps its own, and the run may have had other classes.
+        share: α.
+        function: f.
+
+    Raises:
+        InputError: the run had other classes or another network, or its checkpoint is damaged.
+    """
+    # here and not above: a finished run is recognised without it
+    import torch
+
+    state = network_state(start)
+    record = results.read(Path(start)) if Path(start).is_dir() else None
+    fresh = head == "fresh"
+    if record and tuple(record["classes"]) != classes and not fresh:
+        raise InputError(
+            f"init_from={start}: the run learnt the classes {listed(record['classes'])}, "
+            f"this one has {listed(classes)}; init_head=fresh begins with a head of its own"
+        )
+    loaded = {name: own for name, own in state.items() if not (fresh and name.startswith("head."))}
+    own = {n: w for n, w in network.state_dict().items() if not (fresh and n.startswith("head."))}
+    refuse_others(start, loaded, own)
+    if fresh:
+        network.keep_former_head(
+            {n.removeprefix("head."): w for n, w in state.items() if n.startswith("head.")}
+        )
+    functions: Mapping[str, Callable[[Tensor], Tensor]] = {
+        "identity": lambda weight: weight,
+        "tanh": torch.tanh,
+        "sin": torch.sin,
+        "softsign": torch.nn.functional.softsign,
+    }
+    learnt = {name for name, _ in network.named_parameters()}
+    for name, weight in loaded.items():
+        if weight.is_floating_point():
+            mixed = share * weight + (1 - share) * own[name]
+            loaded[name] = functions[function](mixed) if name in learnt else mixed
+    network.load_state_dict(loaded, strict=False)
+    network.loaded = frozenset(loaded)
+
+
+def teachers(
+    runs: Sequence[str], shape: tuple[int, ...], widths: tuple[int, ...] = ()
+) -> "tuple[Frozen, ...]":
+    """The frozen networks of finished runs.
+
+    Args:
+        runs: their folders.
+        shape: of the inputs that they will be given.
+        widths: columns of each domain, where they differ.
+
+    Raises:
+        InputError: one is not there, or takes other inputs.
+    """
+    from da_framework.networks.frozen import Frozen
+
+    found = []
+    for run in runs:
+        record = results.read(Path(run))
+        if record is None:
+            raise InputError(f"teachers: {run} is not the folder of a finished run")
+        trust(results.targets(record["config"]["network"]))
+        state = network_state(run, "teachers")
+        logits = [weight for name, weight in state.items() if name.startswith("head.")][-1]
+        network = instantiate(bare(record["config"]["network"]))(shape, len(logits), widths)
+        refuse_others(run, state, network.state_dict(), "teachers")
+        network.load_state_dict(state)
+        found.append(Frozen(network))
+    return tuple(found)
+
+
+def network_state(start: str, key: str = "init_from") -> "dict[str, Tensor]":
+    """The weights of the network in a checkpoint.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    import torch
+
+    file, prefix = weights(start, key), "method.network."
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
+        return {n.removeprefix(prefix): own for n, own in state.items() if n.startswith(prefix)}
+    except Exception as error:  # what a damaged file makes of itself has no type
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{key}={start}: {file} is damaged: {reason}") from None
+
+
+def refuse_others(
+    start: str, there: Mapping[str, Any], here: Mapping[str, Any], key: str = "init_from"
+) -> None:
+    """Refuses the weights of another network, and says what differs."""
+    from da_framework.networks.weights import differences, first
+
+    if differing := differences(there, here):
+        head = all(name.startswith("head.") for name in differing) and key == "init_from"
+        raise InputError(
+            f"{key}={start}: the run's weights are of another network: {first(differing)}"
+            + ("; init_head=fresh begins with a head of its own" if head else "")
+        )

@@ -1,0 +1,162 @@
+"""A finished run, scored again."""
+
+import gc
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from da_framework.cli.evaluate import evaluate
+from da_framework.config.allowlist import trust
+from da_framework.core.errors import InputError
+
+# or else Hydra opens da.log in the current folder and lets it go
+DELAY = "++hydra.job_logging.handlers.file.delay=true"
+KEYS = ("accuracy", "precision", "recall", "f1", "calibration_error", "rows")
+
+
+@pytest.fixture
+def run(da: Any) -> Path:
+    assert da.train("evaluate_every=5", "steps=30").code == 0
+    return Path(da.folder) / "run"
+
+
+def refused(da: Any, *overrides: str) -> str:
+    ended = da("evaluate", DELAY, *overrides)
+    assert ended.code == 2, ended
+    assert ended.out == ""
+    assert "Traceback" not in ended.err
+    assert "Error executing job" not in ended.err
+    return str(ended.err).rstrip("\n")
+
+
+def rewrite(run: Path, **changes: Any) -> None:
+    file = run / "result.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+@pytest.mark.parametrize("pick", ["last", "chosen"])
+def test_the_numbers_are_those_of_the_record(da: Any, run: Path, pick: Any) -> None:
+    found = evaluate(run=str(run), pick=pick, data_dir=None, dataset={})
+    recorded = da.record()["target"][pick]
+    assert {key: found[key] for key in KEYS} == {key: recorded[key] for key in KEYS}
+    ended = da("evaluate", DELAY, "run=run", f"pick={pick}")
+    assert (ended.code, ended.err) == (0, "")
+    assert f"run: {pick} weights on 200 target rows" in ended.out
+    for key in KEYS[:-1]:
+        assert f"{recorded[key]:.4f}" in ended.out
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_nothing_is_written(da: Any, run: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    da("evaluate", "run=run")
+    gc.collect()
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+    assert [path.name for path in da.folder.iterdir()] == ["run"]
+
+
+def test_other_data_gives_other_numbers(da: Any, run: Path) -> None:
+    turned = {"rotation": 180.0}
+    there = evaluate(run="run", pick="last", data_dir=None, dataset=turned)
+    here = evaluate(run="run", pick="last", data_dir=None, dataset={})
+    assert there["accuracy"] < here["accuracy"]
+    swapped = da(
+        "evaluate", DELAY, "run=run", "+dataset.source=[rotated]", "+dataset.target=[straight]"
+    )
+    assert swapped.code == 0
+    back = evaluate(
+        run="run",
+        pick="last",
+        data_dir=None,
+        dataset={"source": ["rotated"], "target": ["straight"]},
+    )
+    assert f"{back['accuracy']:.4f}" in swapped.out
+    # the source's side is what the run was trained on
+    assert back["accuracy"] > here["accuracy"] - 0.2
+
+
+def test_data_may_have_moved(da: Any) -> None:
+    keys = ("dataset=digits", "dataset.data_dir=old", "network=mlp", "steps=3")
+    assert da.train(*keys).code == 0
+    expected = da.record()["target"]["last"]["accuracy"]
+    found = evaluate(run="run", pick="last", data_dir="new", dataset={})
+    assert found["accuracy"] == expected
+    whole = {"subset": "full", "target": ["usps"]}
+    with pytest.raises(InputError, match=r"missing in .*/new/digits"):
+        evaluate(run="run", pick="last", data_dir="new", dataset=whole)
+    with pytest.raises(InputError, match=r"missing in .*/old/digits"):
+        evaluate(run="run", pick="last", data_dir=None, dataset=whole)
+
+
+def test_a_folder_may_have_moved(da: Any, run: Path) -> None:
+    expected = evaluate(run="run", pick="last", data_dir=None, dataset={})
+    shutil.move(run, da.folder / "elsewhere")
+    assert evaluate(run="elsewhere", pick="last", data_dir=None, dataset={}) == expected
+
+
+def test_what_is_missing_is_said(da: Any, run: Path) -> None:
+    assert refused(da) == "run: must be given"
+    assert refused(da, "run=nowhere") == "run=nowhere: there is no result.json in this folder"
+    assert refused(da, "run=run", "pick=oracle").startswith(
+        "pick: input should be 'last' or 'chosen'"
+    )
+    assert "did you mean pick?" in refused(da, "run=run", "pik=last")
+    curved = refused(da, "run=run", "+dataset.target=[curved]")
+    assert "'curved', which is no domain here" in curved
+    assert refused(da, "run=run", "+dataset.rowz=3").startswith(
+        "dataset.rowz: there is no such key"
+    )
+    (run / "checkpoints" / "chosen.ckpt").unlink()
+    assert refused(da, "run=run", "pick=chosen").endswith("chosen.ckpt is not there")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"key": "a"}'])
+def test_a_damaged_record_is_named(da: Any, run: Path, text: str) -> None:
+    (run / "result.json").write_text(text)
+    assert refused(da, "run=run").startswith("run/result.json is damaged or no record of a run")
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing of torch", b"PK\x03\x04 cut"])
+def test_damaged_weights_are_named(da: Any, run: Path, content: bytes) -> None:
+    (run / "checkpoints" / "last.ckpt").write_bytes(content)
+    assert refused(da, "run=run").startswith("run/checkpoints/last.ckpt is damaged")
+
+
+def test_weights_of_another_network_are_named(da: Any, run: Path) -> None:
+    config = da.record()["config"]
+    rewrite(run, config=config | {"network": config["network"] | {"bottleneck": [7]}})
+    assert "of another network" in refused(da, "run=run")
+
+
+@pytest.mark.parametrize(
+    "target", ["os.system", "evil.Network", "builtins.eval", "da_frameworks.X"]
+)
+def test_code_of_unknown_origin_is_not_run(da: Any, run: Path, target: str) -> None:
+    (da.folder / "evil.py").write_text("raise SystemExit('was run')")
+    config = da.record()["config"]
+    rewrite(run, config=config | {"network": {"_target_": target, "command": "touch was_run"}})
+    assert refused(da, "run=run").startswith(f"the record names {target}, which is neither ours")
+    assert not (da.folder / "was_run").exists()
+
+
+def test_hidden_targets_are_found_wherever_they_are() -> None:
+    trust(["da_framework.methods.dann.DANN", "torch.nn.ReLU"])
+    with pytest.raises(InputError, match=r"subprocess\.run"):
+        trust(["torch.nn.ReLU", "subprocess.run"])
+
+
+def test_rows_that_were_trained_on_are_said(da: Any, run: Path) -> None:
+    own = da("evaluate", "run=run")
+    assert "trained on" not in own.out + own.err
+    other = da("evaluate", "run=run", "+dataset.split_seed=1")
+    assert "of these rows were trained on" in other.out + other.err
+
+
+def test_a_module_of_ours_is_no_way_to_others(da: Any, run: Path) -> None:
+    trust(["torch.optim.SGD", "da_framework.methods.base.Method", "pytorch_lightning.Trainer"])
+    for target in ("da_framework.cli.main.os.system", "os.system", "torch.hub.load"):
+        with pytest.raises(InputError, match="neither ours"):
+            trust([target])

@@ -1,0 +1,116 @@
+import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from da_framework.config import plugins
+from da_framework.config.catalog import GROUPS, docstring, entries, main, summary
+
+
+def names(group: str) -> dict[str, str]:
+    return {name: words for name, words, _ in entries(group)}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_configs_are_the_list(group: str) -> None:
+    folder = plugins.conf_dir() / group
+    files = {f.relative_to(folder).with_suffix("").as_posix() for f in folder.rglob("*.yaml")}
+    assert set(names(group)) == files
+    assert all(origin == "da_framework" for _, _, origin in entries(group))
+
+
+@pytest.mark.parametrize("group", ["method", "dataset", "network", "validator"])
+def test_everything_says_what_it_is(group: str) -> None:
+    for name, words in names(group).items():
+        assert len(words) > 5, name
+        assert "cannot be found" not in words, name
+
+
+def test_a_summary_is_the_docstring_s_first_line() -> None:
+    from da_framework.methods.dann import DANN
+
+    assert names("method")["dann"] == (DANN.__doc__ or "").partition("\n")[0]
+
+
+def test_a_comment_goes_before_the_docstring(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    body = "_target_: da_framework.methods.dann.DANN\n"
+    file.write_text(f"# @package _global_\n\n# in words of its own\n{body}")
+    assert summary(file) == "in words of its own"
+    file.write_text(f"# @package _global_\n{body}")
+    assert summary(file) == names("method")["dann"]
+    file.write_text("steps: 3\n")
+    assert summary(file) == ""
+    file.write_text("")
+    assert summary(file) == ""
+
+
+@pytest.mark.parametrize(
+    ("target", "missing"),
+    [
+        ("no_such_package.methods.Foo", "no_such_package"),
+        ("da_framework.no_such_module.Foo", "da_framework.no_such_module"),
+        ("da_framework.methods.no.such.Foo", "da_framework.methods.no"),
+    ],
+)
+def test_a_missing_module_is_named(target: str, missing: str) -> None:
+    words = docstring(target)
+    assert words.startswith("cannot be found: ")
+    assert missing in words
+
+
+def test_a_name_that_the_module_lacks_has_no_words() -> None:
+    assert docstring("da_framework.methods.dann.Dan") == ""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package that brings two methods, one of which is not there."""
+    package = tmp_path / "listed_da"
+    folder = package / "conf" / "method"
+    folder.mkdir(parents=True)
+    (package / "methods.py").write_text(
+        'raise RuntimeError("imported")\nclass Foo:\n    """Does foo.\n\n    More."""\n'
+    )
+    (folder / "foo.yaml").write_text("_target_: listed_da.methods.Foo\n")
+    (folder / "lost.yaml").write_text("_target_: listed_da.lost.Lost\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("listed", "listed_da.conf", plugins.GROUP)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [point])
+    yield package
+    for name in [name for name in sys.modules if name.split(".")[0] == "listed_da"]:
+        del sys.modules[name]
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_plugin_s_methods_are_listed_without_importing_them() -> None:
+    found = {name: (words, origin) for name, words, origin in entries("method")}
+    assert found["foo"] == ("Does foo.", "listed")
+    assert found["lost"] == ("cannot be found: no module listed_da.lost", "listed")
+    assert found["dann"][1] == "da_framework"
+    assert "listed_da.methods" not in sys.modules
+
+
+def test_a_plugin_s_package_is_not_imported_either(plugin: Path) -> None:
+    (plugin / "__init__.py").write_text("raise RuntimeError('imported')")
+    assert {name for name, _, origin in entries("method") if origin == "listed"} == {"foo", "lost"}
+
+
+def test_the_list_is_printed_by_group(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.endswith("=")] == [f"{group}=" for group in GROUPS]
+    main(["method"])
+    own = capsys.readouterr().out
+    assert own.startswith("method=\n")
+    assert "dataset=" not in own
+    (dann,) = [line for line in own.splitlines() if line.startswith("  dann ")]
+    assert dann.endswith("[da_framework]")
+
+
+def test_no_other_group_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["optimiser"])
+    assert "invalid choice" in capsys.readouterr().err

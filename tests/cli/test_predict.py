@@ -1,0 +1,264 @@
+"""What a finished run makes of new rows, which have no labels."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from da_framework.cli.evaluate import evaluate
+from da_framework.cli.predict import predict, trained
+from da_framework.training.build import build
+from tests.shared_runs import of_method, plain
+
+
+def rows(file: str = "predictions.csv") -> list[dict[str, str]]:
+    with Path(file).open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def predicted(**dataset: Any) -> list[dict[str, str]]:
+    predict(run="run", pick="last", out="predictions.csv", probabilities=True, dataset=dataset)
+    return rows()
+
+
+def refused(da: Any, *overrides: str) -> str:
+    ended = da("predict", "run=run", *overrides)
+    assert (ended.code, ended.out) == (2, ""), ended
+    assert "Traceback" not in ended.err
+    assert not Path("predictions.csv").exists()
+    return str(ended.err).rstrip("\n")
+
+
+def own_probabilities() -> torch.Tensor:
+    """Of the target's test rows, by the way that training evaluates them."""
+    record = json.loads(Path("run/result.json").read_text())
+    run = build(record["config"], initialise=False)
+    state = torch.load("run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    run.module.load_state_dict(state)
+    return run.module.method.observe(run.domains.test).logits.double().softmax(1)
+
+
+def shares(found: list[dict[str, str]], classes: tuple[str, ...]) -> torch.Tensor:
+    values = [[float(row[f"probability of {name}"]) for name in classes] for row in found]
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def photos(root: Path) -> None:
+    draws = np.random.default_rng(0)
+    for domain in ("studio", "phone"):
+        for label, name in enumerate(("cup", "hat")):
+            (root / domain / name).mkdir(parents=True)
+            for number in range(12):
+                pixels = draws.integers(0, 60, (10, 8, 3)) + 180 * label
+                Image.fromarray(pixels.astype(np.uint8)).save(
+                    root / domain / name / f"{number}.png"
+                )
+
+
+IMAGES = ("dataset=folder", "dataset.root=photos", "dataset.source=[studio]", "dataset.size=8")
+
+
+def of_photos(da: Any) -> None:
+    da.once("photos", *IMAGES, data=lambda: photos(Path("photos")))
+
+
+@pytest.fixture
+def pictures(da: Any) -> Any:
+    of_photos(da)
+    shutil.move("photos/phone", "new")
+    shutil.rmtree("photos")  # whoever predicts need not have what was trained on
+    return da
+
+
+def test_images_without_labels_at_any_depth(pictures: Any) -> None:
+    Path("new/cup/deep er").mkdir()
+    shutil.move("new/cup/0.png", "new/cup/deep er/größe.PNG")
+    shutil.move("new/hat/0.png", "new/first.png")
+    ended = pictures("predict", "run=run", "dataset.root=new")
+    assert (ended.code, ended.err) == (0, "")
+    found = rows()
+    assert list(found[0]) == ["file", "class", "probability"]
+    assert {row["file"] for row in found} >= {"cup/deep er/größe.PNG", "first.png", "hat/3.png"}
+    assert len(found) == 24
+    assert all(row["class"] == "cup" for row in found if row["file"].startswith("cup"))
+    assert "12" in ended.out
+
+
+def test_the_probabilities_are_those_of_training(da: Any) -> None:
+    of_photos(da)
+    found = predicted(root="photos/phone")
+    expected = own_probabilities()
+    order = sorted(range(24), key=lambda row: found[row]["file"])
+    torch.testing.assert_close(
+        shares([found[row] for row in order], ("cup", "hat")), expected, atol=1e-6, rtol=0
+    )
+    for row in found:
+        best = max(("cup", "hat"), key=lambda name: float(row[f"probability of {name}"]))
+        assert row["class"] == best
+        assert row["probability"] == row[f"probability of {best}"]
+
+
+def test_broken_images_stop_or_are_named_and_left_out(pictures: Any) -> None:
+    Path("new/hat/bad.jpg").write_bytes(b"")
+    Path("new/hat/notes.txt").write_text("no image")
+    said = refused(pictures, "dataset.root=new")
+    assert "1 images cannot be read" in said
+    assert "new/hat/bad.jpg: it is empty" in said
+    skipping = pictures("predict", "run=run", "dataset.root=new", "+dataset.on_error=skip")
+    assert skipping.code == 0
+    assert "left out: new/hat/bad.jpg: it is empty" in skipping.out + skipping.err
+    assert len(rows()) == 24
+    named = pictures(
+        *("predict", "run=run", "dataset=folder", "dataset.root=new"),
+        *("dataset.on_error=skip", "dataset.size=8", "out=there/second.csv"),
+    )
+    assert named.code == 0
+    assert rows("there/second.csv") == rows()
+
+
+def test_what_cannot_be_read_is_one_line(pictures: Any) -> None:
+    Path("empty").mkdir()
+    Path("table.csv").write_text("a,b\n1,2\n")
+    assert refused(pictures) == "dataset.root: must be given"
+    assert refused(pictures, "dataset.root=nowhere").endswith("nowhere is not there")
+    assert "there is no file that ends in .bmp" in refused(pictures, "dataset.root=empty")
+    for own in ((), ("dataset=folder",)):
+        said = refused(pictures, "dataset.root=new", "dataset.size=9", *own)
+        assert said.startswith("dataset.size: rows are read as the run read its own")
+        assert said.endswith("keys that may be given are root, on_error")
+    assert "table.csv has 2 columns" in refused(pictures, "dataset=table", "dataset.root=table.csv")
+    assert "not texts" in refused(pictures, "dataset=text", "dataset.root=table.csv")
+    np.save("x.npy", np.zeros((2, 3, 9, 9), np.uint8))
+    said = refused(pictures, "dataset=arrays", "dataset.root=x.npy")
+    assert said == "x.npy holds rows of the shape (3, 9, 9), the run takes (3, 8, 8)"
+    np.save("x.npy", np.zeros((2, 3, 8, 8)))
+    said = refused(pictures, "dataset=arrays", "dataset.root=x.npy")
+    assert said == "x.npy holds float64, the run takes uint8"
+
+
+def test_a_record_of_before_inputs_stood_in_it_is_built_from_its_data(da: Any) -> None:
+    plain(da)
+    np.save("new.npy", np.random.default_rng(0).normal(size=(6, 2)))
+    record = da.record()
+    shape = {key: record["inputs"].pop(key) for key in ("shape", "dtype", "widest")}
+    assert shape == {"shape": [2], "dtype": "float32", "widest": [2]}
+    first = predicted(root="new.npy")
+    del record["inputs"]
+    (da.folder / "run" / "result.json").write_text(json.dumps(record))
+    assert predicted(root="new.npy") == first
+    assert [row["row"] for row in first] == [str(row) for row in range(6)]
+
+
+@pytest.mark.parametrize("method", ["tca", "osbp", "uan", "adabn", "mean_teacher", "tradaboost"])
+def test_methods_of_every_kind(da: Any, method: str) -> None:
+    of_method(da, method)
+    dataset = build(da.record()["config"], initialise=False).domains
+    np.savez("new.npz", x=dataset.test.x.numpy())
+    found = predicted(root="new.npz")
+    expected = own_probabilities()
+    classes = tuple(name.removeprefix("probability of ") for name in list(found[0])[4:])
+    assert (classes[2:] == ("unknown",)) == (method in ("osbp", "uan"))
+    torch.testing.assert_close(shares(found, classes), expected, atol=1e-6, rtol=0)
+
+
+def frames(root: Path, *, shift: float = 0.0) -> pd.DataFrame:
+    draws = np.random.default_rng(1)
+    y = np.arange(60) % 2
+    frame = pd.DataFrame(
+        {
+            "height": 5 * draws.normal(size=60) + 100 + 20 * y,
+            "weight": draws.normal(size=60) + shift,
+            "label": np.where(y, "tall", "short"),
+            "domain": np.where(np.arange(60) < 30, "north", "south"),
+        }
+    )
+    frame.to_csv(root, index=False)
+    return frame
+
+
+def test_tables_by_their_columns_and_the_run_s_scale(da: Any) -> None:
+    frame = frames(da.folder / "all.csv")
+    keys = ("dataset=table", "dataset.root=all.csv", "dataset.source=[north]")
+    assert da.train(*keys).code == 0
+    expected = own_probabilities()
+    Path("all.csv").unlink()
+    other = frame[frame["domain"] == "south"]
+    other[["weight", "height"]].assign(name="some one").to_csv("new.csv", index=False)
+    found = predicted(root="new.csv")
+    torch.testing.assert_close(shares(found, ("short", "tall")), expected, atol=1e-6, rtol=0)
+    # a row alone has no scale of its own
+    other[["weight", "height"]].head(1).to_csv("one.csv", index=False)
+    assert predicted(root="one.csv") == [found[0] | {"file": "one.csv"}]
+    Path("predictions.csv").unlink()
+    other[["weight"]].to_csv("new.csv", index=False)
+    assert refused(da, "dataset.root=new.csv") == ("new.csv has no column height; it has weight")
+    Path("new.csv").write_text("height,weight\n1,2\n3,\n")
+    assert refused(da, "dataset.root=new.csv") == (
+        "new.csv: row 1 has values that are NaN or infinite"
+    )
+    Path("new.csv").write_text("height,weight\n1,much\n")
+    assert "the columns weight are not numbers" in refused(da, "dataset.root=new.csv")
+
+
+def test_rows_of_fewer_columns_than_the_source_s(da: Any) -> None:
+    draws = np.random.default_rng(0)
+    for name, width in (("far", 5), ("near", 3)):
+        np.savez(f"{name}.npz", x=draws.normal(size=(40, width)), y=np.arange(40) % 2)
+    keys = ("dataset=arrays", "dataset.root=.", "dataset.source=[far]", "method=control")
+    assert da.train(*keys).code == 0
+    expected = own_probabilities()
+    torch.testing.assert_close(
+        shares(predicted(root="near.npz"), ("0", "1")), expected, atol=1e-6, rtol=0
+    )
+    Path("predictions.csv").unlink()
+    assert "the run takes (3,)" in refused(da, "dataset.root=far.npz")
+
+
+def test_texts(da: Any) -> None:
+    pytest.importorskip("transformers")
+    lines = [("a good book", "good"), ("a bad, dull book", "bad")] * 20
+    frame = pd.DataFrame(lines, columns=["text", "label"])
+    frame["domain"] = ["books"] * 20 + ["films"] * 20
+    frame.to_csv("all.csv", index=False)
+    small = ("network=text", "network.width=8", "network.layers=1", "network.heads=2")
+    keys = ("dataset=text", "dataset.root=all.csv", "dataset.source=[books]", "dataset.length=6")
+    words = ("dataset.vocabulary=50", "dataset.cache=null")
+    assert da.train(*keys, *small, *words, "steps=3", "feature_cache=null").code == 0
+    expected = own_probabilities()
+    frame[frame["domain"] == "films"].drop(columns="label").to_json(
+        "new.jsonl", lines=True, orient="records"
+    )
+    found = predicted(root="new.jsonl")
+    torch.testing.assert_close(shares(found, ("bad", "good")), expected, atol=1e-6, rtol=0)
+    Path("predictions.csv").unlink()
+    assert refused(da, "dataset.root=new.jsonl", "+dataset.text=[title]") == (
+        "new.jsonl has no column title; it has text, domain"
+    )
+
+
+def test_a_run_on_cached_features_reads_inputs(da: Any) -> None:
+    photos(da.folder / "photos")
+    keys = ("network.freeze=backbone", "feature_cache=features")
+    assert da.train(*IMAGES, *keys).code == 0
+    assert da.record()["inputs"]["widest"] == [3, 8, 8]
+    assert "uint8" in da.record()["inputs"]["dtype"]
+    found = predicted(root="photos/phone")
+    accuracy = evaluate(run="run", pick="last", data_dir=None, dataset={})["accuracy"]
+    right = [row["class"] == Path(row["file"]).parent.name for row in found]
+    assert sum(right) / len(right) == pytest.approx(accuracy)
+
+
+def test_the_weights_picked_are_those_used(da: Any) -> None:
+    plain(da)
+    for pick in ("last", "chosen"):
+        model = trained("run", pick=pick)
+        state = da.weights(pick=pick)
+        own = model.method.state_dict()
+        assert all(torch.equal(weight, state[f"method.{name}"]) for name, weight in own.items())

@@ -1,0 +1,319 @@
+"""A sweep: its jobs fail alone, it continues when repeated, and a person sees how it goes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+
+from da_framework.cli import sweeps
+from da_framework.cli.sweeps import STATES, Watch, watching
+from da_framework.config import plugins
+from da_framework.config import run_names as names
+from da_framework.core.errors import InputError
+from da_framework.results import record as results
+from da_framework.training import train
+from da_framework.training.module import Adaptation
+
+SMALL = ("dataset=two_moons", "network=mlp", "steps=20", "logger=[]", "callback=[]")
+JOINT = ("train", "-m", "method=joint", "dataset.labels_per_class=2,9999,3")
+"""Three jobs, of which the second fails."""
+
+
+class Killed(BaseException):
+    """Nobody catches it."""
+
+
+def found(folder: Path) -> dict[str, Any]:
+    """What the runs of a sweep came to, by the folders' names."""
+    return {
+        file.parent.name: {
+            name: value
+            for name, value in json.loads(file.read_text()).items()
+            # the choices name the launcher
+            if name not in ("seconds", "finished", "peak_memory_mib", "choices")
+        }
+        for file in folder.rglob("result.json")
+    }
+
+
+def starts(text: str, word: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith(word)]
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Iterator[Watch]:
+    jobs = [["steps=9", "method=dann", f"seed={seed}"] for seed in range(5)]
+    own = Watch(tmp_path, jobs)
+    own.console.file = StringIO()
+    own.folder.mkdir()
+    yield own
+    sweeps.CURRENT.clear()
+
+
+def tell(watch: Watch, number: int, state: str, **more: Any) -> None:
+    folder = watch.folder.parent / str(number)
+    told = {"state": state, "folder": str(folder), "began": time.time(), **more}
+    (watch.folder / f"{number}.json").write_text(json.dumps(told))
+
+
+# jobs
+
+
+def test_each_job_has_one_line_and_the_failed_are_named_at_the_end(da: Any) -> None:
+    ended = da(*JOINT, *da.small)
+    assert ended.code == 2
+    done, failed = starts(ended.err, "done: "), starts(ended.err, "failed: ")
+    assert [line.partition(": ")[2].partition(":")[0] for line in done] == [
+        "dataset.labels_per_class=2",
+        "dataset.labels_per_class=3",
+    ]
+    assert done[1].endswith("; 0 waiting, 0 running, 2 done, 1 failed")
+    assert len(failed) == 2
+    assert failed[1].startswith("failed: da train method=joint dataset.labels_per_class=9999")
+    assert starts(ended.err, "  dataset.labels_per_class=9999, but rotated has only 339 training")
+    assert ended.err.endswith("1 of 3 jobs failed; the same command tries them again\n")
+    # all else is in the logs
+    assert ended.out == ""
+    assert len(ended.err.splitlines()) == 7
+    logs = [file.read_text() for file in da.folder.glob("multirun/*/*/da.log")]
+    assert sum("training rows: " in log for log in logs) == 2
+
+
+def test_an_error_of_ours_fails_alone_and_its_traceback_is_in_the_log(
+    da: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = train.outcome
+
+    def broken(run: Any) -> dict[str, Any]:
+        if run.module.seed == 1:
+            raise RuntimeError("what nobody thought of")
+        return outcome(run)
+
+    monkeypatch.setattr(train, "outcome", broken)
+    ended = da("train", "-m", *da.small, "seed=1,2", "hydra.sweeper.max_batch_size=1")
+    assert ended.code == 1
+    assert starts(ended.err, "  RuntimeError: what nobody thought of")
+    assert len(found(da.folder)) == 1
+    (log,) = (file for file in da.folder.rglob("da.log") if "Traceback" in file.read_text())
+    assert "seed_1" in str(log)
+
+
+def test_a_sweep_killed_twice_and_repeated_ends_like_one_that_was_not(
+    da: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = (*JOINT, *da.small, "checkpoint_every=5")
+    whole = da(*command, "hydra.sweep.dir=whole")
+    step, taken, kills = Adaptation.take_step, 0, iter([8, 30])
+    at = next(kills)
+
+    def dying(self: Any, batch: Any) -> None:
+        nonlocal taken, at
+        taken += 1
+        if taken == at:
+            at = next(kills, -1)
+            raise Killed
+        step(self, batch)
+
+    monkeypatch.setattr(Adaptation, "take_step", dying)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            da(*command, "hydra.sweep.dir=killed")
+    last = da(*command, "hydra.sweep.dir=killed")
+    assert taken < 2 * 20 + 2 * 10  # none was run twice
+    assert (last.code, whole.code) == (2, 2)
+    assert len(found(da.folder / "whole")) == 2
+    assert found(da.folder / "killed") == found(da.folder / "whole")
+    assert starts(last.err, "failed: da ") == starts(whole.err, "failed: da ")
+
+
+def test_a_sweep_that_another_process_runs_is_refused(da: Any) -> None:
+    with results.alone(da.folder / "here"):
+        ended = da("train", "-m", *da.small, "seed=1,2", "hydra.sweep.dir=here")
+    assert ended.code == 2
+    assert ended.err.startswith("another process is training in here: wait for it, or ")
+    assert "hydra.sweep.dir=" in ended.err
+    assert not found(da.folder)
+
+
+# what is shown
+
+
+def test_the_table_has_what_failed_what_runs_and_what_is_done(watch: Watch) -> None:
+    tell(watch, 0, "done", words="81.00%", seconds=100.0)
+    tell(watch, 1, "failed", words="it broke", code=2, tail=["it broke"])
+    tell(watch, 2, "running", began=time.time() - 30)
+    watch.read()
+    table = watch.table()
+    cells = [list(column.cells) for column in table.columns]
+    assert cells[0] == ["seed=1", "seed=2", "seed=0"]  # what all share is left out
+    assert cells[1] == ["failed", "running", "done"]
+    assert cells[2] == ["it broke", "since 0:00:30", "81.00%"]
+    # of 100 s each: one has 70 to go, two wait for it
+    assert table.title == "2 waiting, 1 running, 1 done, 1 failed; about 0:04:30 left"
+    tell(watch, 3, "running", began=time.time() - 50)
+    watch.read()
+    assert watch.summary().endswith("; about 0:01:50 left")  # (70 + 50 + 100) / 2
+
+
+def test_a_terminal_has_a_table_that_lives(watch: Watch) -> None:
+    watch.console._force_terminal = True
+    watch.start()
+    tell(watch, 4, "done", words="81.00%", seconds=1.0)
+    watch.close()
+    shown = watch.console.file.getvalue()  # type: ignore[attr-defined]
+    assert "seed=4" in shown
+    assert "81.00%" in shown
+    assert "done: seed=4" not in shown
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"), [([], 0), ([2], 2), ([3, 3], 3), ([2, 3], 1), ([1, 1], 1)]
+)
+def test_the_exit_code_is_that_of_all_failed_jobs_or_1(
+    watch: Watch, codes: list[int], expected: int
+) -> None:
+    for number, code in enumerate(codes):
+        tell(watch, number, "failed", words="", code=code, tail=[])
+    watch.read()
+    assert watch.verdict() == expected
+
+
+def test_a_launcher_that_gives_up_is_one_line(
+    watch: Watch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweeps.CURRENT.append(watch)
+    watch.start()
+    tell(watch, 0, "failed", words="", code=2, tail=["the last line"])
+    said = r"gave up: a worker was killed; .* the same command continues"
+    with pytest.raises(InputError, match=said), watching():
+        raise RuntimeError("a worker\nwas killed")
+    assert "  the last line" in capsys.readouterr().err
+    assert not sweeps.CURRENT
+
+
+def test_what_hydra_cannot_compose_is_explained_by_others(watch: Watch) -> None:
+    sweeps.CURRENT.append(watch)
+    watch.start()
+    with pytest.raises(HydraException, match="Hydra's own"), watching():
+        raise HydraException("Hydra's own")
+    assert not sweeps.CURRENT
+
+
+# launchers
+
+
+@pytest.mark.parametrize("word", plugins.NEEDS)
+def test_a_launcher_that_is_not_installed_says_how_to_install_it(
+    da: Any, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    def missing(package: str) -> None:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(plugins, "distribution", missing)
+    ended = da("train", "-m", *da.small, "seed=1,2", word)
+    package, extra = plugins.NEEDS[word]
+    assert ended.code == 2
+    assert ended.err == f"{word} needs {package}: pip install 'da_framework[{extra}]'\n"
+
+
+@pytest.mark.parametrize(("launcher", "minutes"), [("local", 7 * 24 * 60), ("slurm", 24 * 60)])
+def test_our_launchers_are_submitits_with_time_enough(launcher: str, minutes: int) -> None:
+    names.register()
+    with initialize_config_dir(str(plugins.conf_dir()), version_base="1.3"):
+        ours, stock = (
+            compose("train", [f"hydra/launcher={name}"], return_hydra_config=True).hydra.launcher
+            for name in (launcher, f"submitit_{launcher}")
+        )
+    assert ours.timeout_min == minutes
+    changed = {key for key in stock if ours._get_node(key) != stock._get_node(key)}
+    assert changed == {"timeout_min"} | ({"max_num_timeout"} if launcher == "slurm" else set())
+
+
+@pytest.mark.parametrize(("asked", "started"), [(10**6, 3), (3, 3), (2, 2), (-1, -1)])
+def test_joblib_starts_no_more_processes_than_there_are_jobs(
+    da: Any, monkeypatch: pytest.MonkeyPatch, asked: int, started: int
+) -> None:
+    core = pytest.importorskip("hydra_plugins.hydra_joblib_launcher._core")
+    given = []
+
+    def parallel(**keys: Any) -> Any:
+        given.append(keys["n_jobs"])
+        raise RuntimeError("seen")
+
+    monkeypatch.setattr(core, "Parallel", parallel)
+    ended = da(*JOINT, *da.small, "hydra/launcher=joblib", f"hydra.launcher.n_jobs={asked}")
+    assert given == [started]
+    assert "the launcher gave up: seen" in ended.err
+
+
+@pytest.mark.slow  # 30 s each
+@pytest.mark.parametrize(
+    "launcher",
+    ["joblib hydra.launcher.n_jobs=2", "local hydra.sweeper.max_batch_size=2"],
+    ids=["joblib", "submitit"],
+)
+def test_other_launchers_end_as_the_basic_one_does(da: Any, launcher: str) -> None:
+    own, *keys = launcher.split()
+    basic = da(*JOINT, *da.small, "hydra.sweep.dir=basic")
+    ended = da(*JOINT, *da.small, "hydra.sweep.dir=other", f"hydra/launcher={own}", *keys)
+    assert (ended.code, basic.code) == (2, 2)
+    assert found(da.folder / "other") == found(da.folder / "basic")
+    assert len(starts(ended.err, "done: ")) == 2
+    ours = starts(ended.err, "failed: da train")
+    assert ours == starts(basic.err, "failed: da train")
+    assert starts(ended.err, "  dataset.labels_per_class=9999, but rotated")
+
+
+@pytest.mark.slow  # two minutes
+def test_sixty_runs_of_which_five_fail_killed_twice_end_like_a_sweep_left_alone(
+    tmp_path: Path,
+) -> None:
+    rows = ",".join(str(n) for n in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 9999))
+    arguments = [
+        *SMALL,
+        *("method=joint", f"dataset.labels_per_class={rows}", "seed=1,2,3,4,5"),
+        "checkpoint_every=5",
+    ]
+
+    def sweep(folder: str, *, until: int | None = None) -> tuple[int, str]:
+        """Killed as soon as so many runs are there."""
+        command = [sys.executable, "-m", "da_framework", "train", "-m", *arguments]
+        process = subprocess.Popen(
+            [*command, f"hydra.sweep.dir={folder}"],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        while until is not None and len(list(tmp_path.glob(f"{folder}/*/result.json"))) < until:
+            assert process.poll() is None
+            time.sleep(0.02)
+        if until is not None:
+            process.send_signal(signal.SIGKILL)
+        _, said = process.communicate()
+        return process.returncode, said
+
+    assert sweep("killed", until=15)[0] == -signal.SIGKILL
+    assert sweep("killed", until=40)[0] == -signal.SIGKILL
+    code, said = sweep("killed")
+    whole = sweep("whole")
+    assert (code, whole[0]) == (2, 2)
+    assert len(found(tmp_path / "killed")) == 55
+    assert found(tmp_path / "killed") == found(tmp_path / "whole")
+    failed = starts(said, "failed: da train")
+    assert len(failed) == 5
+    assert all("dataset.labels_per_class=9999" in line for line in failed)
+    assert failed == starts(whole[1], "failed: da train")
+    assert said.endswith("5 of 60 jobs failed; the same command tries them again\n")
+    assert (tmp_path / "killed" / STATES).is_dir()

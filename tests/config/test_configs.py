@@ -1,0 +1,103 @@
+"""Every config composes, is what its constructor takes, and runs."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from da_framework.config.plugins import conf_dir
+from da_framework.config.schema import check, instantiate
+from da_framework.methods.base import Method
+from da_framework.training.build import Settings, build, compose
+from da_framework.training.method_check import kind, suited
+
+CONF = conf_dir()
+GROUPS = [
+    (path.parent.name, path.stem)
+    for path in sorted(CONF.glob("*/*.yaml"))
+    if path.parent.name != "experiments"
+]
+METHODS = [name for group, name in GROUPS if group == "method"]
+EXPERIMENTS = [
+    path.relative_to(CONF / "experiments").with_suffix("").as_posix()
+    for path in sorted((CONF / "experiments").rglob("*.yaml"))
+]
+OWN = {("dataset", name) for name in ("folder", "arrays", "table", "text")}
+"""Data of one's own: where it is must be said."""
+SHAPES: dict[str, tuple[int, ...]] = {"cnn1d": (9, 32), "recurrent": (9, 32), "text": (12,)}
+"""Inputs of networks that take no images."""
+LISTS = ("logger", "callback", "term")
+
+
+@pytest.mark.parametrize(("group", "name"), GROUPS, ids=lambda part: part)
+def test_keys_are_the_constructors(group: str, name: str) -> None:
+    overrides = [f"{group}=[{name}]" if group in LISTS else f"{group}={name}"]
+    if (group, name) in OWN:
+        overrides += ["dataset.root=here", "dataset.source=[a]"]
+    if group in ("logger", "callback"):
+        # they name the run's folder and its sweep, which are there in a job alone
+        apart = name in ("diagnostics", "validators")
+        overrides += [f"{group}.{name}.folder=here"] * (not apart)
+        overrides += [
+            "logger.wandb.group=null",
+            "logger.wandb.job_type=x",
+            "logger.wandb.tags=[]",
+        ] * (name == "wandb")
+    check(compose(*overrides), Settings)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_baseline_transfers_nothing(name: str) -> None:
+    own = kind(compose(f"method={name}"))
+    if own.baseline and own.closed_form:
+        assert "return {}" in inspect.getsource(own.solve)  # type: ignore[attr-defined]
+        return
+    inherited = ("terms", "added", "objectives", "updated", "refresh")
+    plain = all(getattr(own, part) is getattr(Method, part) for part in inherited)
+    assert own.baseline == (plain and len({*own.roles, *own.optional}) == 1)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_runs_a_step_on_two_moons(name: str) -> None:
+    with suited(compose(f"method={name}", "dataset.labels_per_class=3", name="check")) as config:
+        run = build(config)
+    method = run.module.method
+    if method.closed_form:
+        train = run.domains.train
+        method.refresh({role: method.observe(train[role]) for role in method.refreshes})
+        assert method.observe(run.domains.test).logits.isfinite().all()
+        return
+    for objective in method.objectives(run.domains.batch(0)):
+        assert objective.total.isfinite()
+        objective.total.backward()  # type: ignore[no-untyped-call]
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in method.parameters())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_cites_its_paper_and_shows_its_formula(name: str) -> None:
+    words = inspect.getdoc(instantiate(compose(f"method={name}")["method"]).func) or ""
+    assert re.search(r"https://\S+", words)
+    assert re.search(r"\b(19|20)\d\d\b", words)
+    assert ".. math::" in words
+
+
+@pytest.mark.parametrize("name", [name for group, name in GROUPS if group == "network"])
+def test_a_network_makes_features_and_logits(name: str) -> None:
+    keys = compose(f"network={name}")["network"]
+    given = {**keys, **{key: 64 for key in ("size",) if key in keys}}
+    shape = SHAPES.get(name, (1, 28, 28))
+    network = instantiate(given)(shape, 10)
+    features, logits = network(torch.zeros(3, *shape))
+    assert features.shape == (3, network.feature_dim)
+    assert logits.shape == (3, 10)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_composes_and_says_what_it_is(name: str) -> None:
+    check(compose(f"experiments={name}", "logger=[]", "callback=[]"), Settings)
+    first, second = (CONF / "experiments" / f"{name}.yaml").read_text().splitlines()[:2]
+    assert first == "# @package _global_"
+    assert second.startswith("# ")
+    assert (CONF / "experiments" / Path(name).parent / "README.md").is_file()

@@ -1,0 +1,49 @@
+import torch
+from torch.testing import assert_close
+
+from da_framework.core.batch import UNLABELLED, Objective, Samples, Term, as_input
+
+
+def test_total_is_the_weighted_sum_with_its_gradient() -> None:
+    a, b = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (2.0, 5.0))
+    objective = Objective(
+        {"square": Term(a.square(), 0.5), "plain": Term(b), "off": Term(a * b, 0)}
+    )
+    assert objective.total.shape == ()
+    assert_close(objective.total, torch.tensor(0.5 * 4 + 5).double())
+    da, db = torch.autograd.grad(objective.total, (a, b))
+    assert (da.item(), db.item()) == (0.5 * 2 * 2, 1.0)
+
+
+def test_a_term_weighs_one_and_an_objective_moves_the_model_unless_told() -> None:
+    assert Term(torch.zeros(())).weight == 1
+    assert Objective({}).updates == ("model",)
+
+
+def test_bytes_become_numbers_between_minus_one_and_one() -> None:
+    x = torch.arange(256, dtype=torch.uint8).reshape(4, 1, 8, 8)
+    made = as_input(x)
+    assert made.dtype == torch.float32
+    assert made.shape == x.shape
+    assert_close(made.flatten(), torch.linspace(-1, 1, 256))
+    assert torch.equal(x.flatten(), torch.arange(256, dtype=torch.uint8)), "given bytes are kept"
+
+
+def test_other_inputs_stay_as_they_are() -> None:
+    x = torch.tensor([[300.0, -7.0]])
+    assert as_input(x) is x
+
+
+def test_rows_are_taken_from_every_field() -> None:
+    column = torch.arange(4)
+    samples = Samples(column[:, None].float(), column, column + 10, column + 20)
+    for rows in (torch.tensor([2, 1]), slice(1, 3)):
+        taken = samples.at(rows)
+        assert torch.equal(taken.x, samples.x[rows])
+        assert torch.equal(taken.y, samples.y[rows])
+        assert torch.equal(taken.domain, samples.domain[rows])
+        assert torch.equal(taken.row, samples.row[rows])
+
+
+def test_the_hidden_label_is_no_class() -> None:
+    assert UNLABELLED < 0

@@ -1,0 +1,327 @@
+"""The HTML page: what is in it, and what a real browser makes of it."""
+
+import base64
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from scipy.stats import spearmanr
+
+from da_framework.results import page
+from da_framework.results.tables import compared, gather, main, write
+
+EVIL = "<script>document.title = 'broken'</script><img src=x onerror=\"document.title='broken'\">"
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+browsing = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (apt: chromium-driver)"
+)
+
+
+def record(method: str, task: str, seed: int, accuracy: float) -> dict[str, Any]:
+    readings = [
+        {
+            "step": 10 * n,
+            "score": accuracy * n / 10,
+            "oracle/accuracy": accuracy * (0.5 + n / 20),
+            "source/accuracy": 0.9,
+        }
+        for n in range(11)
+    ]
+    picks = {"last": 0.0, "chosen": 0.01, "oracle": 0.02}
+    return {
+        "key": "k",
+        "command": f"da train method='{method}' seed={seed} network=mlp",
+        "choices": {"method": method, "validator": "entropy"},
+        "config": {
+            "seed": seed,
+            "method": {"name": method, "weight": len(method)},
+            "dataset": {"task": task},
+            **{f"key_{n}": {"a": n, "b": f"value {n}"} for n in range(50)},
+        },
+        "baseline": method == "lower",
+        "domains": {"source": [task], "target": ["t"]},
+        "data": {"t": "0123"},
+        "code": "4567",
+        "environment": {"versions": {"torch": "2"}, "platform": "Linux", "device": "cpu"},
+        "seconds": {"training": 2.0},
+        "steps": 100,
+        "verdicts": [{"step": 50, "kind": "features", "words": "features have collapsed"}]
+        if (method, seed) == ("mmd", 1)
+        else [],
+        "target": {
+            pick: {"step": 100, "score": accuracy, "accuracy": accuracy + more, "f1": 0.5}
+            for pick, more in picks.items()
+        },
+        "curve": readings,
+    }
+
+
+def runs(
+    folder: Path, *, methods: tuple[str, ...] = ("lower", "mmd", EVIL), seeds: int = 3
+) -> Path:
+    for m, method in enumerate(methods):
+        for task in ("a", "b"):
+            for seed in range(1, seeds + 1):
+                own = folder / f"{m}-{task}-{seed}"
+                own.mkdir(parents=True)
+                found = record(method, task, seed, 0.5 + m / 30 + seed * (m + 1) / 10000)
+                (own / "result.json").write_text(json.dumps(found))
+    return folder
+
+
+def rendered(folder: Path) -> Path:
+    write(folder / "report.html", compared(gather([folder]), ["lower"]), ["lower"])
+    return folder / "report.html"
+
+
+def points(records: list[dict[str, Any]], task: str) -> list[tuple[float, float]]:
+    """Score and accuracy of every evaluation of a trained model."""
+    own = [record for record in records if record["domains"]["source"] == [task]]
+    readings = [row for record in own for row in record["curve"] if row["step"]]
+    return [(row["score"], row["oracle/accuracy"]) for row in readings]
+
+
+def embedded(text: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    held: dict[str, Any] = json.loads(found[1])
+    return held
+
+
+def test_the_page_holds_every_run_and_asks_for_nothing_else(tmp_path: Path) -> None:
+    text = rendered(runs(tmp_path)).read_text()
+    data = embedded(text)
+    assert len(data["runs"]) == 18
+    assert len(data["rows"]) == 6
+    assert data["runs"][0]["command"] == "da train method='lower' seed=1 network=mlp"
+    assert data["everywhere"] == ["network=mlp"]
+    assert data["runs"][0]["config"].keys() == {
+        "seed",
+        "method.name",
+        "method.weight",
+        "dataset.task",
+    }
+    assert not re.search(r"""(src|href)=["']?(https?:|//|[\w/]+\.(js|css))""", text)
+    assert "default-src 'none'" in text
+
+
+def test_a_name_ends_no_script(tmp_path: Path) -> None:
+    text = rendered(runs(tmp_path)).read_text()
+    assert EVIL in [row["method"] for row in embedded(text)["rows"]]
+    assert "broken" in text
+    assert "<script>document" not in text
+    assert text.count("</script>") == 2
+
+
+def test_long_curves_are_thinned_and_keep_their_end() -> None:
+    rows = [{"step": n, "score": n / 3} for n in range(500)]
+    found = page.curve(rows)
+    assert len(found["step"]) <= page.READINGS
+    assert found["step"][-1] == 499
+    assert found["score"][-1] == 166.33
+    assert page.curve(rows[:7])["step"] == list(range(7))
+    assert page.curve([]) == {}
+    assert page.curve([{"step": 1, "score": float("nan")}])["score"] == [None]
+
+
+def test_pictures_are_made_small_and_shared_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = runs(tmp_path)
+    large = Image.linear_gradient("L").resize((1100, 530))
+    for own in folder.iterdir():
+        for name in page.PICTURES:
+            large.save(own / f"{name}.png")
+    (folder / "0-a-1" / "tsne.png").write_bytes(b"half")
+    monkeypatch.setattr(page, "MOST", 16)
+    found = embedded(rendered(folder).read_text())["runs"]
+    by = {(run["row"], run["seed"]): run for run in found}
+    assert list(by[0, 1]["pictures"]) == ["confusion"]  # the other is damaged
+    # a run of each of the six cells has both, then two runs more
+    shown = {key for key, run in by.items() if run["pictures"]}
+    assert shown == {*((row, 1) for row in range(6)), (0, 2), (1, 2)}
+    assert by[5, 3]["unshown"] == "tsne.png and confusion.png"
+    source = by[1, 1]["pictures"]["tsne"].partition("base64,")[2]
+    with Image.open(io.BytesIO(base64.b64decode(source))) as image:
+        assert image.width <= 760
+        assert image.height <= 400
+
+
+@pytest.fixture(scope="module")
+def thousand(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The page of a thousand runs, and the processor's seconds it took to make."""
+    folder = tmp_path_factory.mktemp("thousand")
+    runs(folder, methods=tuple(f"m{n}" for n in range(10)), seeds=50)
+    begun = time.process_time()
+    main([str(folder), "--html", str(folder / "out.html")])
+    return folder / "out.html", time.process_time() - begun
+
+
+def test_a_thousand_runs_make_a_small_page_soon(thousand: tuple[Path, float]) -> None:
+    path, seconds = thousand
+    assert seconds < 5
+    assert path.stat().st_size < 3e6
+
+
+class Browser:
+    """A real Chromium, spoken to by the WebDriver protocol.
+
+    Args:
+        port: of chromedriver.
+        profile: a folder of its own.
+    """
+
+    def __init__(self, port: int, profile: Path) -> None:
+        self.root = f"http://127.0.0.1:{port}"
+        words = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync"
+        words += " disable-background-networking disable-component-update window-size=1500,1000"
+        options = {
+            "binary": CHROMIUM,
+            "args": [*(f"--{word}" for word in words.split()), f"--user-data-dir={profile}"],
+        }
+        asked = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        session = self.ask("session", capabilities={"alwaysMatch": asked})
+        self.root += f"/session/{session['sessionId']}"
+
+    def ask(self, path: str, method: str = "POST", **body: Any) -> Any:
+        data = json.dumps(body).encode() if method == "POST" else None
+        request = urllib.request.Request(f"{self.root}/{path}", data, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["value"]
+
+    def open(self, path: Path) -> None:
+        self.ask("url", url=path.as_uri())
+
+    def js(self, script: str) -> Any:
+        return self.ask("execute/sync", script=f"return {script}", args=[])
+
+    def texts(self, selector: str) -> list[str]:
+        found: list[str] = self.js(
+            f"[...document.querySelectorAll({json.dumps(selector)})].map((own) => own.textContent)"
+        )
+        return found
+
+    def type(self, selector: str, text: str) -> None:
+        (found,) = self.ask("element", using="css selector", value=selector).values()
+        self.ask(f"element/{found}/value", text=text)
+
+    def click(self, selector: str) -> None:
+        (found,) = self.ask("element", using="css selector", value=selector).values()
+        self.ask(f"element/{found}/click")
+
+    def close(self) -> None:
+        """Ends Chromium, which outlives its driver."""
+        urllib.request.urlopen(urllib.request.Request(self.root, method="DELETE")).close()
+
+    def complaints(self) -> list[Any]:
+        """What the console holds."""
+        found: list[Any] = self.ask("se/log", type="browser")
+        return found
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([str(DRIVER), f"--port={port}"], env={**os.environ}, **silent) as driver:  # type: ignore[call-overload]
+        try:
+            until(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/status").close() or True)
+            opened = Browser(port, tmp_path_factory.mktemp("profile"))
+            try:
+                yield opened
+            finally:
+                opened.close()
+        finally:
+            driver.terminate()
+
+
+def until(attempt: Callable[[], Any], seconds: float = 20) -> Any:
+    """What it returns once it neither fails nor returns nothing."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if found := attempt():
+                return found
+        except OSError:
+            if time.monotonic() > end:
+                raise
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+@browsing
+def test_a_browser_shows_it_all_and_complains_of_nothing(tmp_path: Path, browser: Browser) -> None:
+    browser.open(rendered(runs(tmp_path)))
+    assert browser.complaints() == []
+    assert browser.js("document.title") == "da report"  # no name became a script
+    assert browser.js("document.querySelectorAll('main script, main img').length") == 0
+    assert len(browser.texts("#rows tbody tr")) == 6
+    assert len(browser.texts("#runs tbody tr")) == 18
+    assert EVIL in browser.texts("#map tbody th")
+    assert browser.texts("#map tbody tr:first-child td") == ["50.0", "50.0", "50.0"]
+    assert len(browser.texts("#curves figure")) == 2  # a panel a task
+    assert len(browser.texts("#validator figure")) == 2
+    rho = spearmanr(*zip(*points(gather([tmp_path]), "a"), strict=True)).statistic
+    assert browser.texts("#validator figcaption")[0] == f"a → t, by entropy; ρ = {rho:.2f}"
+    assert "Linux" in browser.texts("#machines tbody tr")[0]
+    assert "da train method='lower' seed=1 network=mlp" in browser.texts("#detail pre")
+
+
+@browsing
+def test_tables_are_sorted_filtered_and_walked_by_keys(tmp_path: Path, browser: Browser) -> None:
+    browser.open(rendered(runs(tmp_path)))
+    last = "#runs thead th:nth-child(4)"
+    column = "#runs tbody td:nth-child(4)"
+    browser.click(f"{last} button")
+    found = [float(text) for text in browser.texts(column)]
+    assert found == sorted(found, reverse=True)
+    browser.click(f"{last} button")
+    assert [float(text) for text in browser.texts(column)] == sorted(found)
+    assert browser.js(f"document.querySelector('{last}').ariaSort") == "ascending"
+    browser.type("#filter", "mmd -b")
+    until(lambda: browser.texts("#count") == ["3 of 18 runs"])
+    assert len(browser.texts("#rows tbody tr")) == 1
+    assert len(browser.texts("#curves figure")) == 1
+    assert "features have collapsed" in " ".join(browser.texts("#detail .ill"))
+    browser.click("#runs tbody tr")
+    browser.type("#runs tbody tr", "\ue015")  # arrow down
+    assert browser.js("document.activeElement.getAttribute('aria-selected')") == "true"
+    assert browser.texts("#detail h3")[0].endswith("mmd · seed 2")
+    browser.type("#filter", "no such run")
+    until(lambda: browser.texts("#count") == ["0 of 18 runs"])
+    assert "Nothing matches" in browser.texts("#rows")[0]
+    browser.type("#filter", "\ue00c")  # escape
+    until(lambda: browser.texts("#count") == ["18 runs"])
+    assert browser.complaints() == []
+
+
+@browsing
+def test_two_runs_are_compared_by_what_differs(tmp_path: Path, browser: Browser) -> None:
+    browser.open(rendered(runs(tmp_path)))
+    assert browser.texts("#difference tbody tr") == ["seed12"]
+    browser.js("(second.value = 6, second.onchange(), 1)")
+    names = browser.texts("#difference tbody td:first-child")
+    assert {"method.name", "method.weight"} <= set(names)
+    browser.js("(second.value = first.value, second.onchange(), 1)")
+    assert browser.texts("#difference") == ["Their configs are the same."]
+
+
+@browsing
+def test_a_thousand_runs_are_drawn_in_time(thousand: tuple[Path, float], browser: Browser) -> None:
+    browser.open(thousand[0])
+    assert browser.texts("#count") == ["1000 runs"]
+    ready = browser.js("performance.getEntriesByType('navigation')[0].domComplete")
+    assert 0 < ready < 5000

@@ -1,0 +1,38 @@
+"""Tables that nothing random enters equal the paper's in every digit."""
+
+import os
+from typing import Any
+
+import pytest
+
+from da_framework.results.experiments import tables
+from da_framework.results.reproduction import within
+from da_framework.training.build import build, build_trainer, compose
+
+DETERMINISTIC = (
+    "jda_2013/office_caltech10",
+    "jda_2013/digits_baselines",
+    "jda_2013/digits",
+)
+
+
+def cells() -> Any:
+    for table in DETERMINISTIC:
+        paper = compose(f"experiments={table}")["paper"]
+        for method, row in paper["rows"].items():
+            for column, value in zip(paper["columns"], row, strict=True):
+                yield pytest.param(table, method, column, value, id=f"{table}-{method}-{column}")
+
+
+@pytest.mark.parametrize(("table", "method", "column", "value"), list(cells()))
+def test_a_cell_is_the_papers(table: str, method: str, column: str, value: float) -> None:
+    if table.endswith("office_caltech10") and "DA_DATA" not in os.environ:
+        pytest.skip("needs office_caltech10: set DA_DATA")
+    source, target = column.split("-")
+    config = compose(
+        f"experiments={table}", f"method={method}", f"dataset.pair=[{source},{target}]"
+    )
+    run = build(config)
+    build_trainer(config, callbacks=[], loggers=[]).fit(run.module, datamodule=run.domains)
+    found = 100 * run.module.picks["last"]["target"]["accuracy"]
+    assert within(found, tables()[table].band(method, value))

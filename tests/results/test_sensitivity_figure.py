@@ -1,0 +1,91 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from da_framework.results.sensitivity_figure import draw
+
+WEIGHTS = {0.1: [60.0, 70.0], 1.0: [70.0, 80.0], 10.0: [90.0]}
+
+
+def drawn(panels: Any, monkeypatch: pytest.MonkeyPatch, path: Path, **keys: Any) -> Figure:
+    """The figure, and not only its file."""
+    seen: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(own: Figure, *arguments: Any, **options: Any) -> None:
+        seen.append(own)
+        save(own, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    draw(path / "out.png", panels, **({"key": "weight", "values": list(WEIGHTS)} | keys))
+    assert [file.name for file in path.iterdir()] == ["out.png"]
+    return seen[0]
+
+
+def band(axes: Axes, number: int = 0) -> list[tuple[float, float]]:
+    vertices: Any = axes.collections[number].get_paths()[0].vertices
+    return sorted({(round(float(x), 3), round(float(y), 3)) for x, y in vertices})
+
+
+def test_a_line_is_the_mean_and_its_band_a_deviation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (axes,) = drawn({"a → b": {"foo": WEIGHTS}}, monkeypatch, tmp_path).axes
+    (line,) = axes.lines
+    assert list(line.get_xdata()) == [0.1, 1.0, 10.0]  # type: ignore[arg-type]
+    assert list(line.get_ydata()) == [65.0, 75.0, 90.0]  # type: ignore[arg-type]
+    half = round(50**0.5, 3)
+    assert band(axes) == [
+        *((0.1, 65 - half), (0.1, 65 + half), (1.0, 75 - half), (1.0, 75 + half), (10.0, 90.0))
+    ]
+    assert (axes.get_title(), axes.get_xlabel(), axes.get_xscale()) == ("a → b", "weight", "log")
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["0.1", "1", "10"]
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"), [([0, 1, 100], "linear"), ([1, 5], "linear"), ([-5, 900], "linear")]
+)
+def test_numbers_are_to_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: list[float], scale: str
+) -> None:
+    line = {value: [50.0, 60.0] for value in values}
+    (axes,) = drawn({"t": {"foo": line}}, monkeypatch, tmp_path, values=values).axes
+    assert axes.get_xscale() == scale
+    assert list(axes.lines[0].get_xdata()) == values  # type: ignore[arg-type]
+
+
+def test_words_stand_side_by_side_and_nothing_joins_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = [3, 10, "all"]
+    lines = {name: {value: [50.0, 60.0] for value in values} for name in ("foo", "bar")}
+    (axes,) = drawn({"t": lines}, monkeypatch, tmp_path, values=values).axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["3", "10", "all"]
+    places = [list(line.get_xdata()) for line in axes.lines if line.get_marker() in "os"]  # type: ignore[arg-type, operator]
+    assert places == [[-0.125, 0.875, 1.875], [0.125, 1.125, 2.125]]
+    assert all(line.get_linestyle() == "None" for line in axes.lines)
+
+
+def test_without_the_key_there_is_a_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    panels = {"t": {"foo": WEIGHTS, "plain": {None: [40.0, 50.0]}}}
+    (axes,) = drawn(panels, monkeypatch, tmp_path).axes
+    level = axes.lines[1]
+    assert list(level.get_ydata()) == [45.0, 45.0]  # type: ignore[arg-type]
+    assert level.get_linestyle() == "--"
+
+
+def test_a_task_is_a_panel_and_a_name_looks_the_same_in_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panels = {str(task): {"foo": WEIGHTS, "bar": WEIGHTS} for task in range(3)}
+    panels["3"] = {"bar": WEIGHTS}
+    figure = drawn(panels, monkeypatch, tmp_path)
+    assert [axes.get_visible() for axes in figure.axes] == [True] * 4 + [False] * 2
+    assert len({axes.lines[-1].get_color() for axes in figure.axes[:4]}) == 1
+    assert figure.axes[0].lines[0].get_color() != figure.axes[0].lines[1].get_color()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["foo", "bar"]
+    assert legend.get_title().get_text() == "mean ± standard\ndeviation over seeds"

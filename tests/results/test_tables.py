@@ -1,0 +1,466 @@
+import json
+import statistics
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+from PIL import Image
+from scipy import stats
+
+from da_framework.core.errors import InputError
+from da_framework.results import sensitivity_figure as sensitivity
+from da_framework.results.statistics import over_seeds, rows, setting
+from da_framework.results.tables import draw, gather, keep, main, markdown, show, write
+
+BESIDE = ("logger", "callback", "again", "experiments")
+
+
+def record(
+    accuracy: float = 0.5,
+    *,
+    method: str = "dann",
+    seed: int = 1,
+    words: tuple[str, ...] = (),
+    source: tuple[str, ...] = ("mnist",),
+    baseline: bool = False,
+    own: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    figures = {"f1": 0.4321, "calibration_error": 0.0567}
+    accuracies = {"last": accuracy, "chosen": accuracy + 0.1, "oracle": accuracy + 0.2}
+    return {
+        "key": "k",
+        "command": " ".join(["da train", f"method={method}", f"seed={seed}", *words]),
+        "choices": {"method": method, "validator": "entropy"},
+        "config": {
+            "seed": seed,
+            "method": {
+                "name": method,
+                "own": [w for w in words if w.startswith("method.")],
+                **(own or {}),
+            },
+            "dataset": {"split_seed": 0},
+            "other": [
+                w.lstrip("+") for w in words if not w.lstrip("+").startswith(("method.", *BESIDE))
+            ],
+        },
+        "baseline": baseline,
+        "domains": {"source": list(source), "target": ["usps"]},
+        "seconds": {"training": 12.4},
+        "code": "c",
+        "environment": {"versions": {}},
+        "target": {
+            pick: {"step": 10 * number, "accuracy": own, **figures}
+            for number, (pick, own) in enumerate(accuracies.items(), start=1)
+        },
+    }
+
+
+def saved(folder: Path, given: dict[str, Any]) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text(json.dumps(given))
+    return folder
+
+
+def test_the_three_numbers_of_a_run_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(tmp_path / "run", record(0.5))
+    (tmp_path / "run" / "tsne.png").write_text("")
+    (tmp_path / "run" / "da.log").write_text("")
+    show(record(0.5), tmp_path / "run")
+    text = capsys.readouterr().out
+    assert "dann: mnist -> usps" in text
+    rows = [line for line in text.splitlines() if "%" in line]
+    assert len(rows) == 3
+    for row, words in zip(
+        rows,
+        (
+            ("last step", "10", "50.00%"),
+            ("chosen by entropy", "20", "60.00%"),
+            ("oracle (uses target labels)", "30", "70.00%"),
+        ),
+        strict=True,
+    ):
+        assert all(word in row for word in (*words, "0.432", "0.057"))
+    assert "trained for 12 s" in text
+    assert "result.json  tsne.png" in text
+    assert "da.log" not in text
+
+
+def test_the_interval_is_student_s() -> None:
+    # mean 70, deviation 10, of three: 4.303 * 10 / sqrt(3)
+    assert str(over_seeds([0.6, 0.7, 0.8])) == "70.0 ± 24.8"
+    assert str(over_seeds([0.912])) == "91.2"
+    assert str(over_seeds([0.5, 0.5])) == "50.0 ± 0.0"
+    for values in ([0.31, 0.42], [0.31, 0.35, 0.42, 0.29], [0.7 + n % 7 / 100 for n in range(40)]):
+        mean, n = statistics.mean(values), len(values)
+        low, high = stats.t.interval(0.95, n - 1, loc=mean, scale=stats.sem(values))
+        assert str(over_seeds(values)) == f"{100 * mean:.1f} ± {50 * (high - low):.1f}"
+
+
+def test_seeds_make_one_row() -> None:
+    table = markdown([record(a, seed=s) for a, s in ((0.6, 10), (0.5, 2), (0.7, 1))])
+    assert table.splitlines() == [
+        "| task | method | last ± 95 % interval | chosen ± 95 % interval "
+        "| oracle ± 95 % interval | seeds |",
+        "|---|---|---|---|---|---|",
+        "| mnist → usps | `dann` | 60.0 ± 24.8 | 70.0 ± 24.8 | 80.0 ± 24.8 | 3 |",
+    ]
+
+
+def harms(records: list[dict[str, Any]]) -> dict[str, str]:
+    """What the column says of each method; nothing where there is none."""
+    header, _, *rows = (line.strip("| ").split(" | ") for line in markdown(records).splitlines())
+    if "harm" not in header:
+        return {}
+    cells = [dict(zip(header, (field.strip() for field in row), strict=True)) for row in rows]
+    return {row["method"]: row["harm"] for row in cells}
+
+
+def low(accuracies: Mapping[int, float], method: str = "lower") -> list[dict[str, Any]]:
+    """Runs of a baseline by seed."""
+    return [record(a, seed=s, method=method, baseline=True) for s, a in accuracies.items()]
+
+
+def test_a_method_below_a_baseline_does_harm_and_its_row_says_by_how_much() -> None:
+    own = [record(a, seed=s) for s, a in ((1, 0.5), (2, 0.6))]
+    assert harms([*own, *low({1: 0.6, 2: 0.7})]) == {
+        "`dann`": "below `lower` by 10.0",
+        "`lower`": "",
+    }
+    assert harms([*own, *low({1: 0.4, 2: 0.69})])["`dann`"] == "no"
+    assert harms([*own, *low({1: 0.5, 2: 0.6})])["`dann`"] == "no"  # as good is not below
+    turned = [record(a, seed=s) for s, a in ((1, 0.1), (2, 0.2), (3, 0.3))]
+    assert harms([*turned, *low({1: 0.3, 2: 0.1, 3: 0.2})])["`dann`"] == "no"
+    both = [*low({1: 0.6, 2: 0.7}), *low({1: 0.51, 2: 0.6}, "upper")]
+    assert harms([*own, *both])["`dann`"] == "below `lower` by 10.0, `upper` by 0.5"
+    # one baseline is below the other, and neither adapts
+    assert harms(both) == {"`lower`": "", "`upper`": ""}
+
+
+def test_harm_is_over_the_same_seeds_of_the_same_config() -> None:
+    own = [record(a, seed=s) for s, a in ((1, 0.5), (2, 0.6), (3, 0.0))]
+    assert harms([*own, *low({1: 0.4, 2: 0.6, 9: 1.0})])["`dann`"] == "no"
+    assert harms([*own, *low({8: 1.0, 9: 1.0})])["`dann`"] == ""
+    elsewhere = [record(1.0, method="lower", baseline=True, words=("optimizer.lr=1",))]
+    assert harms([*own, *elsewhere])["`dann`"] == ""
+    other = [record(1.0, method="lower", baseline=True, source=("svhn",))]
+    assert harms([*own, *other])["`dann`"] == ""
+
+
+def test_without_a_baseline_nothing_is_said_of_harm() -> None:
+    old = [record(0.9, method="lower"), record(0.5)]
+    for own in old:
+        del own["baseline"]
+    assert harms(old) == {}
+    assert "harm" not in markdown(old, against=["lower"])
+
+
+def test_what_is_kept_gives_the_same_table(tmp_path: Path) -> None:
+    records = [record(0.5), *low({1: 0.6})]
+    for own in records:
+        own["config"]["network"] = {"weights": "/home/me/weights.pth", "widths": [2]}
+        own["target"]["last"] |= {"f1_per_class": [0.1], "precision_per_class": [0.1], "mmd": 0.25}
+        own["curve"] = [
+            {"step": 5, "diagnosis/spread": 1.0, "diagnosis/domain_accuracy": 0.9},
+            {"step": 9, "diagnosis/domain_accuracy": 0.6},
+            {"step": 9, "train/source": 0.1},
+        ]
+    keep(tmp_path / "kept.json", records)
+    kept = gather([tmp_path / "kept.json"])
+    assert markdown(kept) == markdown(records)
+    assert kept[0]["target"]["last"]["mmd"] == 0.25
+    assert kept[0]["diagnosis"] == {"domain_accuracy": 0.6}
+    assert kept[0]["config"]["network"] == {"weights": "weights.pth", "widths": [2]}
+    assert not [name for name in kept[0]["target"]["last"] if name.endswith("per_class")]
+
+
+def test_runs_kept_before_a_figure_was_are_still_reported(tmp_path: Path) -> None:
+    for file in (Path(__file__).parents[2] / "experiments" / "digits_pair").glob("*.json"):
+        kept = gather([file])
+        for own in kept:
+            own.pop("baseline", None)
+            own["target"]["last"].pop("mmd", None)
+        assert markdown(kept).count("±") == 3 + 3 * len(markdown(kept).splitlines()[2:])
+        draw(tmp_path / "x.png", kept, over="seed")
+
+
+def test_a_gain_is_paired_by_seed() -> None:
+    base = [record(a, seed=s, method="control") for a, s in ((0.5, 1), (0.6, 2), (0.9, 9))]
+    own = [record(a, seed=s) for a, s in ((0.7, 1), (0.62, 2), (0.1, 3))]
+    control, dann = markdown([*base, *own], against=["control"]).splitlines()[2:]
+    assert "| +11.0 (+2.0), p = .437 |" in dann  # of 20 and 2 points; seeds 3 and 9 have no partner
+    assert "|  |" in control
+
+
+def test_what_differs_otherwise_makes_rows_of_their_own() -> None:
+    table = markdown(
+        [
+            record(0.5),
+            record(0.5, method="mmd"),
+            record(0.5, words=("optimizer.lr=0.1",)),
+            record(0.5, words=("+optimizer.lr=0.1",), seed=2),
+            record(0.5, source=("mnist", "svhn")),
+        ]
+    )
+    rows = [line.split(" | ") for line in table.splitlines()[2:]]
+    assert [(row[0].strip("| "), row[1], row[-1].strip(" |")) for row in rows] == [
+        ("mnist → usps", "`dann`", "1†"),  # seed 2 is missing
+        ("mnist → usps", "`mmd`", "1†"),
+        ("mnist → usps", "`dann` optimizer.lr=0.1", "2"),
+        ("mnist+svhn → usps", "`dann`", "1"),
+    ]
+
+
+def test_a_gain_is_over_the_same_config_alone() -> None:
+    turned = ("dataset.rotation=60",)
+    runs = [
+        record(0.9, method="control"),
+        record(0.5, method="control", words=turned),
+        record(0.7, words=turned),
+        record(0.7, words=("dataset.rotation=90",)),
+    ]
+    rows = markdown(runs, against=["control"]).splitlines()[2:]
+    assert "| +20.0 (+20.0) |" in rows[2]
+    assert "+" not in rows[3]
+    assert "-" not in rows[3]
+
+
+def test_a_baseline_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match=r"--against contrl: .* the methods here are dann"):
+        markdown([record()], against=["contrl"])
+
+
+def test_runs_of_other_configs_are_never_pooled_whatever_they_are_called() -> None:
+    other = record(0.9, seed=2)
+    other["config"]["dataset"]["labels_per_class"] = 3
+    rows = markdown([record(), other]).splitlines()[2:]
+    # and the table says what tells them apart
+    assert [row.split(" | ")[1] for row in rows] == [
+        "`dann` dataset.labels_per_class=",
+        "`dann` dataset.labels_per_class=3",
+    ]
+
+
+def test_a_file_that_holds_no_runs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "table.json").write_text('{"a": 1}')
+    with pytest.raises(InputError, match=r"table\.json holds no runs"):
+        gather([tmp_path / "table.json"])
+
+
+def test_what_makes_no_other_run_makes_no_other_row() -> None:
+    apart = ("again=true", "logger=[]", "callback=[]", "dataset.source=[mnist]", "seed=3")
+    assert setting(record(words=(*apart, "b=2", "a=1"))) == ["a=1", "b=2"]
+
+
+def test_runs_are_gathered_from_anywhere_below_but_not_what_was_moved_aside(tmp_path: Path) -> None:
+    one = saved(tmp_path / "runs" / "one", record(seed=1))
+    saved(tmp_path / "runs" / "sweep" / "two", record(seed=2))
+    saved(one / "before-1", record(seed=3))
+    saved(one / "before-2" / "deep", record(seed=4))
+    seeds = [own["config"]["seed"] for own in gather([tmp_path / "runs"])]
+    assert sorted(seeds) == [1, 2]
+    assert markdown(gather([tmp_path, one])) == markdown(gather([tmp_path]))  # each once
+
+
+def test_no_run_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"no result.json below {tmp_path}/a, {tmp_path}/b"):
+        gather([tmp_path / "a", tmp_path / "b"])
+
+
+def test_damaged_and_foreign_runs_are_named_skipped_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(tmp_path / "sound", record())
+    (saved(tmp_path / "half", record()) / "result.json").write_text('{"key": ')
+    saved(tmp_path / "list", record())
+    (tmp_path / "list" / "result.json").write_text("[1]")
+    lacking = {name: value for name, value in record().items() if name != "domains"}
+    saved(tmp_path / "lacking", lacking)
+    beyond = record()
+    beyond["target"]["last"]["accuracy"] = float("nan")
+    saved(tmp_path / "nan", beyond)
+    saved(tmp_path / "curve", {**record(), "curve": "flat"})
+    saved(tmp_path / "step", {**record(), "curve": [{"score": 1.0}]})
+    saved(tmp_path / "seconds", {**record(), "seconds": 3})
+    saved(tmp_path / "seed", {**record(), "config": {**record()["config"], "seed": [1]}})
+    saved(tmp_path / "sides", {**record(), "domains": {"source": "mnist", "target": ["usps"]}})
+    saved(tmp_path / "quote", {**record(), "command": "da train 'a"})
+    (own,) = gather([tmp_path])
+    assert own["folder"] == str(tmp_path / "sound")
+    said = capsys.readouterr().err
+    for name, words in {
+        "half": "damaged or no record",
+        "list": "damaged or no record",
+        "lacking": "no record of a run (domains: field required); move it away",
+        "nan": "(target.last.accuracy: input should be less than or equal to 1)",
+        "curve": "(curve: input should be a valid list)",
+        "step": "(curve.0.step: field required)",
+        "seconds": "(seconds: input should be a valid dictionary)",
+        "seed": "(config.seed: input should be a valid integer)",
+        "sides": "(domains.source: input should be a valid list)",
+        "quote": "(ValueError: No closing quotation)",
+    }.items():
+        (line,) = [line for line in said.splitlines() if f"/{name}/result.json" in line]
+        assert words in line
+    assert "skipped 10 of 11 results" in said
+
+
+def test_the_command_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved(tmp_path / "one", record())
+    main([str(tmp_path)])
+    assert "| mnist → usps | `dann` | 50.0 | 60.0 | 70.0 | 1 |" in capsys.readouterr().out
+
+
+Panels = Mapping[str, Mapping[str, sensitivity.Line]]
+
+
+class Drawn:
+    """What was to be drawn."""
+
+    panels: Panels
+    values: list[Any]
+
+    def __call__(self, path: Path, panels: Panels, *, key: str, values: list[Any]) -> None:
+        self.panels, self.values = panels, values
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    seen = Drawn()
+    monkeypatch.setattr(sensitivity, "draw", seen)
+    return seen
+
+
+def weighted(accuracy: float, weight: Any, **keys: Any) -> dict[str, Any]:
+    words = (*keys.pop("words", ()), f"method.weight={weight}".replace(" ", ""))
+    found = record(accuracy, own={"weight": weight}, words=words, **keys)
+    del found["config"]["method"]["own"]
+    return found
+
+
+def test_accuracies_are_gathered_by_task_method_and_value(drawn: Drawn) -> None:
+    runs = [
+        *(weighted(0.5 + w / 100 + s / 10, w, seed=s) for w in (10, 0.5) for s in (1, 2)),
+        weighted(0.9, 0.5, method="mmd"),
+        weighted(0.3, 10, source=("svhn",)),
+        record(0.25, method="lower"),
+    ]
+    draw(Path("x.png"), runs, over="method.weight")
+    assert drawn.values == [0.5, 10]
+    assert {task: list(lines) for task, lines in drawn.panels.items()} == {
+        "mnist → usps": ["dann", "mmd", "lower"],
+        "svhn → usps": ["dann"],
+    }
+    lines = drawn.panels["mnist → usps"]
+    assert lines["dann"] == {10: pytest.approx([70, 80]), 0.5: pytest.approx([60.5, 70.5])}
+    assert lines["lower"] == {None: [25.0]}
+
+
+def test_what_differs_otherwise_is_a_line_of_its_own_named_for_it(drawn: Drawn) -> None:
+    runs = [weighted(0.5, w, words=("steps=5", f"lr={lr}")) for w in (1, 2) for lr in (3, 4)]
+    draw(Path("x.png"), runs, over="method.weight")
+    assert list(drawn.panels["mnist → usps"]) == ["dann lr=3", "dann lr=4"]
+
+
+def test_configs_that_their_commands_do_not_tell_apart_are_not_pooled(drawn: Drawn) -> None:
+    runs = [weighted(0.5, w) for w in (1, 2)] + [weighted(0.6, w) for w in (1, 2)]
+    for own in runs[2:]:
+        own["config"]["steps"] = 7
+    draw(Path("x.png"), runs, over="method.weight")
+    assert list(drawn.panels["mnist → usps"]) == ["dann", "dann (2)"]
+
+
+@pytest.mark.parametrize(
+    ("given", "values"),
+    [
+        ([10, 2, 0.5], [0.5, 2, 10]),
+        (["all", 10, 3], [3, 10, "all"]),
+        ([True, False], ["false", "true"]),
+        ([None, 1], [1, "null"]),
+        ([[2, 3], [1]], ["[1]", "[2, 3]"]),
+    ],
+)
+def test_values_are_in_order_numbers_first(drawn: Drawn, given: list[Any], values: Any) -> None:
+    draw(Path("x.png"), [weighted(0.5, value) for value in given], over="method.weight")
+    assert drawn.values == values
+    assert set(drawn.panels["mnist → usps"]["dann"]) == set(values)
+
+
+def test_a_key_that_cannot_be_drawn_is_said() -> None:
+    runs = [weighted(0.5, 1), weighted(0.6, 1, seed=2)]
+    for key, words in {
+        "method.wieght": "no run here has this key; nearest are method.weight",
+        "weight": "nearest are method.weight$",
+        "method": "nearest are method.name, method.weight$",
+        "quite_other": "nearest are ",
+        "method.weight": "its one value here is 1; a picture needs two or more",
+    }.items():
+        with pytest.raises(InputError, match=f"^--over {key}: .*{words}"):
+            draw(Path("x.png"), runs, over=key)
+    with pytest.raises(InputError, match="two runs of one config with seed 1"):
+        draw(Path("x.png"), [*runs, weighted(0.6, 2), weighted(0.7, 2)], over="method.weight")
+
+
+def test_the_command_draws_besides_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for weight in (1, 2):
+        saved(tmp_path / str(weight), weighted(0.5, weight))
+    picture = tmp_path / "out.png"
+    main([str(tmp_path), "--over", "method.weight", "--picture", str(picture)])
+    assert "| mnist → usps |" in capsys.readouterr().out
+    with Image.open(picture) as image:
+        assert np.asarray(image.convert("L")).min() < 100
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "out.png"]
+
+
+@pytest.mark.parametrize("option", [["--over", "seed"], ["--picture", "x.png"]])
+def test_a_picture_needs_a_key_and_a_key_a_picture(
+    tmp_path: Path, option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), *option])
+    assert "--over KEY and --picture PNG go together" in capsys.readouterr().err
+
+
+def test_a_table_is_written_as_numbers(tmp_path: Path) -> None:
+    runs = [record(0.5 + s / 100, seed=s) for s in (1, 2)]
+    base = low({1: 0.4, 2: 0.4, 3: 0.4})
+    for own in [*runs, *base]:
+        saved(tmp_path / f"{own['choices']['method']}{own['config']['seed']}", own)
+    files = [tmp_path / name for name in ("out.csv", "out.md")]
+    main([str(tmp_path), *(word for file in files for word in ("--out", str(file)))])
+    (own, _) = pandas.read_csv(files[0]).to_dict("records")
+    assert own["task"] == "mnist → usps"
+    assert (own["method"], own["seeds"], own["missing_seeds"]) == ("dann", 2, 3)
+    assert own["last"] == pytest.approx(51.5)
+    assert own["last_half_95"] == pytest.approx(12.706 * 0.5, rel=1e-4)
+    assert (own["above_lower"], own["above_lower_worst"]) == pytest.approx((11.5, 11.0))
+    assert own["above_lower_p_holm"] == pytest.approx(stats.ttest_rel([51, 52], [40, 40]).pvalue)
+    text = files[1].read_text()
+    assert "| 51.5 ± 6.4† |" in text
+    assert "+11.5 (+11.0), p = .028" in text
+    assert "95 % t-interval over seeds" in text
+    assert "corrected by Holm" in text
+    assert "without seeds that other rows of the task have (3)" in text
+
+
+def test_parquet_is_written_or_its_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "out.parquet"
+    write(file, rows([record()]))
+    assert pandas.read_parquet(file)["last"].tolist() == [50.0]
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"pip install 'da_framework\[parquet\]'"):
+        write(file, rows([record()]))
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"may end in \.csv, \.parquet, \.md or \.html"):
+        write(tmp_path / "out.xls", rows([record()]))
