@@ -7,7 +7,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from da_framework.config.schema import check, instantiate
+from da_framework.config.schema import check_config, instantiate
 from da_framework.core.batch import UNLABELLED, Outputs, Task
 from da_framework.core.errors import InputError
 from da_framework.methods.closed_form import ClosedForm
@@ -35,7 +35,7 @@ class Estimator:
 
     def __init__(self, method: str, **keys: Any) -> None:
         node = compose(f"method={method}")["method"] | keys
-        check({"method": node}, lambda method: None)
+        check_config({"method": node}, lambda method: None)
         self._make = instantiate(node)
         if not self._make.func.closed_form:
             raise InputError(f"{method} is trained step by step: da train method={method}")

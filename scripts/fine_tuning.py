@@ -19,7 +19,7 @@ from typing import Any
 
 from scipy import stats
 
-from da_framework.results.record import read, write_text
+from da_framework.results.record import read_record, write_text
 
 ROOT = Path(__file__).resolve().parents[1] / "experiments" / "fine_tuning"
 RUNS = Path("multirun/fine_tuning")
@@ -75,7 +75,9 @@ def run(row: str) -> None:
 
 def outcome(paths: Sequence[Path]) -> dict[str, Any] | None:
     """Mean of the last step's accuracy in percent, with its 95 % interval."""
-    found = [100 * own["target"]["last"]["accuracy"] for path in paths if (own := read(path))]
+    found = [
+        100 * own["target"]["last"]["accuracy"] for path in paths if (own := read_record(path))
+    ]
     if not found:
         return None
     half = stats.sem(found) * stats.t.ppf(0.975, len(found) - 1) if len(found) > 1 else None

@@ -23,9 +23,9 @@ from scipy import stats
 
 from da_framework.config.plugins import conf_dir
 from da_framework.methods.base import Method
-from da_framework.results.record import read, write_text
+from da_framework.results.record import read_record, write_text
 from da_framework.training.build import compose
-from da_framework.training.method_check import kind
+from da_framework.training.method_check import method_class
 
 ROOT = Path(__file__).resolve().parents[1] / "experiments" / "method_gains"
 RUNS = Path("multirun/method_gains")
@@ -56,8 +56,8 @@ BEGIN, END = "<!-- gains -->", "<!-- /gains -->"
 
 def adapts(method: type[Method]) -> bool:
     """Whether it belongs here: closed forms and heirs of former runs have tables of their own."""
-    inherits = method.continues and "target" not in method.roles
-    return not (method.closed_form or method.taught or inherits)
+    inherits = method.needs_init_from and "target" not in method.roles
+    return not (method.closed_form or method.needs_teachers or inherits)
 
 
 def setting(method: type[Method]) -> str:
@@ -83,7 +83,7 @@ def run(task: str, situation: str, method: str, config: dict[str, Any]) -> None:
     """Tunes, then trains on the other seeds."""
     folder = RUNS / task / situation / method
     start = RUNS / task / situation / BASELINE / "seed_${seed}"
-    begun = [f"init_from='{start}'"] if kind(config).continues else []
+    begun = [f"init_from='{start}'"] if method_class(config).needs_init_from else []
     weight = config["method"].get("weight")
     tuned = []
     if weight and method != BASELINE:
@@ -101,7 +101,7 @@ def run(task: str, situation: str, method: str, config: dict[str, Any]) -> None:
 
 def records(folder: Path, pattern: str) -> list[dict[str, Any]]:
     """The records of finished runs in a folder."""
-    return [own for path in sorted(folder.glob(pattern)) if (own := read(path))]
+    return [own for path in sorted(folder.glob(pattern)) if (own := read_record(path))]
 
 
 def figure(record: dict[str, Any]) -> float:
@@ -159,8 +159,8 @@ def main(arguments: Sequence[str]) -> None:
     parsed = parser.parse_args(arguments)
     # composed here: not by several threads at once
     configs = {name: compose(f"method={name}") for name in every}
-    configs = {name: config for name, config in configs.items() if adapts(kind(config))}
-    kinds = {name: setting(kind(config)) for name, config in configs.items()}
+    configs = {name: config for name, config in configs.items() if adapts(method_class(config))}
+    kinds = {name: setting(method_class(config)) for name, config in configs.items()}
     cells = [
         (task, situation, name)
         for task in parsed.tasks

@@ -9,13 +9,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from da_framework.cli.new_method import contents
-from da_framework.config.catalog import methods_table
+from da_framework.cli.new_method import file_contents
+from da_framework.config.catalog import render_methods
 from da_framework.results import reproduction as reproduce
 from da_framework.results import validator_quality as selection
-from da_framework.results.experiments import tables
-from da_framework.results.statistics import accuracy
-from da_framework.results.tables import gather, kept, markdown
+from da_framework.results.experiments import find_tables
+from da_framework.results.statistics import accuracy_of
+from da_framework.results.tables import gather_records, read_kept, render_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = ROOT / "experiments"
@@ -39,15 +39,17 @@ def parts() -> dict[str, str]:
     """Every generated part by name."""
     dann = (ROOT / "da_framework" / "methods" / "dann.py").read_text()
     sweeps = {
-        Path(name).name: markdown(gather([EXPERIMENTS / f"{name}.recorded.json"]), against=against)
+        Path(name).name: render_markdown(
+            gather_records([EXPERIMENTS / f"{name}.recorded.json"]), against=against
+        )
         for name, against in AGAINST.items()
     }
-    new = contents("mean_distance", ROOT, "da_framework", apart=False).values()
+    new = file_contents("mean_distance", ROOT, "da_framework", apart=False).values()
     shown = zip(
         ("new_method", "new_config", "new_test"), ("python", "yaml", "python"), new, strict=True
     )
     return {
-        "methods": methods_table(),
+        "methods": render_methods(),
         "dann": f"```python\n{dann}```",
         **{name: f"```{language}\n{text}```" for name, language, text in shown},
         **validators(),
@@ -61,22 +63,25 @@ def parts() -> dict[str, str]:
 
 def validators() -> dict[str, str]:
     """How well they choose among all checkpoints, and among those of methods at usual weights."""
-    every = kept(EXPERIMENTS / "validators" / "digits.recorded.json")
+    every = read_kept(EXPERIMENTS / "validators" / "digits.recorded.json")
     usual = [
         record
         for record in every
         if record["choices"]["method"] != "entropy_minimization"
         and record["config"]["method"].get("weight", 1) == 1
     ]
-    return {"validators": selection.markdown(every), "usual": selection.markdown(usual)}
+    return {
+        "validators": selection.render_validators(every),
+        "usual": selection.render_validators(usual),
+    }
 
 
 def matrix(name: str) -> str:
     """A recorded sweep of a run a cell: methods down, pairs across, and their mean; last steps."""
     rows: dict[str, dict[str, float]] = {}
-    for record in kept(EXPERIMENTS / f"{name}.recorded.json"):
+    for record in read_kept(EXPERIMENTS / f"{name}.recorded.json"):
         pair = " → ".join(record["domains"][side][0][0] for side in ("source", "target"))
-        rows.setdefault(record["choices"]["method"], {})[pair] = 100 * accuracy(record)
+        rows.setdefault(record["choices"]["method"], {})[pair] = 100 * accuracy_of(record)
     lines = [
         [f"`{method}`", *(f"{value:.1f}" for value in own.values()), f"{fmean(own.values()):.2f}"]
         for method, own in rows.items()
@@ -90,14 +95,16 @@ def told_apart(name: str) -> str:
 
     Means over pairs and seeds, of the features at the last step.
     """
-    records = [own for own in kept(EXPERIMENTS / f"{name}.recorded.json") if "diagnosis" in own]
+    records = [
+        own for own in read_kept(EXPERIMENTS / f"{name}.recorded.json") if "diagnosis" in own
+    ]
     wide = next(width(own) for own in records if own["choices"]["method"] == "dann")
     rows: dict[str, list[tuple[float, float]]] = {}
     for own in records:
         if width(own) == wide:
             weight = own["config"]["method"].get("weight")
             row = f"`{own['choices']['method']}`{'' if weight is None else f' weight={weight:g}'}"
-            figures = own["diagnosis"]["domain_accuracy"], accuracy(own)
+            figures = own["diagnosis"]["domain_accuracy"], accuracy_of(own)
             rows.setdefault(row, []).append(figures)
     lines = [["row", "domain accuracy", "target accuracy", "runs"], ["---"] * 4]
     for row, found in rows.items():
@@ -114,9 +121,11 @@ def width(record: Mapping[str, Any]) -> Any:
 def papers() -> dict[str, str]:
     """The tables of papers that have been recorded, with their verdicts."""
     found = {}
-    for name, table in tables().items():
+    for name, table in find_tables().items():
         if records := table.recorded:
-            found[name] = reproduce.markdown(table, reproduce.reproduced(table, records), records)
+            found[name] = reproduce.render_reproduction(
+                table, reproduce.reproduced(table, records), records
+            )
     return found
 
 

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from da_framework.core.errors import PreemptedError
-from da_framework.core.signals import answered
+from da_framework.core.signals import handle_signals
 from da_framework.training.module import Adaptation
 
 ROOT = Path(__file__).parents[1]
@@ -143,8 +143,8 @@ def test_a_signal_outside_training_ends_at_once(da: Any, monkeypatch: pytest.Mon
 def test_signals_are_answered_in_turn_and_given_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
     heard: list[str] = []
-    with answered(heard.append):
-        with answered(lambda name: heard.append(f"inner {name}")):
+    with handle_signals(heard.append):
+        with handle_signals(lambda name: heard.append(f"inner {name}")):
             raised(signal.SIGUSR1)()
         raised(signal.SIGTERM)()
     assert heard == ["inner SIGUSR1", "SIGTERM"]
@@ -494,9 +494,11 @@ def test_secrets_that_a_config_draws_in_are_refused(
 
 
 def test_words_that_only_look_like_secrets_are_let_through(da: Any) -> None:
-    from da_framework.cli.secrets import refuse_words
+    from da_framework.cli.secrets import refuse_secret_words
 
-    refuse_words(["network.tokenizer=bert", "network.max_tokens=512", "dataset.root=tokens/x"])
+    refuse_secret_words(
+        ["network.tokenizer=bert", "network.max_tokens=512", "dataset.root=tokens/x"]
+    )
 
 
 # files from elsewhere

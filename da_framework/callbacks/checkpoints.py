@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from da_framework.callbacks.base import Callback
-from da_framework.results.record import whole
+from da_framework.results.record import atomic_write
 
 LAST, PREVIOUS, CHOSEN = "last.ckpt", "previous.ckpt", "chosen.ckpt"
 
@@ -52,7 +52,7 @@ class Files(TorchCheckpointIO):
         file, buffer = Path(path), io.BytesIO()
         torch.save(checkpoint, buffer)
         file.parent.mkdir(parents=True, exist_ok=True)
-        with whole(file) as partial:
+        with atomic_write(file) as partial:
             partial.write_bytes(buffer.getbuffer())
             if file.name == LAST and file.is_file():
                 os.replace(file, file.with_name(PREVIOUS))

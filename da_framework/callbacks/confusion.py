@@ -8,7 +8,7 @@ from torch import Tensor
 
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.metrics.classification import confusion
-from da_framework.results.figure import picture
+from da_framework.results.figure import save_figure
 
 
 class Confusion(Callback):
@@ -30,15 +30,15 @@ class Confusion(Callback):
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.last is not None and trainer.is_global_zero:
             counts = confusion(self.last.oracle.logits, self.last.oracle.y).cpu()
-            draw(self.path, counts, (*self.last.task.classes, "unknown")[: len(counts)])
+            draw_confusion(self.path, counts, (*self.last.task.classes, "unknown")[: len(counts)])
 
 
-def draw(path: Path, counts: Int[Tensor, "k k"], classes: tuple[str, ...]) -> None:
+def draw_confusion(path: Path, counts: Int[Tensor, "k k"], classes: tuple[str, ...]) -> None:
     """Rows are true classes, each in percent of its own rows."""
     k = len(classes)
     share = counts / counts.sum(1, keepdim=True).clamp_min(1)
     side = min(3.2 + 0.32 * k, 16.0)
-    with picture(path, width=side + 0.6, height=side) as figure:
+    with save_figure(path, width=side + 0.6, height=side) as figure:
         axes = figure.subplots()
         image = axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
         figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")

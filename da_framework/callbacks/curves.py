@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from da_framework.callbacks.base import Callback
-from da_framework.results.figure import SOURCE, TARGET, picture
+from da_framework.results.figure import SOURCE, TARGET, save_figure
 
 
 class Curves(Callback):
@@ -22,14 +22,14 @@ class Curves(Callback):
 
     def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.is_global_zero:
-            draw(self.path, module.history, module.picks)
+            draw_history(self.path, module.history, module.picks)
 
 
-def draw(
+def draw_history(
     path: Path, history: Sequence[Mapping[str, Any]], picks: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """Terms on the left, accuracies with the picked steps on the right."""
-    with picture(path, width=9.0, height=3.4) as figure:
+    with save_figure(path, width=9.0, height=3.4) as figure:
         terms, accuracy = figure.subplots(1, 2)
         names = sorted({n for row in history for n in row if n.startswith("train/")} - {"train/lr"})
         for name in names:

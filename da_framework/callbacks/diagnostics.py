@@ -12,7 +12,7 @@ from torch import Tensor
 
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.core.batch import Outputs
-from da_framework.core.labels import TASK
+from da_framework.core.labels import LABELLED_ROLES
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Diagnostics(Callback):
 
     def on_evaluation(self, trainer: pl.Trainer, module: Any, evaluation: Evaluation) -> None:
         figures = self.figures(evaluation)
-        if self.due(module) and (ratio := gradient_ratio(module)) is not None:
+        if self.is_due(module) and (ratio := gradient_ratio(module)) is not None:
             figures["gradient_ratio"] = ratio
         module.record({f"diagnosis/{name}": value for name, value in figures.items()})
         found = {"method": "; ".join(evaluation.warnings)} if evaluation.warnings else {}
@@ -73,7 +73,7 @@ class Diagnostics(Callback):
                 found |= {"domain_accuracy": accuracy, "a_distance": max(0.0, 4 * accuracy - 2)}
         return found
 
-    def due(self, module: Any) -> bool:
+    def is_due(self, module: Any) -> bool:
         """Whether gradients are to be read at this evaluation: the first of every share."""
         if module.step == 0 or module.method.closed_form:
             return False
@@ -205,7 +205,11 @@ def gradient_ratio(module: Any) -> float | None:
             own = {id(p) for m in moved for p in m.parameters()}
             read = [p for p in encoder if id(p) in own]
             for added in (False, True):
-                terms = [t for name, t in objective.terms.items() if (name not in TASK) == added]
+                terms = [
+                    t
+                    for name, t in objective.terms.items()
+                    if (name not in LABELLED_ROLES) == added
+                ]
                 if read and terms:
                     total = sum(term.weight * term.value for term in terms)
                     norms[added] = norms.get(added, 0.0) + norm(total, read)

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from da_framework.callbacks.base import Callback
 from da_framework.callbacks.checkpoints import LAST
 from da_framework.core.errors import PreemptedError
-from da_framework.core.signals import answered
+from da_framework.core.signals import handle_signals
 
 
 class Preemption(Callback):
@@ -32,19 +32,19 @@ class Preemption(Callback):
     ) -> None:
         if not self.begun:  # here and not before: Lightning has set its own handlers by now
             self.begun = True
-            self.listening.enter_context(answered(module.call_off))
+            self.listening.enter_context(handle_signals(module.request_stop))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_index: int
     ) -> None:
-        told = bool(module.called_off)
+        told = bool(module.stop_signal)
         if trainer.world_size > 1:
-            told = module.pausing and trainer.strategy.reduce_boolean_decision(told, all=False)
+            told = module.is_work_due and trainer.strategy.reduce_boolean_decision(told, all=False)
         if told:
             if not module.checkpointing:
                 trainer.save_checkpoint(self.last)
             raise PreemptedError(
-                f"{module.called_off or 'a signal'} ended training after step {module.step} of "
+                f"{module.stop_signal or 'a signal'} ended training after step {module.step} of "
                 f"{module.steps}; its checkpoint is kept: the same command continues"
             )
 

@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.datasets.base import Array
-from da_framework.results.figure import SOURCE, TARGET, picture
-from da_framework.results.record import whole
+from da_framework.results.figure import SOURCE, TARGET, save_figure
+from da_framework.results.record import atomic_write
 
 
 class TSNE(Callback):
@@ -45,20 +45,20 @@ class TSNE(Callback):
             self.last[f"{side}_class"] = names[labels[picked].cpu().numpy()]
         if evaluation.step == 0:
             self.before.parent.mkdir(parents=True, exist_ok=True)
-            with whole(self.before) as partial, partial.open("wb") as stream:
+            with atomic_write(self.before) as partial, partial.open("wb") as stream:
                 np.savez(stream, **self.last)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.last and trainer.is_global_zero and self.before.exists():
             with np.load(self.before) as before:
-                draw(self.path, {"before": dict(before), "after": self.last})
+                draw_features(self.path, {"before": dict(before), "after": self.last})
 
 
-def draw(path: Path, moments: dict[str, dict[str, Array]]) -> None:
+def draw_features(path: Path, moments: dict[str, dict[str, Array]]) -> None:
     """A panel a moment: colour is the side, the small digit or letter the class."""
     from sklearn import manifold
 
-    with picture(path, width=4.6 * len(moments), height=4.4) as figure:
+    with save_figure(path, width=4.6 * len(moments), height=4.4) as figure:
         panels = figure.subplots(1, len(moments), squeeze=False)[0]
         for axes, (moment, own) in zip(panels, moments.items(), strict=True):
             sides = [side for side in ("source", "target") if side in own]

@@ -16,9 +16,9 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from da_framework.config.schema import check, instantiate
-from da_framework.core.types import Part
-from da_framework.datasets.base import Dataset, Seen
+from da_framework.config.schema import check_config, instantiate
+from da_framework.core.types import ConfigNode
+from da_framework.datasets.base import Dataset, SampleReport
 from da_framework.results.record import write_text
 
 SHOWN = 20
@@ -30,10 +30,10 @@ TILE = 64
 
 
 @dataclass(frozen=True)
-class Settings:
+class DataCheckSettings:
     """The keys of ``conf/data_check.yaml``."""
 
-    dataset: Part
+    dataset: ConfigNode
     out: str
     data_dir: str
 
@@ -59,27 +59,27 @@ def main(config: Mapping[str, Any]) -> bool:
     Raises:
         InputError: the data set is not there, or a key is wrong.
     """
-    check(config, Settings)
+    check_config(config, DataCheckSettings)
     dataset: Dataset = instantiate(config["dataset"])
-    found = {name: look(dataset, name) for name in dataset.names}
+    found = {name: inspect_domain(dataset, name) for name in dataset.names}
     out = Path(config["out"])
     out.mkdir(parents=True, exist_ok=True)
     report = {
         "domains": {
-            name: facts(own) | {"ignored": [str(path) for path in dataset.ignored(name)]}
+            name: domain_facts(own) | {"ignored": [str(path) for path in dataset.ignored(name)]}
             for name, own in found.items()
         },
-        "copies": [[copy._asdict() for copy in group] for group in copies(found)],
+        "copies": [[copy._asdict() for copy in group] for group in find_copies(found)],
     }
     for name, rows in found.items():
         if sheet := contact_sheet(rows):
             sheet.save(out / f"{name}.png")
     write_text(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    print("\n".join(told(found, dataset, out)))
+    print("\n".join(report_lines(found, dataset, out)))
     return not any(row.broken for rows in found.values() for row in rows)
 
 
-def look(dataset: Dataset, name: str) -> list[Seen]:
+def inspect_domain(dataset: Dataset, name: str) -> list[SampleReport]:
     """Reads every row of a domain, in parallel; some evenly spaced ones become pictures."""
     calls = dataset.inspections(name)
     every = max(1, math.ceil(len(calls) / SHEET))
@@ -91,20 +91,20 @@ def look(dataset: Dataset, name: str) -> list[Seen]:
         return list(bar.track(rows, total=len(calls)))
 
 
-def facts(rows: Sequence[Seen]) -> dict[str, Any]:
+def domain_facts(rows: Sequence[SampleReport]) -> dict[str, Any]:
     """What is to be known of a domain, for the report."""
     whole = [row for row in rows if not row.broken]
     return {
         "rows": len(rows),
         "test": sum(bool(row.test) for row in rows),
         "classes": dict(sorted(Counter(row.label for row in whole).items())),
-        "sizes": sizes(whole),
+        "sizes": size_ranges(whole),
         "broken": {row.name: row.broken for row in rows if row.broken},
         "notes": {row.name: list(row.notes) for row in rows if row.notes},
     }
 
 
-def sizes(rows: Sequence[Seen]) -> list[list[int]]:
+def size_ranges(rows: Sequence[SampleReport]) -> list[list[int]]:
     """Least, median and greatest of every side that the rows' contents have."""
     if len({len(row.shape) for row in rows}) != 1:
         return []
@@ -112,7 +112,7 @@ def sizes(rows: Sequence[Seen]) -> list[list[int]]:
     return [[int(own(side)) for own in (np.min, np.median, np.max)] for side in sides.T]
 
 
-def copies(found: Mapping[str, Sequence[Seen]]) -> list[list[Copy]]:
+def find_copies(found: Mapping[str, Sequence[SampleReport]]) -> list[list[Copy]]:
     """Rows of the same content, wherever they are."""
     groups: dict[str, list[Copy]] = defaultdict(list)
     for name, rows in found.items():
@@ -122,14 +122,19 @@ def copies(found: Mapping[str, Sequence[Seen]]) -> list[list[Copy]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def told(found: Mapping[str, Sequence[Seen]], dataset: Dataset, out: Path) -> list[str]:
+def report_lines(
+    found: Mapping[str, Sequence[SampleReport]], dataset: Dataset, out: Path
+) -> list[str]:
     """The findings, for a person."""
     lines = []
     for name, rows in found.items():
-        own = facts(rows)
+        own = domain_facts(rows)
         test = f", {own['test']} of them the official test part" if own["test"] else ""
         lines.append(f"{name}: {own['rows']} rows{test}")
-        lines += [f"  {line}" for line in (balance(own["classes"], dataset), spread(own["sizes"]))]
+        lines += [
+            f"  {line}"
+            for line in (describe_balance(own["classes"], dataset), describe_sizes(own["sizes"]))
+        ]
         if ignored := dataset.ignored(name):
             shown = ", ".join(str(path) for path in ignored[:3])
             lines.append(f"  not read, as they are no images of a class: {len(ignored)}: {shown}")
@@ -138,13 +143,13 @@ def told(found: Mapping[str, Sequence[Seen]], dataset: Dataset, out: Path) -> li
     everything = [row for rows in found.values() for row in rows]
     noted = [f"{row.name}: {'; '.join(row.notes)}" for row in everything if row.notes]
     broken = [f"{row.name}: {row.broken}" for row in everything if row.broken]
-    lines += block("read rightly, though unusual", noted)
-    lines += leaks(copies(found))
-    lines += block("broken", broken) or ["broken: none"]
+    lines += titled_list("read rightly, though unusual", noted)
+    lines += describe_copies(find_copies(found))
+    lines += titled_list("broken", broken) or ["broken: none"]
     return [*lines, f"all of it: {out / 'report.json'}"]
 
 
-def balance(classes: Mapping[str, int], dataset: Dataset) -> str:
+def describe_balance(classes: Mapping[str, int], dataset: Dataset) -> str:
     """How even the classes are."""
     if not classes:
         return "classes: none can be read"
@@ -154,7 +159,7 @@ def balance(classes: Mapping[str, int], dataset: Dataset) -> str:
     return words + (f"; without {', '.join(lacking[:5])}" if lacking else "")
 
 
-def spread(sides: Sequence[Sequence[int]]) -> str:
+def describe_sizes(sides: Sequence[Sequence[int]]) -> str:
     """How large the rows' contents are."""
     shown = [
         str(low) if low == high else f"{low} to {high} (median {middle})"
@@ -163,7 +168,7 @@ def spread(sides: Sequence[Sequence[int]]) -> str:
     return f"size: {' x '.join(shown) or 'of different kinds'}"
 
 
-def leaks(groups: Sequence[Sequence[Copy]]) -> list[str]:
+def describe_copies(groups: Sequence[Sequence[Copy]]) -> list[str]:
     """What is there more than once, the worst first."""
     kinds: dict[str, list[str]] = {
         "the same content in several domains (leakage)": [],
@@ -181,16 +186,16 @@ def leaks(groups: Sequence[Sequence[Copy]]) -> list[str]:
         ]
         kind = list(kinds)[across.index(True)]
         kinds[kind].append(" = ".join(f"{copy.domain}: {copy.name}" for copy in group))
-    return [line for kind, lines in kinds.items() for line in block(kind, lines)]
+    return [line for kind, lines in kinds.items() for line in titled_list(kind, lines)]
 
 
-def block(title: str, lines: Sequence[str]) -> list[str]:
+def titled_list(title: str, lines: Sequence[str]) -> list[str]:
     """A list under its title, cut to a bearable length; nothing where there is nothing."""
     more = [f"  ... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
     return [f"{title}: {len(lines)}", *(f"  {line}" for line in lines[:SHOWN]), *more] * bool(lines)
 
 
-def contact_sheet(rows: Sequence[Seen]) -> Image.Image | None:
+def contact_sheet(rows: Sequence[SampleReport]) -> Image.Image | None:
     """Small pictures with their classes; none of what cannot be shown."""
     shown = [(row.picture, row.label) for row in rows if row.picture is not None]
     if not shown:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from da_framework.core.errors import InputError
-from da_framework.core.labels import TASK
+from da_framework.core.labels import LABELLED_ROLES
 from da_framework.results import record as results
 
 CHANCE = 0.6
@@ -26,17 +26,17 @@ GAP = 0.02
 """Of accuracy, between the chosen and the best checkpoint, that is worth a word."""
 
 
-def findings(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def diagnose(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What is to be said of a run, each with what to try; that is empty where nothing is wrong."""
     for own in record.get("verdicts", ()):
         yield f"step {own['step']}: {own['words']}", ""
-    yield from alignment(record)
-    yield from choice(record)
+    yield from diagnose_alignment(record)
+    yield from diagnose_choice(record)
 
 
-def alignment(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def diagnose_alignment(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Whether the domains came together."""
-    accuracies = column(record, "diagnosis/domain_accuracy")
+    accuracies = curve_column(record, "diagnosis/domain_accuracy")
     if len(accuracies) < 2:
         yield (
             "nothing was read of how far apart the domains are: the run had no source, or no "
@@ -46,7 +46,7 @@ def alignment(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         return
     first, last = accuracies[0], accuracies[-1]
     told = f"a linear classifier tells them apart with {last:.0%} accuracy, {first:.0%} untrained"
-    mmd = column(record, "domains/mmd")
+    mmd = curve_column(record, "domains/mmd")
     told += f"; MMD² {mmd[0]:.2g} -> {mmd[-1]:.2g}" if mmd else ""
     nearer = first - last >= FALL or (bool(mmd) and mmd[-1] <= SHRUNK * mmd[0])
     source = [own["accuracy"] for own in record.get("source", {}).values()]
@@ -68,12 +68,12 @@ def alignment(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             "more steps, or a larger method.weight, as long as the source accuracy holds",
         )
     else:
-        yield f"the domains did not come together: {told}", remedy(record)
+        yield f"the domains did not come together: {told}", suggest_alignment(record)
 
 
-def remedy(record: Mapping[str, Any]) -> str:
+def suggest_alignment(record: Mapping[str, Any]) -> str:
     """What to try where domains stayed apart."""
-    ratios = column(record, "diagnosis/gradient_ratio")
+    ratios = curve_column(record, "diagnosis/gradient_ratio")
     if record.get("baseline"):
         return "this method does not adapt; da list shows those that do"
     if not ratios:
@@ -89,7 +89,7 @@ def remedy(record: Mapping[str, Any]) -> str:
     )
 
 
-def choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def diagnose_choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What choosing cost."""
     picks = [record["target"][pick] for pick in ("last", "chosen", "oracle")]
     last, chosen, oracle = (float(own["accuracy"]) for own in picks)
@@ -111,7 +111,7 @@ def choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
 
 
-def divergence(folder: Path) -> Iterator[tuple[str, str]]:
+def diagnose_divergence(folder: Path) -> Iterator[tuple[str, str]]:
     """Where a run stopped and what was no longer finite; nothing if it did not diverge."""
     if not (folder / results.DIVERGED).is_file():
         return
@@ -119,7 +119,7 @@ def divergence(folder: Path) -> Iterator[tuple[str, str]]:
     named = re.search(r"the term (\S+) is", words)
     term = named[1] if named else None
     clipped = "set optimizer.clip=1.0"
-    if term in TASK:
+    if term in LABELLED_ROLES:
         advice = f"lower optimizer.lr, or {clipped}: it is the labels' own loss that grew"
     elif term:
         mend = f"lower method.weight, {clipped}, or lower optimizer.lr"
@@ -127,11 +127,11 @@ def divergence(folder: Path) -> Iterator[tuple[str, str]]:
     else:
         advice = f"lower optimizer.lr, {clipped}, or lower method.weight"
     yield f"it diverged, and there is no result: {words}", advice
-    if before := readings(folder, f"train/{term}"):
+    if before := last_values(folder, f"train/{term}"):
         yield f"{term} was {before}", ""
 
 
-def readings(folder: Path, name: str) -> str:
+def last_values(folder: Path, name: str) -> str:
     """The last readings of a figure that the history of an unfinished run has, in words."""
     if not (file := folder / "metrics.csv").is_file():
         return ""
@@ -143,18 +143,18 @@ def readings(folder: Path, name: str) -> str:
         return ""
 
 
-def column(record: Mapping[str, Any], name: str) -> list[float]:
+def curve_column(record: Mapping[str, Any], name: str) -> list[float]:
     """A figure over the curve."""
     return [row[name] for row in record.get("curve", ()) if row.get(name) is not None]
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read_finished(folder: Path) -> dict[str, Any]:
     """The record of a finished run.
 
     Raises:
         InputError: there is none.
     """
-    record = results.read(folder)
+    record = results.read_record(folder)
     if record is not None:
         return record
     metrics = folder / "metrics.csv"
@@ -171,29 +171,29 @@ def main(arguments: list[str]) -> None:
     """``da doctor RUN``: whether a finished run aligned its domains, and what to try."""
     parser = argparse.ArgumentParser(prog="da doctor", description=main.__doc__)
     parser.add_argument("run", nargs="+", help="folders of finished runs")
-    show([Path(word.removeprefix("run=")) for word in parser.parse_args(arguments).run])
+    print_diagnoses([Path(word.removeprefix("run=")) for word in parser.parse_args(arguments).run])
 
 
-def show(folders: Sequence[Path]) -> None:
+def print_diagnoses(folders: Sequence[Path]) -> None:
     """Every run with its findings."""
     console = Console(highlight=False, markup=False)
     for folder in folders:
-        if lost := list(divergence(folder)):
-            console.print("\n".join([str(folder), *said(lost)]), soft_wrap=True)
+        if lost := list(diagnose_divergence(folder)):
+            console.print("\n".join([str(folder), *format_findings(lost)]), soft_wrap=True)
             continue
-        record = read(folder)
+        record = read_finished(folder)
         try:
             side = {name: "+".join(own) or "nothing" for name, own in record["domains"].items()}
             lines = [
                 f"{record['choices']['method']}: {side['source']} -> {side['target']} ({folder})",
-                *said(findings(record)),
+                *format_findings(diagnose(record)),
             ]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{folder}: its record is of another version ({error!r})") from None
         console.print("\n".join(lines), soft_wrap=True)
 
 
-def said(found: Iterable[tuple[str, str]]) -> Iterator[str]:
+def format_findings(found: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Findings as lines, what to try below each."""
     for words, advice in found:
         yield f"  {words}"

@@ -7,11 +7,11 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from da_framework.config.schema import check, instantiate
+from da_framework.config.schema import check_config, instantiate
 from da_framework.datasets.base import Dataset
 from da_framework.training.build import build
-from da_framework.training.module import by_domain
-from da_framework.training.restore import finished, load, shared
+from da_framework.training.module import metrics_per_domain
+from da_framework.training.restore import count_shared, find_run, load_weights
 
 log = logging.getLogger(__name__)
 
@@ -33,22 +33,22 @@ def evaluate(
     Raises:
         InputError: there is no such run, or its record names code of unknown origin.
     """
-    own = finished(run, pick=pick, data_dir=data_dir)
+    own = find_run(run, pick=pick, data_dir=data_dir)
     trained = instantiate(own.config["dataset"])
     config = own.config | {"dataset": own.config["dataset"] | dataset}
     built = build(config, initialise=False)
     data = built.domains.dataset
-    if count := seen(trained, data):
+    if count := count_trained_on(trained, data):
         log.warning("warning: %d of these rows were trained on: the accuracy is flattered", count)
     if any(data.fingerprint(d) != f for d, f in own.record["data"].items()):
         log.warning("warning: the data is not what the run was trained on")
-    load(built.module, own.weights)
+    load_weights(built.module, own.weights)
     domains = built.domains
-    outputs = built.module.method.observe(domains.test)._replace(y=domains.oracle)
-    return by_domain(outputs, domains.task)
+    outputs = built.module.method.evaluate_samples(domains.test)._replace(y=domains.oracle)
+    return metrics_per_domain(outputs, domains.task)
 
 
-def seen(trained: Dataset, tested: Dataset) -> int:
+def count_trained_on(trained: Dataset, tested: Dataset) -> int:
     """How many test rows of one assignment are training rows of another.
 
     Rows trained on without labels count where the protocol promised that they would not be.
@@ -60,12 +60,12 @@ def seen(trained: Dataset, tested: Dataset) -> int:
         for part in parts
         if part.labelled or trained.protocol == "inductive"
     ]
-    return shared(tested.assign().test, counted)
+    return count_shared(tested.assign().test, counted)
 
 
 def main(config: Mapping[str, Any]) -> float:
     """Evaluates and prints; returns the accuracy."""
-    check(config, evaluate)
+    check_config(config, evaluate)
     found = evaluate(**config)
     table = Table(title=f"{config['run']}: {config['pick']} weights on {found['rows']} target rows")
     figures = ("accuracy", "precision", "recall", "f1", "calibration_error")

@@ -12,13 +12,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from da_framework.cli.predict import Trained, samples, trained
-from da_framework.config.plugins import require
-from da_framework.config.schema import check
+from da_framework.cli.predict import TrainedModel, as_target_samples, restore_model
+from da_framework.config.plugins import require_package
+from da_framework.config.schema import check_config
 from da_framework.core.errors import InputError
 from da_framework.datasets.inference import OWN
 from da_framework.methods.base import Method
-from da_framework.results.record import whole, write_text
+from da_framework.results.record import atomic_write, write_text
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ BATCHES = (1, 5, 16)
 Format = Literal["pt2", "onnx"]
 
 
-class Whole(nn.Module):
+class ExportedModel(nn.Module):
     """Rows as they are stored to probabilities of classes, with the steps between.
 
     Args:
@@ -86,37 +86,37 @@ def export(
     if "onnx" in formats:
         for package in ("onnx", "onnxscript", "onnxruntime"):
             try:
-                require("formats=[onnx]", package, "onnx")
+                require_package("formats=[onnx]", package, "onnx")
             except InputError as error:
                 raise InputError(f"{error}, or formats=[pt2]") from None
-    model = trained(run, pick=pick)
-    network = Whole(model.method, model.inputs).eval()
+    model = restore_model(run, pick=pick)
+    network = ExportedModel(model.method, model.inputs).eval()
     folder = Path(out or run)
     folder.mkdir(parents=True, exist_ok=True)
-    tried = [rows(model, count) for count in BATCHES]
-    with quiet(), exportable(run):
+    tried = [made_up_inputs(model, count) for count in BATCHES]
+    with silence_exporters(), explain_export_errors(run):
         program = torch.export.export(
             network, (tried[-1],), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)
         )
     differences = {}
     for name in formats:
         file = folder / f"model.{name}"
-        with whole(file) as partial:
-            with quiet(), exportable(run):
+        with atomic_write(file) as partial:
+            with silence_exporters(), explain_export_errors(run):
                 passed = WRITERS[name](program, partial)
-                found = max(difference(passed(x), x, model) for x in tried)
+                found = max(probability_gap(passed(x), x, model) for x in tried)
             if not found <= CLOSE:
                 raise InputError(
                     f"{file} is not written: its probabilities differ from the run's own by "
                     f"{found:.1e}, more than {CLOSE:.0e}"
                 )
         differences[file.name] = found
-    record = described(model, pick) | {"differences": differences}
+    record = describe_model(model, pick) | {"differences": differences}
     write_text(folder / "model.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     return record
 
 
-def rows(model: Trained, count: int) -> Tensor:
+def made_up_inputs(model: TrainedModel, count: int) -> Tensor:
     """Made-up rows of the kind and scale that the run takes."""
     inputs, draws = model.inputs, torch.Generator().manual_seed(0)
     shape = (count, *inputs["shape"])
@@ -132,12 +132,12 @@ def rows(model: Trained, count: int) -> Tensor:
     return x
 
 
-def difference(passed: Tensor, x: Tensor, model: Trained) -> float:
+def probability_gap(passed: Tensor, x: Tensor, model: TrainedModel) -> float:
     """How far probabilities are from those of the run's own path, at most."""
     if "mean" in model.inputs:
         mean, std = (torch.tensor(model.inputs[name]).double() for name in ("mean", "std"))
         x = ((x.double() - mean) / std).float()
-    own = model.method.observe(samples(x, model)).logits.softmax(1)
+    own = model.method.evaluate_samples(as_target_samples(x, model)).logits.softmax(1)
     return (passed.cpu() - own).abs().max().item()
 
 
@@ -173,7 +173,7 @@ WRITERS: dict[str, Callable[[Any, Path], Callable[[Tensor], Tensor]]] = {
 
 
 @contextmanager
-def exportable(run: str) -> Iterator[None]:
+def explain_export_errors(run: str) -> Iterator[None]:
     """Says in a line what of a model cannot be written for other programs."""
     try:
         yield
@@ -188,7 +188,7 @@ def exportable(run: str) -> Iterator[None]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_exporters() -> Iterator[None]:
     """Without the exporters' talk, which is of their own insides."""
     loggers = [
         logging.getLogger(name) for name in ("torch.export", "torch.onnx", "onnxscript", "onnx_ir")
@@ -205,7 +205,7 @@ def quiet() -> Iterator[None]:
             own.setLevel(level)
 
 
-def described(model: Trained, pick: str) -> dict[str, Any]:
+def describe_model(model: TrainedModel, pick: str) -> dict[str, Any]:
     """What whoever uses the files must know."""
     record, inputs = model.own.record, model.inputs
     dataset = record["config"]["dataset"]
@@ -235,7 +235,7 @@ def described(model: Trained, pick: str) -> dict[str, Any]:
 
 def main(config: Mapping[str, Any]) -> None:
     """Exports and says how near it is."""
-    check(config, export)
+    check_config(config, export)
     found = export(**config)
     folder = Path(config["out"] or config["run"])
     for name, value in found["differences"].items():

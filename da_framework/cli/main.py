@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from da_framework.cli.secrets import refuse_values, refuse_words
-from da_framework.core.errors import InputError, PreemptedError, ending
-from da_framework.core.signals import answered
+from da_framework.cli.secrets import refuse_secret_values, refuse_secret_words
+from da_framework.core.errors import InputError, PreemptedError, exit_message
+from da_framework.core.signals import handle_signals
 
 HYDRA = ("train", "evaluate", "predict", "export", "rank", "check", "features", "data check")
 """Commands that Hydra runs; each has a config of its name in ``conf/``, as ``data_check``."""
@@ -57,33 +57,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments[:1] == ["-sc"]:
         complete(arguments)
         return
-    command, rest = parted(arguments or ["--help"])
+    command, rest = split_command(arguments or ["--help"])
     if command in ("-h", "--help"):
         print(USAGE)
         return
     if command not in COMMANDS:
-        fail(f"{command!r} is no command\n\n{USAGE}", code=2)
+        exit_with(f"{command!r} is no command\n\n{USAGE}", code=2)
     logging.raiseExceptions = False  # a log that cannot be written to is no reason to say so
-    with told(), answered(leave):
+    with exit_on_user_error(), handle_signals(raise_preempted):
         if command in HYDRA:
             run_hydra(command, rest)
         else:
             run_plain(command, rest)
 
 
-def parted(words: list[str]) -> tuple[str, list[str]]:
+def split_command(words: list[str]) -> tuple[str, list[str]]:
     """The command, which may be of two words, and what follows."""
     two = " ".join(words[:2])
     return (two, words[2:]) if two in COMMANDS else (words[0], words[1:])
 
 
-def leave(signal: str) -> None:
+def raise_preempted(signal: str) -> None:
     """Ends the command where it is: what training would lose, it saves itself."""
     raise PreemptedError(f"{signal}: the same command continues from the last checkpoint, if any")
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def exit_on_user_error() -> Iterator[None]:
     """Ends with one message for what a person can mend, not with a traceback."""
     try:
         yield
@@ -92,8 +92,8 @@ def told() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
     except (Exception, KeyboardInterrupt, PreemptedError) as error:
-        if found := ending(error):
-            fail(found[0], code=found[1])
+        if found := exit_message(error):
+            exit_with(found[0], code=found[1])
         raise
 
 
@@ -128,19 +128,19 @@ def run_hydra(command: str, rest: list[str]) -> None:
     from da_framework.config import plugins
     from da_framework.config import run_names as names
 
-    refuse_words(rest)
-    names.register()
-    plugins.register()
+    refuse_secret_words(rest)
+    names.register_resolvers()
+    plugins.register_search_path()
     for word in rest:
         if word in plugins.NEEDS:
-            plugins.require(word, *plugins.NEEDS[word])
+            plugins.require_package(word, *plugins.NEEDS[word])
     # options first: Hydra takes none between overrides
     rest = sorted(rest, key=lambda word: word not in MULTIRUN)
     if set(MULTIRUN) & set(rest) and not any(
         word.startswith(("hydra.sweep.dir=", "experiments=", "+experiments=")) for word in rest
     ):
-        own = names.relevant([word for word in rest if "=" in word])
-        name = names.slug([names.short(word) for word in own], hashed=own)
+        own = names.relevant_overrides([word for word in rest if "=" in word])
+        name = names.slug([names.short_override(word) for word in own], hashed=own)
         places = (number for number, word in enumerate(rest) if "=" in word or word in MULTIRUN)
         place = max(places) + 1  # among the overrides: behind options, they are no longer read
         rest[place:place] = [f"hydra.sweep.dir='multirun/{name}'"]  # quoted: it holds equals signs
@@ -161,7 +161,7 @@ def run_hydra(command: str, rest: list[str]) -> None:
     sys.argv = [f"da {command}", *rest]
     run = hydra.main(version_base="1.3", config_path=config_dir, config_name=config_name)
     try:
-        with sweeps.watching():
+        with sweeps.monitor_sweep():
             run(tasks[command])()
     except (ConfigCompositionException, HydraException, ValueError) as error:
         # a group set to nothing is a plain ValueError of Hydra's
@@ -169,9 +169,9 @@ def run_hydra(command: str, rest: list[str]) -> None:
             raise InputError(f"{error}; without -m, --cfg shows one job") from None
         if isinstance(error, ValueError) and "Config group override" not in str(error):
             raise
-        from da_framework.cli.override_errors import explain
+        from da_framework.cli.override_errors import explain_overrides
 
-        raise InputError(explain(rest, config_dir, config_name, error)) from error
+        raise InputError(explain_overrides(rest, config_dir, config_name, error)) from error
 
 
 def train_task(config: Any) -> float | None:
@@ -179,10 +179,10 @@ def train_task(config: Any) -> float | None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from da_framework.cli.sweeps import attempt
-    from da_framework.config.schema import plain
-    from da_framework.results.model_card import describe
-    from da_framework.results.tables import show
+    from da_framework.cli.sweeps import run_job
+    from da_framework.config.schema import to_plain
+    from da_framework.results.model_card import write_card
+    from da_framework.results.tables import print_run
     from da_framework.training.train import train
 
     job = HydraConfig.get()
@@ -193,8 +193,8 @@ def train_task(config: Any) -> float | None:
     command = shlex.join(["da", "train", *overrides])
 
     def run() -> dict[str, Any]:
-        values = plain(config)
-        refuse_values(values)
+        values = to_plain(config)
+        refuse_secret_values(values)
         if (
             sweeping
             and values["trainer"]["devices"] != 1
@@ -206,73 +206,73 @@ def train_task(config: Any) -> float | None:
             )
         record = train(values, folder, command=command, choices=dict(job.runtime.choices))
         if record:
-            describe(record, folder)
+            write_card(record, folder)
         return record
 
     if sweeping:
-        found = attempt(run, Path(job.sweep.dir), job.job.num, folder)
+        found = run_job(run, Path(job.sweep.dir), job.job.num, folder)
         return float(found["target"]["chosen"]["score"]) if found else None
-    with told():
+    with exit_on_user_error():
         record = run()
     if not record:
         return None
-    show(record, folder)
+    print_run(record, folder)
     return float(record["target"]["chosen"]["score"])
 
 
 def evaluate_task(config: Any) -> float:
     """Scores the weights of a finished run."""
     from da_framework.cli.evaluate import main
-    from da_framework.config.schema import plain
+    from da_framework.config.schema import to_plain
 
-    with told():
-        return main(plain(config))
+    with exit_on_user_error():
+        return main(to_plain(config))
 
 
 def predict_task(config: Any) -> None:
     """Writes what a finished run makes of new rows."""
     from da_framework.cli.predict import main
-    from da_framework.config.schema import plain
+    from da_framework.config.schema import to_plain
 
-    with told():
-        main(plain(config))
+    with exit_on_user_error():
+        main(to_plain(config))
 
 
 def export_task(config: Any) -> None:
     """Writes a finished run for other programs."""
     from da_framework.cli.export import main
-    from da_framework.config.schema import plain
+    from da_framework.config.schema import to_plain
 
-    with told():
-        main(plain(config))
+    with exit_on_user_error():
+        main(to_plain(config))
 
 
 def rank_task(config: Any) -> None:
     """Ranks finished runs by how well they suit a labelled target."""
     from da_framework.cli.rank import main
-    from da_framework.config.schema import plain
+    from da_framework.config.schema import to_plain
 
-    with told():
-        main(plain(config))
+    with exit_on_user_error():
+        main(to_plain(config))
 
 
 def check_task(config: Any) -> None:
     """Holds a method against its promises."""
-    from da_framework.config.schema import plain
+    from da_framework.config.schema import to_plain
     from da_framework.training.method_check import main
 
-    with told():
-        if not main(plain(config)):
-            fail("a promise is broken", code=1)
+    with exit_on_user_error():
+        if not main(to_plain(config)):
+            exit_with("a promise is broken", code=1)
 
 
 def features_task(config: Any) -> None:
     """Computes what runs with this network and data will find."""
-    from da_framework.config.schema import plain
+    from da_framework.config.schema import to_plain
     from da_framework.training.build import build
 
-    with told():
-        values = plain(config)
+    with exit_on_user_error():
+        values = to_plain(config)
         if not build(values).module.method.network.backbone_frozen:
             raise InputError(
                 "no backbone is frozen, so nothing can be kept: network.freeze=backbone"
@@ -282,11 +282,11 @@ def features_task(config: Any) -> None:
 def data_check_task(config: Any) -> None:
     """Looks at every row of a data set."""
     from da_framework.cli.data_check import main
-    from da_framework.config.schema import plain
+    from da_framework.config.schema import to_plain
 
-    with told():
-        if not main(plain(config)):
-            fail("some of it is broken", code=1)
+    with exit_on_user_error():
+        if not main(to_plain(config)):
+            exit_with("some of it is broken", code=1)
 
 
 def prepare_relaunch(job: Any, overrides: list[str]) -> None:
@@ -307,7 +307,7 @@ def complete(arguments: list[str]) -> None:
     """Answers the shell: our commands for the first word, Hydra's completion behind it."""
     line = os.environ.get("COMP_LINE", "")
     words = line.split()[1:]
-    command, rest = parted([*words, ""])
+    command, rest = split_command([*words, ""])
     if command in HYDRA and (rest != [""] or line.endswith(" ")):
         cut = len(command) + 1
         os.environ["COMP_LINE"] = line.replace(f" {command}", "", 1)
@@ -319,7 +319,7 @@ def complete(arguments: list[str]) -> None:
     print("\n".join(name.split()[place] for name in COMMANDS if name.startswith(begun)))
 
 
-def fail(message: str, *, code: int) -> NoReturn:
+def exit_with(message: str, *, code: int) -> NoReturn:
     """Ends with a message, said once however many processes train together."""
     if os.environ.get("LOCAL_RANK", "0") == "0":
         print(message, file=sys.stderr)

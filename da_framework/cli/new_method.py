@@ -153,7 +153,7 @@ def new_method(name: str, package: Path | None) -> list[Path]:
         root, module = package, re.sub(r"[^a-z0-9_]", "_", package.resolve().name.lower())
         if not module.isidentifier() or keyword.iskeyword(module) or module == "da_framework":
             raise InputError(f"--package {package}: {module!r} cannot be the name of a package")
-    files = contents(name, root, module, apart=package is not None)
+    files = file_contents(name, root, module, apart=package is not None)
     if there := [path for path in files if path.exists()]:
         raise InputError(f"{there[0]} is there already")
     for path, text in files.items():
@@ -162,7 +162,7 @@ def new_method(name: str, package: Path | None) -> list[Path]:
     return list(files)
 
 
-def contents(name: str, root: Path, module: str, *, apart: bool) -> dict[Path, str]:
+def file_contents(name: str, root: Path, module: str, *, apart: bool) -> dict[Path, str]:
     """The text of every file to be written."""
     words = {
         "name": name,

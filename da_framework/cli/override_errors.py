@@ -14,11 +14,11 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from da_framework.config.schema import check, plain
+from da_framework.config.schema import check_config, to_plain
 from da_framework.core.errors import InputError, listed
 
 
-def explain(rest: Sequence[str], config_dir: str, name: str, error: Exception) -> str:
+def explain_overrides(rest: Sequence[str], config_dir: str, name: str, error: Exception) -> str:
     """One line for every override that cannot be used; Hydra's own words if there is none."""
     words = [
         word for word in rest if word.startswith("~") or ("=" in word and not word.startswith("-"))
@@ -35,13 +35,13 @@ def explain(rest: Sequence[str], config_dir: str, name: str, error: Exception) -
             try:
                 override = OverridesParser.create().parse_override(word)
             except HydraException as wrong:
-                lines.append(f"{word}: {str(wrong).splitlines()[0]}{quoting(word)}")
+                lines.append(f"{word}: {str(wrong).splitlines()[0]}{quoting_hint(word)}")
                 continue
             key = override.key_or_group
-            if options := groups(key):
+            if options := group_options(key):
                 unknown = unknown_options(override, key, options)
                 lines += unknown
-                choices += [] if unknown else [first(override)]
+                choices += [] if unknown else [first_job(override)]
             elif not key.startswith("hydra"):
                 keyed.append(override)
         try:
@@ -57,7 +57,7 @@ def explain(rest: Sequence[str], config_dir: str, name: str, error: Exception) -
     return "\n".join(lines) or str(error)
 
 
-def quoting(word: str) -> str:
+def quoting_hint(word: str) -> str:
     """What to type for a value that is text to a person and not to Hydra; nothing if that fails."""
     key, _, value = word.partition("=")
     quoted = f"{key}={json.dumps(value, ensure_ascii=False)}"
@@ -68,12 +68,12 @@ def quoting(word: str) -> str:
     return f"; as text: {shlex.quote(quoted)}"
 
 
-def groups(group: str) -> list[str]:
+def group_options(group: str) -> list[str]:
     """The options of a config group, those in folders below it too; none if it is no group."""
     loader = GlobalHydra.instance().config_loader()
     options = list(loader.get_group_options(group, results_filter=ObjectType.CONFIG))
     for below in loader.get_group_options(group, results_filter=ObjectType.GROUP):
-        options += [f"{below}/{own}" for own in groups(f"{group}/{below}")]
+        options += [f"{below}/{own}" for own in group_options(f"{group}/{below}")]
     return options
 
 
@@ -95,7 +95,7 @@ def unknown_options(override: Override, group: str, options: list[str]) -> list[
     return lines
 
 
-def first(override: Override) -> str:
+def first_job(override: Override) -> str:
     """The override of a sweep's first job."""
     if not override.is_sweep_override():
         return str(override.input_line)
@@ -105,7 +105,7 @@ def first(override: Override) -> str:
 def unknown_keys(overrides: list[Override], choices: list[str], name: str) -> list[str]:
     """A line for each dotted key that the config lacks, given the chosen parts."""
     config: Any = compose(name, overrides=choices)
-    known = keys(config)
+    known = dotted_keys(config)
     lines = []
     for override in overrides:
         key = override.key_or_group
@@ -118,7 +118,7 @@ def unknown_keys(overrides: list[Override], choices: list[str], name: str) -> li
 
 def unknown_additions(overrides: list[Override], choices: list[str], name: str) -> list[str]:
     """A line for each key added with ``+`` or ``++`` that no constructor takes."""
-    added = [first(o) for o in overrides if o.is_add() or o.is_force_add()]
+    added = [first_job(o) for o in overrides if o.is_add() or o.is_force_add()]
     if not added:
         return []
     # imports torch: only for those who add keys
@@ -128,18 +128,18 @@ def unknown_additions(overrides: list[Override], choices: list[str], name: str) 
     # what a job alone can resolve is left out
     parts = [str(key) for key in config if key not in ("logger", "callback")]
     try:
-        check(plain(OmegaConf.masked_copy(config, parts)), Settings)
+        check_config(to_plain(OmegaConf.masked_copy(config, parts)), Settings)
     except InputError as error:
         return str(error).splitlines()
     return []
 
 
-def keys(node: Any, prefix: str = "") -> list[str]:
+def dotted_keys(node: Any, prefix: str = "") -> list[str]:
     """Every dotted key of a config."""
     found = []
     for key in node:
         found.append(f"{prefix}{key}")
         child = node._get_node(key)
         if hasattr(child, "_get_node") and hasattr(child, "items") and not child._is_none():
-            found += keys(child, f"{prefix}{key}.")
+            found += dotted_keys(child, f"{prefix}{key}.")
     return found

@@ -13,21 +13,21 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from da_framework.config.schema import check, instantiate
+from da_framework.config.schema import check_config, instantiate
 from da_framework.core.batch import UNLABELLED, Samples, Task
 from da_framework.core.errors import InputError
 from da_framework.datasets.inference import unlabelled
 from da_framework.methods.base import Method
-from da_framework.results.record import whole
+from da_framework.results.record import atomic_write
 from da_framework.training import warm_start as initial
 from da_framework.training.build import build
-from da_framework.training.restore import Finished, finished, load
+from da_framework.training.restore import FinishedRun, find_run, load_weights
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A finished run's model, which needs nothing of the data it was trained on.
 
     Attributes:
@@ -37,35 +37,35 @@ class Trained:
         classes: names of its logits.
     """
 
-    own: Finished
+    own: FinishedRun
     method: Method
     inputs: Mapping[str, Any]
     classes: tuple[str, ...]
 
 
-def trained(run: str, *, pick: str) -> Trained:
+def restore_model(run: str, *, pick: str) -> TrainedModel:
     """A model brought back by the record of its run alone.
 
     Raises:
         InputError: there is no such run, or its weights are damaged.
     """
-    own = finished(run, pick=pick, data_dir=None)
+    own = find_run(run, pick=pick, data_dir=None)
     record, config = own.record, own.config
     parts = {name: config[name] for name in ("method", "network")}
-    check(parts, lambda method, network: None)
+    check_config(parts, lambda method, network: None)
     if "inputs" in record:
-        method, inputs = restored(record, config), record["inputs"]
+        method, inputs = restore_method(record, config), record["inputs"]
     else:  # a record of before inputs stood in it
         built = build(config, initialise=False)
         method, inputs = built.module.method, built.inputs(built.domains.dataset)
     holder = nn.Module()
     holder.method = method
-    load(holder, own.weights)
+    load_weights(holder, own.weights)
     unknown = ["unknown"] if method.setting == "open" else []
-    return Trained(own, method.eval(), inputs, (*record["classes"], *unknown))
+    return TrainedModel(own, method.eval(), inputs, (*record["classes"], *unknown))
 
 
-def restored(record: Mapping[str, Any], config: Mapping[str, Any]) -> Method:
+def restore_method(record: Mapping[str, Any], config: Mapping[str, Any]) -> Method:
     """The method of a record, without its weights."""
     inputs, (source, target) = record["inputs"], record["domains"].values()
     task = Task(
@@ -77,9 +77,9 @@ def restored(record: Mapping[str, Any], config: Mapping[str, Any]) -> Method:
         widths=tuple(inputs["widths"]),
     )
     if runs := [run for run in config.get("teachers", ()) if Path(run).is_dir()]:
-        task = replace(task, teachers=initial.teachers(runs, task.shape, task.widths))
+        task = replace(task, teachers=initial.load_teachers(runs, task.shape, task.widths))
     make = instantiate(config["method"])
-    network = instantiate(initial.bare(config["network"]))(
+    network = instantiate(initial.without_pretrained(config["network"]))(
         task.shape, make.func.head_classes(len(task.classes)), task.widths
     )
     method: Method = make(network, task)
@@ -109,19 +109,24 @@ def predict(
     Raises:
         InputError: there is no such run, or the rows are not what it takes.
     """
-    model = trained(run, pick=pick)
+    model = restore_model(run, pick=pick)
     method, classes = model.method, model.classes
     reader = unlabelled(model.own.config["dataset"], dataset, model.inputs)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     method.to(device)
     counts: Counter[str] = Counter()
     Path(out).parent.mkdir(parents=True, exist_ok=True)
-    with whole(Path(out)) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_write(Path(out)) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         heads = [f"probability of {name}" for name in classes] if probabilities else []
         writer.writerow([*reader.names, "class", "probability", *heads])
         for names, x in reader.blocks():
-            found = method.observe(samples(torch.as_tensor(x, device=device), model)).logits
+            found = method.evaluate_samples(
+                as_target_samples(torch.as_tensor(x, device=device), model)
+            ).logits
             shares = found.double().softmax(1).cpu()
             for name, row, best in zip(names, shares.tolist(), shares.argmax(1), strict=True):
                 every = [f"{share:.6f}" for share in row] if probabilities else []
@@ -132,7 +137,7 @@ def predict(
     return {"rows": counts.total(), "classes": dict(counts), "skipped": reader.broken}
 
 
-def samples(x: torch.Tensor, model: Trained) -> Samples:
+def as_target_samples(x: torch.Tensor, model: TrainedModel) -> Samples:
     """Rows of the last target, with zeros behind where another domain's are longer."""
     if missing := model.inputs["widest"][0] - x.shape[1] if model.inputs["widths"] else 0:
         x = nn.functional.pad(x, (0, missing))
@@ -147,7 +152,7 @@ def main(config: Mapping[str, Any]) -> None:
     if config["dataset"]["root"] == "???":
         raise InputError("dataset.root: must be given")
     # another data set's config is not built from, and so need not be whole
-    check({**config, "dataset": {"root": config["dataset"]["root"]}}, predict)
+    check_config({**config, "dataset": {"root": config["dataset"]["root"]}}, predict)
     found = predict(**config)
     for words in found["skipped"]:
         log.warning("left out: %s", words)

@@ -11,10 +11,10 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from da_framework.config.schema import check, instantiate
+from da_framework.config.schema import check_config, instantiate
 from da_framework.core.batch import Outputs
 from da_framework.core.errors import InputError, MissingRoleError, listed
-from da_framework.core.types import Part
+from da_framework.core.types import ConfigNode
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.datamodule import Domains
 from da_framework.metrics.transferability.h_score import h_score
@@ -23,7 +23,7 @@ from da_framework.metrics.transferability.log_me import log_me
 from da_framework.metrics.transferability.nce import nce
 from da_framework.results.record import write_text
 from da_framework.training.build import build
-from da_framework.training.restore import finished, load, shared
+from da_framework.training.restore import count_shared, find_run, load_weights
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def rank(
     by: Literal["log_me", "leep", "nce", "h_score"],
     out: str | None,
     data_dir: str | None,
-    dataset: Part,
+    dataset: ConfigNode,
 ) -> dict[str, Any]:
     """Transferability scores of finished runs on the labelled rows of a target, best first.
 
@@ -65,7 +65,12 @@ def rank(
             "a ranking needs labelled target rows: set dataset.labels_per_class=3, or all"
         ) from None
     ranking: list[dict[str, Any]] = [
-        {"run": own, **scores(observe(own, pick=pick, data_dir=data_dir, target=target))}
+        {
+            "run": own,
+            **transferability_scores(
+                evaluate_run(own, pick=pick, data_dir=data_dir, target=target)
+            ),
+        }
         for own in run
     ]
     found = {
@@ -82,9 +87,9 @@ def rank(
     return found
 
 
-def observe(run: str, *, pick: str, data_dir: str | None, target: Domains) -> Outputs:
+def evaluate_run(run: str, *, pick: str, data_dir: str | None, target: Domains) -> Outputs:
     """What a run's network makes of the labelled target rows."""
-    own = finished(run, pick=pick, data_dir=data_dir)
+    own = find_run(run, pick=pick, data_dir=data_dir)
     built = build(own.config, initialise=False)
     task, rows = built.domains.task, target.train["target_labelled"]
     if task.shape != target.task.shape:
@@ -92,22 +97,22 @@ def observe(run: str, *, pick: str, data_dir: str | None, target: Domains) -> Ou
             f"run={run}: it takes inputs of the shape {task.shape}, "
             f"those of {listed(target.dataset.target)} have {target.task.shape}"
         )
-    if count := given(built.domains.dataset, target.dataset):
+    if count := count_labels_trained_on(built.domains.dataset, target.dataset):
         log.warning(
             "warning: run=%s was trained with %d of these labels: its scores are flattered",
             run,
             count,
         )
-    load(built.module, own.weights)
+    load_weights(built.module, own.weights)
     # the run's domains are others: it sees every row as one of its own target
     as_target = rows._replace(domain=torch.full_like(rows.domain, task.sources))
-    outputs = built.module.method.observe(as_target)
+    outputs = built.module.method.evaluate_samples(as_target)
     if not (outputs.features.isfinite().all() and outputs.logits.isfinite().all()):
         raise InputError(f"run={run}: what it makes of these rows is not finite")
     return outputs
 
 
-def scores(outputs: Outputs) -> dict[str, float]:
+def transferability_scores(outputs: Outputs) -> dict[str, float]:
     """All four, of which a few labelled rows need the shrunk H-score."""
     p = outputs.logits.double().softmax(1)
     return {
@@ -118,7 +123,7 @@ def scores(outputs: Outputs) -> dict[str, float]:
     }
 
 
-def given(trained: Dataset, ranked: Dataset) -> int:
+def count_labels_trained_on(trained: Dataset, ranked: Dataset) -> int:
     """How many of the labelled target rows were trained on with their labels."""
     if type(trained) is not type(ranked):
         return 0
@@ -129,12 +134,12 @@ def given(trained: Dataset, ranked: Dataset) -> int:
         if part.domain in trained.domains
         and trained.fingerprint(part.domain) == ranked.fingerprint(part.domain)
     ]
-    return shared(same, parts)
+    return count_shared(same, parts)
 
 
 def main(config: Mapping[str, Any]) -> None:
     """Ranks and prints."""
-    check(config, rank)
+    check_config(config, rank)
     found = rank(**config)
     table = Table(
         title=f"{found['pick']} weights on {found['rows']} labelled rows of "

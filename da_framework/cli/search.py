@@ -16,10 +16,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from da_framework.cli.secrets import refuse_words
+from da_framework.cli.secrets import refuse_secret_words
 from da_framework.config import plugins
 from da_framework.config import run_names as names
-from da_framework.config.schema import check
+from da_framework.config.schema import check_config
 from da_framework.core.errors import INTERRUPTED, PREEMPTED, InputError, PreemptedError
 from da_framework.core.seeding import mix
 from da_framework.core.types import Count
@@ -42,7 +42,7 @@ NOTE = "chosen by target labels: this says what tuning could reach, and is no re
 
 
 @dataclass(frozen=True)
-class Settings:
+class SearchSettings:
     """The keys of ``conf/search.yaml``."""
 
     trials: Count
@@ -64,7 +64,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Choice:
+class OneOf:
     """One of some values."""
 
     values: list[str]
@@ -89,30 +89,30 @@ class Interval:
         return f"{trial.suggest_float(key, self.low, self.high, log=self.log):.4g}"
 
 
-Space = Mapping[str, Choice | Interval]
+Space = Mapping[str, OneOf | Interval]
 
 
-def parsed(words: Sequence[str]) -> tuple[Space, list[str]]:
+def parse_space(words: Sequence[str]) -> tuple[Space, list[str]]:
     """The keys to search, and the overrides that all trials share.
 
     Raises:
         InputError: with a line for every word that cannot be used.
     """
-    space: dict[str, Choice | Interval] = {}
+    space: dict[str, OneOf | Interval] = {}
     fixed: list[str] = []
     wrong: list[str] = []
     for word in words:
         try:
             key, _, text = word.partition("=")
             if near := get_close_matches(
-                key, [own.name for own in fields(Settings)], n=1, cutoff=0.8
+                key, [own.name for own in fields(SearchSettings)], n=1, cutoff=0.8
             ):
                 raise InputError(f"there is no such key; did you mean {near[0]}?")
             if word.startswith(("-", "hydra.", "hydra/")):
                 raise InputError("trials are run one after the other, by da train itself")
             if key == "trainer.devices" and text != "1":
                 raise InputError("trials share a process, which cannot train on several devices")
-            if values := one_of(word):
+            if values := parse_values(word):
                 space[key] = values
             else:
                 fixed.append(word)
@@ -130,14 +130,14 @@ def parsed(words: Sequence[str]) -> tuple[Space, list[str]]:
     return space, fixed
 
 
-def one_of(word: str) -> Choice | Interval | None:
+def parse_values(word: str) -> OneOf | Interval | None:
     """The values that a word names; none if it is an ordinary override.
 
     Raises:
         InputError: it is malformed.
     """
     if found := SCALED.fullmatch(word):
-        bounds = [number(text) for text in found[3].split(",")]
+        bounds = [parse_number(text) for text in found[3].split(",")]
         if len(bounds) != 2 or None in bounds:
             raise InputError(f"two numbers are needed, as in {found[1]}={found[2]}(0.001,0.1)")
         low, high = bounds
@@ -152,12 +152,12 @@ def one_of(word: str) -> Choice | Interval | None:
             return None
         if override.is_interval_sweep():
             raise InputError("an interval is written log(0.001,0.1) or interval(0,1)")
-        return Choice(list(map(str, override.sweep_string_iterator())))
+        return OneOf(list(map(str, override.sweep_string_iterator())))
     except HydraException as error:
         raise InputError(str(error).splitlines()[0]) from None
 
 
-def number(text: str) -> int | float | None:
+def parse_number(text: str) -> int | float | None:
     """A number, an integer where it is written as one; none if it is none."""
     try:
         return int(text)
@@ -187,7 +187,7 @@ class Search:
     def __init__(
         self,
         folder: Path,
-        settings: Settings,
+        settings: SearchSettings,
         space: Space,
         fixed: Sequence[str],
         run: Callable[[list[str]], None],
@@ -245,7 +245,7 @@ class Search:
             return bool(trial.should_prune())
 
         words = [f"{key}={values.of(trial, key)}" for key, values in self.space.items()]
-        named = names.slug([names.short(word) for word in words], hashed=words)
+        named = names.slug([names.short_override(word) for word in words], hashed=words)
         place = self.folder / named
         quoted = str(place).replace("'", r"\'")
         trial.set_user_attr("words", words)
@@ -255,7 +255,7 @@ class Search:
             code, said = self.quietly(["train", *self.fixed, *words, f"hydra.run.dir='{quoted}'"])
         finally:
             train.LISTENING.clear()
-        record = results.read(place) if code == 0 else None
+        record = results.read_record(place) if code == 0 else None
         value = self.settings.value(record) if record else math.nan
         if math.isfinite(value):
             self.study.tell(number, value)
@@ -319,7 +319,7 @@ class Search:
     def show(self) -> None:
         """The best trial, and how it was chosen."""
         best = self.study.best_trial
-        record = results.read(self.folder / best.user_attrs["folder"]) or {}
+        record = results.read_record(self.folder / best.user_attrs["folder"]) or {}
         oracle = self.settings.objective == "oracle"
         how = NOTE if oracle else f"chosen by {record['choices']['validator']}, without a label"
         counts = ", ".join(f"{len(self.ended(own))} {word}" for own, word in STATES.items())
@@ -340,20 +340,20 @@ def main(arguments: list[str], run: Callable[[list[str]], None]) -> None:
         keys = defaults.read_text().partition("\n")[2]
         print(f"{USAGE}  {keys.rstrip().replace(chr(10), chr(10) + '  ')}")
         return
-    refuse_words(arguments)
-    plugins.require("da search", "optuna", "search")
+    refuse_secret_words(arguments)
+    plugins.require_package("da search", "optuna", "search")
     known: Any = OmegaConf.load(defaults)
     own = [word for word in arguments if word.partition("=")[0] in known]
     words = [word for word in arguments if word not in own]
     given = OmegaConf.merge(known, OmegaConf.from_dotlist(own))
     values: Any = OmegaConf.to_container(given)
-    check(values, Settings)
-    settings = Settings(**values)
-    space, fixed = parsed(words)
-    what = sorted([*names.relevant(words), f"objective={settings.objective}"])
-    shown = [names.short(word) for word in words]
+    check_config(values, SearchSettings)
+    settings = SearchSettings(**values)
+    space, fixed = parse_space(words)
+    what = sorted([*names.relevant_overrides(words), f"objective={settings.objective}"])
+    shown = [names.short_override(word) for word in words]
     folder = Path(settings.folder or f"search/{names.slug(shown, hashed=what)}")
-    with results.alone(folder, key="folder"):
+    with results.run_lock(folder, key="folder"):
         search = Search(folder, settings, space, fixed, run)
         before = search.study.user_attrs.setdefault("what", what)
         if before != what:

@@ -14,7 +14,7 @@ INSTEAD = (
 )
 
 
-def refuse_words(words: Sequence[str]) -> None:
+def refuse_secret_words(words: Sequence[str]) -> None:
     """Refuses overrides that name a secret, or hold one of the environment's.
 
     Raises:
@@ -25,10 +25,10 @@ def refuse_words(words: Sequence[str]) -> None:
         for key in re.findall(r"(?<=oc\.env:)\w+|[\w.]+(?=\s*[=:])", word):
             if SECRET.search(key):
                 raise InputError(f"{key} is a secret: {INSTEAD}")
-    refuse_values({"the command": words})
+    refuse_secret_values({"the command": words})
 
 
-def refuse_values(config: Mapping[str, object]) -> None:
+def refuse_secret_values(config: Mapping[str, object]) -> None:
     """Refuses a config into which a secret of the environment was put.
 
     Raises:

@@ -24,7 +24,7 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf, read_write
 
-from da_framework.core.errors import InputError, ending
+from da_framework.core.errors import InputError, exit_message
 from da_framework.results import record as results
 
 STATES = ".jobs"
@@ -42,7 +42,7 @@ end ``words``, and the ``seconds`` the run took or the ``tail`` of its log and i
 # in the process of a job
 
 
-def attempt(
+def run_job(
     train: Callable[[], Mapping[str, Any]], sweep: Path, number: int, folder: Path
 ) -> Mapping[str, Any] | None:
     """Runs a job: its failure is written down and not raised, so that it fails alone.
@@ -57,13 +57,13 @@ def attempt(
     file.parent.mkdir(parents=True, exist_ok=True)
     state: State = {"state": "running", "folder": str(folder), "began": time.time()}
     results.write_text(file, json.dumps(state))
-    with quiet(folder / LOG) as log:
+    with redirect_to_log(folder / LOG) as log:
         begun = log.tell()
         try:
             record = train()
         except Exception as error:
             # what a person can mend is one message; the rest is for who mends us
-            words, code = ending(error) or (traceback.format_exc(), 1)
+            words, code = exit_message(error) or (traceback.format_exc(), 1)
             print(words.rstrip(), file=log, flush=True)
             said = (folder / LOG).read_bytes()[begun:].decode(errors="replace")
             tail = said.splitlines()[-LAST:]
@@ -77,7 +77,7 @@ def attempt(
 
 
 @contextmanager
-def quiet(file: Path) -> Iterator[TextIO]:
+def redirect_to_log(file: Path) -> Iterator[TextIO]:
     """Sends all that a job says to its log: many at once would not be read."""
     root = logging.getLogger()
     for handler in root.handlers[:]:
@@ -90,7 +90,7 @@ def quiet(file: Path) -> Iterator[TextIO]:
 # in the process that launches
 
 
-class Watch:
+class SweepMonitor:
     """Shows how the jobs of a sweep go: a table on a terminal, elsewhere a line as each ends.
 
     Args:
@@ -200,13 +200,13 @@ class Watch:
         return codes.pop() if len(codes) == 1 else int(bool(codes))
 
 
-CURRENT: list[Watch] = []
+CURRENT: list[SweepMonitor] = []
 """The sweep of this process, if there is one."""
 LOCK = ExitStack()
 """Holds the sweep's folder."""
 
 
-class Sweep(Callback):
+class WatchSweep(Callback):
     """Begins to watch when Hydra says that a sweep of training runs begins."""
 
     def on_multirun_start(self, config: Any, **rest: Any) -> None:
@@ -214,25 +214,25 @@ class Sweep(Callback):
             return
         folder = Path(config.hydra.sweep.dir)
         try:
-            LOCK.enter_context(results.alone(folder, key="hydra.sweep.dir"))
+            LOCK.enter_context(results.run_lock(folder, key="hydra.sweep.dir"))
         except InputError as error:
             # Hydra would make a warning of what is no exit
             print(error, file=sys.stderr)
             raise SystemExit(2) from None
         shutil.rmtree(folder / STATES, ignore_errors=True)
-        CURRENT.append(Watch(folder, jobs(config)))
-        bound(config.hydra.launcher, len(CURRENT[0].jobs))
+        CURRENT.append(SweepMonitor(folder, job_overrides(config)))
+        limit_processes(config.hydra.launcher, len(CURRENT[0].jobs))
         CURRENT[0].start()
 
 
-def bound(launcher: Any, jobs: int) -> None:
+def limit_processes(launcher: Any, jobs: int) -> None:
     """No more processes than jobs: joblib starts all that it is asked for at once."""
     if launcher.get("n_jobs", 0) > jobs:
         with read_write(launcher):
             launcher.n_jobs = jobs
 
 
-def jobs(config: Any) -> list[list[str]]:
+def job_overrides(config: Any) -> list[list[str]]:
     """The overrides of each job of a sweep, as Hydra will launch them."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -247,7 +247,7 @@ def jobs(config: Any) -> list[list[str]]:
 
 
 @contextmanager
-def watching() -> Iterator[None]:
+def monitor_sweep() -> Iterator[None]:
     """Shows a sweep, if there is one, while it lasts; ends with its exit code.
 
     Raises:
@@ -259,7 +259,7 @@ def watching() -> Iterator[None]:
         # Hydra's own errors are about the command line, and explained elsewhere
         composing = isinstance(error, HydraException) or "Config group override" in str(error)
         launching = bool(CURRENT) and not composing
-        finish()
+        end_sweep()
         if not launching:
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -268,13 +268,13 @@ def watching() -> Iterator[None]:
             "time or memory, the same command continues"
         ) from error
     except BaseException:
-        finish()
+        end_sweep()
         raise
-    if code := finish():
+    if code := end_sweep():
         raise SystemExit(code)
 
 
-def finish() -> int:
+def end_sweep() -> int:
     """Ends what is shown, and says what has failed."""
     LOCK.close()
     if not CURRENT:

@@ -29,9 +29,9 @@ def main(arguments: Sequence[str]) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"there is no folder {folder}")
-    found = sorted({file.resolve() for folder in folders for file in files(folder)})
-    waiting = [file for file in found if not sent(file)]
-    busy = [file for file in waiting if training(file.parents[2])]
+    found = sorted({file.resolve() for folder in folders for file in wandb_files(folder)})
+    waiting = [file for file in found if not is_sent(file)]
+    busy = [file for file in waiting if is_training(file.parents[2])]
     waiting = [file for file in waiting if file not in busy]
     for number, words in (
         (len(found) - len(waiting) - len(busy), "sent already"),
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
         env={name: value for name, value in os.environ.items() if name != "WANDB_MODE"},
         check=False,
     )
-    left = [file for file in waiting if not sent(file)]
+    left = [file for file in waiting if not is_sent(file)]
     print(f"{len(waiting) - len(left)} of {len(waiting)} sent")
     if left:
         raise InputError(
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> None:
         )
 
 
-def files(folder: Path) -> list[Path]:
+def wandb_files(folder: Path) -> list[Path]:
     """What the client has written below a folder; each run may have several."""
     return [
         file
@@ -67,15 +67,15 @@ def files(folder: Path) -> list[Path]:
     ]
 
 
-def sent(file: Path) -> bool:
+def is_sent(file: Path) -> bool:
     """Whether the server has all of it, by the mark that the client leaves."""
     return file.with_name(f"{file.name}.synced").exists()
 
 
-def training(folder: Path) -> bool:
+def is_training(folder: Path) -> bool:
     """Whether a process is still writing there."""
     try:
-        with results.alone(folder):
+        with results.run_lock(folder):
             return False
     except InputError:
         return True

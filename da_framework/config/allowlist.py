@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from da_framework.config.plugins import packages
-from da_framework.config.source_code import source
+from da_framework.config.plugins import plugin_packages
+from da_framework.config.source_code import source_file
 from da_framework.core.errors import InputError, listed
 
 TRUSTED = (
@@ -18,12 +18,12 @@ TRUSTED = (
 """What a record may name, besides installed plugins: makers of models, not just anything."""
 
 
-def trust(targets: Iterable[str]) -> None:
+def check_targets(targets: Iterable[str]) -> None:
     """Refuses to run what a file names, unless it is ours, a plugin's or a well-known library's."""
-    known = (*TRUSTED, *(f"{package}." for package in sorted(packages())))
+    known = (*TRUSTED, *(f"{package}." for package in sorted(plugin_packages())))
     for target in targets:
         # by its own module: not by way of what some module of ours imports
-        if not target.startswith(known) or source(target.rpartition(".")[0]) is None:
+        if not target.startswith(known) or source_file(target.rpartition(".")[0]) is None:
             raise InputError(
                 f"the record names {target}, which is neither ours nor an installed plugin's; "
                 f"known are {listed(known)}"

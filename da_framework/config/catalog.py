@@ -7,47 +7,51 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from da_framework.config.plugins import conf_dir, sources
-from da_framework.config.source_code import located, source
+from da_framework.config.plugins import conf_dir, plugin_paths
+from da_framework.config.source_code import find_module, source_file
 
 GROUPS = ("method", "term", "dataset", "network", "validator", "experiments")
 
 
-def entries(group: str) -> Iterator[tuple[str, str, str]]:
+def list_group(group: str) -> Iterator[tuple[str, str, str]]:
     """Name, one-line summary and origin of every config of a group."""
-    for origin, root in roots():
+    for origin, root in config_roots():
         folder = root / group
         for file in sorted(folder.rglob("*.yaml")):
-            yield file.relative_to(folder).with_suffix("").as_posix(), summary(file), origin
+            yield (
+                file.relative_to(folder).with_suffix("").as_posix(),
+                summarize_config(file),
+                origin,
+            )
 
 
-def roots() -> Iterator[tuple[str, Path]]:
+def config_roots() -> Iterator[tuple[str, Path]]:
     """Where configs are, and which package brings them."""
     yield "da_framework", conf_dir()
-    for name, path in sources().items():
-        folder = located(path.removeprefix("pkg://"))
+    for name, path in plugin_paths().items():
+        folder = find_module(path.removeprefix("pkg://"))
         if folder is None:
             print(f"plugin {name}: {path} cannot be found; ours are listed", file=sys.stderr)
         else:
             yield name, folder
 
 
-def summary(file: Path) -> str:
+def summarize_config(file: Path) -> str:
     """The config's own comment, or the first line of what it builds says of itself."""
     text = file.read_text()
     first = next((line for line in text.splitlines() if line and not line.startswith("# @")), "")
     if first.startswith("#"):
         return first.lstrip("# ")
-    return docstring(built) if (built := target(text)) else ""
+    return first_docstring_line(built) if (built := read_target(text)) else ""
 
 
-def target(text: str) -> str | None:
+def read_target(text: str) -> str | None:
     """What a config builds; read without a parser, which would take longer than all the rest."""
     found = re.search(r"^_target_: *[\"']?([\w.]+)", text, flags=re.MULTILINE)
     return found[1] if found else None
 
 
-def docstring(target: str) -> str:
+def first_docstring_line(target: str) -> str:
     """First line of what ``package.module.Name`` says of itself."""
     try:
         return source_docstring(target).partition("\n")[0]
@@ -62,7 +66,7 @@ def source_docstring(target: str) -> str:
         ImportError: there is no such module.
     """
     module, _, name = target.rpartition(".")
-    file = source(module)
+    file = source_file(module)
     if file is None:
         raise ImportError(f"no module {module}")
     text = file.read_text()
@@ -76,11 +80,11 @@ def source_docstring(target: str) -> str:
     return inspect.cleandoc(rest.partition('"""')[0])
 
 
-def methods_table() -> str:
+def render_methods() -> str:
     """Our methods with their papers, as Markdown: the table of the README."""
     lines = ["| `method=` | what it does | paper |", "|---|---|---|"]
     for file in sorted((conf_dir() / "method").glob("*.yaml")):
-        words = source_docstring(target(file.read_text()) or "")
+        words = source_docstring(read_target(file.read_text()) or "")
         links = re.findall(r"https://\S+", words)
         years = re.findall(r"\b(?:19|20)\d\d\b", words)
         paper = f"[{years[0]}]({links[0]})" if links and years else ""
@@ -95,12 +99,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--markdown", action="store_true", help="the methods with their papers")
     parsed = parser.parse_args(arguments)
     if parsed.markdown:
-        print(methods_table())
+        print(render_methods())
         return
     chosen = parsed.group
     for group in [chosen] if chosen else GROUPS:
         print(f"{group}=")
-        found = list(entries(group))
+        found = list(list_group(group))
         width = max((len(name) for name, _, _ in found), default=0)
         for name, words, origin in found:
             print(f"  {name:<{width}}  {words}  [{origin}]")

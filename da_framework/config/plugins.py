@@ -31,18 +31,18 @@ def conf_dir() -> Path:
     raise FileNotFoundError("the package has no conf/ in or beside it: install it again")
 
 
-def sources() -> dict[str, str]:
+def plugin_paths() -> dict[str, str]:
     """The packages that bring configs, with their search paths."""
     return {point.name: f"pkg://{point.value}" for point in entry_points(group=GROUP)}
 
 
-def packages() -> set[str]:
+def plugin_packages() -> set[str]:
     """The packages whose code configs may name."""
     return {point.value.split(".")[0] for point in entry_points(group=GROUP)}
 
 
 @cache
-def register() -> None:
+def register_search_path() -> None:
     """Lets Hydra find the configs of installed packages; imports none of them."""
     from hydra.core.config_search_path import ConfigSearchPath
     from hydra.core.plugins import Plugins
@@ -50,13 +50,13 @@ def register() -> None:
 
     class InstalledConfigs(SearchPathPlugin):
         def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-            for name, path in sources().items():
+            for name, path in plugin_paths().items():
                 search_path.append(provider=name, path=path)
 
     Plugins.instance().register(InstalledConfigs)
 
 
-def require(what: str, package: str, extra: str) -> None:
+def require_package(what: str, package: str, extra: str) -> None:
     """Asks for what one of our extras installs.
 
     Args:

@@ -36,7 +36,7 @@ IRRELEVANT = (
 """Keys that are not meant to change a result: where, how or whether to run and to log."""
 
 
-def register() -> None:
+def register_resolvers() -> None:
     """The resolvers that ``conf/train.yaml`` uses."""
     OmegaConf.register_new_resolver("da.job", _job, replace=True)
     OmegaConf.register_new_resolver("da.sweep", _sweep, replace=True)
@@ -49,22 +49,22 @@ def slug(words: Sequence[str], *, hashed: Sequence[str]) -> str:
     return f"{text[:80].rstrip('-_')}-{digest}"
 
 
-def relevant(overrides: Sequence[str]) -> list[str]:
+def relevant_overrides(overrides: Sequence[str]) -> list[str]:
     """The overrides that make another run, without Hydra's signs."""
     plain = [override.lstrip("+") for override in overrides]
     beside = tuple(f"{key}{sign}" for key in IRRELEVANT for sign in "=.")
     return [o for o in plain if not o.startswith((*beside, "hydra.", "hydra/", "experiments="))]
 
 
-def short(override: str) -> str:
+def short_override(override: str) -> str:
     """An override with the last part of its key alone."""
     return re.sub(r"^[^=]*\.", "", override)
 
 
 def _job(*, _root_: DictConfig) -> str:
     choices: Any = _root_.hydra.runtime.choices
-    own = sorted(relevant(_root_.hydra.overrides.task))
-    shown = [short(o) for o in own if not o.startswith(("method=", "dataset="))]
+    own = sorted(relevant_overrides(_root_.hydra.overrides.task))
+    shown = [short_override(o) for o in own if not o.startswith(("method=", "dataset="))]
     experiment = [choices.experiments] if choices.get("experiments") else []
     # without one of them (~method) there is no run, which its check says
     return slug(

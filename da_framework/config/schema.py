@@ -18,7 +18,7 @@ SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 STRICT = ConfigDict(arbitrary_types_allowed=True, strict=True)
 
 
-def plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+def to_plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     """The config as dicts and lists, references resolved."""
     if not isinstance(config, DictConfig):
         return dict(config)
@@ -39,21 +39,21 @@ def instantiate(node: Any) -> Any:
         raise
 
 
-def check(config: Mapping[str, Any], schema: Callable[..., Any]) -> None:
+def check_config(config: Mapping[str, Any], schema: Callable[..., Any]) -> None:
     """Holds a whole config against a signature, nested nodes against their targets'.
 
     Raises:
         InputError: with one line for every wrong key, type or range.
     """
-    if errors := list(problems(config, schema, "", partial=False)):
+    if errors := list(config_errors(config, schema, "", partial=False)):
         raise InputError("\n".join(errors))
 
 
-def problems(
+def config_errors(
     node: Mapping[str, Any], target: Callable[..., Any], path: str, *, partial: bool
 ) -> Iterator[str]:
     """A line for everything wrong with a node."""
-    known, required, later, open_ended = signature(target)
+    known, required, later, open_ended = read_signature(target)
     for key, value in node.items():
         where = f"{path}.{key}" if path else str(key)
         if key in SPECIAL:
@@ -62,15 +62,15 @@ def problems(
             near = get_close_matches(str(key), known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"the keys are {listed(sorted(known))}"
             yield f"{where}: there is no such key; {hint}"
-        elif holds_nodes(value):
-            yield from inner(value, where)
+        elif has_targets(value):
+            yield from nested_errors(value, where)
         else:
-            yield from mismatches(value, known.get(key, Any), where)
+            yield from type_errors(value, known.get(key, Any), where)
     for key in (required if partial else required | later) - node.keys():
         yield f"{path}.{key}: missing" if path else f"{key}: missing"
 
 
-def inner(value: Any, path: str) -> Iterator[str]:
+def nested_errors(value: Any, path: str) -> Iterator[str]:
     """The problems of the nodes inside a value."""
     if isinstance(value, Mapping) and "_target_" in value:
         try:
@@ -78,16 +78,16 @@ def inner(value: Any, path: str) -> Iterator[str]:
         except Exception as error:  # whatever a plugin's import may raise
             yield f"{path}: cannot import {value['_target_']}: {' '.join(str(error).split())}"
             return
-        yield from problems(value, target, path, partial=bool(value.get("_partial_")))
+        yield from config_errors(value, target, path, partial=bool(value.get("_partial_")))
     elif isinstance(value, Mapping):
         for key, own in value.items():
-            yield from inner(own, f"{path}.{key}")
+            yield from nested_errors(own, f"{path}.{key}")
     elif isinstance(value, list):
         for index, own in enumerate(value):
-            yield from inner(own, f"{path}.{index}")
+            yield from nested_errors(own, f"{path}.{index}")
 
 
-def mismatches(value: Any, hint: Any, path: str) -> Iterator[str]:
+def type_errors(value: Any, hint: Any, path: str) -> Iterator[str]:
     """Where a plain value is not of its type or range."""
     if value == "???":
         yield f"{path}: must be given"
@@ -104,26 +104,26 @@ def mismatches(value: Any, hint: Any, path: str) -> Iterator[str]:
     except ValidationError as error:
         said: dict[str, tuple[list[str], Any]] = {}
         for one in error.errors():
-            inside = [str(p) for p in one["loc"] if isinstance(p, int) or p in flat(value)]
+            inside = [str(p) for p in one["loc"] if isinstance(p, int) or p in mapping_keys(value)]
             words, _ = said.setdefault(".".join([path, *inside]), ([], one["input"]))
             words.append(one["msg"][0].lower() + one["msg"][1:])
         for where, (words, given) in said.items():
             yield f"{where}: {', or '.join(words)}, but it is {given!r}"
 
 
-def flat(value: Any) -> set[str]:
+def mapping_keys(value: Any) -> set[str]:
     """The keys within a value, to tell them from pydantic's names of union members."""
     return set(value) if isinstance(value, Mapping) else set()
 
 
-def holds_nodes(value: Any) -> bool:
+def has_targets(value: Any) -> bool:
     """Whether something in a value is to be instantiated."""
     if isinstance(value, Mapping):
-        return "_target_" in value or any(holds_nodes(own) for own in value.values())
-    return isinstance(value, list) and any(holds_nodes(own) for own in value)
+        return "_target_" in value or any(has_targets(own) for own in value.values())
+    return isinstance(value, list) and any(has_targets(own) for own in value)
 
 
-def signature(target: Callable[..., Any]) -> tuple[dict[str, Any], set[str], set[str], bool]:
+def read_signature(target: Callable[..., Any]) -> tuple[dict[str, Any], set[str], set[str], bool]:
     """What a callable takes.
 
     Returns:

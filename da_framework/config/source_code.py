@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 
-def located(module: str) -> Path | None:
+def find_module(module: str) -> Path | None:
     """The file of a module, or the folder of a package."""
     first, *rest = module.split(".")
     try:
@@ -27,32 +27,32 @@ def located(module: str) -> Path | None:
     return None
 
 
-def source(module: str) -> Path | None:
+def source_file(module: str) -> Path | None:
     """The file with a module's code."""
-    path = located(module)
+    path = find_module(module)
     if path is not None and path.is_dir():
         path = path / "__init__.py"
     return path if path is not None and path.suffix == ".py" and path.is_file() else None
 
 
-def closure(modules: Iterable[str]) -> dict[str, Path]:
+def import_closure(modules: Iterable[str]) -> dict[str, Path]:
     """These modules and all that they import from the same packages, by name."""
     waiting = list(modules)
     packages = {module.split(".")[0] for module in waiting}
     found: dict[str, Path] = {}
     while waiting:
         module = waiting.pop()
-        path = source(module)
+        path = source_file(module)
         if path is None or module in found:
             continue
         found[module] = path
-        names = imported(path.read_text())
+        names = imported_modules(path.read_text())
         waiting += [name for name in names if name.split(".")[0] in packages]
     return found
 
 
 @cache
-def imported(text: str) -> tuple[str, ...]:
+def imported_modules(text: str) -> tuple[str, ...]:
     """What a source imports by absolute names; of ``from a import b`` both ``a`` and ``a.b``."""
     found: list[str] = []
     for node in ast.walk(ast.parse(text)):

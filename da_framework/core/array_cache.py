@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from da_framework.core.files import held
+from da_framework.core.files import wait_for_lock
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ PART = 2**24
 Array = NDArray[Any]
 
 
-def once(folder: Path | None, name: str, rows: int, make: Callable[[], Array]) -> Array:
+def load_or_compute(folder: Path | None, name: str, rows: int, make: Callable[[], Array]) -> Array:
     """An array that is made once and found afterwards.
 
     Args:
@@ -34,18 +34,18 @@ def once(folder: Path | None, name: str, rows: int, make: Callable[[], Array]) -
         return make()
     array = None
     try:
-        with held(folder, "works"):
+        with wait_for_lock(folder, "works"):
             file = folder / f"{name}.npy"
-            array = read(file, rows)
+            array = read_array(file, rows)
             if array is None:
                 array = make()
-                write(file, array)
+                write_array(file, array)
     except OSError as error:
         log.warning("nothing is kept in %s: %s", folder, error)
     return make() if array is None else array
 
 
-def read(file: Path, rows: int) -> Array | None:
+def read_array(file: Path, rows: int) -> Array | None:
     """The array in a file; none if it is missing, damaged or of other rows."""
     if not file.is_file():
         return None
@@ -61,7 +61,7 @@ def read(file: Path, rows: int) -> Array | None:
     return array if len(array) == rows else None
 
 
-def write(file: Path, array: Array) -> None:
+def write_array(file: Path, array: Array) -> None:
     """Writes a file under another name first; its hash stands at its end."""
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:

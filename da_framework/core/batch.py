@@ -21,10 +21,10 @@ __all__ = [
     "Task",
     "Term",
     "as_input",
-    "at_once",
+    "samples_per_pass",
 ]
 
-LARGEST = 2**24
+MOST_NUMBERS = 2**24
 """Numbers that are passed through a network at once, where no gradient is made."""
 
 
@@ -98,9 +98,9 @@ def as_input(x: Tensor) -> Tensor:
     return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
 
 
-def at_once(shape: Sequence[int], most: int) -> int:
+def samples_per_pass(shape: Sequence[int], most: int) -> int:
     """How many rows of a shape are passed through a network at once: fewer where each is large."""
-    return max(1, min(most, LARGEST // max(1, prod(shape[1:]))))
+    return max(1, min(most, MOST_NUMBERS // max(1, prod(shape[1:]))))
 
 
 class Term(NamedTuple):

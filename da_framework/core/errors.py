@@ -39,7 +39,7 @@ class PreemptedError(BaseException):
     """A signal ended the command; no error of a job, so that a sweep ends with it."""
 
 
-def ending(error: BaseException) -> tuple[str, int] | None:
+def exit_message(error: BaseException) -> tuple[str, int] | None:
     """What to say of an error and the exit code, for what a person can mend; none for the rest."""
     codes = {InputError: 2, DivergedError: 3, PrunedError: 4, PreemptedError: PREEMPTED}
     for kind, code in codes.items():

@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def held(folder: Path, doing: str) -> Iterator[None]:
+def wait_for_lock(folder: Path, doing: str) -> Iterator[None]:
     """Holds a folder for this process; another waits until it is let go of, and then finds all.
 
     The system lets go of it however the process ends.

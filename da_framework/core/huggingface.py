@@ -11,19 +11,19 @@ PATIENCE = 2.0
 
 
 @contextmanager
-def hub() -> Iterator[None]:
+def offline_if_unreachable() -> Iterator[None]:
     """Its cache alone where its server is out of reach: nothing is asked again and again."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or not reached(constants.ENDPOINT)
+    constants.HF_HUB_OFFLINE = before or not is_reachable(constants.ENDPOINT)
     try:
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
 
 
-def reached(address: str) -> bool:
+def is_reachable(address: str) -> bool:
     """Whether a server answers; what lies behind a proxy is taken to."""
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy")):
         return True

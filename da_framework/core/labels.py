@@ -3,5 +3,5 @@
 UNLABELLED = -1
 """Stands in place of every label that must not be seen; no class has this number."""
 
-TASK = ("source", "target_labelled")
+LABELLED_ROLES = ("source", "target_labelled")
 """The roles with labels, and the terms that they make; all other terms are a method's own."""

@@ -9,7 +9,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 @contextmanager
-def answered(answer: Callable[[str], None]) -> Iterator[None]:
+def handle_signals(answer: Callable[[str], None]) -> Iterator[None]:
     """Calls a function with the signal's name, in place of what was done before.
 
     Only the main thread is told of signals; in others, nothing changes.

@@ -34,5 +34,5 @@ def _chosen(node: Any) -> Any:
     return node
 
 
-Part = Annotated[Any, AfterValidator(_chosen)]
+ConfigNode = Annotated[Any, AfterValidator(_chosen)]
 """A node that says what it builds, as every choice of a config group does."""

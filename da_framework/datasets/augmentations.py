@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Draws:
+class BatchRandom:
     """Random numbers for the rows of a batch: a process gets those of its own rows.
 
     Args:
@@ -50,11 +50,11 @@ class View(ABC):
     """How a role sees rows."""
 
     @abstractmethod
-    def __call__(self, x: "Tensor", draws: Draws) -> "Tensor":
+    def __call__(self, x: "Tensor", draws: BatchRandom) -> "Tensor":
         """Inputs of the same shape."""
 
 
-def refuse_others(view: View, x: "Tensor") -> None:
+def check_images(view: View, x: "Tensor") -> None:
     """Refuses what are no images.
 
     Raises:
@@ -80,7 +80,7 @@ class Jitter(View):
         self.noise = noise
         self.drop = drop
 
-    def __call__(self, x: "Tensor", draws: Draws) -> "Tensor":
+    def __call__(self, x: "Tensor", draws: BatchRandom) -> "Tensor":
         noisy = x + self.noise * draws.normal(*x.shape[1:])
         return noisy * (draws.uniform(*x.shape[1:]) >= 2 * self.drop - 1)
 
@@ -95,7 +95,7 @@ class WordsLeftOut(View):
     def __init__(self, *, drop: Fraction) -> None:
         self.drop = drop
 
-    def __call__(self, x: "Tensor", draws: Draws) -> "Tensor":
+    def __call__(self, x: "Tensor", draws: BatchRandom) -> "Tensor":
         return x * (draws.uniform(*x.shape[1:]) >= 2 * self.drop - 1)
 
 
@@ -131,11 +131,11 @@ class Crop(View):
         self.contrast = contrast
         self.saturation = saturation
 
-    def __call__(self, x: "Tensor", draws: Draws) -> "Tensor":
+    def __call__(self, x: "Tensor", draws: BatchRandom) -> "Tensor":
         import torch
         from torch.nn.functional import affine_grid, grid_sample
 
-        refuse_others(self, x)
+        check_images(self, x)
         area = 1 - (1 - self.area) * (draws.uniform() + 1) / 2
         longer = (-area.log()).clamp(max=math.log(4 / 3))
         stretch = torch.exp(draws.uniform() * longer / 2)
@@ -193,11 +193,11 @@ class Distortion(View):
         self.contrast = contrast
         self.cutout = cutout
 
-    def __call__(self, x: "Tensor", draws: Draws) -> "Tensor":
+    def __call__(self, x: "Tensor", draws: BatchRandom) -> "Tensor":
         import torch
         from torch.nn.functional import affine_grid, grid_sample
 
-        refuse_others(self, x)
+        check_images(self, x)
         turn = torch.deg2rad(self.rotation * draws.uniform())
         size = 1 + self.scale * draws.uniform()
         move = 2 * self.translation * draws.uniform(2)

@@ -89,7 +89,7 @@ class Domain(NamedTuple):
     classes: tuple[str, ...] | None = None
 
 
-class Part(NamedTuple):
+class DomainRows(NamedTuple):
     """Rows of one domain in one role.
 
     Attributes:
@@ -103,7 +103,7 @@ class Part(NamedTuple):
     labelled: bool
 
 
-class Seen(NamedTuple):
+class SampleReport(NamedTuple):
     """What ``da data check`` finds of one row.
 
     Attributes:
@@ -128,7 +128,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Assignment:
+class RoleSplit:
     """Who plays which role.
 
     Attributes:
@@ -137,9 +137,9 @@ class Assignment:
         test: the target's rows that results are about.
     """
 
-    train: Mapping[str, Sequence[Part]]
-    validation: Mapping[str, Sequence[Part]]
-    test: Sequence[Part]
+    train: Mapping[str, Sequence[DomainRows]]
+    validation: Mapping[str, Sequence[DomainRows]]
+    test: Sequence[DomainRows]
 
 
 class Dataset(ABC):
@@ -154,7 +154,7 @@ class Dataset(ABC):
     """The domains there are."""
     tokens: str | None = None
     """Whose numbers of words the inputs are, where they are texts."""
-    placed: str = ""
+    storage_note: str = ""
     """Where the rows are, in words, if there is a choice."""
 
     def __init__(
@@ -219,26 +219,26 @@ class Dataset(ABC):
         """Files that lie among those of a domain and are not read."""
         return ()
 
-    def inspections(self, name: str) -> Sequence[Callable[[bool], Seen]]:
+    def inspections(self, name: str) -> Sequence[Callable[[bool], SampleReport]]:
         """A call for each row of a domain that reads it and, if so asked, makes it a picture."""
         domain = self.load(name)
         return [partial(self._seen, domain, row) for row in range(len(domain.y))]
 
-    def _seen(self, domain: Domain, row: int, small: bool) -> Seen:
+    def _seen(self, domain: Domain, row: int, small: bool) -> SampleReport:
         x, label = np.ascontiguousarray(domain.x[row]), int(domain.y[row])
         known = 0 <= label < len(self.classes)
         test = None if domain.test is None else bool(domain.test[row])
         broken = None if known else f"its label is {label}; labels are 0 to {len(self.classes) - 1}"
         if np.issubdtype(x.dtype, np.floating) and not np.isfinite(x).all():
             broken = "it has values that are NaN or infinite"
-        return Seen(
+        return SampleReport(
             f"row {row}",
             self.classes[label] if known else str(label),
             test,
             hashlib.sha256(x.data).hexdigest(),
             x.shape,
             broken,
-            picture=shown(x) if small and not broken else None,
+            picture=as_picture(x) if small and not broken else None,
         )
 
     @property
@@ -292,24 +292,24 @@ class Dataset(ABC):
         """Puts another domain in a domain's place, as if it had been read."""
         self._domains[name] = domain
 
-    def assign(self) -> Assignment:
+    def assign(self) -> RoleSplit:
         """Splits every domain in use and gives its rows their roles."""
-        train: dict[str, list[Part]] = {"source": [], "target": [], "target_labelled": []}
-        validation: dict[str, list[Part]] = {"source": [], "target": []}
-        tested: list[Part] = []
+        train: dict[str, list[DomainRows]] = {"source": [], "target": [], "target_labelled": []}
+        validation: dict[str, list[DomainRows]] = {"source": [], "target": []}
+        tested: list[DomainRows] = []
         for name in self.source:
             rows = self._with_classes(name, _training_rows(self[name]), self.known)
             held_out = self._held_out(name, rows, self.val, stratify=True)
-            train["source"].append(Part(name, np.setdiff1d(rows, held_out), labelled=True))
+            train["source"].append(DomainRows(name, np.setdiff1d(rows, held_out), labelled=True))
             if self.val:  # without, the source is trained on whole and validated on nowhere
-                validation["source"].append(Part(name, held_out, labelled=True))
+                validation["source"].append(DomainRows(name, held_out, labelled=True))
         for name in self.target:
             few = self._few_labelled(name)
             rows, val, test = (np.setdiff1d(part, few) for part in self._split_target(name))
-            train["target"].append(Part(name, rows, labelled=False))
-            train["target_labelled"].append(Part(name, few, labelled=True))
-            validation["target"].append(Part(name, val, labelled=False))
-            tested.append(Part(name, test, labelled=False))
+            train["target"].append(DomainRows(name, rows, labelled=False))
+            train["target_labelled"].append(DomainRows(name, few, labelled=True))
+            validation["target"].append(DomainRows(name, val, labelled=False))
+            tested.append(DomainRows(name, test, labelled=False))
             if not len(test):
                 raise InputError(
                     f"no row of the target {name} is left to test on: "
@@ -320,7 +320,7 @@ class Dataset(ABC):
                         else f"dataset.test={self.test} of {len(self[name].y)} rows; raise it"
                     )
                 )
-        return Assignment(
+        return RoleSplit(
             {role: parts for role, parts in train.items() if any(len(part.rows) for part in parts)},
             validation,
             tested,
@@ -483,7 +483,7 @@ class Dataset(ABC):
         return domain
 
 
-def shown(x: Array) -> Array | None:
+def as_picture(x: Array) -> Array | None:
     """An image (height, width, 3) to look at; none of what is no image."""
     if x.ndim != 3 or x.shape[0] not in (1, 3):
         return None
@@ -493,7 +493,7 @@ def shown(x: Array) -> Array | None:
     return np.broadcast_to(x.transpose(1, 2, 0), (*x.shape[1:], 3))
 
 
-def hidden(y: Rows) -> Rows:
+def hide_labels(y: Rows) -> Rows:
     """As many labels as these, none of them there."""
     return np.full_like(y, UNLABELLED)
 

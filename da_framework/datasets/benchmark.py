@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from da_framework.core.errors import InputError, listed
 from da_framework.core.types import Count, Positive
-from da_framework.datasets.base import Domain, Seen
+from da_framework.datasets.base import Domain, SampleReport
 from da_framework.datasets.images import (
     Keys,
     Picture,
@@ -108,7 +108,7 @@ class Benchmark(Pictures):
         self._complete(name)
         return super().load(name)
 
-    def inspections(self, name: str) -> Sequence[Callable[[bool], Seen]]:
+    def inspections(self, name: str) -> Sequence[Callable[[bool], SampleReport]]:
         self._complete(name)
         return super().inspections(name)
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from da_framework.core.batch import UNLABELLED, Batch, Samples, Task, as_input
 from da_framework.core.errors import InputError, MissingRoleError, listed
 from da_framework.core.seeding import mix
-from da_framework.datasets.augmentations import Draws
-from da_framework.datasets.base import Array, Assignment, Dataset, Part, hidden
+from da_framework.datasets.augmentations import BatchRandom
+from da_framework.datasets.base import Array, Dataset, DomainRows, RoleSplit, hide_labels
 from da_framework.datasets.memmap import Stored
 
 VIEWS = {"target_strong": "target"}
@@ -90,7 +90,7 @@ class Domains(pl.LightningDataModule):
         for role, (of, view) in seen.items():
             size, plain = self.streams[of].size, batch[of]
             own = slice(rank * len(plain.x), (rank + 1) * len(plain.x))
-            draws = Draws(size, own, seed=mix(self.seed, role, step), like=plain.x)
+            draws = BatchRandom(size, own, seed=mix(self.seed, role, step), like=plain.x)
             batch[role] = plain._replace(x=view(plain.x, draws))
         return batch
 
@@ -157,11 +157,11 @@ class Domains(pl.LightningDataModule):
         for role, stream in self.streams.items():
             stream.samples = self.train[role]
 
-    def train_dataloader(self) -> "Ticks":
+    def train_dataloader(self) -> "EndlessLoader":
         """One tick after another: what a step needs, it asks ``batch`` for."""
-        return Ticks()
+        return EndlessLoader()
 
-    def _samples(self, parts: Sequence[Part]) -> Samples:
+    def _samples(self, parts: Sequence[DomainRows]) -> Samples:
         """Rows of several parts; the same rows are held once."""
         key = (
             "|".join(f"{part.domain}:{mix(*part.rows.tolist())}" for part in parts),
@@ -179,7 +179,7 @@ class Domains(pl.LightningDataModule):
             domains = [np.full(len(p.rows), dataset.domains.index(p.domain)) for p in parts]
             y = np.concatenate(
                 [
-                    dataset.task_labels(y) if p.labelled else hidden(y)
+                    dataset.task_labels(y) if p.labelled else hide_labels(y)
                     for p, y in zip(parts, ys, strict=True)
                 ]
             )
@@ -215,7 +215,7 @@ class Stream:
         for i, _ in zip(cycle(range(len(domains))), range(size % len(domains)), strict=False):
             shares[i] += 1
         self.passes = [
-            Passes(own, share, seed=mix(seed, index))
+            EpochSampler(own, share, seed=mix(seed, index))
             for index, (own, share) in enumerate(zip(rows, shares, strict=True))
         ]
 
@@ -242,7 +242,7 @@ class Stream:
         )
 
 
-class Passes:
+class EpochSampler:
     """Rows in an order that seed and pass decide; batch k is cut out of their sequence."""
 
     def __init__(self, rows: Tensor, size: int, *, seed: int) -> None:
@@ -271,10 +271,10 @@ class Passes:
         return self._orders[number]
 
 
-class Ticks:
+class EndlessLoader:
     """Endless; the step number lives in the module alone: a resumed run cannot lose step."""
 
-    def __iter__(self) -> "Ticks":
+    def __iter__(self) -> "EndlessLoader":
         return self
 
     def __next__(self) -> int:
@@ -293,7 +293,7 @@ def _padded(x: Array, shape: tuple[int, ...]) -> Array:
     return x if x.shape[1:] == shape else np.pad(x, [(0, 0), (0, shape[0] - x.shape[1])])
 
 
-def _check_roles(roles: Sequence[str], assignment: Assignment, dataset: Dataset) -> None:
+def _check_roles(roles: Sequence[str], assignment: RoleSplit, dataset: Dataset) -> None:
     how = {
         "source": "dataset.source is empty",
         "target": "no target row is left without a label: lower dataset.labels_per_class",

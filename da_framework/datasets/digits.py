@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from da_framework.core.errors import InputError, listed
-from da_framework.core.files import held
+from da_framework.core.files import wait_for_lock
 from da_framework.core.types import Count, Positive
 from da_framework.datasets import downloads, mnistm
 from da_framework.datasets.base import Array, Dataset, Domain, Roles
@@ -296,7 +296,7 @@ def fetch(name: str, folder: Path, *, mirrors: Sequence[str] = (), timeout: floa
     Raises:
         InputError: no connection, or what came is not the published data.
     """
-    with held(folder, "downloads"):
+    with wait_for_lock(folder, "downloads"):
         if name in COLOURED:
             for remote in COLOURED[name]:
                 downloads.fetch(remote, folder / name, mirrors=mirrors, timeout=timeout)

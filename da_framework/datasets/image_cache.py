@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from da_framework.core.errors import InputError
-from da_framework.core.files import held
+from da_framework.core.files import wait_for_lock
 from da_framework.datasets.base import Array
 
 CHUNK = 2**26
@@ -65,7 +65,7 @@ def on_disk(decode: Decode, count: int, shape: Sequence[int], folder: Path) -> D
     """
     size = prod(shape)
     try:
-        with held(folder, "decodes images"):
+        with wait_for_lock(folder, "decodes images"):
             done, broken = progress(folder, size)
             rows = done - len(broken)
             if (need := (count - done) * size) > (free := shutil.disk_usage(folder).free):

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from da_framework.core.errors import InputError
 from da_framework.core.types import Count
-from da_framework.datasets.base import Array, Dataset, Domain, Roles, Seen
+from da_framework.datasets.base import Array, Dataset, Domain, Roles, SampleReport
 from da_framework.datasets.image_cache import Decoded, in_memory, memory, on_disk, together
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ class Pictures(Dataset):
             None if pictures[0].test is None else np.array([bool(own.test) for own in kept]),
         )
 
-    def inspections(self, name: str) -> Sequence[Callable[[bool], Seen]]:
+    def inspections(self, name: str) -> Sequence[Callable[[bool], SampleReport]]:
         return [
             partial(seen, picture, partial(self.content, name, picture.path))
             for picture in self.pictures(name)
@@ -209,7 +209,7 @@ class Pictures(Dataset):
                 "dataset.cache=cache names one; dataset.in_memory=true needs none"
             )
         where = "in memory" if resident else f"in {self.cache}/images, read as needed"
-        self.placed = f"{words}: {where}"
+        self.storage_note = f"{words}: {where}"
         return resident
 
     def _made_of(self, name: str) -> str:
@@ -270,9 +270,9 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def seen(picture: Picture, content: Callable[[], bytes], small: bool) -> Seen:
+def seen(picture: Picture, content: Callable[[], bytes], small: bool) -> SampleReport:
     """One image, read once for all that is to be known of it."""
-    found = Seen(str(picture.path), picture.label, picture.test)
+    found = SampleReport(str(picture.path), picture.label, picture.test)
     try:
         image, notes = opened(content())
         plain = image.convert("RGB")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from da_framework.core.array_cache import once
+from da_framework.core.array_cache import load_or_compute
 from da_framework.core.types import Count, Fraction
 from da_framework.datasets.base import Array
 
@@ -49,7 +49,7 @@ class Denoising:
             return denoised(x, self.fitted[fit])
 
         key = hashlib.sha256(f"{fit} {digest(x)}".encode()).hexdigest()
-        return once(self.cache, f"denoised-{key[:24]}", len(x), make)
+        return load_or_compute(self.cache, f"denoised-{key[:24]}", len(x), make)
 
     def fit(self, x: Array) -> list[Array]:
         """The layers, each (d + 1, d), for rows (n, d) of all domains."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from da_framework.core.errors import InputError
-from da_framework.core.files import held
+from da_framework.core.files import wait_for_lock
 from da_framework.datasets.downloads import Remote, prepare
 
 
@@ -39,7 +39,7 @@ class Origin:
         Raises:
             InputError: it cannot be had.
         """
-        with held(place, "downloads"):
+        with wait_for_lock(place, "downloads"):
             for name in domains:
                 for remote in self.files.get(name, []):
                     prepare(remote, place, mirrors=mirrors, timeout=timeout)

@@ -10,9 +10,9 @@ from zlib import crc32
 import numpy as np
 from pydantic import Field
 
-from da_framework.core.array_cache import once
+from da_framework.core.array_cache import load_or_compute
 from da_framework.core.errors import InputError
-from da_framework.core.huggingface import hub
+from da_framework.core.huggingface import offline_if_unreachable
 from da_framework.datasets.base import Array
 
 WORDS = "words"
@@ -53,7 +53,7 @@ def numbers(
             return hashed(texts, vocabulary, length)
         return by_name(texts, tokenizer, length)
 
-    return once(
+    return load_or_compute(
         Path(cache) / "tokens" if cache else None, digest.hexdigest()[:24], len(texts), make
     )
 
@@ -80,7 +80,7 @@ def by_name(texts: Sequence[str], name: str, length: int) -> Array:
             f"dataset.tokenizer={name} needs transformers: pip install 'da_framework[text]'"
         ) from None
     try:
-        with hub():
+        with offline_if_unreachable():
             tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]

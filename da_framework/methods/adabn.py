@@ -6,7 +6,7 @@ from typing import ClassVar, Unpack
 from da_framework.core.batch import Task
 from da_framework.core.errors import InputError
 from da_framework.methods.base import Base, Method
-from da_framework.networks.domain_norm import by_domain, has_batch_norm
+from da_framework.networks.domain_norm import convert_domain_batchnorm, has_batchnorm
 from da_framework.networks.network import Network
 
 
@@ -32,15 +32,15 @@ class AdaBN(Method):
     """
 
     needs_batch_norm: ClassVar = True
-    exempt: ClassVar[Mapping[str, str]] = {
+    exempt_from: ClassVar[Mapping[str, str]] = {
         "two_processes_equal_one": "statistics over several processes need GPUs",
     }
 
     def __init__(self, network: Network, task: Task, **base: Unpack[Base]) -> None:
-        if not has_batch_norm(network):
+        if not has_batchnorm(network):
             raise InputError(
                 "AdaBN adapts batch norm, but the network has none; network=convnet has it, "
                 "and network=mlp with network.backbone.batch_norm=true"
             )
-        by_domain(network, len(task.domains))
+        convert_domain_batchnorm(network, len(task.domains))
         super().__init__(network, task, **base)

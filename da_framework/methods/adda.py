@@ -45,8 +45,10 @@ class ADDA(Method):
 
     optional: ClassVar = ()
     aligns: ClassVar = True
-    continues: ClassVar = True
-    exempt: ClassVar = {"nothing_at_weight_zero": "it learns from no labels: at 0 nothing moves"}
+    needs_init_from: ClassVar = True
+    exempt_from: ClassVar = {
+        "nothing_at_weight_zero": "it learns from no labels: at 0 nothing moves"
+    }
 
     def __init__(
         self,

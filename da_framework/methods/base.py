@@ -17,12 +17,12 @@ from da_framework.core.batch import (
     Task,
     Term,
     as_input,
-    at_once,
+    samples_per_pass,
 )
 from da_framework.core.errors import InputError
 from da_framework.core.types import Fraction, Share
 from da_framework.methods.extra import Extra
-from da_framework.networks.domain_norm import by_domain, has_batch_norm
+from da_framework.networks.domain_norm import convert_domain_batchnorm, has_batchnorm
 from da_framework.networks.network import Network
 
 BatchNorm = Literal["shared", "separate", "domain"]
@@ -74,19 +74,19 @@ class Method(nn.Module):
     """Whether the added terms claim to bring the domains' features together."""
     setting: ClassVar[Literal["closed", "partial", "open"]] = "closed"
     """The target's classes it is made for: the source's, fewer, or others as well."""
-    continues: ClassVar[bool] = False
+    needs_init_from: ClassVar[bool] = False
     """Whether it works on a network that is trained already, and so needs ``init_from``."""
     closed_form: ClassVar[bool] = False
     """Whether one ``refresh`` fits it, to features that are there, and no step trains it."""
-    reads_inputs: ClassVar[bool] = False
+    needs_raw_inputs: ClassVar[bool] = False
     """Whether it needs the inputs themselves, so that ready features cannot stand for them."""
-    moves_inputs: ClassVar[bool] = False
+    perturbs_inputs: ClassVar[bool] = False
     """Whether it adds to the inputs, which must be of numbers that can be added to."""
-    taught: ClassVar[bool] = False
+    needs_teachers: ClassVar[bool] = False
     """Whether it learns from former runs, and so needs ``teachers``."""
     needs_batch_norm: ClassVar[bool] = False
     """Whether it is nothing without batch norm in the network."""
-    exempt: ClassVar[Mapping[str, str]] = {}
+    exempt_from: ClassVar[Mapping[str, str]] = {}
     """Promises of the self-check that cannot apply, each with the reason."""
     progress: float = 0.0
     """Share of training done, in [0, 1]; the trainer keeps it."""
@@ -101,9 +101,13 @@ class Method(nn.Module):
         label_smoothing: Fraction = 0.0,
     ) -> None:
         super().__init__()
-        if batch_norm == "domain" and not has_batch_norm(network):
+        if batch_norm == "domain" and not has_batchnorm(network):
             raise InputError("method.batch_norm=domain: the network has no batch norm")
-        self.network = by_domain(network, len(task.domains)) if batch_norm == "domain" else network
+        self.network = (
+            convert_domain_batchnorm(network, len(task.domains))
+            if batch_norm == "domain"
+            else network
+        )
         self.task = task
         self.alpha = alpha
         self.batch_norm = batch_norm
@@ -130,7 +134,7 @@ class Method(nn.Module):
         """What the method adds to the classification loss."""
         return {}
 
-    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+    def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         """``terms`` given every role, for methods of other roles than source and target."""
         if {"source", "target"} <= outputs.keys():
             return self.terms(outputs["source"], outputs["target"])
@@ -138,11 +142,11 @@ class Method(nn.Module):
 
     def objectives(self, batch: Batch) -> Iterator[Objective]:
         """The moves of one step, in order; computed one after the other, each before its update."""
-        yield Objective(self.every_term(self.outputs(batch)))
+        yield Objective(self.all_terms(self.outputs(batch)))
 
-    def every_term(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+    def all_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         """The weighted joint loss, what the method adds, and what the configuration adds."""
-        own = {**self.classification(outputs), **self.added(outputs)}
+        own = {**self.classification(outputs), **self.method_terms(outputs)}
         return {**own, **self.extras(outputs)}
 
     def extras(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
@@ -168,7 +172,7 @@ class Method(nn.Module):
         ``x[rows]`` reads some of them, ``x[:]`` all.
         """
 
-    def forget(self) -> None:
+    def reset_fitted(self) -> None:
         """Drops what a refresh has fitted, where other rows could not be trained on from it."""
 
     def warnings(self, outputs: Mapping[str, Outputs]) -> Iterator[str]:
@@ -219,11 +223,11 @@ class Method(nn.Module):
         return torch.rand(shape, generator=self.generator).to(like)
 
     @torch.no_grad()
-    def observe(self, samples: Samples, *, size: int = 512) -> Outputs:
+    def evaluate_samples(self, samples: Samples, *, size: int = 512) -> Outputs:
         """Outputs as evaluated, without gradient, at most ``size`` rows at a time; modes return."""
         # in the weights' own precision, whoever asks
         with evaluating(self), torch.autocast(samples.x.device.type, enabled=False):
-            size = at_once(samples.x.shape, size)
+            size = samples_per_pass(samples.x.shape, size)
             chunks = [samples.at(slice(i, i + size)) for i in range(0, len(samples.x), size)]
             passes = [self(as_input(chunk.x), chunk.domain) for chunk in chunks]
         features, logits = (torch.cat(field).float() for field in zip(*passes, strict=True))

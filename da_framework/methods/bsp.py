@@ -32,7 +32,7 @@ class BSP(DANN):
         largest: k; 1 is the paper's.
     """
 
-    exempt: ClassVar = {
+    exempt_from: ClassVar = {
         "nothing_at_weight_zero": "whatever weight and coefficient, the spectral penalty is there"
     }
 

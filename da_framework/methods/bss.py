@@ -46,7 +46,7 @@ class BSS(FineTuning):
         self.weight = weight
         self.smallest = smallest
 
-    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+    def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         own = outputs["target_labelled"]
         # each row once: a row seen twice in a batch would make a singular value 0
         order = own.row.argsort(stable=True)

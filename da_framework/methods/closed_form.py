@@ -31,7 +31,7 @@ class ClosedForm(Method):
     """
 
     closed_form: ClassVar = True
-    exempt: ClassVar[Mapping[str, str]] = {
+    exempt_from: ClassVar[Mapping[str, str]] = {
         "takes_any_batch": "is fitted to all rows at once",
         "takes_extra_terms": "has no objective that they could be added to",
         "two_processes_equal_one": "is fitted in one process",
@@ -120,7 +120,7 @@ class ClosedForm(Method):
         nearest = torch.stack(own, dim=1)
         return nearest.amin(1, keepdim=True) - nearest
 
-    def forget(self) -> None:
+    def reset_fitted(self) -> None:
         self._buffers.clear()
 
     def keep(self, found: Mapping[str, Tensor]) -> None:

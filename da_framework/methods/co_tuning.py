@@ -59,7 +59,7 @@ class CoTuning(FineTuning):
         for label in torch.unique(own.y).tolist():
             self.get_buffer("relation")[label] = p[own.y == label].mean(0)
 
-    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+    def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         own = outputs["target_labelled"]
         value = distillation(
             self.former_head(own.features),

@@ -47,7 +47,7 @@ class DELTA(FineTuning):
     """
 
     refreshes: ClassVar = ("target_labelled",)
-    reads_inputs: ClassVar = True
+    needs_raw_inputs: ClassVar = True
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class DELTA(FineTuning):
         with recorded(self.network.encoder, self.layers) as self._maps:
             return super().outputs(batch)
 
-    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+    def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         x = as_input(outputs["target_labelled"].x)
         with recorded(self.start.module.encoder, self.layers) as start:
             self.start(x.to(next(self.start.parameters())))

@@ -36,8 +36,8 @@ class Distillation(Method):
 
     roles: ClassVar = ("target",)
     optional: ClassVar = ("source", "target_labelled")
-    taught: ClassVar = True
-    reads_inputs: ClassVar = True
+    needs_teachers: ClassVar = True
+    needs_raw_inputs: ClassVar = True
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Distillation(Method):
                     "method=relational_distillation compares features instead"
                 )
 
-    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+    def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         rows = [outputs[role] for role in ("target", "target_labelled") if role in outputs]
         x = torch.cat([as_input(own.x) for own in rows])
         logits = torch.cat([own.logits for own in rows])

@@ -34,7 +34,7 @@ class FineTuning(Method):
 
     roles: ClassVar = ("target_labelled",)
     optional: ClassVar = ()
-    continues: ClassVar = True
+    needs_init_from: ClassVar = True
 
     def __init__(
         self, network: Network, task: Task, *, gradual: Fraction, **base: Unpack[Base]

@@ -48,7 +48,7 @@ class FixMatch(Method):
         self.weight = weight
         self.threshold = threshold
 
-    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+    def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         strong, plain = outputs["target_strong"].logits, outputs["target"].logits
         value = hard_consistency(strong, plain, threshold=self.threshold)
         return {"consistency": Term(value, self.weight)}

@@ -49,7 +49,7 @@ class ImportanceWeighting(Method):
     """
 
     refreshes: ClassVar = ("source", "target")
-    exempt: ClassVar = {
+    exempt_from: ClassVar = {
         "terms_have_gradient": "weighs the source's own loss; what it adds is a figure to read"
     }
 

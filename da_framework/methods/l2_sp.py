@@ -48,7 +48,7 @@ class L2SP(FineTuning):
         self.weight = weight
         self.new_weight = new_weight
 
-    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+    def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         start = dict(self.start.module.named_parameters())
         now = {n: p for n, p in self.network.named_parameters() if p.requires_grad}
         old = [now[name] - start[name] for name in now if name in self.network.loaded]

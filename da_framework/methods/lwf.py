@@ -46,7 +46,7 @@ class LwF(FineTuning):
         self.weight = weight
         self.temperature = temperature
 
-    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+    def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         own = outputs["target_labelled"]
         x = as_input(own.x).to(next(self.before.parameters(), own.features))
         before = (self.head_before(self.before(x)) / self.temperature).softmax(1)

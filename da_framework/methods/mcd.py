@@ -10,7 +10,7 @@ from da_framework.core.batch import Batch, Objective, Outputs, Task, Term
 from da_framework.core.types import Count, NonNegative
 from da_framework.losses.discrepancy import l1_discrepancy
 from da_framework.methods.base import Base, Method
-from da_framework.networks.domain_norm import has_batch_norm
+from da_framework.networks.domain_norm import has_batchnorm
 from da_framework.networks.network import Network
 
 
@@ -39,7 +39,9 @@ class MCD(Method):
         repeats: of C in a step; the paper has 2, 3 and 4.
     """
 
-    exempt: ClassVar = {"nothing_at_weight_zero": "the heads learn from the labels twice a step"}
+    exempt_from: ClassVar = {
+        "nothing_at_weight_zero": "the heads learn from the labels twice a step"
+    }
 
     def __init__(
         self,
@@ -71,7 +73,7 @@ class MCD(Method):
         outputs = self.outputs(batch)
         terms = {**self.supervised(outputs), **self.disagreement(outputs, -self.weight)}
         yield Objective(terms, updates=("heads",))
-        apart = self.batch_norm == "separate" or not has_batch_norm(self.network)
+        apart = self.batch_norm == "separate" or not has_batchnorm(self.network)
         seen = {"target": batch["target"]} if apart else batch
         for _ in range(self.repeats):
             yield Objective(

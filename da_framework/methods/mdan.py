@@ -42,7 +42,7 @@ class MDAN(Method):
     """
 
     aligns: ClassVar = True
-    exempt: ClassVar = {
+    exempt_from: ClassVar = {
         "nothing_at_weight_zero": "whatever the weight, the hardest source's labels count most"
     }
 
@@ -65,7 +65,7 @@ class MDAN(Method):
         self.coefficient = as_schedule(coefficient)
         self.sharpness = sharpness
 
-    def every_term(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+    def all_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         source, target = outputs["source"], outputs["target"]
         coefficient = self.coefficient(self.progress)
         features = reverse_gradient(torch.cat([source.features, target.features]), coefficient)

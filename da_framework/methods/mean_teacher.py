@@ -63,7 +63,7 @@ class MeanTeacher(Method):
         features, logits = self.teacher(x, domain)
         return features, logits
 
-    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+    def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         target = outputs["target"]
         _, said = self.teacher(target.x, target.domain)
         strong = outputs["target_strong"].logits

@@ -33,7 +33,7 @@ class MME(Method):
 
     roles: ClassVar = ("source", "target", "target_labelled")
     optional: ClassVar = ()
-    exempt: ClassVar = {
+    exempt_from: ClassVar = {
         "nothing_at_weight_zero": "whatever the weight, its head is another than the network's"
     }
 

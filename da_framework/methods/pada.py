@@ -42,7 +42,7 @@ class PADA(Method):
 
     refreshes: ClassVar = ("target",)
     setting: ClassVar = "partial"
-    exempt: ClassVar = {
+    exempt_from: ClassVar = {
         "nothing_at_weight_zero": "whatever the weight, classes that are not met teach less"
     }
 

@@ -32,8 +32,8 @@ class Progressive(Method):
 
     roles: ClassVar = ("target_labelled",)
     optional: ClassVar = ("source",)
-    taught: ClassVar = True
-    reads_inputs: ClassVar = True
+    needs_teachers: ClassVar = True
+    needs_raw_inputs: ClassVar = True
 
     def __init__(self, network: Network, task: Task, *, width: Count, **base: Unpack[Base]) -> None:
         super().__init__(network, task, **base)

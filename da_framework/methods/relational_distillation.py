@@ -32,9 +32,9 @@ class RelationalDistillation(Method):
 
     roles: ClassVar = ("target",)
     optional: ClassVar = ("source", "target_labelled")
-    taught: ClassVar = True
-    reads_inputs: ClassVar = True
-    exempt: ClassVar[Mapping[str, str]] = {
+    needs_teachers: ClassVar = True
+    needs_raw_inputs: ClassVar = True
+    exempt_from: ClassVar[Mapping[str, str]] = {
         "nothing_at_weight_zero": "at weight 0 of the distances the angles are still there"
     }
 
@@ -53,7 +53,7 @@ class RelationalDistillation(Method):
         self.angle_weight = angle_weight
         self.rows = rows
 
-    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+    def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         own = [outputs[role] for role in ("target", "target_labelled") if role in outputs]
         x = torch.cat([as_input(side.x) for side in own])
         features = torch.cat([side.features for side in own])

@@ -65,8 +65,8 @@ class SHOT(SHOTIM):
             share = one_hot(nearest, share.shape[1]).to(features.dtype)
         self.get_buffer("pseudo_labels").copy_(nearest)
 
-    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+    def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         target = outputs["target"]
         labels = self.get_buffer("pseudo_labels")[target.row]
         value = cross_entropy(target.logits, labels)
-        return {**super().added(outputs), "pseudo_label": Term(value, self.pseudo_weight)}
+        return {**super().method_terms(outputs), "pseudo_label": Term(value, self.pseudo_weight)}

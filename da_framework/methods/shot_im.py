@@ -30,8 +30,8 @@ class SHOTIM(Method):
 
     roles: ClassVar[tuple[str, ...]] = ("target",)
     optional: ClassVar = ()
-    continues: ClassVar = True
-    exempt: ClassVar = {
+    needs_init_from: ClassVar = True
+    exempt_from: ClassVar = {
         "nothing_at_weight_zero": "without its terms there is nothing that it trains on"
     }
 
@@ -48,6 +48,6 @@ class SHOTIM(Method):
         self.network.head.train(False)
         return self
 
-    def added(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+    def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         value = negative_mutual_information(outputs["target"].logits)
         return {"information": Term(value, self.weight)}

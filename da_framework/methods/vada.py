@@ -48,8 +48,8 @@ class VADA(Method):
     """
 
     aligns: ClassVar = True
-    reads_inputs: ClassVar = True
-    moves_inputs: ClassVar = True
+    needs_raw_inputs: ClassVar = True
+    perturbs_inputs: ClassVar = True
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class VADA(Method):
         told = domain_adversarial(self.tell(source.detach(), target.detach()), n=len(source))
         yield Objective({"discriminator": Term(told)}, updates=("discriminator",))
         # the network has not moved since: its outputs are those of before
-        yield Objective(self.every_term(outputs))
+        yield Objective(self.all_terms(outputs))
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
         told = self.tell(source.features, target.features)

@@ -42,7 +42,7 @@ class DomainNorm(nn.Module):
         return normed
 
 
-def by_domain(network: Own, domains: int) -> Own:
+def convert_domain_batchnorm(network: Own, domains: int) -> Own:
     """Puts a ``DomainNorm`` in the place of every batch norm of a network.
 
     The network is told the rows' domains by its second argument. One that has them stays.
@@ -58,7 +58,7 @@ def by_domain(network: Own, domains: int) -> Own:
     return network
 
 
-def has_batch_norm(network: nn.Module) -> bool:
+def has_batchnorm(network: nn.Module) -> bool:
     """Whether there is a batch norm in a network."""
     return any(isinstance(module, _BatchNorm) for module in network.modules())
 

@@ -6,7 +6,7 @@ from jaxtyping import Float, Num
 from torch import Tensor, nn
 
 from da_framework.core.errors import InputError
-from da_framework.core.huggingface import hub
+from da_framework.core.huggingface import offline_if_unreachable
 from da_framework.core.types import Count, NonNegative
 from da_framework.networks.network import Keys, Network
 
@@ -126,7 +126,7 @@ def by_name(name: str, *, trained: bool) -> Any:
     """A model of Hugging Face, from its cache, a folder, or the network."""
     library = loaded(name)
     try:
-        with hub():
+        with offline_if_unreachable():
             if trained:
                 model = library.AutoModel.from_pretrained(name, trust_remote_code=False)
             else:

@@ -3,7 +3,7 @@
 from typing import Any, Unpack
 
 from da_framework.core.errors import InputError
-from da_framework.core.huggingface import hub
+from da_framework.core.huggingface import offline_if_unreachable
 from da_framework.networks import pretrained as images
 from da_framework.networks.network import Network
 from da_framework.networks.pretrained import Image, Model, Trained
@@ -62,7 +62,7 @@ def model(name: str, options: dict[str, Any]) -> Model:
 
     def fetch() -> None:
         try:
-            with hub():
+            with offline_if_unreachable():
                 module.load_state_dict(created(pretrained=True).state_dict())
         except Exception as error:  # as many types as ways to fetch
             reason = " ".join(str(error).split())[:300]

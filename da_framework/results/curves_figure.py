@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from da_framework.results.figure import picture
+from da_framework.results.figure import save_figure
 
 
-def draw(
+def draw_curves(
     path: Path,
     panels: Mapping[str, Mapping[str, Sequence[Sequence[tuple[int, float]]]]],
     bands: Mapping[tuple[str, str], tuple[float, float]],
@@ -22,7 +22,7 @@ def draw(
     names = list(dict.fromkeys(row for rows in panels.values() for row in rows))
     columns = min(len(panels), 3)
     lines = math.ceil(len(panels) / columns)
-    with picture(path, width=4.2 * columns + 1.6, height=3.2 * lines) as figure:
+    with save_figure(path, width=4.2 * columns + 1.6, height=3.2 * lines) as figure:
         grid = figure.subplots(lines, columns, squeeze=False)
         drawn = {}
         for axes, (column, rows) in zip(grid.flat, panels.items(), strict=False):

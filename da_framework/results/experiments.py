@@ -12,8 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
 from yaml import YAMLError
 
-from da_framework.config.catalog import roots
-from da_framework.config.schema import problems
+from da_framework.config.catalog import config_roots
+from da_framework.config.schema import config_errors
 from da_framework.core.errors import InputError, listed
 from da_framework.core.types import Count
 from da_framework.results import tables as report
@@ -123,12 +123,12 @@ class Experiment:
     @property
     def seeds(self) -> list[int]:
         """Those that its sweep goes through."""
-        return [int(seed) for seed in swept(self.params.get("seed"))]
+        return [int(seed) for seed in sweep_values(self.params.get("seed"))]
 
     @property
     def methods(self) -> list[str]:
         """Those that its sweep goes through."""
-        return swept(self.params.get("method"))
+        return sweep_values(self.params.get("method"))
 
     def starts(self, other: "Experiment") -> bool:
         """Whether runs of another experiment begin with its own."""
@@ -151,14 +151,14 @@ class Experiment:
             alike.setdefault(own, []).append(row)
         keys = [key for key in SIDES if key in self.params]
         return [
-            [f"method={','.join(rows)}", *sides(part, keys)]
+            [f"method={','.join(rows)}", *column_overrides(part, keys)]
             for own, rows in alike.items()
             for part in ([own] if len(keys) < 2 else [(column,) for column in own])
         ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table(Experiment):
+class PaperTable(Experiment):
     """An experiment that states a paper's values.
 
     Attributes:
@@ -185,12 +185,12 @@ class Table(Experiment):
     @property
     def recorded(self) -> list[dict[str, Any]]:
         """Our recorded runs."""
-        return report.kept(self.kept) if self.kept.is_file() else []
+        return report.read_kept(self.kept) if self.kept.is_file() else []
 
     @property
     def first(self) -> list[Experiment]:
         """The experiments whose runs come before its own; they state no values."""
-        return [loaded(name) for name in self.paper.first]
+        return [load_experiment(name) for name in self.paper.first]
 
     def chosen(self, words: str | None) -> list[tuple[str, str]]:
         """The cells that ``row/column,...`` names, ``*`` for any; all where nothing is named.
@@ -223,9 +223,9 @@ class Table(Experiment):
         return paper - tolerance, paper + tolerance
 
 
-def experiments() -> dict[str, Path]:
+def find_experiments() -> dict[str, Path]:
     """The files of all experiments by name, of installed packages too."""
-    folders = [root / "experiments" for _, root in roots()]
+    folders = [root / "experiments" for _, root in config_roots()]
     return {
         file.relative_to(folder).with_suffix("").as_posix(): file
         for folder in reversed(folders)  # of two with one name ours is the one that Hydra finds
@@ -233,32 +233,32 @@ def experiments() -> dict[str, Path]:
     }
 
 
-def tables() -> dict[str, Table]:
+def find_tables() -> dict[str, PaperTable]:
     """Every experiment that states a paper's values; those that cannot be read are named."""
     found = {}
-    for name, file in sorted(experiments().items()):
+    for name, file in sorted(find_experiments().items()):
         try:
-            if "paper" in (node := read(file)):
-                found[name] = stating(sweep(name, file, node), node["paper"])
+            if "paper" in (node := read_experiment(file)):
+                found[name] = parse_table(parse_sweep(name, file, node), node["paper"])
         except InputError as error:
             print(f"skipped: {error}", file=sys.stderr)
     return found
 
 
-def loaded(name: str) -> Experiment:
+def load_experiment(name: str) -> Experiment:
     """An experiment by its name.
 
     Raises:
         InputError: there is none, it is no sweep, or states no proper table.
     """
-    if (file := experiments().get(name)) is None:
+    if (file := find_experiments().get(name)) is None:
         raise InputError(f"there is no experiment {name}; da list experiments shows them")
-    node = read(file)
-    own = sweep(name, file, node)
-    return stating(own, node["paper"]) if "paper" in node else own
+    node = read_experiment(file)
+    own = parse_sweep(name, file, node)
+    return parse_table(own, node["paper"]) if "paper" in node else own
 
 
-def read(file: Path) -> Mapping[str, Any]:
+def read_experiment(file: Path) -> Mapping[str, Any]:
     """What the file of an experiment says.
 
     Raises:
@@ -273,24 +273,24 @@ def read(file: Path) -> Mapping[str, Any]:
     return node
 
 
-def sweep(name: str, file: Path, node: Mapping[str, Any]) -> Experiment:
+def parse_sweep(name: str, file: Path, node: Mapping[str, Any]) -> Experiment:
     """What an experiment runs.
 
     Raises:
         InputError: it is no sweep.
     """
-    folder = value(node, "hydra", "sweep", "dir")
-    params = value(node, "hydra", "sweeper", "params")
+    folder = nested_value(node, "hydra", "sweep", "dir")
+    params = nested_value(node, "hydra", "sweeper", "params")
     if not (isinstance(folder, str) and isinstance(params, Mapping)):
         raise InputError(
             f"{file}: the runs of a table are a sweep, which has hydra.sweep.dir and "
             "hydra.sweeper.params"
         )
-    start = str(value(node, "init_from") or "")
+    start = str(nested_value(node, "init_from") or "")
     return Experiment(name, Path(folder), file, params=params, start=start)
 
 
-def stating(own: Experiment, paper: Any) -> Table:
+def parse_table(own: Experiment, paper: Any) -> PaperTable:
     """An experiment with the table that it states.
 
     Raises:
@@ -298,31 +298,31 @@ def stating(own: Experiment, paper: Any) -> Table:
     """
     if not isinstance(paper, Mapping):
         raise InputError(f"{own.file}: paper: must have keys such as title, columns and rows")
-    wrong = list(problems(paper, Paper, "paper", partial=False))
+    wrong = list(config_errors(paper, Paper, "paper", partial=False))
     if not wrong:
         stated = Paper(**paper)
-        table = Table(**{**vars(own), "paper": stated})
-        wrong = [*stated.problems(), *unmade(table)]
+        table = PaperTable(**{**vars(own), "paper": stated})
+        wrong = [*stated.problems(), *missing_rows(table)]
     if wrong:
         raise InputError("\n".join(f"{own.file}: {line}" for line in wrong))
     return table
 
 
-def unmade(table: Table) -> Iterator[str]:
+def missing_rows(table: PaperTable) -> Iterator[str]:
     """What its sweeps cannot make of a table."""
-    known = experiments()
+    known = find_experiments()
     earlier = [name for name in table.paper.first if name in known]
-    if stating_too := [name for name in earlier if "paper" in read(known[name])]:
+    if stating_too := [name for name in earlier if "paper" in read_experiment(known[name])]:
         yield f"paper.first: {listed(stating_too)} states values of its own"
         return
     made = {row for own in (*table.first, table) for row in own.methods}
     if left := [row for row in table.paper.rows if row not in made]:
         yield f"paper.rows: no hydra.sweeper.params.method has {listed(left)}"
-    if unknown := [seed for seed in swept(table.params.get("seed")) if not seed.isdecimal()]:
+    if unknown := [seed for seed in sweep_values(table.params.get("seed")) if not seed.isdecimal()]:
         yield f"hydra.sweeper.params.seed: {listed(unknown)} is no seed"
 
 
-def swept(words: Any) -> list[str]:
+def sweep_values(words: Any) -> list[str]:
     """What a sweep goes through: ``1,2``, ``range(1,3)``, or a single value."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -338,14 +338,14 @@ def swept(words: Any) -> list[str]:
     return [str(words)]
 
 
-def value(node: Any, *keys: str) -> Any:
+def nested_value(node: Any, *keys: str) -> Any:
     """What is below these keys; ``None`` if nothing is."""
     for key in keys:
         node = node.get(key) if isinstance(node, Mapping) else None
     return node
 
 
-def sides(columns: Sequence[str], keys: Sequence[str]) -> list[str]:
+def column_overrides(columns: Sequence[str], keys: Sequence[str]) -> list[str]:
     """The overrides that choose these columns of a sweep which goes through these keys."""
     parts = [column.replace("+", ",").split("-") for column in columns]
     values = {

@@ -7,17 +7,17 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from da_framework.results.record import whole
+from da_framework.results.record import atomic_write
 
 SOURCE, TARGET = "#3b6fb6", "#d9722e"
 """The colours of the two sides, the same in every picture."""
 
 
 @contextmanager
-def picture(path: Path, *, width: float, height: float) -> Iterator[Figure]:
+def save_figure(path: Path, *, width: float, height: float) -> Iterator[Figure]:
     """A figure of this size in inches, saved at the end under its name by one rename."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     yield figure
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial, dpi=120, format="png", metadata={"Software": None})

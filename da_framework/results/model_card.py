@@ -19,13 +19,13 @@ PICKS = {
 }
 
 
-def describe(record: Mapping[str, Any], folder: Path) -> None:
+def write_card(record: Mapping[str, Any], folder: Path) -> None:
     """Writes the card of a run that has none yet."""
     if not (folder / CARD).is_file():
-        write_text(folder / CARD, card(record))
+        write_text(folder / CARD, render_card(record))
 
 
-def card(record: Mapping[str, Any]) -> str:
+def render_card(record: Mapping[str, Any]) -> str:
     """The card, by the record alone."""
     config, choices = record["config"], record["choices"]
     method = config["method"]["_target_"]
@@ -37,8 +37,8 @@ def card(record: Mapping[str, Any]) -> str:
     lines = [
         f"# {name} on {choices.get('dataset') or config['dataset']['_target_']}",
         "",
-        *data(record),
-        *licences(record),
+        *data_lines(record),
+        *licence_lines(record),
         f"- **Method**: `{name}`. {first}" + (f" [Paper]({link[0]})." if link else ""),
         f"- **Network**: `{choices.get('network') or config['network']['_target_']}`",
         f"- **Training**: {record['steps']} steps, seed {config['seed']}.",
@@ -55,11 +55,11 @@ def card(record: Mapping[str, Any]) -> str:
         figures = " | ".join(f"{own[one]:.4f}" for one in ("accuracy", "f1", "calibration_error"))
         meant = meaning.format(validator=f"`{validator}`")
         lines.append(f"| {pick}: {meant} | {own['step']} | {figures} |")
-    lines += ["", *worst(record), "## Limits", "", *limits(record)]
+    lines += ["", *worst_classes(record), "## Limits", "", *limit_lines(record)]
     return "\n".join([*lines, "", "## Command", "", "```bash", record["command"], "```", ""])
 
 
-def data(record: Mapping[str, Any]) -> Iterator[str]:
+def data_lines(record: Mapping[str, Any]) -> Iterator[str]:
     """Who was the source, who the target, and how many rows were what."""
     dataset, domains, rows = record["config"]["dataset"], record["domains"], record["rows"]
     counts = ", ".join(f"{count} {role}" for role, count in rows.items())
@@ -71,7 +71,7 @@ def data(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"- **Left out**: {left} rows that could not be read."
 
 
-def licences(record: Mapping[str, Any]) -> Iterator[str]:
+def licence_lines(record: Mapping[str, Any]) -> Iterator[str]:
     """What may be done with the data, domains of the same terms together."""
     alike: dict[str, list[str]] = {}
     for name, words in record.get("licences", {}).items():
@@ -80,7 +80,7 @@ def licences(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"- **Licence of the data** ({listed(names)}): {words}."
 
 
-def worst(record: Mapping[str, Any]) -> Iterator[str]:
+def worst_classes(record: Mapping[str, Any]) -> Iterator[str]:
     """The classes that the last weights find least of."""
     own = record["target"]["last"]
     names = (*record["classes"], "unknown")
@@ -97,7 +97,7 @@ def worst(record: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def limits(record: Mapping[str, Any]) -> Iterator[str]:
+def limit_lines(record: Mapping[str, Any]) -> Iterator[str]:
     """What the numbers do not say."""
     dataset, rows = record["config"]["dataset"], record["rows"]
     few = rows.get("target_labelled", 0)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from da_framework.results.statistics import PICKS, Record, Row, Value, accuracy, leaves
+from da_framework.results.statistics import PICKS, Record, Row, Value, accuracy_of, flatten
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 PICTURES = {"tsne": (760, 400), "confusion": (420, 420)}
@@ -19,7 +19,7 @@ READINGS = 60
 """Of a curve, at most."""
 
 
-def render(table: Sequence[Row], *, against: Sequence[str], notes: Sequence[str]) -> str:
+def render_page(table: Sequence[Row], *, against: Sequence[str], notes: Sequence[str]) -> str:
     """The page of a table and of the runs in it.
 
     Args:
@@ -28,7 +28,7 @@ def render(table: Sequence[Row], *, against: Sequence[str], notes: Sequence[str]
         notes: what is said below the table.
     """
     records = [(n, record) for n, row in enumerate(table) for record in row.runs.values()]
-    configs = [leaves(record["config"]) for _, record in records]
+    configs = [flatten(record["config"]) for _, record in records]
     shared = common(configs)
     environments: list[Any] = []
     runs = []
@@ -38,13 +38,14 @@ def render(table: Sequence[Row], *, against: Sequence[str], notes: Sequence[str]
             environments.append(environment)
         own = {key: value for key, value in config.items() if key not in shared}
         runs.append(
-            {"row": n, "environment": environments.index(environment), "config": own} | run(record)
+            {"row": n, "environment": environments.index(environment), "config": own}
+            | page_run(record)
         )
-    hang(runs, table)
+    attach_pictures(runs, table)
     everywhere = set.intersection(*(set(row.setting) for row in table))
     data = {
         "everywhere": sorted(everywhere),
-        "rows": [cell(row, everywhere) for row in table],
+        "rows": [page_row(row, everywhere) for row in table],
         "runs": runs,
         "environments": environments,
         "against": list(against),
@@ -65,9 +66,11 @@ def common(configs: Sequence[Mapping[str, Value]]) -> set[str]:
     }
 
 
-def cell(row: Row, everywhere: Set[str]) -> dict[str, Any]:
+def page_row(row: Row, everywhere: Set[str]) -> dict[str, Any]:
     """A row as the page reads it, less the words of its setting that all have."""
-    seconds = [found for record in row.runs.values() if (found := training(record)) is not None]
+    seconds = [
+        found for record in row.runs.values() if (found := training_seconds(record)) is not None
+    ]
     return {
         "task": row.task,
         "method": row.method,
@@ -75,57 +78,57 @@ def cell(row: Row, everywhere: Set[str]) -> dict[str, Any]:
         "seeds": list(row.runs),
         "missing": row.missing,
         "figures": row.figures,
-        "above": row.above,
+        "above": row.gains,
         "seconds": sum(seconds) / len(seconds) if seconds else None,
     }
 
 
-def run(record: Record) -> dict[str, Any]:
+def page_run(record: Record) -> dict[str, Any]:
     """A run as the page reads it, but for its pictures."""
     last, chosen = record["target"]["last"], record["target"]["chosen"]
     return {
         "seed": record["config"]["seed"],
-        "accuracy": {pick: 100 * accuracy(record, pick) for pick in PICKS},
+        "accuracy": {pick: 100 * accuracy_of(record, pick) for pick in PICKS},
         "f1": last.get("f1"),
         "calibration_error": last.get("calibration_error"),
         "score": chosen.get("score"),
         "chosen": chosen.get("step"),
         "validator": record["choices"].get("validator", ""),
         "steps": record.get("steps"),
-        "seconds": training(record),
+        "seconds": training_seconds(record),
         "memory": record.get("peak_memory_mib"),
         "command": record["command"],
         "folder": record.get("folder"),
         "code": record.get("code"),
         "data": record.get("data", {}),
-        "curve": curve(record.get("curve", [])),
+        "curve": thin_curve(record.get("curve", [])),
         "verdicts": record.get("verdicts", []),
         "pictures": {},
     }
 
 
-def training(record: Record) -> float | None:
+def training_seconds(record: Record) -> float | None:
     """Seconds of it, where the record says."""
     found: float | None = record.get("seconds", {}).get("training")
     return found
 
 
-def curve(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def thin_curve(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """A curve by columns, of no more readings than a page needs; the last is kept."""
     every = -(-len(rows) // READINGS) or 1
     kept = rows[(len(rows) - 1) % every :: every] if rows else []
     names = dict.fromkeys(name for row in kept for name in row)
-    return {name: [short(row.get(name)) for row in kept] for name in names}
+    return {name: [round_figure(row.get(name)) for row in kept] for name in names}
 
 
-def short(value: Any) -> Any:
+def round_figure(value: Any) -> Any:
     """A figure in five digits; none of what is not finite, which JSON has no word for."""
     if isinstance(value, float):
         return float(f"{value:.5g}") if math.isfinite(value) else None
     return value
 
 
-def hang(runs: Sequence[dict[str, Any]], table: Sequence[Row]) -> None:
+def attach_pictures(runs: Sequence[dict[str, Any]], table: Sequence[Row]) -> None:
     """Gives runs their pictures: to the first of every cell first, until there are ``MOST``."""
     place: dict[int, int] = {}
     turns = []
@@ -140,10 +143,10 @@ def hang(runs: Sequence[dict[str, Any]], table: Sequence[Row]) -> None:
             own["unshown"] = " and ".join(file.name for file in there)
             continue
         left -= len(there)
-        own["pictures"] = {file.stem: found for file in there if (found := small(file))}
+        own["pictures"] = {file.stem: found for file in there if (found := thumbnail(file))}
 
 
-def small(file: Path) -> str | None:
+def thumbnail(file: Path) -> str | None:
     """A picture in the size of the page, as its own address; none of a damaged one."""
     from PIL import Image
 

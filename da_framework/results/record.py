@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from da_framework.config.run_names import IRRELEVANT
-from da_framework.config.source_code import closure
+from da_framework.config.source_code import import_closure
 from da_framework.core.errors import FULL, InputError
 
 RESULT = "result.json"
@@ -35,7 +35,7 @@ LIBRARIES = (
 )
 
 
-def key(config: Mapping[str, Any], data: Mapping[str, str], *, start: str | None = None) -> str:
+def run_key(config: Mapping[str, Any], data: Mapping[str, str], *, start: str | None = None) -> str:
     """What recognises a finished run: config that can change a number, code, and data.
 
     Args:
@@ -43,15 +43,19 @@ def key(config: Mapping[str, Any], data: Mapping[str, str], *, start: str | None
         data: fingerprint of each domain.
         start: of the weights it begins with, wherever they lie.
     """
-    relevant = without(config, (*IRRELEVANT, "init_from", "network.weights", "teachers"))
+    relevant = without_keys(config, (*IRRELEVANT, "init_from", "network.weights", "teachers"))
     text = json.dumps([relevant, code_hash(config), dict(data), start], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def without(config: Mapping[str, Any], paths: tuple[str, ...], prefix: str = "") -> dict[str, Any]:
+def without_keys(
+    config: Mapping[str, Any], paths: tuple[str, ...], prefix: str = ""
+) -> dict[str, Any]:
     """A config less these dotted keys."""
     return {
-        name: without(value, paths, f"{prefix}{name}.") if isinstance(value, Mapping) else value
+        name: without_keys(value, paths, f"{prefix}{name}.")
+        if isinstance(value, Mapping)
+        else value
         for name, value in config.items()
         if f"{prefix}{name}" not in paths
     }
@@ -60,10 +64,10 @@ def without(config: Mapping[str, Any], paths: tuple[str, ...], prefix: str = "")
 def code_hash(config: Mapping[str, Any]) -> str:
     """Hash of the sources that a run imports, ours and its plugins', less what only watches it."""
     known = ("torch", "torchvision", "pytorch_lightning", "timm", "transformers")
-    named = {target.rpartition(".")[0] for target in targets(without(config, IRRELEVANT))}
+    named = {target.rpartition(".")[0] for target in targets(without_keys(config, IRRELEVANT))}
     own = {module for module in named if module.split(".")[0] not in known}
     digest = hashlib.sha256()
-    for module, path in sorted(closure({"da_framework.training.train", *own}).items()):
+    for module, path in sorted(import_closure({"da_framework.training.train", *own}).items()):
         digest.update(f"{module}\n".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -81,7 +85,7 @@ def targets(node: Any) -> Iterator[str]:
             yield from targets(value)
 
 
-def read(folder: Path) -> dict[str, Any] | None:
+def read_record(folder: Path) -> dict[str, Any] | None:
     """The record in a folder; none if there is none.
 
     Raises:
@@ -99,19 +103,19 @@ def read(folder: Path) -> dict[str, Any] | None:
     return dict(result)
 
 
-def write(folder: Path, result: Mapping[str, Any]) -> None:
+def write_record(folder: Path, result: Mapping[str, Any]) -> None:
     """Writes the record, whole or not at all."""
     write_text(folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file, whole or not at all."""
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text)
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Another name to write a file under: it has its own when all is there, and is gone otherwise.
 
     Raises:
@@ -134,7 +138,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(folder: Path, *, key: str = "hydra.run.dir") -> Iterator[None]:
+def run_lock(folder: Path, *, key: str = "hydra.run.dir") -> Iterator[None]:
     """Holds a folder for this process; the system lets go of it however the process ends.
 
     Args:
@@ -156,7 +160,7 @@ def alone(folder: Path, *, key: str = "hydra.run.dir") -> Iterator[None]:
         yield
 
 
-def claim(folder: Path, run_key: str, *, again: bool) -> str | None:
+def claim_folder(folder: Path, run_key: str, *, again: bool) -> str | None:
     """Makes a folder this run's own; what another run left in it is moved aside.
 
     Returns:

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from da_framework.core.types import Share
-from da_framework.results.statistics import cell, setting
+from da_framework.results.statistics import cell_of, setting_of
 
 
 class Choices(TypedDict):
@@ -55,7 +55,7 @@ class Reading(TypedDict):
     step: int
 
 
-class Finished(TypedDict):
+class RunRecord(TypedDict):
     """What all records of runs have, whatever else they have."""
 
     command: str
@@ -70,12 +70,12 @@ class Finished(TypedDict):
     verdicts: NotRequired[list[dict[str, Any]]]
 
 
-def unlike(record: Any) -> str:
+def schema_error(record: Any) -> str:
     """What of this is unlike a record, in words; empty if nothing is."""
     try:
         schema().validate_python(record, strict=True)
-        cell(record)
-        setting(record)
+        cell_of(record)
+        setting_of(record)
     except ValidationError as error:
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg'][0].lower()}{first['msg'][1:]}"
@@ -87,4 +87,4 @@ def unlike(record: Any) -> str:
 @cache
 def schema() -> Any:
     """Holds records against this."""
-    return TypeAdapter(Finished)
+    return TypeAdapter(RunRecord)

@@ -14,30 +14,30 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as Grid
 
-from da_framework.config.plugins import NEEDS, require
+from da_framework.config.plugins import NEEDS, require_package
 from da_framework.core.errors import InputError, PreemptedError, listed
-from da_framework.core.files import held
+from da_framework.core.files import wait_for_lock
 from da_framework.results import record as results
 from da_framework.results import tables as report
 from da_framework.results.experiments import (
     MEAN,
     SIDES,
     Experiment,
-    Table,
-    experiments,
-    loaded,
-    tables,
+    PaperTable,
+    find_experiments,
+    find_tables,
+    load_experiment,
 )
 from da_framework.results.statistics import Cell as Kind
-from da_framework.results.statistics import cell as kind_of
-from da_framework.results.statistics import difference, leaves, readings
+from da_framework.results.statistics import cell_of as kind_of
+from da_framework.results.statistics import describe_difference, evaluations, flatten
 
 MARKS = {True: "inside", False: "OUTSIDE", None: ""}
 JOBLIB = "hydra/launcher=joblib"
 
 
 @dataclass(frozen=True)
-class Cell:
+class ReproducedCell:
     """A cell as reproduced.
 
     Attributes:
@@ -58,28 +58,30 @@ class Cell:
     gain: float | None
     inside: bool | None
 
-    def short(self, table: Table) -> bool:
+    def short(self, table: PaperTable) -> bool:
         """Whether it has runs, but fewer seeds than the experiment states."""
         return 0 < len(self.runs) < len(table.seeds)
 
-    def words(self, table: Table) -> list[str]:
+    def words(self, table: PaperTable) -> list[str]:
         """As the table shows it."""
         picks = ("last", "chosen", "oracle")
-        own = {pick: figures(self.runs, pick, table.paper.measure) for pick in picks}
+        own = {pick: percents(self.runs, pick, table.paper.measure) for pick in picks}
         mark = report.MARK if self.short(table) else ""
         beside = [rows.get(self.row) for rows in table.paper.beside.values()]
-        late = settled(self.runs, last) if (last := table.paper.readings) else None
+        late = mean_of_last(self.runs, last) if (last := table.paper.readings) else None
         return [
             f"`{self.row}`",
             self.column,
             f"{self.paper:.2f}",
             *(
-                "" if values is None else number(values[table.paper.columns.index(self.column)])
+                ""
+                if values is None
+                else format_number(values[table.paper.columns.index(self.column)])
                 for values in beside
             ),
-            number(self.recorded),
-            f"{spread(own['last'])}{mark}" if self.runs else "",
-            *([] if late is None else [spread(late) if late else ""]),
+            format_number(self.recorded),
+            f"{format_mean(own['last'])}{mark}" if self.runs else "",
+            *([] if late is None else [format_mean(late) if late else ""]),
             *(f"{fmean(own[pick]):.2f}" if self.runs else "" for pick in ("chosen", "oracle")),
             "" if self.gain is None else f"{self.gain:+.2f}",
             f"{len(self.runs)}{mark}",
@@ -87,39 +89,44 @@ class Cell:
         ]
 
 
-def reproduced(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Cell]:
+def reproduced(table: PaperTable, records: Sequence[Mapping[str, Any]]) -> list[ReproducedCell]:
     """Every cell of a table, judged by the records of runs.
 
     Raises:
         InputError: runs of one cell differ in more than their seeds.
     """
-    recorded, own = (by_cell(some, tuned=table.paper.tuned) for some in (table.recorded, records))
+    recorded, own = (
+        group_by_column(some, tuned=table.paper.tuned) for some in (table.recorded, records)
+    )
     base = str(table.paper.baseline)
     cells = []
-    for row, name, columns in places(table, own):
-        runs, before = averaged(table, own, row, columns), averaged(table, recorded, row, columns)
-        others = {r["config"]["seed"]: r for r in averaged(table, own, base, columns)}
+    for row, name, columns in cell_places(table, own):
+        runs, before = (
+            cell_records(table, own, row, columns),
+            cell_records(table, recorded, row, columns),
+        )
+        others = {r["config"]["seed"]: r for r in cell_records(table, own, base, columns)}
         pairs = [(r, others[r["config"]["seed"]]) for r in runs if r["config"]["seed"] in others]
-        gains = [a - b for a, b in (figures(two, "last", table.paper.measure) for two in pairs)]
+        gains = [a - b for a, b in (percents(two, "last", table.paper.measure) for two in pairs)]
         judged = runs and (name in table.paper.columns) != (table.paper.verdict is not None)
-        mean = fmean(figures(runs, "last", table.paper.measure)) if judged else None
+        mean = fmean(percents(runs, "last", table.paper.measure)) if judged else None
         paper = fmean(table.cells[row, column] for column in columns)
         cells.append(
-            Cell(
+            ReproducedCell(
                 *(row, name, paper),
-                recorded=fmean(figures(before, "last", table.paper.measure)) if before else None,
+                recorded=fmean(percents(before, "last", table.paper.measure)) if before else None,
                 runs=runs,
                 gain=fmean(gains) if gains and row != base else None,
                 inside=None
                 if mean is None
-                else within(mean, table.band(row, paper, cells=len(columns))),
+                else is_within(mean, table.band(row, paper, cells=len(columns))),
             )
         )
     return cells
 
 
-def places(
-    table: Table, cells: Mapping[tuple[str, str], object]
+def cell_places(
+    table: PaperTable, cells: Mapping[tuple[str, str], object]
 ) -> list[tuple[str, str, Sequence[str]]]:
     """The cells as a row, a name and columns: one, or those that were run, whose mean is judged."""
     found: list[tuple[str, str, Sequence[str]]] = [
@@ -133,8 +140,8 @@ def places(
     return found
 
 
-def averaged(
-    table: Table,
+def cell_records(
+    table: PaperTable,
     cells: Mapping[tuple[str, str], list[Mapping[str, Any]]],
     row: str,
     columns: Sequence[str],
@@ -156,7 +163,7 @@ def averaged(
     ]
 
 
-def spread(values: Sequence[float]) -> str:
+def format_mean(values: Sequence[float]) -> str:
     """Mean, and half the width of its 95 % t-interval where there are two values or more."""
     mean = f"{fmean(values):.2f}"
     if len(values) < 2:
@@ -167,12 +174,12 @@ def spread(values: Sequence[float]) -> str:
     return f"{mean} ± {half:.2f}"
 
 
-def within(mean: float, band: tuple[float, float]) -> bool:
+def is_within(mean: float, band: tuple[float, float]) -> bool:
     """Whether a mean, rounded as tables are, lies where it should."""
     return band[0] - 1e-9 <= round(mean, 2) <= band[1] + 1e-9
 
 
-def by_cell(
+def group_by_column(
     records: Sequence[Mapping[str, Any]], *, tuned: Sequence[str] = ()
 ) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
     """Records by method and pair of domains.
@@ -188,11 +195,11 @@ def by_cell(
     for record in records:
         sides = ("+".join(record["domains"][side]) for side in ("source", "target"))
         where = record["choices"]["method"], "-".join(sides)
-        kind = kind_of({**record, "config": results.without(record["config"], tuple(tuned))})
+        kind = kind_of({**record, "config": results.without_keys(record["config"], tuple(tuned))})
         if (other := kinds.setdefault(where, kind)) != kind:
             raise InputError(
                 f"runs of the cell {where[0]}, {where[1]} differ in more than their seeds "
-                f"({difference(other, kind)}): {found[where][0]['command']} and "
+                f"({describe_difference(other, kind)}): {found[where][0]['command']} and "
                 f"{record['command']}"
             )
         others = found.setdefault(where, [])
@@ -205,42 +212,44 @@ def by_cell(
             )
         others.append(record)
     if tuned:
-        return {where: best(several) for where, several in found.items()}
+        return {where: chosen_by_validator(several) for where, several in found.items()}
     return found
 
 
-def best(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def chosen_by_validator(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The record of each seed that its validator scores highest."""
     found: dict[int, Mapping[str, Any]] = {}
     for record in records:
         other = found.setdefault(record["config"]["seed"], record)
-        if score(record) > score(other):
+        if chosen_score(record) > chosen_score(other):
             found[record["config"]["seed"]] = record
     return list(found.values())
 
 
-def score(record: Mapping[str, Any]) -> float:
+def chosen_score(record: Mapping[str, Any]) -> float:
     """What the validator makes of the step that it has chosen."""
     return float(record["target"]["chosen"]["score"])
 
 
-def figures(records: Sequence[Mapping[str, Any]], pick: str, measure: str) -> list[float]:
+def percents(records: Sequence[Mapping[str, Any]], pick: str, measure: str) -> list[float]:
     """Accuracy of each record, or another measure, in percent."""
     return [100 * record["target"][pick][measure] for record in records]
 
 
-def settled(records: Sequence[Mapping[str, Any]], last: int) -> list[float]:
+def mean_of_last(records: Sequence[Mapping[str, Any]], last: int) -> list[float]:
     """Mean accuracy of the last readings of each run in percent; none if a run has fewer."""
-    found = [[100 * value for step, value in readings(record) if step > 0] for record in records]
+    found = [[100 * value for step, value in evaluations(record) if step > 0] for record in records]
     return [fmean(own[-last:]) for own in found] if all(len(own) >= last for own in found) else []
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """As it stands in a table."""
     return "" if value is None else f"{value:.2f}"
 
 
-def markdown(table: Table, cells: Sequence[Cell], records: Sequence[Mapping[str, Any]] = ()) -> str:
+def render_reproduction(
+    table: PaperTable, cells: Sequence[ReproducedCell], records: Sequence[Mapping[str, Any]] = ()
+) -> str:
     """The table with its verdicts, and what is said of the records that it was made of."""
     late = [f"mean of the last {last}"] if (last := table.paper.readings) else []
     reference = table.paper.reference
@@ -266,16 +275,16 @@ def markdown(table: Table, cells: Sequence[Cell], records: Sequence[Mapping[str,
             "",
             f"{good} of {len(judged)} cells within {bound}"
             f"{f' ({reason})' if reason else ''}; {missing} not run.",
-            *notes(table, cells, records),
+            *table_notes(table, cells, records),
         ]
     )
 
 
-def tuning(table: Table, records: Sequence[Mapping[str, Any]]) -> str:
+def tuning_note(table: PaperTable, records: Sequence[Mapping[str, Any]]) -> str:
     """What each row was tuned over, and by which validator: with equal budgets, or not."""
     tried: dict[str, dict[str, dict[str, None]]] = {}
     for record in records:
-        flat = leaves(record["config"])
+        flat = flatten(record["config"])
         for key in table.paper.tuned:
             if key in flat:
                 own = tried.setdefault(record["choices"]["method"], {})
@@ -288,9 +297,11 @@ def tuning(table: Table, records: Sequence[Mapping[str, Any]]) -> str:
     return f"Tuned for each cell by `{validator}`, without target labels: {'; '.join(rows)}."
 
 
-def notes(table: Table, cells: Sequence[Cell], records: Sequence[Mapping[str, Any]]) -> list[str]:
+def table_notes(
+    table: PaperTable, cells: Sequence[ReproducedCell], records: Sequence[Mapping[str, Any]]
+) -> list[str]:
     """What is said below a table: what lacks seeds, and of when and what our values are."""
-    found = [tuning(table, records)] if table.paper.tuned and records else []
+    found = [tuning_note(table, records)] if table.paper.tuned and records else []
     if any(cell.short(table) for cell in cells):
         stated = f"fewer seeds than the experiment states ({listed(table.seeds)})"
         found.append(f"{report.MARK}: {stated}; what is missing is run by the same command.")
@@ -315,7 +326,7 @@ def provenance(records: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join([listed(dates), *said])
 
 
-def overview(known: Mapping[str, Table]) -> Grid:
+def tables_overview(known: Mapping[str, PaperTable]) -> Grid:
     """Every table with its cells, what it costs, and when it was recorded."""
     grid = Grid("table", "cells", "CPU minutes", "recorded", show_lines=True)
     for name, table in known.items():
@@ -333,7 +344,7 @@ def overview(known: Mapping[str, Table]) -> Grid:
     return grid
 
 
-def run(table: Experiment, overrides: Sequence[str]) -> None:
+def run_sweep(table: Experiment, overrides: Sequence[str]) -> None:
     """Runs what is missing of the sweep; its output goes to a file beside the runs.
 
     Where another process is at it, such as what a killed call has left, it waits for that first.
@@ -342,11 +353,11 @@ def run(table: Experiment, overrides: Sequence[str]) -> None:
         InputError: it failed.
     """
     try:
-        with results.alone(table.folder):
+        with results.run_lock(table.folder):
             pass
     except InputError:
         print(f"another process trains in {table.folder}: waiting for it", file=sys.stderr)
-        with held(table.folder, "trains"):
+        with wait_for_lock(table.folder, "trains"):
             pass
     log = table.folder / "reproduce.log"
     command = [
@@ -389,24 +400,29 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--record", action="store_true", help="keep these numbers as ours")
     parsed = parser.parse_intermixed_args(arguments)
     if parsed.list or parsed.table is None:
-        Console(width=None if sys.stdout.isatty() else 160).print(overview(tables()))
+        Console(width=None if sys.stdout.isatty() else 160).print(tables_overview(find_tables()))
         return
-    table = loaded(parsed.table) if parsed.table in experiments() else None
-    if not isinstance(table, Table):
-        raise InputError(f"no table {parsed.table}; the tables are {listed(tables())}")
-    refused(table, parsed.overrides, cells=parsed.cells is not None)
+    table = load_experiment(parsed.table) if parsed.table in find_experiments() else None
+    if not isinstance(table, PaperTable):
+        raise InputError(f"no table {parsed.table}; the tables are {listed(find_tables())}")
+    check_overrides(table, parsed.overrides, cells=parsed.cells is not None)
     chosen = table.chosen(parsed.cells)
     stages: list[Experiment] = [*table.first, table]
     if parsed.record and (parsed.quick or parsed.cells or parsed.seeds or parsed.overrides):
         raise InputError("--record: whole tables with their own keys alone are kept as ours")
     quick = list(table.paper.quick) if parsed.quick else []
-    given = [*quick, *seeded(table, parsed.seeds), *launched(parsed.jobs), *parsed.overrides]
+    given = [
+        *quick,
+        *seed_overrides(table, parsed.seeds),
+        *job_overrides(parsed.jobs),
+        *parsed.overrides,
+    ]
     # what is of another config stays apart: no cell mixes it
-    changed = list(filter(foreign, quick))
+    changed = list(filter(changes_result, quick))
     other = ["quick"] if changed else []
-    other += [re.sub(r"[^\w.+-]+", "_", word) for word in parsed.overrides if foreign(word)]
+    other += [re.sub(r"[^\w.+-]+", "_", word) for word in parsed.overrides if changes_result(word)]
     if other:
-        stages = apart(stages, "-".join(other))
+        stages = with_suffix(stages, "-".join(other))
         table = replace(table, folder=stages[-1].folder)
     for stage in stages:
         # earlier stages are of methods of their own
@@ -416,10 +432,10 @@ def main(arguments: list[str]) -> None:
             own.append(f"hydra.sweep.dir={stage.folder}")
             own += [f"init_from='{stage.start}'" for one in stages if one.starts(stage)]
         for part in stage.sweeps(chosen, needed=stage.starts(stages[-1])) if parsed.cells else [[]]:
-            run(stage, [*own, *part])
+            run_sweep(stage, [*own, *part])
     rows, columns = table.paper.rows, table.paper.columns
     folders = [stage.folder for stage in stages]
-    records = [r for r in report.gather(folders) if r["choices"]["method"] in rows]
+    records = [r for r in report.gather_records(folders) if r["choices"]["method"] in rows]
     cells = [
         cell
         for cell in reproduced(table, records)
@@ -427,19 +443,19 @@ def main(arguments: list[str]) -> None:
     ]
     if changed:
         cells = [replace(cell, inside=None) for cell in cells]
-    text = markdown(table, cells, records)
+    text = render_reproduction(table, cells, records)
     if changed:
         text += f"\n\nNo verdict: --quick runs it with {listed(changed)}."
     results.write_text(table.folder / f"{table.file.stem}.md", text + "\n")
     print(text)
     if parsed.record:
-        keep(table, records)
+        record_table(table, records)
     whole = not (parsed.quick or parsed.overrides)
     if any(cell.inside is False or (whole and not cell.runs) for cell in cells):
         raise SystemExit(1)
 
 
-def refused(table: Table, overrides: Sequence[str], *, cells: bool) -> None:
+def check_overrides(table: PaperTable, overrides: Sequence[str], *, cells: bool) -> None:
     """Refuses what would be overridden, or send the runs where they are not looked for.
 
     Raises:
@@ -455,7 +471,7 @@ def refused(table: Table, overrides: Sequence[str], *, cells: bool) -> None:
             raise InputError(f"{word}: --cells says already which methods and domains are run")
 
 
-def apart(stages: Sequence[Experiment], words: str) -> list[Experiment]:
+def with_suffix(stages: Sequence[Experiment], words: str) -> list[Experiment]:
     """The same in folders of their own, where each begins with the others' runs there."""
     moved = []
     for stage in stages:
@@ -467,12 +483,12 @@ def apart(stages: Sequence[Experiment], words: str) -> list[Experiment]:
     return moved
 
 
-def foreign(word: str) -> bool:
+def changes_result(word: str) -> bool:
     """Whether an override changes more than which cells and seeds are run, and where."""
     return not word.startswith(("seed=", "method=", "hydra", *(f"{key}=" for key in SIDES)))
 
 
-def seeded(table: Table, words: str | None) -> list[str]:
+def seed_overrides(table: PaperTable, words: str | None) -> list[str]:
     """The override that runs these of a table's seeds alone.
 
     Raises:
@@ -492,7 +508,7 @@ def seeded(table: Table, words: str | None) -> list[str]:
     return [f"seed={words}"]
 
 
-def launched(jobs: int | None) -> list[str]:
+def job_overrides(jobs: int | None) -> list[str]:
     """The overrides that run so many jobs side by side.
 
     Raises:
@@ -502,13 +518,13 @@ def launched(jobs: int | None) -> list[str]:
         return []
     if jobs < 1:
         raise InputError(f"--jobs {jobs}: at least one run at a time")
-    require(f"--jobs {jobs}", *NEEDS[JOBLIB])
+    require_package(f"--jobs {jobs}", *NEEDS[JOBLIB])
     return [JOBLIB, f"hydra.launcher.n_jobs={jobs}"]
 
 
-def keep(table: Table, records: Sequence[Mapping[str, Any]]) -> None:
+def record_table(table: PaperTable, records: Sequence[Mapping[str, Any]]) -> None:
     """Keeps runs as ours; with a picture of their readings where the table shows these."""
-    report.keep(table.kept, records)
+    report.keep_records(table.kept, records)
     if not table.paper.readings:
         return
     # matplotlib is imported here: tables do not wait for it
@@ -516,7 +532,7 @@ def keep(table: Table, records: Sequence[Mapping[str, Any]]) -> None:
 
     bands = {(row, column): table.band(row, paper) for (row, column), paper in table.cells.items()}
     panels: dict[str, dict[str, list[Any]]] = {}
-    for (row, column), runs in by_cell(records, tuned=table.paper.tuned).items():
+    for (row, column), runs in group_by_column(records, tuned=table.paper.tuned).items():
         if (row, column) in bands:
-            panels.setdefault(column, {})[row] = [readings(own) for own in runs]
-    pictures.draw(table.file.with_suffix(".png"), panels, bands)
+            panels.setdefault(column, {})[row] = [evaluations(own) for own in runs]
+    pictures.draw_curves(table.file.with_suffix(".png"), panels, bands)

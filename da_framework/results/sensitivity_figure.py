@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from da_framework.results.figure import picture
+from da_framework.results.figure import save_figure
 
 MARKERS = "osD^vP*X"
 RATIO = 30
@@ -19,7 +19,7 @@ Line = Mapping[Value | None, Sequence[float]]
 """Percents of the seeds of each value; those of ``None`` are of runs that have not the key."""
 
 
-def draw(
+def draw_lines(
     path: Path, panels: Mapping[str, Mapping[str, Line]], *, key: str, values: Sequence[Value]
 ) -> None:
     """A panel a task, a line a name: the mean, and a standard deviation to either side.
@@ -37,7 +37,7 @@ def draw(
     columns = min(len(panels), 3)
     rows = math.ceil(len(panels) / columns)
     beside = 0.7 + 0.065 * max(map(len, [*names, "deviation over seeds"]))  # inches of legend
-    with picture(path, width=3.4 * columns + beside, height=3.1 * rows) as figure:
+    with save_figure(path, width=3.4 * columns + beside, height=3.1 * rows) as figure:
         grid = figure.subplots(rows, columns, squeeze=False)
         drawn: dict[str, Any] = {}
         for axes, (task, lines) in zip(grid.flat, panels.items(), strict=False):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from da_framework.config.run_names import IRRELEVANT, relevant
+from da_framework.config.run_names import IRRELEVANT, relevant_overrides
 from da_framework.core.errors import InputError, listed
 from da_framework.results import record as results
 
@@ -44,9 +44,9 @@ class Cell(NamedTuple):
     value: Value | None
 
 
-def cell(record: Record, *, over: str = "") -> Cell:
+def cell_of(record: Record, *, over: str = "") -> Cell:
     """The cell of a run, by its resolved config; ``over`` is the key whose value stands apart."""
-    config = results.without(record["config"], (*IRRELEVANT, "seed", over))
+    config = results.without_keys(record["config"], (*IRRELEVANT, "seed", over))
     seed = rf"(?<!\d){record['config']['seed']}(?!\d)"
     for key in ("init_from", "teachers"):  # each seed goes on from its own
         if config.get(key):
@@ -59,23 +59,23 @@ def cell(record: Record, *, over: str = "") -> Cell:
         record["choices"]["method"],
         json.dumps(apart, sort_keys=True),
         json.dumps(config, sort_keys=True),
-        leaves(record["config"]).get(over) if over else None,
+        flatten(record["config"]).get(over) if over else None,
     )
 
 
-def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
     """Values by dotted key."""
     found: dict[str, Value] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
-            found |= leaves(value, f"{prefix}{name}.")
+            found |= flatten(value, f"{prefix}{name}.")
         else:
             plain = isinstance(value, int | float | str) and not isinstance(value, bool)
             found[f"{prefix}{name}"] = value if plain else json.dumps(value)
     return found
 
 
-def by_cell(records: Sequence[Record], *, over: str = "") -> dict[Cell, dict[int, Record]]:
+def group_by_cell(records: Sequence[Record], *, over: str = "") -> dict[Cell, dict[int, Record]]:
     """The runs of each cell, by seed.
 
     Raises:
@@ -83,7 +83,7 @@ def by_cell(records: Sequence[Record], *, over: str = "") -> dict[Cell, dict[int
     """
     cells: dict[Cell, dict[int, Record]] = {}
     for record in records:
-        runs = cells.setdefault(cell(record, over=over), {})
+        runs = cells.setdefault(cell_of(record, over=over), {})
         seed = record["config"]["seed"]
         if seed in runs:
             raise InputError(
@@ -105,8 +105,9 @@ class Row:
         runs: by seed.
         missing: seeds that others of this task have.
         figures: by pick.
-        above: by method: how far the last step is above it.
-        harm: by how much it is below which baselines; ``no``, or empty if there is none.
+        gains: by method: how far the last step is above it.
+        negative_transfer: by how much it is below which baselines; ``no``, or empty if there is
+            none.
     """
 
     task: str
@@ -115,8 +116,8 @@ class Row:
     runs: Runs
     missing: Sequence[int]
     figures: Mapping[str, "Mean"]
-    above: Mapping[str, "Gain"]
-    harm: str
+    gains: Mapping[str, "Gain"]
+    negative_transfer: str
 
 
 class Mean(NamedTuple):
@@ -153,42 +154,44 @@ class Gain(NamedTuple):
         return f"{self.mean:+.1f} ({self.worst:+.1f}){p.replace('0.', '.', 1)}"
 
 
-def rows(records: Sequence[Record], *, against: Sequence[str] = ()) -> list[Row]:
+def compare_runs(records: Sequence[Record], *, against: Sequence[str] = ()) -> list[Row]:
     """Every cell with its statistics, task by task.
 
     Raises:
         InputError: two runs of one cell have the same seed.
     """
-    cells = by_cell(records)
+    cells = group_by_cell(records)
     pairs: dict[str, dict[Cell, Runs]] = {other: {} for other in against}
     harms: dict[Cell, str] = {}
     for one, runs in cells.items():
         alike = {c: cells[c] for c in cells if (c.task, c.rest) == (one.task, one.rest)}
-        harms[one] = harm(runs, alike)
+        harms[one] = negative_transfer(runs, alike)
         for other, found in pairs.items():
             same = [base for c, base in alike.items() if c.method == other]
-            if len(same) == 1 and same[0] is not runs and above(runs, same[0]):
+            if len(same) == 1 and same[0] is not runs and paired_differences(runs, same[0]):
                 found[one] = same[0]
     gains = {
-        other: gained({one: above(cells[one], base) for one, base in found.items()})
+        other: paired_gains(
+            {one: paired_differences(cells[one], base) for one, base in found.items()}
+        )
         for other, found in pairs.items()
     }
     tasks = list(dict.fromkeys(one.task for one in cells))
     seeds = {t: {s for one in cells if one.task == t for s in cells[one]} for t in tasks}
-    settings = told_apart(cells)
+    settings = disambiguated_settings(cells)
     return [
         Row(
             *(one.task, one.method, settings[one], runs),
             missing=sorted(seeds[one.task] - runs.keys()),
-            figures={p: over_seeds([accuracy(run, p) for run in runs.values()]) for p in PICKS},
-            above={other: found[one] for other, found in gains.items() if one in found},
-            harm=harms[one],
+            figures={p: over_seeds([accuracy_of(run, p) for run in runs.values()]) for p in PICKS},
+            gains={other: found[one] for other, found in gains.items() if one in found},
+            negative_transfer=harms[one],
         )
         for one, runs in sorted(cells.items(), key=lambda item: tasks.index(item[0].task))
     ]
 
 
-def frame(table: Sequence[Row]) -> Any:
+def to_frame(table: Sequence[Row]) -> Any:
     """A table as numbers, a column a figure: a pandas ``DataFrame``."""
     import pandas
 
@@ -202,19 +205,19 @@ def frame(table: Sequence[Row]) -> Any:
         line |= {"seeds": len(one.runs), "missing_seeds": " ".join(map(str, one.missing))}
         for pick, own in one.figures.items():
             line |= {pick: own.mean, f"{pick}_half_95": own.half}
-        for other, gain in one.above.items():
+        for other, gain in one.gains.items():
             line |= {f"above_{other}": gain.mean, f"above_{other}_worst": gain.worst}
             line |= {f"above_{other}_p_holm": gain.p}
-        lines.append(line | {"harm": one.harm})
+        lines.append(line | {"harm": one.negative_transfer})
     return pandas.DataFrame(lines)
 
 
-def accuracy(record: Record, pick: str = "last") -> float:
+def accuracy_of(record: Record, pick: str = "last") -> float:
     """On the target, a fraction of 1."""
     return float(record["target"][pick]["accuracy"])
 
 
-def readings(record: Record) -> list[tuple[int, float]]:
+def evaluations(record: Record) -> list[tuple[int, float]]:
     """Step and target accuracy, a fraction of 1, of every evaluation that the record has."""
     if "readings" in record:
         return [(int(step), float(value)) for step, value in record["readings"]]
@@ -222,7 +225,7 @@ def readings(record: Record) -> list[tuple[int, float]]:
     return [(row["step"], row[name]) for row in record.get("curve", ()) if name in row]
 
 
-def diagnosis(record: Record) -> dict[str, float]:
+def last_diagnosis(record: Record) -> dict[str, float]:
     """The figures of its last diagnosis, if it has one."""
     if "diagnosis" in record:
         return dict(record["diagnosis"])
@@ -246,12 +249,14 @@ def over_seeds(values: Sequence[float]) -> Mean:
     return Mean(mean, 100 * float(half))
 
 
-def above(own: Runs, base: Runs) -> list[float]:
+def paired_differences(own: Runs, base: Runs) -> list[float]:
     """Paired differences of the last step in points, a seed that both have each."""
-    return [100 * (accuracy(own[seed]) - accuracy(base[seed])) for seed in own if seed in base]
+    return [
+        100 * (accuracy_of(own[seed]) - accuracy_of(base[seed])) for seed in own if seed in base
+    ]
 
 
-def gained(points: Mapping[Cell, Sequence[float]]) -> dict[Cell, Gain]:
+def paired_gains(points: Mapping[Cell, Sequence[float]]) -> dict[Cell, Gain]:
     """Paired differences as gains; those that can be tested are corrected for one another."""
     from scipy.stats import ttest_1samp
 
@@ -260,11 +265,11 @@ def gained(points: Mapping[Cell, Sequence[float]]) -> dict[Cell, Gain]:
         one: own for one, own in points.items() if len(own) > 1 and max(own) - min(own) > 1e-9
     }
     raw = [float(ttest_1samp(own, 0.0).pvalue) for own in tested.values()]
-    p = dict(zip(tested, holm(raw), strict=True))
+    p = dict(zip(tested, holm_correction(raw), strict=True))
     return {one: Gain(statistics.mean(own), min(own), p.get(one)) for one, own in points.items()}
 
 
-def holm(p: Sequence[float]) -> list[float]:
+def holm_correction(p: Sequence[float]) -> list[float]:
     """p-values of several tests, each corrected for the others.
 
     Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of
@@ -277,12 +282,12 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected
 
 
-def harm(own: Runs, alike: Mapping[Cell, Runs]) -> str:
+def negative_transfer(own: Runs, alike: Mapping[Cell, Runs]) -> str:
     """By how many points these runs are below which baselines; empty if there is no such pair."""
     compared = [
         (one.method, statistics.mean(points))
         for one, base in alike.items()
-        if baseline(base) and not baseline(own) and (points := above(own, base))
+        if is_baseline(base) and not is_baseline(own) and (points := paired_differences(own, base))
     ]
     below: dict[str, float] = {}
     for name, mean in compared:
@@ -292,41 +297,43 @@ def harm(own: Runs, alike: Mapping[Cell, Runs]) -> str:
     return f"below {listed(words)}" if below else "no" if compared else ""
 
 
-def baseline(runs: Runs) -> bool:
+def is_baseline(runs: Runs) -> bool:
     """Whether their method transfers nothing; records from before that was kept say no."""
     return any(run.get("baseline", False) for run in runs.values())
 
 
-def setting(record: Record) -> list[str]:
+def setting_of(record: Record) -> list[str]:
     """The overrides of a run beyond method, domains and seed: what the eye tells it by."""
     apart = ("method=", "seed=", "dataset=", "dataset.source=", "dataset.target=", "dataset.pair=")
-    words = [w for w in relevant(shlex.split(record["command"])[2:]) if not w.startswith(apart)]
+    words = [
+        w for w in relevant_overrides(shlex.split(record["command"])[2:]) if not w.startswith(apart)
+    ]
     return sorted(word.removeprefix("method.") for word in words)
 
 
-def told_apart(cells: Mapping[Cell, Runs]) -> dict[Cell, tuple[str, ...]]:
+def disambiguated_settings(cells: Mapping[Cell, Runs]) -> dict[Cell, tuple[str, ...]]:
     """The settings of cells; those that their commands do not tell apart have keys added."""
-    found = {one: tuple(setting(next(iter(runs.values())))) for one, runs in cells.items()}
+    found = {one: tuple(setting_of(next(iter(runs.values())))) for one, runs in cells.items()}
     alike: dict[tuple[str, str, tuple[str, ...]], list[Cell]] = {}
     for one, words in found.items():
         alike.setdefault((one.task, one.method, words), []).append(one)
     for several in alike.values():
-        configs = [leaves(json.loads(one.config)) for one in several]
+        configs = [flatten(json.loads(one.config)) for one in several]
         for one, config in zip(several, configs, strict=True):
-            found[one] += tuple(f"{key}={config.get(key, '')}" for key in differing(configs))
+            found[one] += tuple(f"{key}={config.get(key, '')}" for key in differing_keys(configs))
     return found
 
 
-def differing(configs: Sequence[Mapping[str, Value]]) -> list[str]:
+def differing_keys(configs: Sequence[Mapping[str, Value]]) -> list[str]:
     """The keys that these configs differ in."""
     keys = dict.fromkeys(key for config in configs for key in config)
     return [key for key in keys if len({config.get(key) for config in configs}) > 1]
 
 
-def difference(one: Cell, other: Cell) -> str:
+def describe_difference(one: Cell, other: Cell) -> str:
     """In words."""
-    configs = [leaves(json.loads(own.config)) for own in (one, other)]
+    configs = [flatten(json.loads(own.config)) for own in (one, other)]
     return "; ".join(
         f"{key}: {' and '.join(str(config.get(key, 'not there')) for config in configs)}"
-        for key in differing(configs)
+        for key in differing_keys(configs)
     )

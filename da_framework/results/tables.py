@@ -16,29 +16,29 @@ from da_framework.core.errors import InputError, listed
 from da_framework.results import page
 from da_framework.results import record as results
 from da_framework.results import validator_quality as selection
-from da_framework.results.record_schema import unlike
+from da_framework.results.record_schema import schema_error
 from da_framework.results.statistics import (
     PICKS,
     Cell,
     Record,
     Row,
     Value,
-    accuracy,
-    baseline,
-    by_cell,
-    diagnosis,
-    frame,
-    leaves,
-    readings,
-    rows,
-    setting,
+    accuracy_of,
+    compare_runs,
+    evaluations,
+    flatten,
+    group_by_cell,
+    is_baseline,
+    last_diagnosis,
+    setting_of,
+    to_frame,
 )
 
 MARK = "†"
 """Of rows without seeds that others have."""
 
 
-def show(record: Record, folder: Path) -> None:
+def print_run(record: Record, folder: Path) -> None:
     """The three numbers of a run, and where its files are."""
     console = Console(highlight=False)
     side = {name: "+".join(own) for name, own in record["domains"].items()}
@@ -64,7 +64,7 @@ def show(record: Record, folder: Path) -> None:
     console.print(f"  {'  '.join(files)}", soft_wrap=True)
 
 
-def gather(paths: Sequence[Path]) -> list[dict[str, Any]]:
+def gather_records(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """The records of the runs below these folders, or kept in these files, each with its folder.
 
     Those that are damaged or of another program are named, skipped and counted.
@@ -76,7 +76,7 @@ def gather(paths: Sequence[Path]) -> list[dict[str, Any]]:
     files: dict[Path, None] = {}
     for path in paths:
         if path.is_file() and path.name != results.RESULT:
-            records += kept(path)
+            records += read_kept(path)
         for file in [path] if path.is_file() else sorted(path.rglob(results.RESULT)):
             below = file.relative_to(path).parts
             if file.name == results.RESULT and not any(p.startswith("before-") for p in below):
@@ -84,7 +84,7 @@ def gather(paths: Sequence[Path]) -> list[dict[str, Any]]:
     skipped = 0
     for file in files:
         try:
-            records.append(usable(file))
+            records.append(read_usable(file))
         except InputError as error:
             skipped += 1
             print(f"skipped: {error}", file=sys.stderr)
@@ -95,19 +95,19 @@ def gather(paths: Sequence[Path]) -> list[dict[str, Any]]:
     return records
 
 
-def usable(file: Path) -> dict[str, Any]:
+def read_usable(file: Path) -> dict[str, Any]:
     """A record that tables can be made of, and the folder it is in.
 
     Raises:
         InputError: it is damaged or no record of ours.
     """
-    record = {**(results.read(file.parent) or {}), "folder": str(file.parent)}
-    if wrong := unlike(record):
+    record = {**(results.read_record(file.parent) or {}), "folder": str(file.parent)}
+    if wrong := schema_error(record):
         raise InputError(f"{file} is no record of a run ({wrong}); move it away")
     return record
 
 
-def keep(path: Path, records: Sequence[Record]) -> None:
+def keep_records(path: Path, records: Sequence[Record]) -> None:
     """Writes what tables are made of, without what belongs to a single run."""
     apart = ("precision_per_class", "recall_per_class", "f1_per_class", "domains")
     kept = [
@@ -115,15 +115,15 @@ def keep(path: Path, records: Sequence[Record]) -> None:
             "command": record["command"],
             "choices": {"method": record["choices"]["method"]},
             "baseline": record.get("baseline", False),
-            "config": without_places(record["config"]),
+            "config": without_paths(record["config"]),
             "domains": record["domains"],
             "target": {
                 pick: {name: value for name, value in own.items() if name not in apart}
                 for pick, own in record["target"].items()
             },
-            "readings": readings(record),
-            **({"diagnosis": last} if (last := diagnosis(record)) else {}),
-            **({"scores": scored} if (scored := selection.scores(record)) else {}),
+            "readings": evaluations(record),
+            **({"diagnosis": last} if (last := last_diagnosis(record)) else {}),
+            **({"scores": scored} if (scored := selection.validator_scores(record)) else {}),
             "seconds": record["seconds"],
             **({"finished": record["finished"]} if "finished" in record else {}),
             "code": record["code"],
@@ -134,15 +134,15 @@ def keep(path: Path, records: Sequence[Record]) -> None:
     results.write_text(path, "[\n" + ",\n".join(map(json.dumps, kept)) + "\n]\n")
 
 
-def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config less what changes no number: of a file of weights, its name is left."""
-    left = results.without(config, IRRELEVANT)
+    left = results.without_keys(config, IRRELEVANT)
     if weights := left.get("network", {}).get("weights"):
         left["network"] |= {"weights": Path(weights).name}
     return left
 
 
-def kept(path: Path) -> list[dict[str, Any]]:
+def read_kept(path: Path) -> list[dict[str, Any]]:
     """The records in a file that ``keep`` wrote.
 
     Raises:
@@ -152,13 +152,17 @@ def kept(path: Path) -> list[dict[str, Any]]:
         records = json.loads(path.read_text())
     except ValueError as error:
         raise InputError(f"{path} holds no runs kept by da report --keep ({error})") from None
-    wrong = next(filter(None, map(unlike, records)), "") if isinstance(records, list) else "no list"
+    wrong = (
+        next(filter(None, map(schema_error, records)), "")
+        if isinstance(records, list)
+        else "no list"
+    )
     if wrong:
         raise InputError(f"{path} holds no runs kept by da report --keep ({wrong})")
     return list(records)
 
 
-def markdown(records: Sequence[Record], *, against: Sequence[str] = ()) -> str:
+def render_markdown(records: Sequence[Record], *, against: Sequence[str] = ()) -> str:
     """Mean and 95 % interval over seeds, a row for what differs between the runs otherwise.
 
     With runs of a baseline among them, a column says where adapting did harm: where the last step
@@ -172,16 +176,16 @@ def markdown(records: Sequence[Record], *, against: Sequence[str] = ()) -> str:
     Raises:
         InputError: two runs of one cell have the same seed, or nothing is named so in ``against``.
     """
-    return written(compared(records, against), against)
+    return render_table(compare_records(records, against), against)
 
 
-def compared(records: Sequence[Record], against: Sequence[str]) -> list[Row]:
+def compare_records(records: Sequence[Record], against: Sequence[str]) -> list[Row]:
     """The rows of a table.
 
     Raises:
         InputError: two runs of one cell have the same seed, or nothing is named so in ``against``.
     """
-    table = rows(records, against=against)
+    table = compare_runs(records, against=against)
     if unknown := set(against) - {one.method for one in table}:
         raise InputError(
             f"--against {listed(sorted(unknown))}: there is no such run; the methods here are "
@@ -190,27 +194,27 @@ def compared(records: Sequence[Record], against: Sequence[str]) -> list[Row]:
     return table
 
 
-def written(table: Sequence[Row], against: Sequence[str]) -> str:
+def render_table(table: Sequence[Row], against: Sequence[str]) -> str:
     """A table in Markdown."""
-    based = any(baseline(one.runs) for one in table)
+    based = any(is_baseline(one.runs) for one in table)
     columns = ["task", "method", *(f"{pick} ± 95 % interval" for pick in PICKS)]
     columns += [f"above `{other}` (worst seed)" for other in against]
     columns += ["harm", "seeds"] if based else ["seeds"]
-    lines = [row(columns), "|---" * len(columns) + "|"]
+    lines = [table_line(columns), "|---" * len(columns) + "|"]
     for one in table:
         mark = MARK if one.missing else ""
         fields = [one.task, f"`{one.method}` {', '.join(one.setting)}".rstrip()]
         fields += [f"{own}{mark}" for own in one.figures.values()]
-        fields += [str(one.above.get(other, "")) for other in against]
-        fields += [one.harm] if based else []
-        lines.append(row([*fields, f"{len(one.runs)}{mark}"]))
+        fields += [str(one.gains.get(other, "")) for other in against]
+        fields += [one.negative_transfer] if based else []
+        lines.append(table_line([*fields, f"{len(one.runs)}{mark}"]))
     return "\n".join(lines)
 
 
-def notes(table: Sequence[Row]) -> Iterator[str]:
+def table_notes(table: Sequence[Row]) -> Iterator[str]:
     """What is said below a table: how its figures came to be."""
     yield "±: half of the 95 % t-interval over seeds, of accuracy in percent."
-    if tested := [own for one in table for own in one.above.values() if own.p is not None]:
+    if tested := [own for one in table for own in one.gains.values() if own.p is not None]:
         yield (
             "above: gain of the last step in points, the mean over the seeds that both have and "
             "the worst of them; p: paired t-test, corrected by Holm for all in its column "
@@ -221,12 +225,12 @@ def notes(table: Sequence[Row]) -> Iterator[str]:
         yield f"{MARK}: without seeds that other rows of the task have ({listed(lacking)})."
 
 
-def row(cells: Sequence[str]) -> str:
+def table_line(cells: Sequence[str]) -> str:
     """A line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
-def draw(path: Path, records: Sequence[Record], *, over: str) -> None:
+def draw_sensitivity(path: Path, records: Sequence[Record], *, over: str) -> None:
     """Target accuracy of the last step over the values of a key: a panel a task, a line a method.
 
     What differs between runs otherwise makes lines of its own. Runs without the key are a level.
@@ -242,30 +246,30 @@ def draw(path: Path, records: Sequence[Record], *, over: str) -> None:
     # matplotlib is imported here: tables do not wait for it
     from da_framework.results import sensitivity_figure as sensitivity
 
-    values = swept(records, over)
-    common = set.intersection(*(set(setting(record)) for record in records))
+    values = key_values(records, over)
+    common = set.intersection(*(set(setting_of(record)) for record in records))
     lines: dict[Cell, tuple[str, dict[Value | None, list[float]]]] = {}
-    for one, runs in by_cell(records, over=over).items():
-        words = [w for w in setting(next(iter(runs.values()))) if w not in common]
+    for one, runs in group_by_cell(records, over=over).items():
+        words = [w for w in setting_of(next(iter(runs.values()))) if w not in common]
         own = [w for w in words if w.partition("=")[0] not in (over, over.removeprefix("method."))]
         name = " ".join([one.method, *own])
         _, line = lines.setdefault(one._replace(value=None), (name, {}))
-        line[one.value] = [100 * accuracy(run) for run in runs.values()]
+        line[one.value] = [100 * accuracy_of(run) for run in runs.values()]
     panels: dict[str, dict[str, dict[Value | None, list[float]]]] = {}
     for one, (name, line) in lines.items():
         panel = panels.setdefault(one.task, {})
         # configs may differ by more than their commands say
         panel[name if name not in panel else f"{name} ({len(panel) + 1})"] = line
-    sensitivity.draw(path, panels, key=over, values=values)
+    sensitivity.draw_lines(path, panels, key=over, values=values)
 
 
-def swept(records: Sequence[Record], key: str) -> list[Value]:
+def key_values(records: Sequence[Record], key: str) -> list[Value]:
     """The values of a key, in order.
 
     Raises:
         InputError: there are not two.
     """
-    configs = [leaves(record["config"]) for record in records]
+    configs = [flatten(record["config"]) for record in records]
     known = list(dict.fromkeys(name for config in configs for name in config))
     if key not in known:
         inside = [name for name in known if f".{key}." in f".{name}."]
@@ -280,23 +284,25 @@ def swept(records: Sequence[Record], key: str) -> list[Value]:
     return sorted(values, key=lambda value: (isinstance(value, str), value))
 
 
-def write(path: Path, table: Sequence[Row], against: Sequence[str] = ()) -> None:
+def write_table(path: Path, table: Sequence[Row], against: Sequence[str] = ()) -> None:
     """A table as a file of the kind that its name ends with.
 
     Raises:
         InputError: there is no such kind, or what writes it is not installed.
     """
     if path.suffix == ".html":
-        results.write_text(path, page.render(table, against=against, notes=list(notes(table))))
+        results.write_text(
+            path, page.render_page(table, against=against, notes=list(table_notes(table)))
+        )
     elif path.suffix == ".md":
-        text = "\n".join([written(table, against), "", *notes(table)])
+        text = "\n".join([render_table(table, against), "", *table_notes(table)])
         results.write_text(path, f"{text}\n")
     elif path.suffix == ".csv":
-        results.write_text(path, frame(table).to_csv(index=False))
+        results.write_text(path, to_frame(table).to_csv(index=False))
     elif path.suffix == ".parquet":
         try:
-            with results.whole(path) as partial:
-                frame(table).to_parquet(partial, index=False)
+            with results.atomic_write(path) as partial:
+                to_frame(table).to_parquet(partial, index=False)
         except ImportError:
             raise InputError(
                 f"{path}: Parquet needs pyarrow: pip install 'da_framework[parquet]', or --out "
@@ -332,18 +338,18 @@ def main(arguments: list[str]) -> None:
     parsed = parser.parse_args(arguments)
     if (parsed.over is None) != (parsed.picture is None):
         parser.error("--over KEY and --picture PNG go together")
-    records = gather(parsed.folders)
+    records = gather_records(parsed.folders)
     if parsed.keep:
-        keep(parsed.keep, records)
+        keep_records(parsed.keep, records)
     if parsed.validators:
-        print(selection.markdown(records))
+        print(selection.render_validators(records))
         return
     against = parsed.against
     if against is None:
         against = sorted({r["choices"]["method"] for r in records if r.get("baseline")})
-    table = compared(records, against)
-    print(written(table, against), "", *notes(table), sep="\n")
+    table = compare_records(records, against)
+    print(render_table(table, against), "", *table_notes(table), sep="\n")
     for path in parsed.out:
-        write(path, table, against)
+        write_table(path, table, against)
     if parsed.picture:
-        draw(parsed.picture, records, over=parsed.over)
+        draw_sensitivity(parsed.picture, records, over=parsed.over)

@@ -8,14 +8,14 @@ import numpy as np
 from jaxtyping import Float
 
 from da_framework.core.errors import InputError
-from da_framework.results.statistics import Mean, Record, over_seeds, readings
+from da_framework.results.statistics import Mean, Record, evaluations, over_seeds
 
 PREFIX = "validator/"
 RANDOM = "random choice"
 Array = np.ndarray
 
 
-class Choice(NamedTuple):
+class ValidatorChoice(NamedTuple):
     """What a validator makes of all checkpoints of a task and a seed, in fractions of 1.
 
     Attributes:
@@ -31,7 +31,7 @@ class Choice(NamedTuple):
     within: float
 
 
-class Run(NamedTuple):
+class Checkpoints(NamedTuple):
     """The checkpoints of a run: target accuracies, and each validator's scores."""
 
     accuracies: list[float]
@@ -74,7 +74,7 @@ def weighted_spearman(
     return both / (one * other) ** 0.5 if one > 0 and other > 0 else 0.0
 
 
-def scores(record: Record) -> dict[str, list[float | None]]:
+def validator_scores(record: Record) -> dict[str, list[float | None]]:
     """Each validator's score of every evaluation in ``readings``; none where it gave none."""
     if "scores" in record:
         return dict(record["scores"])
@@ -83,7 +83,7 @@ def scores(record: Record) -> dict[str, list[float | None]]:
     return {name.removeprefix(PREFIX): [row.get(name) for row in rows] for name in names}
 
 
-def runs(records: Sequence[Record]) -> dict[tuple[str, int], list[Run]]:
+def checkpoints_by_task(records: Sequence[Record]) -> dict[tuple[str, int], list[Checkpoints]]:
     """The checkpoints of runs, by task and seed; without the untrained models.
 
     A score that is not there counts as the lowest of the validator in its run, as in Musgrave et
@@ -92,12 +92,12 @@ def runs(records: Sequence[Record]) -> dict[tuple[str, int], list[Run]]:
     Raises:
         InputError: no run has scores.
     """
-    found: dict[tuple[str, int], list[Run]] = {}
+    found: dict[tuple[str, int], list[Checkpoints]] = {}
     for record in records:
-        trained = [n for n, (step, _) in enumerate(readings(record)) if step > 0]
+        trained = [n for n, (step, _) in enumerate(evaluations(record)) if step > 0]
         own = {
             name: [given[n] for n in trained]
-            for name, given in scores(record).items()
+            for name, given in validator_scores(record).items()
             if any(given[n] is not None for n in trained)
         }
         if not own:
@@ -105,8 +105,8 @@ def runs(records: Sequence[Record]) -> dict[tuple[str, int], list[Run]]:
         lowest = {name: min(v for v in given if v is not None) for name, given in own.items()}
         task = " → ".join("+".join(record["domains"][side]) for side in ("source", "target"))
         found.setdefault((task, record["config"]["seed"]), []).append(
-            Run(
-                [readings(record)[n][1] for n in trained],
+            Checkpoints(
+                [evaluations(record)[n][1] for n in trained],
                 {n: [lowest[n] if v is None else v for v in given] for n, given in own.items()},
             )
         )
@@ -115,13 +115,13 @@ def runs(records: Sequence[Record]) -> dict[tuple[str, int], list[Run]]:
     return found
 
 
-def choices(checkpoints: Sequence[Run]) -> dict[str, Choice]:
+def judge_validators(checkpoints: Sequence[Checkpoints]) -> dict[str, ValidatorChoice]:
     """What each validator that all runs have makes of their checkpoints; first, random choice."""
     accuracies = np.array([value for run in checkpoints for value in run.accuracies])
     best = float(accuracies.max())
     chance = float(accuracies.mean())
     means = fmean(max(run.accuracies) - fmean(run.accuracies) for run in checkpoints)
-    found = {RANDOM: Choice(0.0, chance, best - chance, means)}
+    found = {RANDOM: ValidatorChoice(0.0, chance, best - chance, means)}
     for name in sorted(set.intersection(*(set(run.scores) for run in checkpoints))):
         given = np.array([value for run in checkpoints for value in run.scores[name]])
         picked = float(accuracies[given.argmax()])
@@ -130,24 +130,24 @@ def choices(checkpoints: Sequence[Run]) -> dict[str, Choice]:
             for run in checkpoints
         )
         correlation = weighted_spearman(given, accuracies)
-        found[name] = Choice(correlation, picked, best - picked, within)
+        found[name] = ValidatorChoice(correlation, picked, best - picked, within)
     return found
 
 
-def markdown(records: Sequence[Record]) -> str:
+def render_validators(records: Sequence[Record]) -> str:
     """A row for each task and validator, means over seeds: what costs least comes first.
 
     Raises:
         InputError: no run has scores.
     """
-    found = runs(records)
+    found = checkpoints_by_task(records)
     lines = [
         "| task | validator | weighted Spearman | accuracy of its choice | oracle | cost "
         "| cost within a run |",
         "|---|---|---|---|---|---|---|",
     ]
     for task in dict.fromkeys(task for task, _ in found):
-        each = [choices(own) for (name, _), own in found.items() if name == task]
+        each = [judge_validators(own) for (name, _), own in found.items() if name == task]
         table: dict[str, list[Mean]] = {}
         for name in set.intersection(*map(set, each)):
             columns: Any = zip(*(own[name] for own in each), strict=True)

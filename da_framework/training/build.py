@@ -18,18 +18,24 @@ from omegaconf import OmegaConf
 from da_framework.callbacks.base import Callback
 from da_framework.config import plugins
 from da_framework.config import run_names as names
-from da_framework.config.schema import check, instantiate, plain
+from da_framework.config.schema import check_config, instantiate, to_plain
 from da_framework.core.errors import InputError, MissingRoleError, listed
 from da_framework.core.seeding import mix
-from da_framework.core.types import Count, Index, Part, Share
+from da_framework.core.types import ConfigNode, Count, Index, Share
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.datamodule import Domains
 from da_framework.methods.base import Method
-from da_framework.training.feature_cache import served
+from da_framework.training.feature_cache import with_cached_features
 from da_framework.training.module import Adaptation
-from da_framework.training.warm_start import Function, Head, bare, load, teachers
+from da_framework.training.warm_start import (
+    Function,
+    Head,
+    load_initial_weights,
+    load_teachers,
+    without_pretrained,
+)
 
-BEGINNING = {"init_head": "loaded", "init_share": 1.0, "init_function": "identity"}
+INIT_DEFAULTS = {"init_head": "loaded", "init_share": 1.0, "init_function": "identity"}
 """Keys that say how to begin with a former run, and what changes nothing."""
 
 TF32 = Literal["none", "convolutions", "all"]
@@ -40,11 +46,11 @@ TF32 = Literal["none", "convolutions", "all"]
 class Settings:
     """The keys of ``conf/train.yaml``; the groups are checked against what they build."""
 
-    method: Part
-    dataset: Part
-    network: Part
+    method: ConfigNode
+    dataset: ConfigNode
+    network: ConfigNode
     validator: Any
-    optimizer: Part
+    optimizer: ConfigNode
     scheduler: Any
     trainer: Any
     seed: Index
@@ -77,10 +83,10 @@ def compose(*overrides: str, name: str = "train") -> dict[str, Any]:
         overrides: as on the command line: ``method=...``, ``optimizer.lr=0.1``.
         name: of the command.
     """
-    names.register()
-    plugins.register()
+    names.register_resolvers()
+    plugins.register_search_path()
     with initialize_config_dir(str(plugins.conf_dir()), version_base="1.3"):
-        return plain(hydra_compose(name, ["logger=[]", "callback=[]", *overrides]))
+        return to_plain(hydra_compose(name, ["logger=[]", "callback=[]", *overrides]))
 
 
 @dataclass(frozen=True)
@@ -117,24 +123,24 @@ def build(
     Raises:
         InputError: with every wrong key, or what else cannot be used.
     """
-    check(config, Settings)
+    check_config(config, Settings)
     seed = config["seed"]
     make_method = instantiate(config["method"])
     kind: type[Method] = make_method.func
     start = config.get("init_from")
-    if initialise and kind.continues and start is None:
+    if initialise and kind.needs_init_from and start is None:
         raise InputError(
             f"{kind.__name__} goes on from a trained network: train one on the source first, then "
             "give its folder: init_from=runs/..."
         )
-    changed = [key for key, value in BEGINNING.items() if config.get(key, value) != value]
+    changed = [key for key, value in INIT_DEFAULTS.items() if config.get(key, value) != value]
     if changed and start is None:
         raise InputError(f"{listed(changed)}: init_from names no run to begin with")
-    if kind.taught and not config.get("teachers") and initialise:
+    if kind.needs_teachers and not config.get("teachers") and initialise:
         raise InputError(
             f"{kind.__name__} learns from former runs: teachers=[runs/a,runs/b] names their folders"
         )
-    if config.get("teachers") and not kind.taught:
+    if config.get("teachers") and not kind.needs_teachers:
         raise InputError(f"teachers: {kind.__name__} learns from none")
     if config.get("term") and kind.closed_form:
         raise InputError(f"term={listed(config['term'])}: {kind.__name__} has no loss to add to")
@@ -143,7 +149,7 @@ def build(
     try:
         domains = Domains(dataset, kind.roles, seed=seed, optional=kind.optional)
     except MissingRoleError as error:
-        raise InputError(f"{error}; {without(error.role)}") from None
+        raise InputError(f"{error}; {methods_without_role(error.role)}") from None
     for name, own in extra.items():
         if missing := [role for role in own.roles if role not in domains.train]:
             raise InputError(
@@ -152,13 +158,13 @@ def build(
     task = domains.task
     # a finished run is evaluated without its teachers, if they are gone
     if runs := [run for run in config.get("teachers", ()) if initialise or Path(run).is_dir()]:
-        task = replace(task, teachers=teachers(runs, task.shape, task.widths))
+        task = replace(task, teachers=load_teachers(runs, task.shape, task.widths))
     with torch.random.fork_rng():
         torch.manual_seed(mix(seed, "network"))
         classes = domains.task.classes
-        network = instantiate(config["network"] if initialise else bare(config["network"]))(
-            domains.task.shape, kind.head_classes(len(classes)), domains.task.widths
-        )
+        network = instantiate(
+            config["network"] if initialise else without_pretrained(config["network"])
+        )(domains.task.shape, kind.head_classes(len(classes)), domains.task.widths)
         if initialise and start is None and kind.closed_form and domains.task.widths:
             raise InputError(
                 f"{kind.__name__} compares rows column by column, but {domains.task.columns}: "
@@ -170,23 +176,25 @@ def build(
                 "network=identity takes the inputs themselves, init_from=runs/... a trained network"
             )
         if initialise and start is not None:
-            load(
+            load_initial_weights(
                 *(network, start, classes),
                 head=config["init_head"],
                 share=config["init_share"],
                 function=config["init_function"],
             )
-        refuse_other_words(dataset.tokens, network.encoder.backbone, kind)
+        check_same_tokenizer(dataset.tokens, network.encoder.backbone, kind)
         if config.get("channels_last"):
-            lay_out(network)
-        read = kind.reads_inputs or domains.views or dataset.weak or task.widths
+            to_channels_last(network)
+        read = kind.needs_raw_inputs or domains.views or dataset.weak or task.widths
         # features as wide as the inputs could not be told from them
         read = read or network.encoder.shape == (network.encoder.width,)
         if initialise and network.backbone_frozen and not read:
             folder = config.get("feature_cache")
             accelerated = config["trainer"]["accelerator"] != "cpu" and torch.cuda.is_available()
             device = "cuda" if accelerated else "cpu"
-            dataset = served(dataset, network, Path(folder) if folder else None, device)
+            dataset = with_cached_features(
+                dataset, network, Path(folder) if folder else None, device
+            )
             domains = Domains(dataset, kind.roles, seed=seed, optional=kind.optional)
             task = replace(domains.task, teachers=task.teachers)
         torch.manual_seed(mix(seed, "method"))
@@ -209,7 +217,7 @@ def build(
     return Run(domains, module)
 
 
-def refuse_other_words(given: str | None, backbone: Any, kind: type[Method]) -> None:
+def check_same_tokenizer(given: str | None, backbone: Any, kind: type[Method]) -> None:
     """Refuses numbers of words that the network would take for others."""
     read = getattr(backbone, "tokens", None)
     if given != read:
@@ -219,11 +227,11 @@ def refuse_other_words(given: str | None, backbone: Any, kind: type[Method]) -> 
             "dataset.tokenizer and dataset.vocabulary that network.tokenizer and "
             "network.vocabulary name"
         )
-    if given is not None and kind.moves_inputs:
+    if given is not None and kind.perturbs_inputs:
         raise InputError(f"{kind.__name__} moves its inputs a little, which words cannot be")
 
 
-def lay_out(network: torch.nn.Module) -> None:
+def to_channels_last(network: torch.nn.Module) -> None:
     """Lays out convolutions' weights with the channels last, as their outputs then are too."""
     if not any(weight.dim() == 4 for weight in network.parameters()):
         raise InputError("channels_last=true: the network has no convolution of images")
@@ -245,7 +253,7 @@ def compile_network(method: Method, *, recompute: bool) -> None:
     method.network.compile()
 
 
-def without(role: str) -> str:
+def methods_without_role(role: str) -> str:
     """The methods that do not need a role, in words."""
     able = []
     for file in sorted((plugins.conf_dir() / "method").glob("*.yaml")):
@@ -255,7 +263,7 @@ def without(role: str) -> str:
     return f"methods that do without: {listed(able)}"
 
 
-def strategy(config: Mapping[str, Any]) -> str:
+def choose_strategy(config: Mapping[str, Any]) -> str:
     """How processes train together: a move that leaves out parts needs its unused weights found."""
     asked: str = config["trainer"]["strategy"]
     kind: type[Method] = instantiate(config["method"]).func
@@ -277,11 +285,11 @@ def build_trainer(
     from lightning_fabric.utilities.exceptions import MisconfigurationException
     from pytorch_lightning.accelerators import CUDAAccelerator
 
-    quiet()
+    silence_lightning()
     make = instantiate(config["trainer"])
     try:
         trainer = make(
-            strategy=strategy(config),
+            strategy=choose_strategy(config),
             max_epochs=-1,
             logger=loggers,
             callbacks=list(callbacks),  # Lightning adds its own to what it is given
@@ -305,7 +313,7 @@ def build_trainer(
     return trainer
 
 
-def quiet() -> None:
+def silence_lightning() -> None:
     """Turns off Lightning's talk of things that ``Adaptation`` does itself."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)

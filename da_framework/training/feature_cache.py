@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from da_framework.core.array_cache import read, write
-from da_framework.core.batch import as_input, at_once
-from da_framework.core.files import held
+from da_framework.core.array_cache import read_array, write_array
+from da_framework.core.batch import as_input, samples_per_pass
+from da_framework.core.files import wait_for_lock
 from da_framework.datasets.base import Array, Dataset
 from da_framework.methods.base import evaluating
 
@@ -26,7 +26,9 @@ ROWS = 256
 """Rows of a pass, at most."""
 
 
-def served(dataset: Dataset, network: "Network", folder: Path | None, device: str) -> Dataset:
+def with_cached_features(
+    dataset: Dataset, network: "Network", folder: Path | None, device: str
+) -> Dataset:
     """The same data set with the backbone's features in the place of its inputs.
 
     Args:
@@ -81,7 +83,7 @@ class Shards:
         if self.folder is not None:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                with held(self.folder, "computes features"):
+                with wait_for_lock(self.folder, "computes features"):
                     kept = [self.kept(start, self.folder / f"{start:09d}.npy") for start in starts]
                 return np.concatenate(kept)
             except OSError as error:
@@ -91,10 +93,10 @@ class Shards:
     def kept(self, start: int, file: Path) -> Array:
         """The features of some rows, from their file if it is sound."""
         rows = min(SHARD, len(self.x) - start)
-        features = read(file, rows)
+        features = read_array(file, rows)
         if features is None:
             features = self.compute(start)
-            write(file, features)
+            write_array(file, features)
         else:
             self.found += rows
         self.size += file.stat().st_size
@@ -104,7 +106,7 @@ class Shards:
         """Passes some rows through the backbone, in evaluation mode."""
         backbone = self.network.encoder.backbone
         rows = self.x[start : start + SHARD]
-        size = at_once(rows.shape, ROWS)
+        size = samples_per_pass(rows.shape, ROWS)
         weight = next(backbone.parameters())
         with torch.no_grad(), evaluating(self.network):
             passes = [  # copies: a mapped file is not to be written

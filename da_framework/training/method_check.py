@@ -18,7 +18,7 @@ from torch import Tensor
 
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.callbacks.checkpoints import Checkpoints
-from da_framework.config.schema import check as valid
+from da_framework.config.schema import check_config as valid
 from da_framework.config.schema import instantiate
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.datamodule import VIEWS
@@ -52,22 +52,22 @@ class Finding(NamedTuple):
     words: str
 
 
-def findings(config: Mapping[str, Any]) -> Iterator[Finding]:
+def check_method(config: Mapping[str, Any]) -> Iterator[Finding]:
     """Every promise, one after the other.
 
     Args:
         config: of ``conf/check.yaml`` with the method in question.
     """
-    exempt = kind(config).exempt
-    with suited(config) as config:
-        for promise in PROMISES:
+    exempt = method_class(config).exempt_from
+    with fit_for_method(config) as config:
+        for promise in CHECKS:
             name = promise.__name__
             try:
                 kept, words = (None, exempt[name]) if name in exempt else promise(config)
             except Exception as error:  # whatever a method does wrong is its own finding
                 kept, words = False, f"{type(error).__name__}: {' '.join(str(error).split())}"
             yield Finding(name.replace("_", " "), kept, words)
-        for name in exempt.keys() - {promise.__name__ for promise in PROMISES}:
+        for name in exempt.keys() - {promise.__name__ for promise in CHECKS}:
             yield Finding(name, False, "is no promise that a method could be exempt from")
 
 
@@ -77,7 +77,7 @@ def terms_have_gradient(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     After some steps: a method may wait for predictions it can trust.
     """
     config = {**config, "steps": WARM, "evaluate_every": WARM // 4}
-    run = fit(config)
+    run = fit_config(config)
     method = run.module.method
     own = [p for p in method.network.encoder.parameters() if p.requires_grad]
     norms: dict[str, float] = {}
@@ -101,13 +101,13 @@ def terms_have_gradient(config: Mapping[str, Any]) -> tuple[bool | None, str]:
 
 def brings_domains_together(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     """A linear classifier tells the domains apart less well than without the method."""
-    if not kind(config).aligns:
+    if not method_class(config).aligns:
         return None, "does not claim to"
-    without, watched = Watch({}), Watch({})
-    fit(config, change=control, callbacks=[without])
+    without, watched = DomainAccuracyWatch({}), DomainAccuracyWatch({})
+    fit_config(config, change=without_method_terms, callbacks=[without])
     watched.bar = {step: accuracy - FALL for step, accuracy in without.seen.items()}
     with suppress(Stop):  # half of the training is often enough
-        fit(config, callbacks=[watched])
+        fit_config(config, callbacks=[watched])
     step, found = list(watched.seen.items())[-1]
     words = f"held-out linear domain accuracy {found:.3f}, without the method "
     return found <= watched.bar[step], f"{words}{without.seen[step]:.3f}, at step {step}"
@@ -115,16 +115,16 @@ def brings_domains_together(config: Mapping[str, Any]) -> tuple[bool | None, str
 
 def nothing_at_weight_zero(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     """With the knobs at 0 the task's weights are those without the method, dropout included."""
-    config = short(config) | {"network": config["network"] | {"dropout": 0.5}}
+    config = short_config(config) | {"network": config["network"] | {"dropout": 0.5}}
     knobs = [name for name in ("weight", "coefficient") if name in config["method"]]
     if not knobs:
         return None, "has no weight and no coefficient"
-    expected = fit(config, change=control).module.method.network.state_dict()
+    expected = fit_config(config, change=without_method_terms).module.method.network.state_dict()
     wrong = []
     for knob in knobs:
         changed = config | {"method": config["method"] | {knob: 0.0}}
-        found = fit(changed).module.method.network.state_dict()
-        wrong += [f"{knob}=0 changes {name}" for name in differing(expected, found)]
+        found = fit_config(changed).module.method.network.state_dict()
+        wrong += [f"{knob}=0 changes {name}" for name in differing_tensors(expected, found)]
     return not wrong, "; ".join(wrong[:3]) or " and ".join(
         f"{knob}=0" for knob in knobs
     ) + ": equal"
@@ -151,7 +151,7 @@ def takes_any_batch(config: Mapping[str, Any]) -> tuple[bool | None, str]:
 
 def takes_several_sources(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     """With two sources its terms are finite."""
-    if "source" not in kind(config).roles:
+    if "source" not in method_class(config).roles:
         return None, "takes none"
     run = build({**config, "dataset": config["dataset"] | {"source": ["straight", "halfway"]}})
     wrong = [
@@ -177,32 +177,32 @@ def takes_extra_terms(config: Mapping[str, Any]) -> tuple[bool | None, str]:
 
 def resumes_bit_for_bit(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     """Stopped in the middle and continued from its checkpoint, it ends with the same state."""
-    config = short(config) | {"checkpoint_every": SHORT // 3}
-    expected = fit(config).module.state_dict()
+    config = short_config(config) | {"checkpoint_every": SHORT // 3}
+    expected = fit_config(config).module.state_dict()
     with tempfile.TemporaryDirectory() as folder:
         with suppress(Stop):
-            fit(config, callbacks=[Checkpoints(folder), Interruption(SHORT // 2 + 1)])
-        resumed = fit(config, checkpoint=Path(folder) / "checkpoints" / "last.ckpt")
-    wrong = differing(expected, resumed.module.state_dict())
+            fit_config(config, callbacks=[Checkpoints(folder), Interruption(SHORT // 2 + 1)])
+        resumed = fit_config(config, checkpoint=Path(folder) / "checkpoints" / "last.ckpt")
+    wrong = differing_tensors(expected, resumed.module.state_dict())
     return not wrong, f"differs in {', '.join(wrong[:3])}" if wrong else "equal"
 
 
 def ignores_target_labels(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     """With the target's hidden labels shuffled in the data, it ends with the same state."""
-    config = short(config)
-    expected = fit(config).module.state_dict()
-    shuffled = fit(config, dataset=with_shuffled_labels(instantiate(config["dataset"])))
-    wrong = differing(expected, shuffled.module.state_dict())
+    config = short_config(config)
+    expected = fit_config(config).module.state_dict()
+    shuffled = fit_config(config, dataset=with_shuffled_labels(instantiate(config["dataset"])))
+    wrong = differing_tensors(expected, shuffled.module.state_dict())
     return not wrong, f"differs in {', '.join(wrong[:3])}" if wrong else "equal"
 
 
 def two_processes_equal_one(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     """Two processes with half the batch each end where one does, to rounding."""
-    config = short(config) | {"network": config["network"] | {"dropout": 0.0}}
+    config = short_config(config) | {"network": config["network"] | {"dropout": 0.0}}
     one = config["trainer"] | {"precision": "64-true"}
     two = one | {"devices": 2, "strategy": "ddp_fork"}
     expected, found = (
-        fit(config | {"trainer": trainer}, change=doubled).module.state_dict()
+        fit_config(config | {"trainer": trainer}, change=in_double_precision).module.state_dict()
         for trainer in (one, two)
     )
     gap = max(
@@ -218,7 +218,7 @@ def restores_modes(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     run = build(config)
     method = run.module.method.train()
     before = {name: module.training for name, module in method.named_modules()}
-    method.observe(run.domains.test)
+    method.evaluate_samples(run.domains.test)
     for _ in method.objectives(run.domains.batch(0)):
         pass
     wrong = [name for name, module in method.named_modules() if module.training != before[name]]
@@ -227,15 +227,17 @@ def restores_modes(config: Mapping[str, Any]) -> tuple[bool | None, str]:
 
 def keeps_its_state(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     """What training changes is in the state dict: nothing else would survive a checkpoint."""
-    run = build(short(config))
+    run = build(short_config(config))
     method = run.module.method
-    before = {n: copy.deepcopy(plain_state(m)) for n, m in method.named_modules()}
-    fit_run(run, short(config))
+    before = {n: copy.deepcopy(unregistered_state(m)) for n, m in method.named_modules()}
+    fit_run(run, short_config(config))
     wrong = []
     for name, module in method.named_modules():
-        now = plain_state(module)
+        now = unregistered_state(module)
         wrong += [
-            f"{name}.{key}".lstrip(".") for key in now if not same(now[key], before[name].get(key))
+            f"{name}.{key}".lstrip(".")
+            for key in now
+            if not is_equal(now[key], before[name].get(key))
         ]
         wrong += [
             f"{name}.{key} (a tensor that is no buffer)".lstrip(".")
@@ -249,7 +251,7 @@ def keeps_its_state(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     return not wrong, f"lost: {', '.join(wrong)}" if wrong else "all of it"
 
 
-PROMISES = (
+CHECKS = (
     terms_have_gradient,
     brings_domains_together,
     nothing_at_weight_zero,
@@ -268,10 +270,10 @@ PROMISES = (
 
 
 @contextmanager
-def suited(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def fit_for_method(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The config with what the method cannot do without: labelled rows, or a trained network."""
     config = dict(config)
-    method = kind(config)
+    method = method_class(config)
     if "target_labelled" in method.roles:
         config["dataset"] = config["dataset"] | {"labels_per_class": 5}
     if method.closed_form:
@@ -283,8 +285,8 @@ def suited(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if method.needs_batch_norm:
         network = config["network"]
         config["network"] = network | {"backbone": network["backbone"] | {"batch_norm": True}}
-    begun = not method.continues or config.get("init_from")
-    taught = not method.taught or config.get("teachers")
+    begun = not method.needs_init_from or config.get("init_from")
+    taught = not method.needs_teachers or config.get("teachers")
     if begun and taught:
         yield config
         return
@@ -292,12 +294,14 @@ def suited(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         first = {"_target_": f"{__name__}.SourceFirst", "_partial_": True}
         base = {name: config["method"][name] for name in ("alpha", "batch_norm")}
         former = {**config, "method": first | base, "steps": WARM, "evaluate_every": WARM}
-        run = fit(former)
+        run = fit_config(former)
         (Path(folder) / "checkpoints").mkdir()
         state = {"state_dict": run.module.state_dict()}
         torch.save(state, Path(folder) / "checkpoints" / "last.ckpt")
         classes = list(run.domains.task.classes)
-        results.write(Path(folder), {"key": "", "config": former, "target": {}, "classes": classes})
+        results.write_record(
+            Path(folder), {"key": "", "config": former, "target": {}, "classes": classes}
+        )
         yield (
             config
             | ({} if begun else {"init_from": folder})
@@ -329,7 +333,7 @@ class Interruption(Callback):
             raise Stop
 
 
-class Watch(Callback):
+class DomainAccuracyWatch(Callback):
     """Follows how well the domains can be told apart; ends a run in which it is little enough.
 
     Args:
@@ -345,12 +349,12 @@ class Watch(Callback):
     ) -> None:
         if evaluation.step == 0:
             return
-        self.seen[evaluation.step] = domain_accuracy(module)  # type: ignore[arg-type]
+        self.seen[evaluation.step] = held_out_domain_accuracy(module)  # type: ignore[arg-type]
         if self.seen[evaluation.step] <= self.bar.get(evaluation.step, -1.0):
             raise Stop
 
 
-def fit(
+def fit_config(
     config: Mapping[str, Any],
     *,
     change: Callable[[Run], Run] = lambda run: run,
@@ -376,18 +380,18 @@ def fit_run(
     trainer.fit(run.module, datamodule=run.domains, ckpt_path=checkpoint, weights_only=True)
 
 
-def short(config: Mapping[str, Any]) -> dict[str, Any]:
+def short_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """A few steps, an evaluation and a refresh among them."""
     return {**config, "steps": SHORT, "evaluate_every": SHORT // 2, "flush_every": 3}
 
 
-def kind(config: Mapping[str, Any]) -> type[Method]:
+def method_class(config: Mapping[str, Any]) -> type[Method]:
     """The class of the method."""
     found: type[Method] = instantiate(config["method"]).func
     return found
 
 
-def control(run: Run) -> Run:
+def without_method_terms(run: Run) -> Run:
     """The same network and passes under the classification loss alone."""
     method = run.module.method
     passes = {"roles": method.roles, "optional": method.optional}
@@ -401,17 +405,17 @@ def control(run: Run) -> Run:
     return run
 
 
-def doubled(run: Run) -> Run:
+def in_double_precision(run: Run) -> Run:
     """In double precision already here: nothing is rounded on the way back from a process."""
     run.module.double()
     return run
 
 
-def domain_accuracy(module: Adaptation) -> float:
+def held_out_domain_accuracy(module: Adaptation) -> float:
     """How well a linear classifier tells source from target features it was not fitted on."""
     features, labels = [], []
     for label, role in enumerate(("source", "target")):
-        own = module.method.observe(module.domains.train[role]).features
+        own = module.method.evaluate_samples(module.domains.train[role]).features
         features.append(own)
         labels.append(np.full(len(own), label))
     x = torch.cat(features).numpy()
@@ -439,19 +443,21 @@ def with_shuffled_labels(dataset: Dataset) -> Dataset:
     return dataset
 
 
-def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
+def differing_tensors(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
     """Names of what is not equal bit for bit."""
-    return [name for name in one.keys() | other.keys() if not same(one.get(name), other.get(name))]
+    return [
+        name for name in one.keys() | other.keys() if not is_equal(one.get(name), other.get(name))
+    ]
 
 
-def same(one: Any, other: Any) -> bool:
+def is_equal(one: Any, other: Any) -> bool:
     """Equal, tensors bit for bit."""
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return torch.equal(one, other)
     return type(one) is type(other) and bool(one == other)
 
 
-def plain_state(module: torch.nn.Module) -> dict[str, Any]:
+def unregistered_state(module: torch.nn.Module) -> dict[str, Any]:
     """Numbers and tensors that a module holds outside its parameters and buffers."""
     kept = ("training", "progress")
     return {
@@ -476,7 +482,7 @@ def main(config: Mapping[str, Any]) -> bool:
     begun = time.perf_counter()
     marks = {True: "[green]kept[/]  ", False: "[red]BROKEN[/]", None: "[dim]  -   [/]"}
     good = True
-    for finding in findings(config):
+    for finding in check_method(config):
         console.print(f"{marks[finding.kept]} {finding.promise}: {finding.words}", soft_wrap=True)
         good &= finding.kept is not False
     console.print(f"{time.perf_counter() - begun:.1f} s")

@@ -89,7 +89,7 @@ class Adaptation(pl.LightningModule):
         self.picks: dict[str, dict[str, Any]] = {}
         self.verdicts: dict[str, dict[str, Any]] = {}
         self.seconds = 0.0
-        self.called_off = ""
+        self.stop_signal = ""
         self.begun = time()
         self.parts: dict[str, tuple[torch.optim.Optimizer, list[nn.Parameter]]] = {}
 
@@ -107,7 +107,7 @@ class Adaptation(pl.LightningModule):
             self.take_step(self.domains.batch(self.step, self.global_rank, self.trainer.world_size))
             taken += 1
             enough = taken == self.inner_steps if self.inner_steps else perf_counter() > deadline
-            if self.pause() or enough or self.called_off:
+            if self.run_due_work() or enough or self.stop_signal:
                 break
         if self.step == self.steps:
             self.trainer.should_stop = True
@@ -118,14 +118,14 @@ class Adaptation(pl.LightningModule):
         self.method.generator.manual_seed(mix(self.seed, "method", self.step))
         self.method.progress = self.step / self.steps
         for objective in self.method.objectives(batch):
-            self.forget_gradients()
+            self.clear_gradients()
             self.manual_backward(objective.total)
             self.step_parts(objective.updates)
             self.method.updated(objective)
             self.meter.add(self.step, objective.terms)
         self.step += 1
 
-    def forget_gradients(self) -> None:
+    def clear_gradients(self) -> None:
         """Of everything that is trained; without the walk over all modules of ``zero_grad``."""
         for _, parameters in self.parts.values():
             for parameter in parameters:
@@ -156,34 +156,34 @@ class Adaptation(pl.LightningModule):
 
     # between steps
 
-    def pause(self) -> bool:
+    def run_due_work(self) -> bool:
         """Whether something stands between this step and the next; if so, does it."""
-        if not self.pausing:
+        if not self.is_work_due:
             return False
         self.flush()
-        if self.due(self.evaluate_every):
+        if self.is_due(self.evaluate_every):
             self.evaluate()
             if self.step < self.steps:
                 self.refresh()
         return True
 
     @property
-    def pausing(self) -> bool:
+    def is_work_due(self) -> bool:
         """Whether something stands between this step and the next."""
-        return any(map(self.due, (self.evaluate_every, self.checkpoint_every, self.flush_every)))
+        return any(map(self.is_due, (self.evaluate_every, self.checkpoint_every, self.flush_every)))
 
     @property
     def checkpointing(self) -> bool:
         """Whether this step is one to save."""
-        return self.due(self.checkpoint_every)
+        return self.is_due(self.checkpoint_every)
 
-    def due(self, every: int) -> bool:
+    def is_due(self, every: int) -> bool:
         """Whether what is done every so many steps, and at the end, is done after this one."""
         return self.step == self.steps or self.step % every == 0
 
-    def call_off(self, signal: str) -> None:
+    def request_stop(self, signal: str) -> None:
         """Asks for an end after this step."""
-        self.called_off = signal
+        self.stop_signal = signal
 
     def flush(self) -> None:
         """Reads the losses of the last steps and records their mean.
@@ -191,7 +191,7 @@ class Adaptation(pl.LightningModule):
         Raises:
             DivergedError: one of them is not finite.
         """
-        means = self.meter.read()
+        means = self.meter.compute_and_reset()
         if means:
             schedules = {
                 name: schedule(self.method.progress)
@@ -206,12 +206,12 @@ class Adaptation(pl.LightningModule):
         seed_step(self.device, self.seed, self.step, 0, purpose="evaluate")
         method, domains = self.method, self.domains
         validation = Validation(
-            {role: method.observe(rows) for role, rows in domains.validation.items()},
-            observe=method.observe,
+            {role: method.evaluate_samples(rows) for role, rows in domains.validation.items()},
+            evaluate_samples=method.evaluate_samples,
             reverse=self.reverse,
         )
         tested = domains.test is domains.validation["target"]
-        test = validation["target"] if tested else method.observe(domains.test)
+        test = validation["target"] if tested else method.evaluate_samples(domains.test)
         for role, outputs in (*validation.items(), ("target", test)):
             for name, own in (("logits", outputs.logits), ("features", outputs.features)):
                 if not own.isfinite().all():
@@ -220,11 +220,11 @@ class Adaptation(pl.LightningModule):
         reading: dict[str, Any] = {
             "step": self.step,
             "score": self.score(validation),
-            "target": by_domain(oracle, domains.task),
+            "target": metrics_per_domain(oracle, domains.task),
         }
         if "source" in validation:
-            reading["source"] = by_domain(validation["source"], domains.task)
-            apart = distance(validation["source"], validation["target"])
+            reading["source"] = metrics_per_domain(validation["source"], domains.task)
+            apart = domain_mmd(validation["source"], validation["target"])
             reading["target"].update(mmd=apart)
         self.pick(reading)
         # named for what it is: a figure that no choice may rest on
@@ -264,7 +264,7 @@ class Adaptation(pl.LightningModule):
                 "validator=reverse_validation trains in one process: trainer.devices=1"
             )
         method = self.method
-        domains = self.domains.reversed(lambda rows: method.observe(rows).logits.argmax(1))
+        domains = self.domains.reversed(lambda rows: method.evaluate_samples(rows).logits.argmax(1))
         twin = Adaptation(
             deepcopy(method),
             optimizer=self.optimizer,
@@ -276,14 +276,14 @@ class Adaptation(pl.LightningModule):
         )
         twin.trainer, twin.domains = self.trainer, domains
         twin.configure_optimizers()
-        twin.method.forget()
+        twin.method.reset_fitted()
         twin.refresh()
         while not method.closed_form and twin.step < self.step:
             twin.take_step(domains.batch(twin.step))
-            if twin.pausing:
-                twin.meter.read()
+            if twin.is_work_due:
+                twin.meter.compute_and_reset()
                 twin.refresh()
-        return twin.method.observe(domains.test)
+        return twin.method.evaluate_samples(domains.test)
 
     def pick(self, reading: dict[str, Any]) -> None:
         """Keeps the evaluations that results show; the untrained model is never chosen."""
@@ -303,7 +303,9 @@ class Adaptation(pl.LightningModule):
             self.method.generator.manual_seed(mix(self.seed, "refresh", self.step))
             self.method.progress = self.step / self.steps
             train = self.domains.train
-            self.method.refresh({r: self.method.observe(train[r]) for r in self.method.refreshes})
+            self.method.refresh(
+                {r: self.method.evaluate_samples(train[r]) for r in self.method.refreshes}
+            )
 
     def record(self, figures: Mapping[str, float]) -> None:
         """A row of the history, and of every logger."""
@@ -348,13 +350,13 @@ class Adaptation(pl.LightningModule):
             self.refresh()
             if self.method.closed_form:
                 self.step = self.steps
-                self.pause()
+                self.run_due_work()
 
     def on_train_end(self) -> None:
         self.seconds = time() - self.begun
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        terms = self.meter.look()
+        terms = self.meter.peek()
         for name, value in self.method.state_dict().items():
             if value.is_floating_point() and not value.isfinite().all():
                 raise DivergedError(f"step {self.step}: the weight {name} is not finite")
@@ -399,15 +401,15 @@ class Meter:
         """The terms of one objective."""
         self.rows += [(step, name, term.value.detach()) for name, term in terms.items()]
 
-    def read(self) -> dict[str, float]:
+    def compute_and_reset(self) -> dict[str, float]:
         """Mean of each term since the last reading."""
         terms: dict[str, list[float]] = {}
-        for _, name, value in self.look():
+        for _, name, value in self.peek():
             terms.setdefault(name, []).append(value)
         self.seen = []
         return {name: sum(own) / len(own) for name, own in terms.items()}
 
-    def look(self) -> list[tuple[int, str, float]]:
+    def peek(self) -> list[tuple[int, str, float]]:
         """Values since the last reading, which they stay part of; one wait for the device.
 
         Raises:
@@ -423,7 +425,7 @@ class Meter:
         return self.seen
 
 
-def by_domain(outputs: Outputs, task: Task) -> dict[str, Any]:
+def metrics_per_domain(outputs: Outputs, task: Task) -> dict[str, Any]:
     """Metrics over all rows, and of each domain where there are several."""
     known = len(task.classes)
     found = metrics(outputs.logits, outputs.y, known=known)
@@ -437,7 +439,7 @@ def by_domain(outputs: Outputs, task: Task) -> dict[str, Any]:
     return found
 
 
-def distance(source: Outputs, target: Outputs, *, rows: int = 2000) -> float:
+def domain_mmd(source: Outputs, target: Outputs, *, rows: int = 2000) -> float:
     """Squared MMD between features: five kernels around the mean squared distance, biased.
 
     In [0, 2], whatever the unit of the features. Of more rows than ``rows`` a side, the same few

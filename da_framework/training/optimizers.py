@@ -12,7 +12,7 @@ from da_framework.core.errors import InputError
 from da_framework.core.types import Fraction, NonNegative, Positive
 
 
-class Base(TypedDict, total=False):
+class OptimizerKeys(TypedDict, total=False):
     """The keys every optimizer has.
 
     Attributes:
@@ -96,7 +96,7 @@ def sgd(
     momentum: Fraction,
     weight_decay: NonNegative,
     nesterov: bool,
-    **base: Unpack[Base],
+    **base: Unpack[OptimizerKeys],
 ) -> Optimizer:
     """Stochastic gradient descent with momentum."""
 
@@ -123,7 +123,7 @@ def adam(
     lr: Positive,
     betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)],
     weight_decay: NonNegative,
-    **base: Unpack[Base],
+    **base: Unpack[OptimizerKeys],
 ) -> Optimizer:
     """Adam, its weight decay apart from the gradient (AdamW)."""
 

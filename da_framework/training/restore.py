@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from da_framework.config.allowlist import trust
+from da_framework.config.allowlist import check_targets
 from da_framework.core.errors import InputError
-from da_framework.datasets.base import Part
+from da_framework.datasets.base import DomainRows
 from da_framework.results import record as results
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedRun:
     """What is in the folder of a finished run.
 
     Attributes:
@@ -31,7 +31,7 @@ class Finished:
     weights: Path
 
 
-def finished(run: str, *, pick: str, data_dir: str | None) -> Finished:
+def find_run(run: str, *, pick: str, data_dir: str | None) -> FinishedRun:
     """What is there of a run.
 
     Args:
@@ -43,20 +43,20 @@ def finished(run: str, *, pick: str, data_dir: str | None) -> Finished:
         InputError: there is no such run, or its record names code of unknown origin.
     """
     folder = Path(run)
-    record = results.read(folder)
+    record = results.read_record(folder)
     if record is None:
         raise InputError(f"run={run}: there is no {results.RESULT} in this folder")
     weights = folder / "checkpoints" / f"{pick}.ckpt"
     if not weights.is_file():
         raise InputError(f"pick={pick}: {weights} is not there")
-    trust(results.targets(record["config"]))
+    check_targets(results.targets(record["config"]))
     config = dict(record["config"])
     if data_dir is not None and "data_dir" in config["dataset"]:
         config["dataset"] = config["dataset"] | {"data_dir": data_dir}
-    return Finished(record, config, weights)
+    return FinishedRun(record, config, weights)
 
 
-def load(module: nn.Module, weights: Path) -> None:
+def load_weights(module: nn.Module, weights: Path) -> None:
     """Puts a checkpoint's weights into what was built like it.
 
     Raises:
@@ -73,7 +73,7 @@ def load(module: nn.Module, weights: Path) -> None:
         ) from None
 
 
-def shared(some: Sequence[Part], others: Sequence[Part]) -> int:
+def count_shared(some: Sequence[DomainRows], others: Sequence[DomainRows]) -> int:
     """How many rows are in both, each counted as often as it is in the one and in the other."""
     return sum(
         len(np.intersect1d(part.rows, own.rows))

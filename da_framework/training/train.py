@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
-from da_framework.config.schema import check, instantiate
+from da_framework.config.schema import check_config, instantiate
 from da_framework.core.errors import DivergedError, InputError, PreemptedError, listed
-from da_framework.core.types import Part
+from da_framework.core.types import ConfigNode
 from da_framework.results import record as results
 from da_framework.training import warm_start as initial
 
@@ -60,16 +60,16 @@ def train(
     """
     begun, cpu = time.time(), time.process_time()
     try:
-        check({"dataset": config["dataset"]}, read_alone)
+        check_config({"dataset": config["dataset"]}, read_alone)
     except InputError:
         from da_framework.training.build import Settings
 
-        check(config, Settings)  # says it together with whatever else is wrong
+        check_config(config, Settings)  # says it together with whatever else is wrong
         raise
-    dataset = read_once(config["dataset"])
+    dataset = load_dataset(config["dataset"])
     data = {name: dataset.fingerprint(name) for name in dataset.domains}
-    key = results.key(config, data, start=initial.fingerprint(config))
-    done = results.read(folder)
+    key = results.run_key(config, data, start=initial.weights_fingerprint(config))
+    done = results.read_record(folder)
     if done and done["key"] == key and not config["again"]:
         log.info("already done; again=true runs it once more")
         return done
@@ -84,8 +84,8 @@ def train(
         with suppress(PreemptedError), within_memory(config):  # which the first process says
             fit(run, config, folder, first=False)
         return {}
-    with results.alone(folder):
-        if aside := results.claim(folder, key, again=config["again"]):
+    with results.run_lock(folder):
+        if aside := results.claim_folder(folder, key, again=config["again"]):
             log.info("another run was in this folder: moved to %s", aside)
         (folder / results.DIVERGED).unlink(missing_ok=True)
         with within_memory(config):
@@ -105,19 +105,19 @@ def train(
                 "cpu": time.process_time() - cpu,
             },
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            **outcome(run),
+            **summarize(run),
         }
-        results.write(folder, record)
+        results.write_record(folder, record)
         # from here on, nothing continues
         (folder / "checkpoints" / "previous.ckpt").unlink(missing_ok=True)
     return record
 
 
-def read_alone(dataset: Part) -> None:
+def read_alone(dataset: ConfigNode) -> None:
     """The one key of a data set's own check."""
 
 
-def read_once(node: Mapping[str, Any]) -> "Dataset":
+def load_dataset(node: Mapping[str, Any]) -> "Dataset":
     """A data set; the jobs of a sweep in this process share what they have read.
 
     A file that has changed since is read again.
@@ -125,9 +125,9 @@ def read_once(node: Mapping[str, Any]) -> "Dataset":
     # paths may be relative
     key = json.dumps([str(Path.cwd()), node], sort_keys=True, default=str)
     found = KEPT.pop(key, None)
-    if found is None or found[1] != stamped(found[0]):
+    if found is None or found[1] != file_stats(found[0]):
         dataset: Dataset = instantiate(node)
-        found = dataset, stamped(dataset)
+        found = dataset, file_stats(dataset)
     KEPT[key] = found
     while len(KEPT) > MOST or (
         len(KEPT) > 1 and sum(own.nbytes for own, _ in KEPT.values()) > LARGE
@@ -136,14 +136,14 @@ def read_once(node: Mapping[str, Any]) -> "Dataset":
     return found[0]
 
 
-def stamped(dataset: "Dataset") -> list[tuple[str, int, int]]:
+def file_stats(dataset: "Dataset") -> list[tuple[str, int, int]]:
     """The files that a data set is read from, with their times and sizes."""
     files = {file for name in dataset.domains for file in dataset.files(name) if file.is_file()}
     stats = {file: file.stat() for file in sorted(files)}
     return [(str(file), own.st_mtime_ns, own.st_size) for file, own in stats.items()]
 
 
-def outcome(run: "Run") -> dict[str, Any]:
+def summarize(run: "Run") -> dict[str, Any]:
     """What a trained run adds to its record: the three numbers, and what they stand on."""
     module, dataset = run.module, run.domains.dataset
     return {
@@ -184,7 +184,7 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
     from da_framework.callbacks.preemption import Preemption
     from da_framework.callbacks.progress import ProgressBar
     from da_framework.training.build import build_trainer
-    from da_framework.training.loggers.wandb import close
+    from da_framework.training.loggers.wandb import close_loggers
 
     strategy = str(config["trainer"]["strategy"])
     if strategy.startswith(("ddp_fork", "ddp_spawn", "ddp_notebook")):
@@ -210,17 +210,17 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
         )
         # asked for before there are processes, so that one message says what they cannot share
         run.domains.batch(0, 0, trainer.world_size)
-        begin(loggers, run, config)
-        resume, damaged = sound(folder)
+        log_start(loggers, run, config)
+        resume, damaged = latest_valid_checkpoint(folder)
         if first:
-            announce(run, resume, damaged)
+            log_setup(run, resume, damaged)
         trainer.fit(run.module, datamodule=run.domains, ckpt_path=resume, weights_only=True)
         if run.module.step < run.module.steps:
             raise InputError(
                 f"training ended at step {run.module.step} of {run.module.steps}: one of the keys "
                 "of trainer stopped it; without it, the same command continues"
             )
-        show_in(loggers, run, folder)
+        log_summary(loggers, run, folder)
     except DivergedError as error:
         good = next((file for file in checkpoints(folder)), None)
         kept = f"last good checkpoint: {good}" if good else "no checkpoint was due yet"
@@ -233,18 +233,18 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
     except SystemExit:  # Lightning's answer to an interrupt
         raise KeyboardInterrupt from None
     finally:
-        close(loggers, done=run.module.step == run.module.steps)
+        close_loggers(loggers, done=run.module.step == run.module.steps)
 
 
-def begin(loggers: list[Any], run: "Run", config: Mapping[str, Any]) -> None:
+def log_start(loggers: list[Any], run: "Run", config: Mapping[str, Any]) -> None:
     """What is known of a run from the start, for those who watch it elsewhere."""
     for logger in loggers:
         logger.log_hyperparams({**config, "code": results.code_hash(config)})
         if hasattr(logger, "log_tag"):
-            logger.log_tag(sides(run.domains.dataset))
+            logger.log_tag(pair_name(run.domains.dataset))
 
 
-def show_in(loggers: list[Any], run: "Run", folder: Path) -> None:
+def log_summary(loggers: list[Any], run: "Run", folder: Path) -> None:
     """The end of a run: the three numbers; with W&B the pictures, classes and checkpoints."""
     from da_framework.training.loggers.wandb import Wandb
 
@@ -278,7 +278,7 @@ def show_in(loggers: list[Any], run: "Run", folder: Path) -> None:
                 logger.log_table("verdicts", ("kind", "step", "words"), verdicts, step)
 
 
-def sides(dataset: "Dataset") -> str:
+def pair_name(dataset: "Dataset") -> str:
     """What is adapted to what, in a word."""
     return " -> ".join("+".join(side) or "nothing" for side in (dataset.source, dataset.target))
 
@@ -309,13 +309,13 @@ def within_memory(config: Mapping[str, Any]) -> Iterator[None]:
         ) from None
 
 
-def announce(run: "Run", resume: Path | None, damaged: list[str]) -> None:
+def log_setup(run: "Run", resume: Path | None, damaged: list[str]) -> None:
     """Says what is trained on what, and from where."""
     dataset, task = run.domains.dataset, run.domains.task
     rows = ", ".join(f"{count} {role}" for role, count in task.rows.items())
-    log.info("%s, %s; training rows: %s", sides(dataset), dataset.protocol, rows)
-    if dataset.placed:
-        log.info("%s", dataset.placed)
+    log.info("%s, %s; training rows: %s", pair_name(dataset), dataset.protocol, rows)
+    if dataset.storage_note:
+        log.info("%s", dataset.storage_note)
     for role, stream in run.domains.streams.items():
         if task.rows[role] < stream.size:
             log.info("%s has fewer rows than a batch, which holds some more than once", role)
@@ -351,7 +351,7 @@ def checkpoints(folder: Path) -> Iterator[Path]:
             yield file
 
 
-def sound(folder: Path) -> tuple[Path | None, list[str]]:
+def latest_valid_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
     """The latest checkpoint that can be read, if there is any; and what is wrong with later ones.
 
     Raises:

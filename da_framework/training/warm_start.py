@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from da_framework.config.allowlist import trust
+from da_framework.config.allowlist import check_targets
 from da_framework.config.schema import instantiate
 from da_framework.core.errors import InputError, listed
 from da_framework.results import record as results
@@ -20,7 +20,7 @@ Head = Literal["loaded", "fresh"]
 Function = Literal["identity", "tanh", "sin", "softsign"]
 
 
-def weights(start: str, key: str = "init_from") -> Path:
+def checkpoint_path(start: str, key: str = "init_from") -> Path:
     """The checkpoint that a key names.
 
     Args:
@@ -40,14 +40,14 @@ def weights(start: str, key: str = "init_from") -> Path:
     return file
 
 
-def fingerprint(config: Mapping[str, Any]) -> str | None:
+def weights_fingerprint(config: Mapping[str, Any]) -> str | None:
     """A hash of the weights that a config begins with or learns from, wherever they lie.
 
     A run is another if they change.
     """
-    files = [weights(run, "teachers") for run in config.get("teachers") or ()]
+    files = [checkpoint_path(run, "teachers") for run in config.get("teachers") or ()]
     if config.get("init_from") is not None:
-        files = [weights(config["init_from"]), *files]
+        files = [checkpoint_path(config["init_from"]), *files]
     if own := config["network"].get("weights"):
         files.append(Path(own).expanduser())
     hashes = []
@@ -58,13 +58,13 @@ def fingerprint(config: Mapping[str, Any]) -> str | None:
     return " ".join(hashes) or None
 
 
-def bare(network: Mapping[str, Any]) -> dict[str, Any]:
+def without_pretrained(network: Mapping[str, Any]) -> dict[str, Any]:
     """A network's config for weights that are loaded into it, with which nothing is trained."""
     unneeded = {"pretrained": False, "weights": None, "recompute": False}
     return {**network, **{key: own for key, own in unneeded.items() if key in network}}
 
 
-def load(
+def load_initial_weights(
     network: "Network",
     start: str,
     classes: tuple[str, ...],
@@ -93,8 +93,8 @@ def load(
     # here and not above: a finished run is recognised without it
     import torch
 
-    state = network_state(start)
-    record = results.read(Path(start)) if Path(start).is_dir() else None
+    state = read_network_state(start)
+    record = results.read_record(Path(start)) if Path(start).is_dir() else None
     fresh = head == "fresh"
     if record and tuple(record["classes"]) != classes and not fresh:
         raise InputError(
@@ -103,7 +103,7 @@ def load(
         )
     loaded = {name: own for name, own in state.items() if not (fresh and name.startswith("head."))}
     own = {n: w for n, w in network.state_dict().items() if not (fresh and n.startswith("head."))}
-    refuse_others(start, loaded, own)
+    check_same_network(start, loaded, own)
     if fresh:
         network.keep_former_head(
             {n.removeprefix("head."): w for n, w in state.items() if n.startswith("head.")}
@@ -123,7 +123,7 @@ def load(
     network.loaded = frozenset(loaded)
 
 
-def teachers(
+def load_teachers(
     runs: Sequence[str], shape: tuple[int, ...], widths: tuple[int, ...] = ()
 ) -> "tuple[Frozen, ...]":
     """The frozen networks of finished runs.
@@ -140,20 +140,22 @@ def teachers(
 
     found = []
     for run in runs:
-        record = results.read(Path(run))
+        record = results.read_record(Path(run))
         if record is None:
             raise InputError(f"teachers: {run} is not the folder of a finished run")
-        trust(results.targets(record["config"]["network"]))
-        state = network_state(run, "teachers")
+        check_targets(results.targets(record["config"]["network"]))
+        state = read_network_state(run, "teachers")
         logits = [weight for name, weight in state.items() if name.startswith("head.")][-1]
-        network = instantiate(bare(record["config"]["network"]))(shape, len(logits), widths)
-        refuse_others(run, state, network.state_dict(), "teachers")
+        network = instantiate(without_pretrained(record["config"]["network"]))(
+            shape, len(logits), widths
+        )
+        check_same_network(run, state, network.state_dict(), "teachers")
         network.load_state_dict(state)
         found.append(Frozen(network))
     return tuple(found)
 
 
-def network_state(start: str, key: str = "init_from") -> "dict[str, Tensor]":
+def read_network_state(start: str, key: str = "init_from") -> "dict[str, Tensor]":
     """The weights of the network in a checkpoint.
 
     Raises:
@@ -161,7 +163,7 @@ def network_state(start: str, key: str = "init_from") -> "dict[str, Tensor]":
     """
     import torch
 
-    file, prefix = weights(start, key), "method.network."
+    file, prefix = checkpoint_path(start, key), "method.network."
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
         return {n.removeprefix(prefix): own for n, own in state.items() if n.startswith(prefix)}
@@ -170,7 +172,7 @@ def network_state(start: str, key: str = "init_from") -> "dict[str, Tensor]":
         raise InputError(f"{key}={start}: {file} is damaged: {reason}") from None
 
 
-def refuse_others(
+def check_same_network(
     start: str, there: Mapping[str, Any], here: Mapping[str, Any], key: str = "init_from"
 ) -> None:
     """Refuses the weights of another network, and says what differs."""

@@ -44,7 +44,7 @@ def mix_val(outputs: Validation, *, share: Share) -> float:
         first = slice(start, start + ROWS)
         x, second = as_input(target.x[first]), as_input(target.x[other[first]])
         between = Samples(*target[:4]).at(first)._replace(x=share * x + (1 - share) * second)
-        found.append(outputs.observe(between).logits.argmax(1))
+        found.append(outputs.evaluate_samples(between).logits.argmax(1))
     labels = target.logits.argmax(1)
     kept = torch.cat(found) == labels
     same = labels == labels[other]

@@ -13,7 +13,7 @@ class Validation(dict[str, Outputs]):
 
     Args:
         outputs: by role.
-        observe: makes outputs of other rows.
+        evaluate_samples: makes outputs of other rows.
         reverse: outputs for the held-out source of a copy of the model that has been trained the
             other way: its labels of the target's training rows are learnt, and the source's are
             not seen.
@@ -23,9 +23,9 @@ class Validation(dict[str, Outputs]):
         self,
         outputs: Mapping[str, Outputs],
         *,
-        observe: Callable[[Samples], Outputs],
+        evaluate_samples: Callable[[Samples], Outputs],
         reverse: Callable[[], Outputs],
     ) -> None:
         super().__init__(outputs)
-        self.observe = observe
+        self.evaluate_samples = evaluate_samples
         self.reverse = reverse

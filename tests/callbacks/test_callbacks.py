@@ -21,7 +21,7 @@ from da_framework.callbacks.diagnostics import Diagnostics
 from da_framework.callbacks.progress import ProgressBar
 from da_framework.callbacks.tsne import TSNE
 from da_framework.core.batch import UNLABELLED, Outputs, Task
-from da_framework.results.figure import picture
+from da_framework.results.figure import save_figure
 
 
 class Trainer(pl.Trainer):
@@ -127,13 +127,13 @@ def test_more_classes_make_a_larger_matrix(tmp_path: Path) -> None:
     sizes = []
     for k in (2, 50):
         path = tmp_path / f"{k}.png"
-        confusion.draw(path, torch.eye(k).long() * 3, tuple(map(str, range(k))))
+        confusion.draw_confusion(path, torch.eye(k).long() * 3, tuple(map(str, range(k))))
         sizes.append(size(path)[0])
     assert sizes[0] < sizes[1]
 
 
 def test_the_matrix_bears_a_class_without_rows(tmp_path: Path) -> None:
-    confusion.draw(tmp_path / "a.png", torch.tensor([[3, 1], [0, 0]]), ("a", "b"))
+    confusion.draw_confusion(tmp_path / "a.png", torch.tensor([[3, 1], [0, 0]]), ("a", "b"))
     assert sensible(tmp_path / "a.png")
 
 
@@ -160,7 +160,7 @@ def test_curves_are_drawn_at_the_end(tmp_path: Path) -> None:
     ids=["stopped early", "no source"],
 )
 def test_curves_bear_what_is_not_there(tmp_path: Path, history: list[dict[str, Any]]) -> None:
-    curves.draw(tmp_path / "a.png", history, {})
+    curves.draw_history(tmp_path / "a.png", history, {})
     assert sensible(tmp_path / "a.png")
 
 
@@ -182,7 +182,7 @@ def test_tsne_shows_features_before_and_after(tmp_path: Path, k: int, source: bo
 
 def moments(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     drawn: list[dict[str, Any]] = []
-    monkeypatch.setattr(tsne, "draw", lambda path, own: drawn.append(own))
+    monkeypatch.setattr(tsne, "draw_features", lambda path, own: drawn.append(own))
     return drawn
 
 
@@ -236,7 +236,7 @@ def test_a_picture_that_fails_leaves_the_one_before(
         raise KeyboardInterrupt
 
     def interrupted() -> None:
-        with picture(path, width=2.0, height=2.0):
+        with save_figure(path, width=2.0, height=2.0):
             raise ArithmeticError
 
     with pytest.raises(ArithmeticError):
@@ -252,7 +252,7 @@ def test_a_picture_that_fails_leaves_the_one_before(
 
 
 def drawn(path: Path) -> None:
-    with picture(path, width=2.0, height=3.0) as figure:
+    with save_figure(path, width=2.0, height=3.0) as figure:
         figure.subplots().imshow(np.arange(100).reshape(10, 10))
 
 

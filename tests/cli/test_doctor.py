@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from da_framework.cli.doctor import findings, read, show
+from da_framework.cli.doctor import diagnose, print_diagnoses, read_finished
 from da_framework.core.errors import InputError
 
 
@@ -67,22 +67,22 @@ def record(
     ],
 )
 def test_what_the_figures_mean_is_said(given: dict[str, Any], words: str, advice: str) -> None:
-    found = [own for own in findings(given) if re.search(words, own[0])]
+    found = [own for own in diagnose(given) if re.search(words, own[0])]
     assert len(found) == 1
     assert advice in found[0][1]
     assert bool(advice) == bool(found[0][1])
 
 
 def test_a_sound_run_needs_nothing() -> None:
-    assert [advice for _, advice in findings(record((0.95, 0.55), ratios=(0.5,)))] == ["", ""]
+    assert [advice for _, advice in diagnose(record((0.95, 0.55), ratios=(0.5,)))] == ["", ""]
 
 
 def test_a_run_that_did_not_end_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no result\.json"):
-        read(tmp_path)
+        read_finished(tmp_path)
     (tmp_path / "metrics.csv").write_text("step,score\n0,1\n40,2\n")
     with pytest.raises(InputError, match=r"did not end; it was last seen at step 40"):
-        read(tmp_path)
+        read_finished(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_run_that_diverged_is_said_to_be_so_with_its_term_and_what_to_try(
     (tmp_path / "diverged.txt").write_text(f"{words}\n")
     rows = ["step,score,train/domain", "0,1,", "20,,0.7", "40,,31.25", "40,1,"]
     (tmp_path / "metrics.csv").write_text("\n".join(rows))
-    show([tmp_path])
+    print_diagnoses([tmp_path])
     folder, diverged, tried, *readings = capsys.readouterr().out.splitlines()
     assert folder == str(tmp_path)
     assert diverged == f"  it diverged, and there is no result: {words}"
@@ -140,10 +140,10 @@ def test_a_record_that_cannot_be_read_is_said_in_one_line(
 ) -> None:
     given = record((0.9, 0.5), key="k", config={}, domains={"source": ["a"], "target": ["b"]})
     (tmp_path / "result.json").write_text(json.dumps(given))
-    show([tmp_path])
+    print_diagnoses([tmp_path])
     (tmp_path / "result.json").write_text(json.dumps(given | wrong))
     with pytest.raises(InputError, match="its record is of another version"):
-        show([tmp_path])
+        print_diagnoses([tmp_path])
 
 
 def test_the_command_reads_a_run(da: Any) -> None:
@@ -170,8 +170,8 @@ def test_what_is_left_of_a_killed_run_is_read_as_far_as_it_goes(
 ) -> None:
     (tmp_path / "metrics.csv").write_text("")
     with pytest.raises(InputError, match=r"the run did not end; if it was killed, the same"):
-        read(tmp_path)
+        read_finished(tmp_path)
     (tmp_path / "metrics.csv").write_text("step,train/domain\n10,0.5\n20,o.6\n")
     (tmp_path / "diverged.txt").write_text("step 21: the term domain is nan\n")
-    show([tmp_path])
+    print_diagnoses([tmp_path])
     assert "it diverged, and there is no result: step 21" in capsys.readouterr().out

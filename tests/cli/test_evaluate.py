@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from da_framework.cli.evaluate import evaluate
-from da_framework.config.allowlist import trust
+from da_framework.config.allowlist import check_targets
 from da_framework.core.errors import InputError
 
 # or else Hydra opens da.log in the current folder and lets it go
@@ -143,9 +143,9 @@ def test_code_of_unknown_origin_is_not_run(da: Any, run: Path, target: str) -> N
 
 
 def test_hidden_targets_are_found_wherever_they_are() -> None:
-    trust(["da_framework.methods.dann.DANN", "torch.nn.ReLU"])
+    check_targets(["da_framework.methods.dann.DANN", "torch.nn.ReLU"])
     with pytest.raises(InputError, match=r"subprocess\.run"):
-        trust(["torch.nn.ReLU", "subprocess.run"])
+        check_targets(["torch.nn.ReLU", "subprocess.run"])
 
 
 def test_rows_that_were_trained_on_are_said(da: Any, run: Path) -> None:
@@ -156,7 +156,9 @@ def test_rows_that_were_trained_on_are_said(da: Any, run: Path) -> None:
 
 
 def test_a_module_of_ours_is_no_way_to_others(da: Any, run: Path) -> None:
-    trust(["torch.optim.SGD", "da_framework.methods.base.Method", "pytorch_lightning.Trainer"])
+    check_targets(
+        ["torch.optim.SGD", "da_framework.methods.base.Method", "pytorch_lightning.Trainer"]
+    )
     for target in ("da_framework.cli.main.os.system", "os.system", "torch.hub.load"):
         with pytest.raises(InputError, match="neither ours"):
-            trust([target])
+            check_targets([target])

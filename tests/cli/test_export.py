@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from da_framework.cli import export as exports
-from da_framework.cli.predict import trained
+from da_framework.cli.predict import restore_model
 from da_framework.config import plugins
 from tests.shared_runs import of_method, plain
 
@@ -45,7 +45,7 @@ def test_both_files_are_the_run_with_its_preprocessing_inside(da: Any) -> None:
     assert found["accuracy"]["last"] == da.record()["target"]["last"]["accuracy"]
     assert max(found["differences"].values()) < 1e-5
     x = torch.randint(0, 256, (7, 1, 8, 8), dtype=torch.uint8)
-    model = trained("run", pick="last")
+    model = restore_model("run", pick="last")
     with torch.no_grad():
         expected = model.method(x.float() / 127.5 - 1)[1].softmax(1)
     program = torch.export.load("run/model.pt2").module()

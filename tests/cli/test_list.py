@@ -6,11 +6,17 @@ from pathlib import Path
 import pytest
 
 from da_framework.config import plugins
-from da_framework.config.catalog import GROUPS, docstring, entries, main, summary
+from da_framework.config.catalog import (
+    GROUPS,
+    first_docstring_line,
+    list_group,
+    main,
+    summarize_config,
+)
 
 
 def names(group: str) -> dict[str, str]:
-    return {name: words for name, words, _ in entries(group)}
+    return {name: words for name, words, _ in list_group(group)}
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -18,7 +24,7 @@ def test_the_configs_are_the_list(group: str) -> None:
     folder = plugins.conf_dir() / group
     files = {f.relative_to(folder).with_suffix("").as_posix() for f in folder.rglob("*.yaml")}
     assert set(names(group)) == files
-    assert all(origin == "da_framework" for _, _, origin in entries(group))
+    assert all(origin == "da_framework" for _, _, origin in list_group(group))
 
 
 @pytest.mark.parametrize("group", ["method", "dataset", "network", "validator"])
@@ -38,13 +44,13 @@ def test_a_comment_goes_before_the_docstring(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     body = "_target_: da_framework.methods.dann.DANN\n"
     file.write_text(f"# @package _global_\n\n# in words of its own\n{body}")
-    assert summary(file) == "in words of its own"
+    assert summarize_config(file) == "in words of its own"
     file.write_text(f"# @package _global_\n{body}")
-    assert summary(file) == names("method")["dann"]
+    assert summarize_config(file) == names("method")["dann"]
     file.write_text("steps: 3\n")
-    assert summary(file) == ""
+    assert summarize_config(file) == ""
     file.write_text("")
-    assert summary(file) == ""
+    assert summarize_config(file) == ""
 
 
 @pytest.mark.parametrize(
@@ -56,13 +62,13 @@ def test_a_comment_goes_before_the_docstring(tmp_path: Path) -> None:
     ],
 )
 def test_a_missing_module_is_named(target: str, missing: str) -> None:
-    words = docstring(target)
+    words = first_docstring_line(target)
     assert words.startswith("cannot be found: ")
     assert missing in words
 
 
 def test_a_name_that_the_module_lacks_has_no_words() -> None:
-    assert docstring("da_framework.methods.dann.Dan") == ""
+    assert first_docstring_line("da_framework.methods.dann.Dan") == ""
 
 
 @pytest.fixture
@@ -86,7 +92,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.usefixtures("plugin")
 def test_a_plugin_s_methods_are_listed_without_importing_them() -> None:
-    found = {name: (words, origin) for name, words, origin in entries("method")}
+    found = {name: (words, origin) for name, words, origin in list_group("method")}
     assert found["foo"] == ("Does foo.", "listed")
     assert found["lost"] == ("cannot be found: no module listed_da.lost", "listed")
     assert found["dann"][1] == "da_framework"
@@ -95,7 +101,10 @@ def test_a_plugin_s_methods_are_listed_without_importing_them() -> None:
 
 def test_a_plugin_s_package_is_not_imported_either(plugin: Path) -> None:
     (plugin / "__init__.py").write_text("raise RuntimeError('imported')")
-    assert {name for name, _, origin in entries("method") if origin == "listed"} == {"foo", "lost"}
+    assert {name for name, _, origin in list_group("method") if origin == "listed"} == {
+        "foo",
+        "lost",
+    }
 
 
 def test_the_list_is_printed_by_group(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ def test_a_package_passes_its_own_tests_as_generated(
     assert point == ("my_da", "my_da.conf")
     # as if it were installed
     monkeypatch.syspath_prepend(tmp_path / "my_da")
-    monkeypatch.setattr(plugins, "sources", lambda: {point[0]: f"pkg://{point[1]}"})
+    monkeypatch.setattr(plugins, "plugin_paths", lambda: {point[0]: f"pkg://{point[1]}"})
     kind = instantiate(compose("method=pull_together")["method"]).func
     assert (kind.__module__, kind.__name__) == ("my_da.methods.pull_together", "PullTogether")
     path = tmp_path / "my_da" / "tests" / "test_pull_together.py"

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from da_framework.cli.evaluate import evaluate
-from da_framework.cli.predict import predict, trained
+from da_framework.cli.predict import predict, restore_model
 from da_framework.training.build import build
 from tests.shared_runs import of_method, plain
 
@@ -42,7 +42,7 @@ def own_probabilities() -> torch.Tensor:
     run = build(record["config"], initialise=False)
     state = torch.load("run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
     run.module.load_state_dict(state)
-    return run.module.method.observe(run.domains.test).logits.double().softmax(1)
+    return run.module.method.evaluate_samples(run.domains.test).logits.double().softmax(1)
 
 
 def shares(found: list[dict[str, str]], classes: tuple[str, ...]) -> torch.Tensor:
@@ -258,7 +258,7 @@ def test_a_run_on_cached_features_reads_inputs(da: Any) -> None:
 def test_the_weights_picked_are_those_used(da: Any) -> None:
     plain(da)
     for pick in ("last", "chosen"):
-        model = trained("run", pick=pick)
+        model = restore_model("run", pick=pick)
         state = da.weights(pick=pick)
         own = model.method.state_dict()
         assert all(torch.equal(weight, state[f"method.{name}"]) for name, weight in own.items())

@@ -126,8 +126,8 @@ def test_every_row_is_evaluated_as_one_of_the_run_s_target(
         asked.append(samples.domain)
         return whole(self, samples)
 
-    whole = Method.observe
-    monkeypatch.setattr(Method, "observe", observe)
+    whole = Method.evaluate_samples
+    monkeypatch.setattr(Method, "evaluate_samples", observe)
     ended = da("rank", "run=[good]", *MOONS)
     assert ended.code == 0, ended
     # straight is the run's domain 0, rotated its 1; in the ranking halfway is the only one

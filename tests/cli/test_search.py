@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from da_framework.cli.search import Choice, Interval, parsed
+from da_framework.cli.search import Interval, OneOf, parse_space
 from da_framework.core.errors import InputError
 from da_framework.training.module import Adaptation
 
@@ -43,13 +43,13 @@ def records(folder: Path) -> dict[str, Any]:
         ("optimizer.lr=log(1e-4,1e-1)", Interval(1e-4, 1e-1, log=True)),
         ("method.weight=interval(0.0, 2)", Interval(0.0, 2, log=False)),
         ("steps=log(10,1000)", Interval(10, 1000, log=True)),
-        ("method=dann,mmd", Choice(["dann", "mmd"])),
-        ("dataset.source=[mnist],[usps]", Choice(["[mnist]", "[usps]"])),
-        ("seed=range(1,4)", Choice(["1", "2", "3"])),
+        ("method=dann,mmd", OneOf(["dann", "mmd"])),
+        ("dataset.source=[mnist],[usps]", OneOf(["[mnist]", "[usps]"])),
+        ("seed=range(1,4)", OneOf(["1", "2", "3"])),
     ],
 )
-def test_values_are_those_of_a_sweep_or_an_interval(word: str, expected: Choice | Interval) -> None:
-    space, fixed = parsed([word, "method.hidden=[3,4]"])
+def test_values_are_those_of_a_sweep_or_an_interval(word: str, expected: OneOf | Interval) -> None:
+    space, fixed = parse_space([word, "method.hidden=[3,4]"])
     assert space == {word.partition("=")[0]: expected}
     assert fixed == ["method.hidden=[3,4]"]
     whole = isinstance(expected, Interval) and isinstance(expected.low, int)
@@ -88,7 +88,7 @@ def test_what_cannot_be_searched_is_said_in_one_line(da: Any, word: str, words: 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(InputError) as said:
-        parsed(["seed=1,", "optimizer.lr=log(1)", "method=dann"])
+        parse_space(["seed=1,", "optimizer.lr=log(1)", "method=dann"])
     assert len(str(said.value).splitlines()) == 2
 
 

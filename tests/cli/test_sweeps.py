@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 
 from da_framework.cli import sweeps
-from da_framework.cli.sweeps import STATES, Watch, watching
+from da_framework.cli.sweeps import STATES, SweepMonitor, monitor_sweep
 from da_framework.config import plugins
 from da_framework.config import run_names as names
 from da_framework.core.errors import InputError
@@ -52,16 +52,16 @@ def starts(text: str, word: str) -> list[str]:
 
 
 @pytest.fixture
-def watch(tmp_path: Path) -> Iterator[Watch]:
+def watch(tmp_path: Path) -> Iterator[SweepMonitor]:
     jobs = [["steps=9", "method=dann", f"seed={seed}"] for seed in range(5)]
-    own = Watch(tmp_path, jobs)
+    own = SweepMonitor(tmp_path, jobs)
     own.console.file = StringIO()
     own.folder.mkdir()
     yield own
     sweeps.CURRENT.clear()
 
 
-def tell(watch: Watch, number: int, state: str, **more: Any) -> None:
+def tell(watch: SweepMonitor, number: int, state: str, **more: Any) -> None:
     folder = watch.folder.parent / str(number)
     told = {"state": state, "folder": str(folder), "began": time.time(), **more}
     (watch.folder / f"{number}.json").write_text(json.dumps(told))
@@ -93,14 +93,14 @@ def test_each_job_has_one_line_and_the_failed_are_named_at_the_end(da: Any) -> N
 def test_an_error_of_ours_fails_alone_and_its_traceback_is_in_the_log(
     da: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcome = train.outcome
+    outcome = train.summarize
 
     def broken(run: Any) -> dict[str, Any]:
         if run.module.seed == 1:
             raise RuntimeError("what nobody thought of")
         return outcome(run)
 
-    monkeypatch.setattr(train, "outcome", broken)
+    monkeypatch.setattr(train, "summarize", broken)
     ended = da("train", "-m", *da.small, "seed=1,2", "hydra.sweeper.max_batch_size=1")
     assert ended.code == 1
     assert starts(ended.err, "  RuntimeError: what nobody thought of")
@@ -138,7 +138,7 @@ def test_a_sweep_killed_twice_and_repeated_ends_like_one_that_was_not(
 
 
 def test_a_sweep_that_another_process_runs_is_refused(da: Any) -> None:
-    with results.alone(da.folder / "here"):
+    with results.run_lock(da.folder / "here"):
         ended = da("train", "-m", *da.small, "seed=1,2", "hydra.sweep.dir=here")
     assert ended.code == 2
     assert ended.err.startswith("another process is training in here: wait for it, or ")
@@ -149,7 +149,7 @@ def test_a_sweep_that_another_process_runs_is_refused(da: Any) -> None:
 # what is shown
 
 
-def test_the_table_has_what_failed_what_runs_and_what_is_done(watch: Watch) -> None:
+def test_the_table_has_what_failed_what_runs_and_what_is_done(watch: SweepMonitor) -> None:
     tell(watch, 0, "done", words="81.00%", seconds=100.0)
     tell(watch, 1, "failed", words="it broke", code=2, tail=["it broke"])
     tell(watch, 2, "running", began=time.time() - 30)
@@ -166,7 +166,7 @@ def test_the_table_has_what_failed_what_runs_and_what_is_done(watch: Watch) -> N
     assert watch.summary().endswith("; about 0:01:50 left")  # (70 + 50 + 100) / 2
 
 
-def test_a_terminal_has_a_table_that_lives(watch: Watch) -> None:
+def test_a_terminal_has_a_table_that_lives(watch: SweepMonitor) -> None:
     watch.console._force_terminal = True
     watch.start()
     tell(watch, 4, "done", words="81.00%", seconds=1.0)
@@ -181,7 +181,7 @@ def test_a_terminal_has_a_table_that_lives(watch: Watch) -> None:
     ("codes", "expected"), [([], 0), ([2], 2), ([3, 3], 3), ([2, 3], 1), ([1, 1], 1)]
 )
 def test_the_exit_code_is_that_of_all_failed_jobs_or_1(
-    watch: Watch, codes: list[int], expected: int
+    watch: SweepMonitor, codes: list[int], expected: int
 ) -> None:
     for number, code in enumerate(codes):
         tell(watch, number, "failed", words="", code=code, tail=[])
@@ -190,22 +190,22 @@ def test_the_exit_code_is_that_of_all_failed_jobs_or_1(
 
 
 def test_a_launcher_that_gives_up_is_one_line(
-    watch: Watch, capsys: pytest.CaptureFixture[str]
+    watch: SweepMonitor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweeps.CURRENT.append(watch)
     watch.start()
     tell(watch, 0, "failed", words="", code=2, tail=["the last line"])
     said = r"gave up: a worker was killed; .* the same command continues"
-    with pytest.raises(InputError, match=said), watching():
+    with pytest.raises(InputError, match=said), monitor_sweep():
         raise RuntimeError("a worker\nwas killed")
     assert "  the last line" in capsys.readouterr().err
     assert not sweeps.CURRENT
 
 
-def test_what_hydra_cannot_compose_is_explained_by_others(watch: Watch) -> None:
+def test_what_hydra_cannot_compose_is_explained_by_others(watch: SweepMonitor) -> None:
     sweeps.CURRENT.append(watch)
     watch.start()
-    with pytest.raises(HydraException, match="Hydra's own"), watching():
+    with pytest.raises(HydraException, match="Hydra's own"), monitor_sweep():
         raise HydraException("Hydra's own")
     assert not sweeps.CURRENT
 
@@ -229,7 +229,7 @@ def test_a_launcher_that_is_not_installed_says_how_to_install_it(
 
 @pytest.mark.parametrize(("launcher", "minutes"), [("local", 7 * 24 * 60), ("slurm", 24 * 60)])
 def test_our_launchers_are_submitits_with_time_enough(launcher: str, minutes: int) -> None:
-    names.register()
+    names.register_resolvers()
     with initialize_config_dir(str(plugins.conf_dir()), version_base="1.3"):
         ours, stock = (
             compose("train", [f"hydra/launcher={name}"], return_hydra_config=True).hydra.launcher

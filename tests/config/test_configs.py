@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from da_framework.config.plugins import conf_dir
-from da_framework.config.schema import check, instantiate
+from da_framework.config.schema import check_config, instantiate
 from da_framework.methods.base import Method
 from da_framework.training.build import Settings, build, compose
-from da_framework.training.method_check import kind, suited
+from da_framework.training.method_check import fit_for_method, method_class
 
 CONF = conf_dir()
 GROUPS = [
@@ -45,29 +45,31 @@ def test_keys_are_the_constructors(group: str, name: str) -> None:
             "logger.wandb.job_type=x",
             "logger.wandb.tags=[]",
         ] * (name == "wandb")
-    check(compose(*overrides), Settings)
+    check_config(compose(*overrides), Settings)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_baseline_transfers_nothing(name: str) -> None:
-    own = kind(compose(f"method={name}"))
+    own = method_class(compose(f"method={name}"))
     if own.baseline and own.closed_form:
         assert "return {}" in inspect.getsource(own.solve)  # type: ignore[attr-defined]
         return
-    inherited = ("terms", "added", "objectives", "updated", "refresh")
+    inherited = ("terms", "method_terms", "objectives", "updated", "refresh")
     plain = all(getattr(own, part) is getattr(Method, part) for part in inherited)
     assert own.baseline == (plain and len({*own.roles, *own.optional}) == 1)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_runs_a_step_on_two_moons(name: str) -> None:
-    with suited(compose(f"method={name}", "dataset.labels_per_class=3", name="check")) as config:
+    with fit_for_method(
+        compose(f"method={name}", "dataset.labels_per_class=3", name="check")
+    ) as config:
         run = build(config)
     method = run.module.method
     if method.closed_form:
         train = run.domains.train
-        method.refresh({role: method.observe(train[role]) for role in method.refreshes})
-        assert method.observe(run.domains.test).logits.isfinite().all()
+        method.refresh({role: method.evaluate_samples(train[role]) for role in method.refreshes})
+        assert method.evaluate_samples(run.domains.test).logits.isfinite().all()
         return
     for objective in method.objectives(run.domains.batch(0)):
         assert objective.total.isfinite()
@@ -96,7 +98,7 @@ def test_a_network_makes_features_and_logits(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_composes_and_says_what_it_is(name: str) -> None:
-    check(compose(f"experiments={name}", "logger=[]", "callback=[]"), Settings)
+    check_config(compose(f"experiments={name}", "logger=[]", "callback=[]"), Settings)
     first, second = (CONF / "experiments" / f"{name}.yaml").read_text().splitlines()[:2]
     assert first == "# @package _global_"
     assert second.startswith("# ")

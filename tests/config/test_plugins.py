@@ -35,15 +35,15 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("plugin")
 def test_installed_packages_are_found_by_their_entry_point() -> None:
-    assert plugins.sources() == {"fake": "pkg://fake_da.conf"}
-    assert plugins.packages() == {"fake_da"}
+    assert plugins.plugin_paths() == {"fake": "pkg://fake_da.conf"}
+    assert plugins.plugin_packages() == {"fake_da"}
 
 
 @pytest.mark.usefixtures("plugin")
 def test_a_plugin_s_config_is_composed_without_importing_its_methods() -> None:
-    names.register()
-    plugins.register()
-    plugins.register()  # twice is no mistake
+    names.register_resolvers()
+    plugins.register_search_path()
+    plugins.register_search_path()  # twice is no mistake
     with initialize_config_dir(str(plugins.conf_dir()), version_base="1.3"):
         config = compose("train", overrides=["method=foo"])
         ours = compose("train", overrides=["method=dann"])
@@ -55,8 +55,8 @@ def test_a_plugin_s_config_is_composed_without_importing_its_methods() -> None:
 
 
 def test_without_the_plugin_its_config_is_not_there() -> None:
-    plugins.register()
-    names.register()
+    plugins.register_search_path()
+    names.register_resolvers()
     with (
         initialize_config_dir(str(plugins.conf_dir()), version_base="1.3"),
         pytest.raises(MissingConfigException, match="method/foo"),

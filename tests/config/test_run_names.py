@@ -9,12 +9,12 @@ from omegaconf import OmegaConf, open_dict, read_write
 
 from da_framework.config import plugins
 from da_framework.config import run_names as names
-from da_framework.config.run_names import relevant, slug
+from da_framework.config.run_names import relevant_overrides, slug
 
 
 @pytest.fixture(autouse=True)
 def _registered() -> Iterator[None]:
-    names.register()
+    names.register_resolvers()
     before = HydraConfig.instance().cfg
     yield
     HydraConfig.instance().cfg = before
@@ -68,8 +68,8 @@ def test_what_makes_no_other_run_is_left_out() -> None:
         "hydra/launcher=submitit_local",
         "+experiments=x",
     ]
-    assert relevant([*left_out, *kept]) == kept
-    assert relevant(["+seed=3", "++steps=5"]) == ["seed=3", "steps=5"]
+    assert relevant_overrides([*left_out, *kept]) == kept
+    assert relevant_overrides(["+seed=3", "++steps=5"]) == ["seed=3", "steps=5"]
 
 
 def test_the_same_command_has_the_same_folder() -> None:
@@ -109,5 +109,5 @@ def test_the_sweep_is_the_group_of_its_runs(mode: RunMode, expected: str | None)
 
 
 def test_registering_twice_is_no_mistake() -> None:
-    names.register()
-    names.register()
+    names.register_resolvers()
+    names.register_resolvers()

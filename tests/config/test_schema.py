@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict, Unpack
 import pytest
 from omegaconf import OmegaConf
 
-from da_framework.config.schema import check, instantiate, plain
+from da_framework.config.schema import check_config, instantiate, to_plain
 from da_framework.core.errors import InputError
 from da_framework.core.schedules import Constant, Schedule, SigmoidRamp
 from da_framework.core.types import Count, Finite, Fraction, Positive
@@ -70,13 +70,13 @@ def config(**keys: Any) -> dict[str, Any]:
 
 def complaints(given: dict[str, Any], schema: Callable[..., Any] = settings) -> list[str]:
     with pytest.raises(InputError) as caught:
-        check(given, schema)
+        check_config(given, schema)
     return str(caught.value).splitlines()
 
 
 def test_a_right_config_passes() -> None:
-    check(config(), settings)
-    check(config(method=method(alpha=0.5, mode="joint", coefficient=RAMP)), settings)
+    check_config(config(), settings)
+    check_config(config(method=method(alpha=0.5, mode="joint", coefficient=RAMP)), settings)
 
 
 def test_everything_wrong_is_said_at_once() -> None:
@@ -150,13 +150,13 @@ def test_a_wrong_type_or_range_is_named(given: dict[str, Any], start: str, end: 
 
 
 def test_the_keys_of_an_unpacked_base_are_known_and_may_be_left_out() -> None:
-    check(config(method=method(alpha=0.0, mode="separate")), settings)
-    check(config(method=method()), settings)
+    check_config(config(method=method(alpha=0.0, mode="separate")), settings)
+    check_config(config(method=method()), settings)
 
 
 def test_a_number_may_stand_where_a_schedule_may() -> None:
     for value in (0.5, 2, RAMP):
-        check(config(method=method(coefficient=value)), settings)
+        check_config(config(method=method(coefficient=value)), settings)
     lines = complaints(config(method=method(coefficient="fast")))
     assert len(lines) == 1
     assert lines[0].startswith("method.coefficient: ")
@@ -164,7 +164,7 @@ def test_a_number_may_stand_where_a_schedule_may() -> None:
 
 def test_a_partial_node_leaves_to_its_caller_what_goes_by_position() -> None:
     node = method()
-    check(config(method=node), settings)
+    check_config(config(method=node), settings)
     del node["weight"]
     assert complaints(config(method=node)) == ["method.weight: missing"]
     whole = {key: value for key, value in node.items() if key != "_partial_"}
@@ -203,14 +203,14 @@ def test_what_cannot_be_imported_is_named(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_any_key_goes_where_any_is_taken() -> None:
-    check(config(callback={"_target_": f"{HERE}.anything", "whatever": 1}), settings)
+    check_config(config(callback={"_target_": f"{HERE}.anything", "whatever": 1}), settings)
 
 
 def test_a_type_without_a_schema_is_left_alone() -> None:
     def takes(path: "Path", unknown: "nowhere.Thing") -> None:  # type: ignore[name-defined]  # noqa: F821
         """Hints that cannot be resolved."""
 
-    check({"path": 3, "unknown": 4}, takes)
+    check_config({"path": 3, "unknown": 4}, takes)
 
 
 def test_instantiate_gives_plain_values() -> None:
@@ -241,6 +241,6 @@ def test_a_mistake_of_ours_is_not_taken_for_the_user_s() -> None:
 
 def test_plain_resolves_references() -> None:
     given = OmegaConf.create({"a": 2, "b": {"c": "${a}", "d": ["${a}"]}})
-    assert plain(given) == {"a": 2, "b": {"c": 2, "d": [2]}}
-    assert type(plain(given)["b"]["d"]) is list
-    assert plain({"a": Constant}) == {"a": Constant}
+    assert to_plain(given) == {"a": 2, "b": {"c": 2, "d": [2]}}
+    assert type(to_plain(given)["b"]["d"]) is list
+    assert to_plain({"a": Constant}) == {"a": Constant}

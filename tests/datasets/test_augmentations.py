@@ -3,15 +3,15 @@ import torch
 from torch import Tensor
 
 from da_framework.core.errors import InputError
-from da_framework.datasets.augmentations import Crop, Distortion, Draws, Jitter, View
+from da_framework.datasets.augmentations import BatchRandom, Crop, Distortion, Jitter, View
 from da_framework.datasets.datamodule import Domains
 from da_framework.training.build import build, compose
 
 STILL = {"rotation": 0.0, "translation": 0.0, "scale": 0.0, "contrast": 0.0, "cutout": 0.0}
 
 
-def draws(x: Tensor, seed: int = 0) -> Draws:
-    return Draws(len(x), slice(0, len(x)), seed=seed, like=x)
+def draws(x: Tensor, seed: int = 0) -> BatchRandom:
+    return BatchRandom(len(x), slice(0, len(x)), seed=seed, like=x)
 
 
 def image() -> Tensor:
@@ -40,7 +40,7 @@ def test_every_distortion_changes_every_image_in_its_own_way(key: str) -> None:
 
 
 def test_a_quarter_turn_lays_the_bar_down() -> None:
-    class Quarter(Draws):
+    class Quarter(BatchRandom):
         def uniform(self, *shape: int) -> Tensor:
             return torch.ones(self.rows, *shape)
 
@@ -59,8 +59,8 @@ def test_noise_has_its_deviation_and_some_features_are_dropped() -> None:
 
 def test_processes_share_what_one_would_draw() -> None:
     x = torch.zeros(4, 2)
-    whole = Draws(4, slice(0, 4), seed=3, like=x)
-    first, second = (Draws(4, rows, seed=3, like=x) for rows in (slice(0, 2), slice(2, 4)))
+    whole = BatchRandom(4, slice(0, 4), seed=3, like=x)
+    first, second = (BatchRandom(4, rows, seed=3, like=x) for rows in (slice(0, 2), slice(2, 4)))
     for name in ("normal", "uniform"):
         together = torch.cat([getattr(first, name)(5), getattr(second, name)(5)])
         assert torch.equal(getattr(whole, name)(5), together)
@@ -105,7 +105,7 @@ def test_training_may_see_rows_another_way_but_for_the_strong_and_for_evaluation
 WHOLE = {"area": 1.0, "flip": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
 
 
-class Fixed(Draws):
+class Fixed(BatchRandom):
     """Draws one number for everything."""
 
     number = 0.0

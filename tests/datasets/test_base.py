@@ -7,7 +7,7 @@ import pytest
 
 from da_framework.core.errors import InputError
 from da_framework.core.labels import UNLABELLED
-from da_framework.datasets.base import Array, Dataset, Domain, Roles, hidden
+from da_framework.datasets.base import Array, Dataset, Domain, Roles, hide_labels
 
 NAMES = ("art", "photo", "sketch")
 
@@ -160,7 +160,7 @@ def test_a_domain_is_split_alike_next_to_any_other() -> None:
 
 
 def test_hidden_labels_are_no_class() -> None:
-    assert hidden(np.array([0, 1, 2])).tolist() == [UNLABELLED] * 3
+    assert hide_labels(np.array([0, 1, 2])).tolist() == [UNLABELLED] * 3
     assert UNLABELLED not in range(3)
 
 

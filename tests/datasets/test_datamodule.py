@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from da_framework.core.batch import UNLABELLED, Batch, Samples
 from da_framework.core.errors import InputError
 from da_framework.datasets.base import Dataset, Domain, Roles
-from da_framework.datasets.datamodule import Domains, Passes, Ticks
+from da_framework.datasets.datamodule import Domains, EndlessLoader, EpochSampler
 
 SIZES = {"art": 40, "photo": 30, "sketch": 15, "toys": 21}
 
@@ -326,7 +326,7 @@ def test_an_order_is_drawn_once_a_pass_and_only_two_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     drawn = counted(monkeypatch)
-    passes = Passes(torch.arange(100, 110), 4, seed=1)
+    passes = EpochSampler(torch.arange(100, 110), 4, seed=1)
     batches = [passes.take(step) for step in range(25)]  # ten passes
     assert drawn == [10] * 10
     assert len(passes._orders) == 2
@@ -335,7 +335,7 @@ def test_an_order_is_drawn_once_a_pass_and_only_two_are_kept(
 
 
 def test_a_batch_across_two_passes_is_cut_from_both() -> None:
-    passes = Passes(torch.arange(5), 3, seed=1)
+    passes = EpochSampler(torch.arange(5), 3, seed=1)
     taken = torch.cat([passes.take(step) for step in range(5)])
     orders = torch.cat([passes._order(number) for number in range(3)])
     assert torch.equal(taken, orders)
@@ -343,7 +343,7 @@ def test_a_batch_across_two_passes_is_cut_from_both() -> None:
 
 def test_ticks_never_end_and_have_nothing_to_save() -> None:
     ticks = domains().train_dataloader()
-    assert isinstance(ticks, Ticks)
+    assert isinstance(ticks, EndlessLoader)
     assert [next(iter(ticks)) for _ in range(3)] == [0, 0, 0]
     ticks.load_state_dict(ticks.state_dict())
     assert ticks.state_dict() == {}

@@ -183,7 +183,7 @@ def test_the_place_is_chosen_by_size_and_said(
         own = data(tmp_path / "photos", in_memory="auto")
         assert isinstance(own["phone"].x, np.memmap) != resident
         where = "in memory" if resident else f"in {tmp_path}/cache/images, read as needed"
-        assert own.placed == f"72 images, 0.0 MiB decoded: {where}"
+        assert own.storage_note == f"72 images, 0.0 MiB decoded: {where}"
     with pytest.raises(InputError, match=r"no folder for them: dataset\.cache=cache names one"):
         data(tmp_path / "photos", in_memory="auto", cache=None)["phone"]
     assert decoded.memory() > 2**28
@@ -269,7 +269,7 @@ def test_a_run_that_was_ended_goes_on_to_the_same_bits(
     def ends(self: Adaptation, batch: Batch) -> None:
         take(self, batch)
         if self.step == 5:
-            self.call_off("SIGTERM")
+            self.request_stop("SIGTERM")
 
     for here in ("true", "false"):
         run = f"resumed_{here}"

@@ -54,8 +54,8 @@ def test_is_evaluated_with_the_statistics_of_the_row_s_domain(tiny: Any) -> None
     method = tiny.method(AdaBN, network=tiny.network(norm=True))
     tiny.train(method, [tiny.batch(seed=seed) for seed in range(3)])
     source = tiny.batch()["source"]
-    as_source = method.observe(source)
-    as_target = method.observe(source._replace(domain=source.domain + 1))
+    as_source = method.evaluate_samples(source)
+    as_target = method.evaluate_samples(source._replace(domain=source.domain + 1))
     assert (as_source.logits - as_target.logits).abs().max() > 0.01
     with torch.no_grad():
         unnamed = method.eval()(source.x)[1]

@@ -173,7 +173,7 @@ def modes(module: nn.Module) -> list[bool]:
 def test_observe_is_the_evaluated_forward_pass_without_a_trace() -> None:
     own = method(normed()).train()
     state = {name: value.clone() for name, value in own.state_dict().items()}
-    seen = own.observe(BATCH["source"])
+    seen = own.evaluate_samples(BATCH["source"])
     assert all(torch.equal(a, b) for a, b in zip(seen[:4], BATCH["source"], strict=True))
     assert not seen.features.requires_grad
     assert not seen.logits.requires_grad
@@ -185,7 +185,7 @@ def test_observe_is_the_evaluated_forward_pass_without_a_trace() -> None:
 
 def test_observe_drops_nothing_out() -> None:
     own = method(network(dropout=0.5)).train()
-    first, second = (own.observe(BATCH["source"]) for _ in range(2))
+    first, second = (own.evaluate_samples(BATCH["source"]) for _ in range(2))
     assert torch.equal(first.features, second.features)
 
 
@@ -193,7 +193,7 @@ def test_observe_restores_the_mode_of_every_part() -> None:
     own = method(normed()).train()
     own.network.encoder.eval()
     before = modes(own)
-    own.observe(BATCH["source"])
+    own.evaluate_samples(BATCH["source"])
     assert modes(own) == before
     assert len(set(before)) == 2
 
@@ -201,7 +201,10 @@ def test_observe_restores_the_mode_of_every_part() -> None:
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
 def test_observe_does_not_depend_on_how_many_rows_a_pass_has(size: int) -> None:
     own = method(normed()).train()
-    seen, expected = own.observe(BATCH["source"], size=size), own.observe(BATCH["source"])
+    seen, expected = (
+        own.evaluate_samples(BATCH["source"], size=size),
+        own.evaluate_samples(BATCH["source"]),
+    )
     assert_close(tuple(seen), tuple(expected))
 
 
@@ -210,7 +213,7 @@ def test_observe_turns_bytes_into_inputs() -> None:
     own = method(Network(backbone=Identity, shape=(2,), classes=2, **keys))
     x = torch.tensor([[0, 255], [51, 102]], dtype=torch.uint8)
     given = Samples(x, *(torch.zeros(2, dtype=torch.long) for _ in range(3)))
-    seen = own.observe(given)
+    seen = own.evaluate_samples(given)
     assert torch.equal(seen.x, x)
     assert_close(seen.features, as_input(x))
     assert_close(seen.features[0], torch.tensor([-1.0, 1.0]))

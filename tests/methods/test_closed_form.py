@@ -71,7 +71,7 @@ def test_what_was_fitted_survives_in_the_state_dict() -> None:
     ).module
     fresh.load_state_dict(one.state_dict())
     rows = one.domains.test
-    found, expected = (module.method.observe(rows) for module in (fresh, other))
+    found, expected = (module.method.evaluate_samples(rows) for module in (fresh, other))
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
     assert found.logits.any()
 

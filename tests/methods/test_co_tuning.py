@@ -9,7 +9,7 @@ from da_framework.methods.co_tuning import CoTuning
 
 def test_the_former_head_learns_the_mean_of_what_it_said_of_a_class(tiny: Any) -> None:
     method = tiny.method(CoTuning, network=tiny.begun(fresh=True), weight=2.3, gradual=0.0)
-    own = method.observe(tiny.samples("target_labelled", rows=12))
+    own = method.evaluate_samples(tiny.samples("target_labelled", rows=12))
     method.refresh({"target_labelled": own})
     p = method.former_head(own.features.double()).softmax(1)
     relation = torch.stack([p[own.y == c].mean(0) for c in range(3)])
@@ -30,5 +30,5 @@ def test_the_relation_is_of_before_the_first_step(tiny: Any) -> None:
     method = tiny.method(CoTuning, network=tiny.begun(fresh=True), weight=2.3, gradual=0.0)
     method.progress = 0.1
     before = method.relation.clone()
-    method.refresh({"target_labelled": method.observe(tiny.samples("target_labelled"))})
+    method.refresh({"target_labelled": method.evaluate_samples(tiny.samples("target_labelled"))})
     assert_close(method.relation, before)

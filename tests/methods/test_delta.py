@@ -26,7 +26,7 @@ def test_nothing_at_the_start_and_weighed_squares_after(tiny: Any) -> None:
 
 def whole(method: Any, tiny: Any) -> dict[str, Outputs]:
     rows = tiny.samples("target_labelled", rows=20)
-    return {"target_labelled": method.observe(rows)}
+    return {"target_labelled": method.evaluate_samples(rows)}
 
 
 def test_attends_to_what_it_costs_most_to_lose(tiny: Any) -> None:

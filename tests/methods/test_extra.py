@@ -15,7 +15,7 @@ from da_framework.losses.nuclear_norm import negative_nuclear_norm
 from da_framework.methods.base import Method
 from da_framework.methods.extra import Extra, Read
 from da_framework.training.build import build, compose
-from da_framework.training.method_check import differing, fit, short
+from da_framework.training.method_check import differing_tensors, fit_config, short_config
 
 TERMS = sorted(file.stem for file in (conf_dir() / "term").glob("*.yaml"))
 
@@ -116,12 +116,12 @@ def test_several_terms_of_the_configuration_join_the_method_s_own() -> None:
     ],
 )
 def test_added_to_plain_training_it_is_the_method(term: str, method: str) -> None:
-    added = fit(short(compose("method=control", f"term=[{term}]", name="check")))
-    whole = fit(short(compose(f"method={method}", name="check")))
-    plain = fit(short(compose("method=control", name="check")))
+    added = fit_config(short_config(compose("method=control", f"term=[{term}]", name="check")))
+    whole = fit_config(short_config(compose(f"method={method}", name="check")))
+    plain = fit_config(short_config(compose("method=control", name="check")))
     states = [run.module.method.network.state_dict() for run in (added, whole, plain)]
-    assert not differing(states[0], states[1])
-    assert differing(states[0], states[2])
+    assert not differing_tensors(states[0], states[1])
+    assert differing_tensors(states[0], states[2])
 
 
 @pytest.mark.parametrize("term", TERMS)

@@ -9,7 +9,11 @@ from torch.testing import assert_close
 
 from da_framework.methods.fine_tuning import FineTuning
 from da_framework.training.build import compose
-from da_framework.training.method_check import resumes_bit_for_bit, suited, two_processes_equal_one
+from da_framework.training.method_check import (
+    fit_for_method,
+    resumes_bit_for_bit,
+    two_processes_equal_one,
+)
 
 
 def test_the_loss_is_that_of_the_labelled_target_alone(tiny: Any) -> None:
@@ -61,6 +65,6 @@ def test_a_frozen_encoder_stays_with_its_statistics(tiny: Any) -> None:
 
 def test_thawing_trains_and_resumes_with_momentum() -> None:
     config = compose("method=fine_tuning", "method.gradual=0.7", name="check")
-    with suited(config) as ready:
+    with fit_for_method(config) as ready:
         assert resumes_bit_for_bit(ready) == (True, "equal")
         assert two_processes_equal_one(ready)[0]

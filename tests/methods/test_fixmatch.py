@@ -25,7 +25,7 @@ def test_the_distorted_target_learns_what_is_said_of_the_plain_one(tiny: Any) ->
 def test_no_gradient_comes_by_way_of_the_plain_target(tiny: Any, gradient: Any) -> None:
     method, batch = tiny.method(FixMatch, **KEYS), tiny.batch(*ROLES)
     outputs = method.outputs(batch)
-    value = method.added(outputs)["consistency"].value
+    value = method.method_terms(outputs)["consistency"].value
     fields = (outputs["target"].logits, outputs["target_strong"].logits)
     still, moved = torch.autograd.grad(value, fields, allow_unused=True, retain_graph=True)
     assert still is None

@@ -28,7 +28,7 @@ def refreshed(tiny: Any, **keys: Any) -> Any:
         "source": tiny.samples("source", rows=20)._replace(row=torch.arange(20).flip(0)),
         "target": tiny.samples("target"),
     }
-    method.refresh({role: method.observe(own) for role, own in rows.items()})
+    method.refresh({role: method.evaluate_samples(own) for role, own in rows.items()})
     return method
 
 
@@ -53,7 +53,7 @@ def test_the_densities_are_of_features_or_inputs(tiny: Any, of: str, d: int) -> 
 
 def test_images_are_flattened_and_scaled(tiny: Any) -> None:
     method = tiny.method(ImportanceWeighting, **(KEYS | {"of": "inputs"}))
-    outputs = method.observe(tiny.samples("source"))
+    outputs = method.evaluate_samples(tiny.samples("source"))
     images = torch.full((7, 1, 3, 3), 255, dtype=torch.uint8)
     assert torch.equal(method.rows(outputs._replace(x=images)), torch.ones(7, 9))
 
@@ -74,7 +74,7 @@ def test_a_row_of_weight_zero_teaches_nothing(tiny: Any) -> None:
     method, batch = tiny.method(ImportanceWeighting, **KEYS), tiny.batch("source", "target")
     method.weights[batch["source"].row[2]] = 0.0
     outputs = method.outputs(batch)
-    value = method.every_term(outputs)["source"].value
+    value = method.all_terms(outputs)["source"].value
     (gradient,) = torch.autograd.grad(value, outputs["source"].logits)
     assert (gradient[2] == 0).all()
     assert (gradient[[0, 1, 3, 4, 5, 6]] != 0).all()

@@ -19,7 +19,9 @@ def fitted(tiny: Any, rounds: int = 6, flip: bool = False) -> Any:
     for role in ("source", "target_labelled"):
         rows = tiny.samples(role, rows=20)
         y = (rows.x[:, 0] * 2).long().clamp(-1, 1) + 1
-        outputs[role] = method.observe(rows._replace(y=(y + (flip and role == "source")) % 3))
+        outputs[role] = method.evaluate_samples(
+            rows._replace(y=(y + (flip and role == "source")) % 3)
+        )
     method.refresh(outputs)
     return method, outputs
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from da_framework.networks.domain_norm import DomainNorm, by_domain
+from da_framework.networks.domain_norm import DomainNorm, convert_domain_batchnorm
 
 
 class Reader(nn.Sequential):
@@ -34,7 +34,7 @@ def norm() -> nn.BatchNorm1d:
 
 
 def normed(domains: int = 3) -> Any:
-    return by_domain(Reader(norm()), domains)
+    return convert_domain_batchnorm(Reader(norm()), domains)
 
 
 def test_every_domain_is_normed_as_if_it_were_alone() -> None:
@@ -102,7 +102,7 @@ def test_the_gradient_of_a_row_stays_in_its_domain() -> None:
 
 def test_with_one_domain_it_is_the_network_as_it_was() -> None:
     plain = Reader(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU()).double()
-    network: Any = by_domain(deepcopy(plain), 1)
+    network: Any = convert_domain_batchnorm(deepcopy(plain), 1)
     x = inputs(3)
     assert_close(network(x, torch.zeros(8).long()), plain(x))
     assert_close(network[1].norms[0].state_dict(), plain[1].state_dict())
@@ -111,7 +111,7 @@ def test_with_one_domain_it_is_the_network_as_it_was() -> None:
 def test_finds_every_batch_norm_however_deep_and_nothing_else() -> None:
     inner = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Flatten())
     plain = Reader(nn.Sequential(inner), nn.BatchNorm1d(8), nn.LayerNorm(8)).double()
-    network = by_domain(deepcopy(plain), 2)
+    network = convert_domain_batchnorm(deepcopy(plain), 2)
     kinds = [type(m) for m in network.modules() if isinstance(m, DomainNorm | nn.LayerNorm)]
     assert kinds == [DomainNorm, DomainNorm, nn.LayerNorm]
     x, first = inputs(1, 2, 2), DOMAIN.eq(0)

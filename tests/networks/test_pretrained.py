@@ -194,7 +194,7 @@ def test_weights_that_cannot_be_fetched_are_named(
     with caplog.at_level(logging.INFO), pytest.raises(InputError, match=words):
         of_torchvision(pretrained=True)
     assert "fetching https://download.pytorch.org/models/resnet18" in caplog.text
-    monkeypatch.setattr("da_framework.core.huggingface.reached", lambda address: False)
+    monkeypatch.setattr("da_framework.core.huggingface.is_reachable", lambda address: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputError, match=r"timm/resnet18\.a1_in1k elsewhere and name the file"):
         of_timm(pretrained=True)

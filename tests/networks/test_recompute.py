@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from da_framework.config.schema import instantiate
 from da_framework.core.errors import InputError
 from da_framework.methods.base import evaluating
-from da_framework.networks.domain_norm import by_domain
+from da_framework.networks.domain_norm import convert_domain_batchnorm
 from da_framework.networks.mlp import Identity
 from da_framework.networks.network import Network
 from da_framework.networks.recompute import recompute
@@ -42,7 +42,7 @@ def made(name: str, **keys: Any) -> Network:
 def trained(network: Network, shape: tuple[int, ...], *, domains: int = 0) -> dict[str, Tensor]:
     """Weights and statistics after two steps, with dropout."""
     if domains:
-        network = by_domain(network, domains)
+        network = convert_domain_batchnorm(network, domains)
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)
     network.train()
     for step in range(2):

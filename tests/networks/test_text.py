@@ -85,7 +85,7 @@ def test_a_model_in_a_folder_begins_with_its_weights(tmp_path: Path) -> None:
 def test_what_cannot_be_had_is_said(
     keys: Any, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("da_framework.core.huggingface.reached", lambda address: False)
+    monkeypatch.setattr("da_framework.core.huggingface.is_reachable", lambda address: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputError, match=words):
         network(**keys)

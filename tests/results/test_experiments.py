@@ -10,7 +10,7 @@ import yaml
 from da_framework.config import catalog as listing
 from da_framework.core.errors import InputError
 from da_framework.results import experiments as tables
-from da_framework.results.experiments import Table, loaded, swept
+from da_framework.results.experiments import PaperTable, load_experiment, sweep_values
 
 NODE: dict[str, Any] = {
     "hydra": {
@@ -32,7 +32,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file of the experiment mine/table, which an installed package brings."""
     file = tmp_path / "experiments" / "mine" / "table.yaml"
     file.parent.mkdir(parents=True)
-    own = [*listing.roots(), ("my_da", tmp_path)]
+    own = [*listing.config_roots(), ("my_da", tmp_path)]
     monkeypatch.setattr(tables, "roots", lambda: own)
     return file
 
@@ -45,7 +45,7 @@ def write(file: Path, **paper: Any) -> None:
 
 def test_a_table_may_come_with_a_package(mine: Path) -> None:
     write(mine)
-    own = tables.tables()["mine/table"]
+    own = tables.find_tables()["mine/table"]
     assert (own.folder, own.seeds) == (Path("multirun/mine"), [1, 2])
     assert own.cells == {
         ("source_only", "a-b"): 60.0,
@@ -61,8 +61,8 @@ def test_the_table_that_is_shown_to_those_who_write_one_is_one(mine: Path) -> No
         own for own in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "paper:" in own
     )
     mine.write_text(shown)
-    own = loaded("mine/table")
-    assert isinstance(own, Table)
+    own = load_experiment("mine/table")
+    assert isinstance(own, PaperTable)
     assert len(own.cells) == 3
 
 
@@ -97,17 +97,17 @@ def test_what_cannot_be_a_table_is_said_in_a_line_and_spoils_no_other(
 ) -> None:
     write(mine, **paper)
     with pytest.raises(InputError, match=says) as wrong:
-        loaded("mine/table")
+        load_experiment("mine/table")
     assert str(mine) in str(wrong.value) or "mine/none" in says
-    assert "mine/table" not in tables.tables()
+    assert "mine/table" not in tables.find_tables()
     assert f"skipped: {wrong.value}" in capsys.readouterr().err
-    assert isinstance(loaded("jda_2013/digits"), Table)
+    assert isinstance(load_experiment("jda_2013/digits"), PaperTable)
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "a: [\n", "paper: {title: a}\n", "paper: 3\n"])
 def test_nor_does_a_damaged_file(mine: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
     mine.write_text(text)
-    assert "jda_2013/digits" in tables.tables()
+    assert "jda_2013/digits" in tables.find_tables()
     said = capsys.readouterr().err
     assert said.startswith(f"skipped: {mine}: ") if text else not said
 
@@ -116,7 +116,7 @@ def test_an_experiment_without_a_table_needs_no_sweep(
     mine: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine.write_text("steps: 3\n")
-    assert "mine/table" not in tables.tables()
+    assert "mine/table" not in tables.find_tables()
     assert not capsys.readouterr().err
 
 
@@ -124,7 +124,7 @@ def test_a_seed_is_a_number(mine: Path) -> None:
     write(mine)
     mine.write_text(mine.read_text().replace("range(1,3)", "1,two"))
     with pytest.raises(InputError, match=r"params\.seed: two is no seed"):
-        loaded("mine/table")
+        load_experiment("mine/table")
 
 
 @pytest.mark.parametrize(
@@ -139,4 +139,4 @@ def test_a_seed_is_a_number(mine: Path) -> None:
     ],
 )
 def test_a_sweep_goes_through_what_hydra_does(words: Any, values: list[str]) -> None:
-    assert swept(words) == values
+    assert sweep_values(words) == values

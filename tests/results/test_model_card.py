@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from da_framework.config.schema import instantiate
-from da_framework.results.model_card import card
+from da_framework.results.model_card import render_card
 from da_framework.training.build import compose
 
 
 def test_every_result_has_a_card(da: Any) -> None:
     assert da.train("dataset.labels_per_class=3", "seed=7").code == 0
     record, text = da.record(), Path("run/MODEL.md").read_text()
-    assert text == card(record)
+    assert text == render_card(record)
     last, oracle = (record["target"][pick] for pick in ("last", "oracle"))
     for words in (
         "# dann on two_moons",
@@ -46,11 +46,13 @@ def test_the_licence_of_every_domain_is_said_as_far_as_it_is_known(da: Any) -> N
     assert da.train("steps=3").code == 0
     record = da.record()
     own = "- **Licence of the data** (straight, rotated): generated, and so none is needed."
-    assert own in card(record)
+    assert own in render_card(record)
     record["licences"] = {"mnist": "free", "usps": "free", "svhn": "not known"}
-    assert "(mnist, usps): free.\n- **Licence of the data** (svhn): not known." in card(record)
+    assert "(mnist, usps): free.\n- **Licence of the data** (svhn): not known." in render_card(
+        record
+    )
     del record["licences"]  # as in a record of before there were any
-    assert "- **Licence of the data** (all domains): not known." in card(record)
+    assert "- **Licence of the data** (all domains): not known." in render_card(record)
 
 
 def test_every_data_set_has_a_licence_or_says_that_it_is_not_known() -> None:
@@ -75,7 +77,7 @@ def test_the_worst_classes_come_first(da: Any) -> None:
     recall = [0.9, 0.1, 0.5, 0.4, 0.3, 0.2, 0.8, 0.7]
     record["target"]["last"] |= {"recall_per_class": recall, "precision_per_class": [0.5] * 8}
     record["verdicts"] = [{"kind": "collapse", "step": 3, "words": "features have collapsed"}]
-    lines = card(record).splitlines()
+    lines = render_card(record).splitlines()
     begun = lines.index("| class | recall | precision |") + 2
     assert [line.split()[1] for line in lines[begun : begun + 5]] == ["c1", "c5", "c4", "c3", "c2"]
     assert lines[begun + 5] == ""

@@ -19,7 +19,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from da_framework.results import page
-from da_framework.results.tables import compared, gather, main, write
+from da_framework.results.tables import compare_records, gather_records, main, write_table
 
 EVIL = "<script>document.title = 'broken'</script><img src=x onerror=\"document.title='broken'\">"
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -81,7 +81,9 @@ def runs(
 
 
 def rendered(folder: Path) -> Path:
-    write(folder / "report.html", compared(gather([folder]), ["lower"]), ["lower"])
+    write_table(
+        folder / "report.html", compare_records(gather_records([folder]), ["lower"]), ["lower"]
+    )
     return folder / "report.html"
 
 
@@ -126,13 +128,13 @@ def test_a_name_ends_no_script(tmp_path: Path) -> None:
 
 def test_long_curves_are_thinned_and_keep_their_end() -> None:
     rows = [{"step": n, "score": n / 3} for n in range(500)]
-    found = page.curve(rows)
+    found = page.thin_curve(rows)
     assert len(found["step"]) <= page.READINGS
     assert found["step"][-1] == 499
     assert found["score"][-1] == 166.33
-    assert page.curve(rows[:7])["step"] == list(range(7))
-    assert page.curve([]) == {}
-    assert page.curve([{"step": 1, "score": float("nan")}])["score"] == [None]
+    assert page.thin_curve(rows[:7])["step"] == list(range(7))
+    assert page.thin_curve([]) == {}
+    assert page.thin_curve([{"step": 1, "score": float("nan")}])["score"] == [None]
 
 
 def test_pictures_are_made_small_and_shared_out(
@@ -274,7 +276,7 @@ def test_a_browser_shows_it_all_and_complains_of_nothing(tmp_path: Path, browser
     assert browser.texts("#map tbody tr:first-child td") == ["50.0", "50.0", "50.0"]
     assert len(browser.texts("#curves figure")) == 2  # a panel a task
     assert len(browser.texts("#validator figure")) == 2
-    rho = spearmanr(*zip(*points(gather([tmp_path]), "a"), strict=True)).statistic
+    rho = spearmanr(*zip(*points(gather_records([tmp_path]), "a"), strict=True)).statistic
     assert browser.texts("#validator figcaption")[0] == f"a → t, by entropy; ρ = {rho:.2f}"
     assert "Linux" in browser.texts("#machines tbody tr")[0]
     assert "da train method='lower' seed=1 network=mlp" in browser.texts("#detail pre")

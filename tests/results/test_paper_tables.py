@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from da_framework.results.experiments import tables
-from da_framework.results.reproduction import within
+from da_framework.results.experiments import find_tables
+from da_framework.results.reproduction import is_within
 from da_framework.training.build import build, build_trainer, compose
 
 DETERMINISTIC = (
@@ -35,4 +35,4 @@ def test_a_cell_is_the_papers(table: str, method: str, column: str, value: float
     run = build(config)
     build_trainer(config, callbacks=[], loggers=[]).fit(run.module, datamodule=run.domains)
     found = 100 * run.module.picks["last"]["target"]["accuracy"]
-    assert within(found, tables()[table].band(method, value))
+    assert is_within(found, find_tables()[table].band(method, value))

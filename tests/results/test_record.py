@@ -10,10 +10,18 @@ import pytest
 
 from da_framework.callbacks.history import csv
 from da_framework.config.run_names import IRRELEVANT
-from da_framework.config.source_code import closure
+from da_framework.config.source_code import import_closure
 from da_framework.core.errors import InputError
 from da_framework.results import record as results
-from da_framework.results.record import claim, code_hash, key, read, targets, without, write
+from da_framework.results.record import (
+    claim_folder,
+    code_hash,
+    read_record,
+    run_key,
+    targets,
+    without_keys,
+    write_record,
+)
 
 CONFIG: dict[str, Any] = {
     "method": {"_target_": "da_framework.methods.dann.DANN", "weight": 1.0},
@@ -108,25 +116,25 @@ def test_the_key_ignores_what_cannot_change_a_number_and_nothing_else(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results, "code_hash", lambda config: "code")
-    same = key(changed(CONFIG, path), DATA) == key(CONFIG, DATA)
+    same = run_key(changed(CONFIG, path), DATA) == run_key(CONFIG, DATA)
     assert same == cannot_matter(path)
 
 
 def test_the_key_does_not_depend_on_order() -> None:
     turned = dict(reversed(CONFIG.items()))
-    assert key(turned, dict(reversed(DATA.items()))) == key(CONFIG, DATA)
+    assert run_key(turned, dict(reversed(DATA.items()))) == run_key(CONFIG, DATA)
 
 
 def test_the_key_changes_with_the_data() -> None:
-    assert key(CONFIG, DATA | {"usps": "4568"}) != key(CONFIG, DATA)
-    assert key(CONFIG, {"mnist": "0123"}) != key(CONFIG, DATA)
+    assert run_key(CONFIG, DATA | {"usps": "4568"}) != run_key(CONFIG, DATA)
+    assert run_key(CONFIG, {"mnist": "0123"}) != run_key(CONFIG, DATA)
 
 
 def test_the_key_changes_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = key(CONFIG, DATA)
-    assert before == key(CONFIG, DATA)
+    before = run_key(CONFIG, DATA)
+    assert before == run_key(CONFIG, DATA)
     monkeypatch.setattr(results, "code_hash", lambda config: "other code")
-    assert key(CONFIG, DATA) != before
+    assert run_key(CONFIG, DATA) != before
 
 
 def test_a_plugin_s_sources_count_and_only_its_sources(
@@ -175,7 +183,7 @@ def test_a_plugin_of_one_file_counts(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_our_own_sources_count_as_far_as_the_run_imports_them() -> None:
-    read = closure(["da_framework.training.train", "da_framework.methods.mmd"])
+    read = import_closure(["da_framework.training.train", "da_framework.methods.mmd"])
     names = {name.removeprefix("da_framework.") for name in read}
     assert names >= {"training.module", "training.build", "core.seeding", "losses.mmd"}
     assert names >= {"methods.base", "callbacks.base"}
@@ -189,8 +197,8 @@ def test_targets_are_found_at_any_depth() -> None:
 
 def test_without_takes_away_dotted_paths_and_whole_branches() -> None:
     given = {"a": {"b": 1, "c": {"d": 2}}, "b": 3, "e": [1]}
-    assert without(given, ("a.b", "e")) == {"a": {"c": {"d": 2}}, "b": 3}
-    assert without(given, ("a.c.d",)) == {"a": {"b": 1, "c": {}}, "b": 3, "e": [1]}
+    assert without_keys(given, ("a.b", "e")) == {"a": {"c": {"d": 2}}, "b": 3}
+    assert without_keys(given, ("a.c.d",)) == {"a": {"b": 1, "c": {}}, "b": 3, "e": [1]}
     assert given["a"] == {"b": 1, "c": {"d": 2}}
 
 
@@ -198,16 +206,16 @@ RECORD = {"key": "k", "config": {"seed": 1}, "target": {"last": {"accuracy": 0.5
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    assert read(tmp_path) is None
-    write(tmp_path, RECORD)
-    assert read(tmp_path) == RECORD
+    assert read_record(tmp_path) is None
+    write_record(tmp_path, RECORD)
+    assert read_record(tmp_path) == RECORD
     assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
 
 
 def test_a_kill_while_writing_leaves_the_record_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(tmp_path, RECORD)
+    write_record(tmp_path, RECORD)
 
     def killed(*paths: object) -> None:
         raise KeyboardInterrupt
@@ -215,10 +223,10 @@ def test_a_kill_while_writing_leaves_the_record_before(
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
-            write(tmp_path, RECORD | {"key": "other"})
-    assert read(tmp_path) == RECORD
-    write(tmp_path, RECORD | {"key": "other"})
-    assert read(tmp_path) == RECORD | {"key": "other"}
+            write_record(tmp_path, RECORD | {"key": "other"})
+    assert read_record(tmp_path) == RECORD
+    write_record(tmp_path, RECORD | {"key": "other"})
+    assert read_record(tmp_path) == RECORD | {"key": "other"}
     assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
 
 
@@ -230,14 +238,14 @@ def test_a_kill_before_the_first_record_leaves_none(
 
     monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        write(tmp_path, RECORD)
-    assert read(tmp_path) is None
+        write_record(tmp_path, RECORD)
+    assert read_record(tmp_path) is None
 
 
 def test_a_number_that_is_none_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write(tmp_path, RECORD | {"seconds": float("nan")})
-    assert read(tmp_path) is None
+        write_record(tmp_path, RECORD | {"seconds": float("nan")})
+    assert read_record(tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -247,13 +255,13 @@ def test_a_number_that_is_none_is_never_written(tmp_path: Path) -> None:
 def test_a_damaged_record_is_refused_by_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(InputError, match=rf"{tmp_path}/result.json is damaged .*remove it"):
-        read(tmp_path)
+        read_record(tmp_path)
 
 
 def test_a_record_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(InputError, match="damaged"):
-        read(tmp_path)
+        read_record(tmp_path)
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -275,20 +283,20 @@ def run(folder: Path, words: str) -> None:
 
 def test_a_fresh_folder_is_claimed(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "one"
-    assert claim(folder, "k1", again=False) is None
+    assert claim_folder(folder, "k1", again=False) is None
     assert tree(folder) == {"key.txt": "k1\n"}
     assert (folder / "checkpoints").is_dir()
 
 
 def test_again_in_a_fresh_folder_moves_nothing(tmp_path: Path) -> None:
-    assert claim(tmp_path, "k1", again=True) is None
+    assert claim_folder(tmp_path, "k1", again=True) is None
 
 
 def test_the_same_run_keeps_its_checkpoints(tmp_path: Path) -> None:
-    claim(tmp_path, "k1", again=False)
+    claim_folder(tmp_path, "k1", again=False)
     run(tmp_path, "one")
     before = tree(tmp_path)
-    assert claim(tmp_path, "k1", again=False) is None
+    assert claim_folder(tmp_path, "k1", again=False) is None
     assert tree(tmp_path) == before
 
 
@@ -296,9 +304,9 @@ def test_the_same_run_keeps_its_checkpoints(tmp_path: Path) -> None:
 def test_another_run_or_again_moves_what_is_there_aside(
     tmp_path: Path, run_key: str, again: bool
 ) -> None:
-    claim(tmp_path, "k1", again=False)
+    claim_folder(tmp_path, "k1", again=False)
     run(tmp_path, "one")
-    assert claim(tmp_path, run_key, again=again) == str(tmp_path / "before-1")
+    assert claim_folder(tmp_path, run_key, again=again) == str(tmp_path / "before-1")
     assert tree(tmp_path) == {
         ".hydra/config.yaml": "now",
         "before-1/checkpoints/last.ckpt": "one",
@@ -311,12 +319,12 @@ def test_another_run_or_again_moves_what_is_there_aside(
 
 def test_what_was_moved_aside_is_never_touched_again(tmp_path: Path) -> None:
     for number, words in enumerate(["one", "two", "three"], start=1):
-        claim(tmp_path, f"k{number}", again=False)
+        claim_folder(tmp_path, f"k{number}", again=False)
         run(tmp_path, words)
     first = {name: text for name, text in tree(tmp_path).items() if name.startswith("before-1/")}
     assert first["before-1/result.json"] == "one"
     assert tree(tmp_path)["before-2/result.json"] == "two"
-    assert claim(tmp_path, "k3", again=True) == str(tmp_path / "before-3")
+    assert claim_folder(tmp_path, "k3", again=True) == str(tmp_path / "before-3")
     after = tree(tmp_path)
     assert after.items() >= first.items()
     assert after["before-3/result.json"] == "three"
@@ -346,14 +354,14 @@ def listing(first: str) -> Callable[[Path], Iterator[Path]]:
 def test_a_kill_while_moving_aside_never_makes_another_run_s_checkpoints_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: int, first: str
 ) -> None:
-    claim(tmp_path, "k1", again=False)
+    claim_folder(tmp_path, "k1", again=False)
     run(tmp_path, "one")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "iterdir", listing(first))
         patch.setattr("shutil.move", interrupted(moved))
         with pytest.raises(KeyboardInterrupt):
-            claim(tmp_path, "k2", again=False)
-    claim(tmp_path, "k2", again=False)
+            claim_folder(tmp_path, "k2", again=False)
+    claim_folder(tmp_path, "k2", again=False)
     left = tree(tmp_path)
     assert "checkpoints/last.ckpt" not in left
     assert "result.json" not in left

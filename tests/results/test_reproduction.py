@@ -17,21 +17,21 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from da_framework.config import plugins
-from da_framework.config.schema import check
+from da_framework.config.schema import check_config
 from da_framework.core.errors import InputError
 from da_framework.results import record as results
 from da_framework.results import reproduction as reproduce
 from da_framework.results import tables as report
-from da_framework.results.experiments import Paper, Table, tables
+from da_framework.results.experiments import Paper, PaperTable, find_tables
 from da_framework.results.reproduction import (
-    by_cell,
-    keep,
-    launched,
-    markdown,
+    format_mean,
+    group_by_column,
+    is_within,
+    job_overrides,
+    record_table,
+    render_reproduction,
     reproduced,
-    seeded,
-    spread,
-    within,
+    seed_overrides,
 )
 from da_framework.training.build import Settings, compose
 
@@ -49,9 +49,9 @@ PAPER: dict[str, Any] = {
 PARAMS = {"method": "source_only,dann", "dataset.pair": "[a,b],[b,a]", "seed": "1,2"}
 
 
-def table(tmp_path: Path, *, params: Any = PARAMS, **paper: Any) -> Table:
+def table(tmp_path: Path, *, params: Any = PARAMS, **paper: Any) -> PaperTable:
     folder, file, stated = tmp_path / "runs", tmp_path / "table.yaml", Paper(**(PAPER | paper))
-    return Table("some/table", folder, file, params, paper=stated)
+    return PaperTable("some/table", folder, file, params, paper=stated)
 
 
 def record(
@@ -76,12 +76,12 @@ def test_a_row_may_have_a_band_of_its_own(tmp_path: Path) -> None:
     own = table(tmp_path, bands={"dann": [60, 66], "source_only": [40, 100]})
     runs = [record("source_only", 0.45), record("dann", 0.66), record("dann", 0.67, pair="b-a")]
     assert [cell.inside for cell in reproduced(own, runs)] == [True, None, True]
-    text = markdown(own, reproduced(own, runs))
+    text = render_reproduction(own, reproduced(own, runs))
     assert (
         "2 of 2 cells within dann 60 to 66, source_only 40 to 100 (five seeds); 1 not run" in text
     )
     some = table(tmp_path, bands={"dann": [60, 66]})
-    assert "1 of 2 cells within dann 60 to 66, 1.5 points (" in markdown(
+    assert "1 of 2 cells within dann 60 to 66, 1.5 points (" in render_reproduction(
         some, reproduced(some, runs)
     )
     worse = reproduced(own, [record("dann", 0.661)])
@@ -99,7 +99,7 @@ def test_a_cell_is_judged_by_the_mean_over_seeds(tmp_path: Path) -> None:
     assert (reverse.row, reverse.column, reverse.inside) == ("source_only", "b-a", False)
     assert (dann.row, dann.inside, len(dann.runs)) == ("dann", True, 2)
     assert dann.gain == pytest.approx((68 - 61 + 70 - 62) / 2)
-    text = markdown(table(tmp_path), [base, reverse, dann])
+    text = render_reproduction(table(tmp_path), [base, reverse, dann])
     assert (
         "| `dann` | a-b | 70.00 |  | 69.00 ± 12.71 | 69.00 | 69.00 | +7.50 | 2 | inside |" in text
     )
@@ -113,18 +113,18 @@ def test_what_was_not_run_has_no_verdict_and_what_was_recorded_is_shown(tmp_path
     cells = reproduced(table(tmp_path), [])
     assert [cell.inside for cell in cells] == [None, None, None]
     assert cells[-1].recorded == 50.0
-    text = markdown(table(tmp_path), cells)
+    text = render_reproduction(table(tmp_path), cells)
     assert "| `dann` | a-b | 70.00 | 50.00 |  |  |  |  | 0 | not run |" in text
     assert text.endswith("\n\nRecorded: 2031-02-03; torch 2.0; code 01234567.")
 
 
 def test_a_cell_without_all_its_seeds_is_marked(tmp_path: Path) -> None:
     runs = [record("dann", 0.7), *(record("source_only", 0.6, seed=seed) for seed in (1, 2))]
-    text = markdown(table(tmp_path), reproduced(table(tmp_path), runs))
+    text = render_reproduction(table(tmp_path), reproduced(table(tmp_path), runs))
     assert "| `dann` | a-b | 70.00 |  | 70.00† | 70.00 | 70.00 | +10.00 | 1† | inside |" in text
     assert "\n\n†: fewer seeds than the experiment states (1, 2)" in text
     assert text.count("†") == 3
-    assert "†" not in markdown(table(tmp_path), reproduced(table(tmp_path), runs[1:]))
+    assert "†" not in render_reproduction(table(tmp_path), reproduced(table(tmp_path), runs[1:]))
 
 
 def test_what_a_record_does_not_say_is_not_known(tmp_path: Path) -> None:
@@ -141,9 +141,9 @@ def test_what_a_record_does_not_say_is_not_known(tmp_path: Path) -> None:
 def test_the_cost_of_a_table_is_the_processors_time(tmp_path: Path) -> None:
     new = record("dann", 0.5) | {"seconds": {"all": 900.0, "cpu": 300.0}}
     own = table(tmp_path)
-    keep(own, [new, record("dann", 0.5, seed=2)])
+    record_table(own, [new, record("dann", 0.5, seed=2)])
     console = Console(width=160, record=True, file=io.StringIO())
-    console.print(reproduce.overview({"some/table": own}))
+    console.print(reproduce.tables_overview({"some/table": own}))
     assert " 6.5 " in console.export_text()
 
 
@@ -151,26 +151,26 @@ def test_a_table_may_show_the_last_readings_and_what_others_found(tmp_path: Path
     others = {"Others": {"dann": [66.0, None]}}
     runs = [record("dann", 0.7), record("dann", 0.7, seed=2)]
     own = table(tmp_path, readings=2, beside=others)
-    text = markdown(own, reproduced(own, runs))
+    text = render_reproduction(own, reproduced(own, runs))
     assert "| row | cell | paper | Others | recorded | ours, last | mean of the last 2 |" in text
     # (60 + 70) / 2; the untrained model's reading is none of them
     assert "| `dann` | a-b | 70.00 | 66.00 |  | 70.00 ± 0.00 | 65.00 ± 0.00 | 70.00 |" in text
     assert "| `source_only` | a-b | 60.00 |  |  |  |  |  |" in text
     more = table(tmp_path, readings=3)
-    assert "| 70.00 ± 0.00 |  | 70.00 |" in markdown(more, reproduced(more, runs))
+    assert "| 70.00 ± 0.00 |  | 70.00 |" in render_reproduction(more, reproduced(more, runs))
 
 
 def test_what_is_recorded_keeps_its_readings_and_is_drawn(tmp_path: Path) -> None:
     runs = [record("dann", 0.7), record("other", 0.7)]
     run = {name: own for name, own in runs[0].items() if name != "readings"}
     curve = [{"step": 0, "oracle/accuracy": 0.9}, {"step": 4, "lr": 1.0}]
-    keep(table(tmp_path, readings=2), [run | {"curve": curve}, runs[1]])
+    record_table(table(tmp_path, readings=2), [run | {"curve": curve}, runs[1]])
     assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
     kept = table(tmp_path).recorded
     assert [own["readings"] for own in kept] == [[[0, 0.9]], runs[1]["readings"]]
     assert kept[0]["finished"] == run["finished"]
     (tmp_path / "table.png").unlink()
-    keep(table(tmp_path), runs)
+    record_table(table(tmp_path), runs)
     assert not (tmp_path / "table.png").exists()
 
 
@@ -203,22 +203,22 @@ def test_cells_become_the_sweeps_that_make_them_alone(tmp_path: Path) -> None:
 
 def test_seeds_and_jobs_become_overrides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = table(tmp_path)
-    assert seeded(own, None) == launched(None) == []
-    assert seeded(own, "2") == ["seed=2"]
-    assert launched(3) == ["hydra/launcher=joblib", "hydra.launcher.n_jobs=3"]
+    assert seed_overrides(own, None) == job_overrides(None) == []
+    assert seed_overrides(own, "2") == ["seed=2"]
+    assert job_overrides(3) == ["hydra/launcher=joblib", "hydra.launcher.n_jobs=3"]
     with pytest.raises(InputError, match=r"--seeds 3: some/table has the seeds 1, 2; seed=3"):
-        seeded(own, "1,3")
+        seed_overrides(own, "1,3")
     with pytest.raises(InputError, match="go through no seeds"):
-        seeded(table(tmp_path, params={}), "1")
+        seed_overrides(table(tmp_path, params={}), "1")
     with pytest.raises(InputError, match="at least one run"):
-        launched(0)
+        job_overrides(0)
 
     def absent(name: str) -> None:
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(plugins, "distribution", absent)
     with pytest.raises(InputError, match=r"--jobs 2 needs hydra-joblib-launcher: pip install"):
-        launched(2)
+        job_overrides(2)
 
 
 def test_options_reach_the_sweep_and_only_what_is_asked_for_is_shown(
@@ -228,8 +228,8 @@ def test_options_reach_the_sweep_and_only_what_is_asked_for_is_shown(
     given = table(tmp_path, quick=["steps=5"])
     monkeypatch.setattr(reproduce, "experiments", lambda: {"some/table": given.file})
     monkeypatch.setattr(reproduce, "loaded", lambda name: given)
-    monkeypatch.setattr(reproduce, "run", lambda own, overrides: ran.append(overrides))
-    monkeypatch.setattr(report, "gather", lambda folders: [record("dann", 0.7)])
+    monkeypatch.setattr(reproduce, "run_sweep", lambda own, overrides: ran.append(overrides))
+    monkeypatch.setattr(report, "gather_records", lambda folders: [record("dann", 0.7)])
     for name in ("runs", "runs-steps_9", "runs-quick"):
         (tmp_path / name).mkdir()
     reproduce.main(["some/table", "--cells", "dann/a-b", "--seeds", "1", "--jobs", "2", "steps=9"])
@@ -251,11 +251,11 @@ def test_options_reach_the_sweep_and_only_what_is_asked_for_is_shown(
 
 
 def test_runs_of_one_cell_differ_in_their_seeds_alone() -> None:
-    assert len(by_cell([record("dann", 0.5, seed=1), record("dann", 0.6, seed=2)])) == 1
+    assert len(group_by_column([record("dann", 0.5, seed=1), record("dann", 0.6, seed=2)])) == 1
     with pytest.raises(
         InputError, match=r"\(steps: 9 and 10\): .* steps=9 and da train method=dann steps=10"
     ):
-        by_cell([record("dann", 0.5), record("dann", 0.5, seed=2, steps=10)])
+        group_by_column([record("dann", 0.5), record("dann", 0.5, seed=2, steps=10)])
 
 
 def test_a_seed_counts_once() -> None:
@@ -263,7 +263,7 @@ def test_a_seed_counts_once() -> None:
     with pytest.raises(
         InputError, match=r"dann, a-b have the seed 1: da train .* and elsewhere; move one away"
     ):
-        by_cell(twice)
+        group_by_column(twice)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_what_would_not_be_heeded_is_refused(
     given = table(tmp_path)
     monkeypatch.setattr(reproduce, "experiments", lambda: {"some/table": given.file})
     monkeypatch.setattr(reproduce, "loaded", lambda name: given)
-    monkeypatch.setattr(reproduce, "run", lambda own, overrides: pytest.fail("run"))
+    monkeypatch.setattr(reproduce, "run_sweep", lambda own, overrides: pytest.fail("run"))
     with pytest.raises(InputError, match=says):
         reproduce.main(["some/table", *words])
 
@@ -292,7 +292,7 @@ def test_keys_that_differ_in_a_sign_have_folders_of_their_own(
     given, ran = table(tmp_path), []
     monkeypatch.setattr(reproduce, "experiments", lambda: {"some/table": given.file})
     monkeypatch.setattr(reproduce, "loaded", lambda name: given)
-    monkeypatch.setattr(reproduce, "run", lambda own, overrides: ran.append(own.folder))
+    monkeypatch.setattr(reproduce, "run_sweep", lambda own, overrides: ran.append(own.folder))
     for value in ("0.1", "-0.1", "[0.1]"):
         with pytest.raises(InputError, match=r"no result\.json below"):
             reproduce.main(["some/table", f"method.weight={value}"])
@@ -312,7 +312,7 @@ def test_it_waits_for_what_a_killed_call_has_left_and_says_what_ends_its_own(
         time.sleep(0.01)
     before = time.monotonic()
     with pytest.raises(InputError, match="SIGKILL ended it; the same command continues"):
-        reproduce.run(own, [])
+        reproduce.run_sweep(own, [])
     assert time.monotonic() - before > 0.5
     assert f"another process trains in {own.folder}: waiting for it" in capsys.readouterr().err
     left.join()
@@ -320,7 +320,7 @@ def test_it_waits_for_what_a_killed_call_has_left_and_says_what_ends_its_own(
 
 def hold(folder: Path, seconds: float) -> None:
     """As a sweep does."""
-    with results.alone(folder):
+    with results.run_lock(folder):
         (folder / "held").touch()
         time.sleep(seconds)
 
@@ -329,10 +329,10 @@ def test_each_seed_may_go_on_from_its_own_run() -> None:
     runs = [record("dann", 0.5, seed=seed) for seed in (1, 2)]
     for run in runs:
         run["config"]["init_from"] = f"runs/start/seed_{run['config']['seed']}"
-    assert len(by_cell(runs)) == 1
+    assert len(group_by_column(runs)) == 1
     runs[1]["config"]["init_from"] = "runs/other/seed_2"
     with pytest.raises(InputError, match="differ in more than their seeds"):
-        by_cell(runs)
+        group_by_column(runs)
 
 
 def tried(method: str, accuracy: float, *, width: int, score: float, **where: Any) -> Any:
@@ -356,7 +356,7 @@ def test_of_the_settings_tried_the_validator_chooses_one_a_cell_and_seed(tmp_pat
     runs[1]["target"]["chosen"]["score"] = 0.61  # of seed 1, width 2
     (cell,) = reproduced(own, runs)
     assert [run["target"]["last"]["accuracy"] for run in cell.runs] == [0.7, 0.6]
-    text = markdown(own, [cell], runs)
+    text = render_reproduction(own, [cell], runs)
     assert "| `dann` | a-b | 65.00 |  | 65.00 ± " in text
     assert (
         "Tuned for each cell by `reverse`, without target labels: `dann` over `network.width` 1, "
@@ -378,15 +378,15 @@ def test_a_verdict_may_be_on_the_mean_of_a_row_alone(tmp_path: Path) -> None:
         *(record("source_only", 0.5, pair=pair) for pair in ("a-b", "b-a")),
         *(record("dann", accuracy, pair=pair) for pair, accuracy in (("a-b", 0.8), ("b-a", 0.51))),
     ]
-    text = markdown(own, reproduced(own, runs))
+    text = render_reproduction(own, reproduced(own, runs))
     assert "| `dann` | a-b | 70.00 |  | 80.00 | 80.00 | 80.00 | +30.00 | 1 |  |" in text
     assert "| `dann` | mean | 65.00 |  | 65.50 | 65.50 | 65.50 | +15.50 | 1 | inside |" in text
     assert "| `source_only` | mean | 55.00 |  | 50.00 | 50.00 | 50.00 |  | 1 | OUTSIDE |" in text
     assert "1 of 2 cells within 1.5 points (five seeds); 0 not run." in text
-    text = markdown(own, reproduced(own, runs[:3]))
+    text = render_reproduction(own, reproduced(own, runs[:3]))
     assert "| `dann` | b-a | 60.00 |  |  |  |  |  | 0 | not run |" in text
     assert "| `dann` | mean" not in text, "one cell is no mean"
-    text = markdown(own, reproduced(own, runs[:2]))
+    text = render_reproduction(own, reproduced(own, runs[:2]))
     assert "| `dann` | mean | 65.00 |  |  |  |  |  | 0 | not run |" in text
 
 
@@ -398,7 +398,7 @@ def test_a_mean_of_some_columns_is_held_beside_the_papers_of_the_same(tmp_path: 
         rows={"source_only": [60.0, 50.0, 10.0], "dann": [70.0, 60.0, 20.0]},
         params=PARAMS | {"seed": "1"},
     )
-    keep(
+    record_table(
         own,
         [
             record("dann", value, pair=pair)
@@ -407,7 +407,7 @@ def test_a_mean_of_some_columns_is_held_beside_the_papers_of_the_same(tmp_path: 
     )
     runs = [record("dann", 0.66, pair=pair) for pair in ("a-b", "b-a")]
     runs += [record("source_only", 0.5, pair=pair) for pair in ("a-b", "b-a", "b-c")]
-    text = markdown(own, reproduced(own, runs))
+    text = render_reproduction(own, reproduced(own, runs))
     assert (
         "| `dann` | mean of 2 | 65.00 | 70.00 | 66.00 | 66.00 | 66.00 | +16.00 | 1 | inside |"
         in text
@@ -420,15 +420,15 @@ def test_a_mean_of_some_columns_is_held_beside_the_papers_of_the_same(tmp_path: 
 
 
 def test_what_is_kept_as_ours_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reproduce, "run", lambda own, overrides: pytest.fail("run"))
+    monkeypatch.setattr(reproduce, "run_sweep", lambda own, overrides: pytest.fail("run"))
     for words in (["--quick"], ["--seeds", "1"], ["--cells", "shot/usps-mnist"], ["steps=9"]):
         with pytest.raises(InputError, match="whole tables with their own keys"):
             reproduce.main(["shot_2020/digits", "--record", *words])
 
 
-@pytest.mark.parametrize("name", [name for name, own in tables().items() if own.recorded])
+@pytest.mark.parametrize("name", [name for name, own in find_tables().items() if own.recorded])
 def test_what_is_recorded_has_the_keys_of_its_experiment(name: str) -> None:
-    own = tables()[name]
+    own = find_tables()[name]
     for stage in (*own.first, own):
         method, *_ = stage.methods
         keys = compose(f"experiments={stage.name}", f"method={method}")
@@ -445,30 +445,30 @@ def test_what_is_recorded_has_the_keys_of_its_experiment(name: str) -> None:
 def test_the_band_is_of_rounded_figures(
     mean: float, paper: float, tolerance: float, good: bool
 ) -> None:
-    assert within(mean, (paper - tolerance, paper + tolerance)) == good
+    assert is_within(mean, (paper - tolerance, paper + tolerance)) == good
 
 
 def test_a_mean_of_several_has_its_interval() -> None:
-    assert spread([50.0]) == "50.00"
-    assert spread([50.0, 52.0, 54.0]) == "52.00 ± 4.97"
+    assert format_mean([50.0]) == "50.00"
+    assert format_mean([50.0, 52.0, 54.0]) == "52.00 ± 4.97"
 
 
 def test_every_table_is_whole() -> None:
-    assert "jda_2013/office_caltech10" in tables()
-    for own in tables().values():
+    assert "jda_2013/office_caltech10" in find_tables()
+    for own in find_tables().values():
         assert own.paper.reason
-        assert not any(isinstance(one, Table) or one.folder == own.folder for one in own.first)
+        assert not any(isinstance(one, PaperTable) or one.folder == own.folder for one in own.first)
 
 
-@pytest.mark.parametrize("name", tables())
+@pytest.mark.parametrize("name", find_tables())
 def test_every_row_is_a_run_that_can_be_begun(name: str) -> None:
-    own = tables()[name]
+    own = find_tables()[name]
     for sweep in own.sweeps(own.chosen(None)):
         values = {key: text for key, _, text in (word.partition("=") for word in sweep)}
         pair = re.findall(r"\[\w+,\w+\]", values.get("dataset.pair", ""))[-1:]
         for method in values["method"].split(","):
             words = (f"method={method}", *(f"dataset.pair={last}" for last in pair))
-            check(compose(f"experiments={name}", *words), Settings)
+            check_config(compose(f"experiments={name}", *words), Settings)
 
 
 def test_a_table_may_be_another_s_and_of_another_measure(tmp_path: Path) -> None:
@@ -477,7 +477,7 @@ def test_a_table_may_be_another_s_and_of_another_measure(tmp_path: Path) -> None
         for pick in own["target"].values():
             pick["recall"] = recall
     own = table(tmp_path, measure="recall", reference="Others")
-    text = markdown(own, reproduced(own, runs))
+    text = render_reproduction(own, reproduced(own, runs))
     assert "| row | cell | Others | recorded |" in text
     assert "Others's values are verified" in text
     assert "| `dann` | a-b | 70.00 |  | 69.00† | 69.00 | 69.00 | +9.00 | 1† | inside |" in text
@@ -488,12 +488,16 @@ def test_what_comes_first_is_run_first_without_what_is_the_table_s_own(
 ) -> None:
     ran: list[tuple[str, list[str]]] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(reproduce, "run", lambda own, overrides: ran.append((own.name, overrides)))
+    monkeypatch.setattr(
+        reproduce, "run_sweep", lambda own, overrides: ran.append((own.name, overrides))
+    )
     gathered = {
         "multirun/shot_2020-digits_source-steps_9": record("source_only", 0.9, pair="usps-mnist"),
         "multirun/shot_2020-digits-steps_9": record("shot", 0.97, pair="usps-mnist"),
     }
-    monkeypatch.setattr(report, "gather", lambda folders: [gathered[str(f)] for f in folders])
+    monkeypatch.setattr(
+        report, "gather_records", lambda folders: [gathered[str(f)] for f in folders]
+    )
     Path("multirun/shot_2020-digits-steps_9").mkdir(parents=True)
     reproduce.main(["shot_2020/digits", "seed=1", "steps=9", "method=shot"])
     first, second = gathered
@@ -509,7 +513,7 @@ def test_what_comes_first_is_run_first_without_what_is_the_table_s_own(
 
 
 def test_a_second_stage_begins_where_the_first_writes() -> None:
-    table = tables()["shot_2020/digits"]
+    table = find_tables()["shot_2020/digits"]
     (stage,) = table.first
     first: Any = OmegaConf.to_container(OmegaConf.load(stage.file))
     second: Any = OmegaConf.to_container(OmegaConf.load(table.file))

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from da_framework.results.sensitivity_figure import draw
+from da_framework.results.sensitivity_figure import draw_lines
 
 WEIGHTS = {0.1: [60.0, 70.0], 1.0: [70.0, 80.0], 10.0: [90.0]}
 
@@ -20,7 +20,7 @@ def drawn(panels: Any, monkeypatch: pytest.MonkeyPatch, path: Path, **keys: Any)
         save(own, *arguments, **options)
 
     monkeypatch.setattr(Figure, "savefig", keep)
-    draw(path / "out.png", panels, **({"key": "weight", "values": list(WEIGHTS)} | keys))
+    draw_lines(path / "out.png", panels, **({"key": "weight", "values": list(WEIGHTS)} | keys))
     assert [file.name for file in path.iterdir()] == ["out.png"]
     return seen[0]
 

@@ -13,8 +13,16 @@ from scipy import stats
 
 from da_framework.core.errors import InputError
 from da_framework.results import sensitivity_figure as sensitivity
-from da_framework.results.statistics import over_seeds, rows, setting
-from da_framework.results.tables import draw, gather, keep, main, markdown, show, write
+from da_framework.results.statistics import compare_runs, over_seeds, setting_of
+from da_framework.results.tables import (
+    draw_sensitivity,
+    gather_records,
+    keep_records,
+    main,
+    print_run,
+    render_markdown,
+    write_table,
+)
 
 BESIDE = ("logger", "callback", "again", "experiments")
 
@@ -71,7 +79,7 @@ def test_the_three_numbers_of_a_run_are_shown(
     saved(tmp_path / "run", record(0.5))
     (tmp_path / "run" / "tsne.png").write_text("")
     (tmp_path / "run" / "da.log").write_text("")
-    show(record(0.5), tmp_path / "run")
+    print_run(record(0.5), tmp_path / "run")
     text = capsys.readouterr().out
     assert "dann: mnist -> usps" in text
     rows = [line for line in text.splitlines() if "%" in line]
@@ -103,7 +111,7 @@ def test_the_interval_is_student_s() -> None:
 
 
 def test_seeds_make_one_row() -> None:
-    table = markdown([record(a, seed=s) for a, s in ((0.6, 10), (0.5, 2), (0.7, 1))])
+    table = render_markdown([record(a, seed=s) for a, s in ((0.6, 10), (0.5, 2), (0.7, 1))])
     assert table.splitlines() == [
         "| task | method | last ± 95 % interval | chosen ± 95 % interval "
         "| oracle ± 95 % interval | seeds |",
@@ -114,7 +122,9 @@ def test_seeds_make_one_row() -> None:
 
 def harms(records: list[dict[str, Any]]) -> dict[str, str]:
     """What the column says of each method; nothing where there is none."""
-    header, _, *rows = (line.strip("| ").split(" | ") for line in markdown(records).splitlines())
+    header, _, *rows = (
+        line.strip("| ").split(" | ") for line in render_markdown(records).splitlines()
+    )
     if "harm" not in header:
         return {}
     cells = [dict(zip(header, (field.strip() for field in row), strict=True)) for row in rows]
@@ -157,7 +167,7 @@ def test_without_a_baseline_nothing_is_said_of_harm() -> None:
     for own in old:
         del own["baseline"]
     assert harms(old) == {}
-    assert "harm" not in markdown(old, against=["lower"])
+    assert "harm" not in render_markdown(old, against=["lower"])
 
 
 def test_what_is_kept_gives_the_same_table(tmp_path: Path) -> None:
@@ -170,9 +180,9 @@ def test_what_is_kept_gives_the_same_table(tmp_path: Path) -> None:
             {"step": 9, "diagnosis/domain_accuracy": 0.6},
             {"step": 9, "train/source": 0.1},
         ]
-    keep(tmp_path / "kept.json", records)
-    kept = gather([tmp_path / "kept.json"])
-    assert markdown(kept) == markdown(records)
+    keep_records(tmp_path / "kept.json", records)
+    kept = gather_records([tmp_path / "kept.json"])
+    assert render_markdown(kept) == render_markdown(records)
     assert kept[0]["target"]["last"]["mmd"] == 0.25
     assert kept[0]["diagnosis"] == {"domain_accuracy": 0.6}
     assert kept[0]["config"]["network"] == {"weights": "weights.pth", "widths": [2]}
@@ -181,24 +191,26 @@ def test_what_is_kept_gives_the_same_table(tmp_path: Path) -> None:
 
 def test_runs_kept_before_a_figure_was_are_still_reported(tmp_path: Path) -> None:
     for file in (Path(__file__).parents[2] / "experiments" / "digits_pair").glob("*.json"):
-        kept = gather([file])
+        kept = gather_records([file])
         for own in kept:
             own.pop("baseline", None)
             own["target"]["last"].pop("mmd", None)
-        assert markdown(kept).count("±") == 3 + 3 * len(markdown(kept).splitlines()[2:])
-        draw(tmp_path / "x.png", kept, over="seed")
+        assert render_markdown(kept).count("±") == 3 + 3 * len(
+            render_markdown(kept).splitlines()[2:]
+        )
+        draw_sensitivity(tmp_path / "x.png", kept, over="seed")
 
 
 def test_a_gain_is_paired_by_seed() -> None:
     base = [record(a, seed=s, method="control") for a, s in ((0.5, 1), (0.6, 2), (0.9, 9))]
     own = [record(a, seed=s) for a, s in ((0.7, 1), (0.62, 2), (0.1, 3))]
-    control, dann = markdown([*base, *own], against=["control"]).splitlines()[2:]
+    control, dann = render_markdown([*base, *own], against=["control"]).splitlines()[2:]
     assert "| +11.0 (+2.0), p = .437 |" in dann  # of 20 and 2 points; seeds 3 and 9 have no partner
     assert "|  |" in control
 
 
 def test_what_differs_otherwise_makes_rows_of_their_own() -> None:
-    table = markdown(
+    table = render_markdown(
         [
             record(0.5),
             record(0.5, method="mmd"),
@@ -224,7 +236,7 @@ def test_a_gain_is_over_the_same_config_alone() -> None:
         record(0.7, words=turned),
         record(0.7, words=("dataset.rotation=90",)),
     ]
-    rows = markdown(runs, against=["control"]).splitlines()[2:]
+    rows = render_markdown(runs, against=["control"]).splitlines()[2:]
     assert "| +20.0 (+20.0) |" in rows[2]
     assert "+" not in rows[3]
     assert "-" not in rows[3]
@@ -232,13 +244,13 @@ def test_a_gain_is_over_the_same_config_alone() -> None:
 
 def test_a_baseline_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match=r"--against contrl: .* the methods here are dann"):
-        markdown([record()], against=["contrl"])
+        render_markdown([record()], against=["contrl"])
 
 
 def test_runs_of_other_configs_are_never_pooled_whatever_they_are_called() -> None:
     other = record(0.9, seed=2)
     other["config"]["dataset"]["labels_per_class"] = 3
-    rows = markdown([record(), other]).splitlines()[2:]
+    rows = render_markdown([record(), other]).splitlines()[2:]
     # and the table says what tells them apart
     assert [row.split(" | ")[1] for row in rows] == [
         "`dann` dataset.labels_per_class=",
@@ -249,12 +261,12 @@ def test_runs_of_other_configs_are_never_pooled_whatever_they_are_called() -> No
 def test_a_file_that_holds_no_runs_is_named(tmp_path: Path) -> None:
     (tmp_path / "table.json").write_text('{"a": 1}')
     with pytest.raises(InputError, match=r"table\.json holds no runs"):
-        gather([tmp_path / "table.json"])
+        gather_records([tmp_path / "table.json"])
 
 
 def test_what_makes_no_other_run_makes_no_other_row() -> None:
     apart = ("again=true", "logger=[]", "callback=[]", "dataset.source=[mnist]", "seed=3")
-    assert setting(record(words=(*apart, "b=2", "a=1"))) == ["a=1", "b=2"]
+    assert setting_of(record(words=(*apart, "b=2", "a=1"))) == ["a=1", "b=2"]
 
 
 def test_runs_are_gathered_from_anywhere_below_but_not_what_was_moved_aside(tmp_path: Path) -> None:
@@ -262,14 +274,16 @@ def test_runs_are_gathered_from_anywhere_below_but_not_what_was_moved_aside(tmp_
     saved(tmp_path / "runs" / "sweep" / "two", record(seed=2))
     saved(one / "before-1", record(seed=3))
     saved(one / "before-2" / "deep", record(seed=4))
-    seeds = [own["config"]["seed"] for own in gather([tmp_path / "runs"])]
+    seeds = [own["config"]["seed"] for own in gather_records([tmp_path / "runs"])]
     assert sorted(seeds) == [1, 2]
-    assert markdown(gather([tmp_path, one])) == markdown(gather([tmp_path]))  # each once
+    assert render_markdown(gather_records([tmp_path, one])) == render_markdown(
+        gather_records([tmp_path])
+    )  # each once
 
 
 def test_no_run_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"no result.json below {tmp_path}/a, {tmp_path}/b"):
-        gather([tmp_path / "a", tmp_path / "b"])
+        gather_records([tmp_path / "a", tmp_path / "b"])
 
 
 def test_damaged_and_foreign_runs_are_named_skipped_and_counted(
@@ -290,7 +304,7 @@ def test_damaged_and_foreign_runs_are_named_skipped_and_counted(
     saved(tmp_path / "seed", {**record(), "config": {**record()["config"], "seed": [1]}})
     saved(tmp_path / "sides", {**record(), "domains": {"source": "mnist", "target": ["usps"]}})
     saved(tmp_path / "quote", {**record(), "command": "da train 'a"})
-    (own,) = gather([tmp_path])
+    (own,) = gather_records([tmp_path])
     assert own["folder"] == str(tmp_path / "sound")
     said = capsys.readouterr().err
     for name, words in {
@@ -332,7 +346,7 @@ class Drawn:
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
     seen = Drawn()
-    monkeypatch.setattr(sensitivity, "draw", seen)
+    monkeypatch.setattr(sensitivity, "draw_lines", seen)
     return seen
 
 
@@ -350,7 +364,7 @@ def test_accuracies_are_gathered_by_task_method_and_value(drawn: Drawn) -> None:
         weighted(0.3, 10, source=("svhn",)),
         record(0.25, method="lower"),
     ]
-    draw(Path("x.png"), runs, over="method.weight")
+    draw_sensitivity(Path("x.png"), runs, over="method.weight")
     assert drawn.values == [0.5, 10]
     assert {task: list(lines) for task, lines in drawn.panels.items()} == {
         "mnist → usps": ["dann", "mmd", "lower"],
@@ -363,7 +377,7 @@ def test_accuracies_are_gathered_by_task_method_and_value(drawn: Drawn) -> None:
 
 def test_what_differs_otherwise_is_a_line_of_its_own_named_for_it(drawn: Drawn) -> None:
     runs = [weighted(0.5, w, words=("steps=5", f"lr={lr}")) for w in (1, 2) for lr in (3, 4)]
-    draw(Path("x.png"), runs, over="method.weight")
+    draw_sensitivity(Path("x.png"), runs, over="method.weight")
     assert list(drawn.panels["mnist → usps"]) == ["dann lr=3", "dann lr=4"]
 
 
@@ -371,7 +385,7 @@ def test_configs_that_their_commands_do_not_tell_apart_are_not_pooled(drawn: Dra
     runs = [weighted(0.5, w) for w in (1, 2)] + [weighted(0.6, w) for w in (1, 2)]
     for own in runs[2:]:
         own["config"]["steps"] = 7
-    draw(Path("x.png"), runs, over="method.weight")
+    draw_sensitivity(Path("x.png"), runs, over="method.weight")
     assert list(drawn.panels["mnist → usps"]) == ["dann", "dann (2)"]
 
 
@@ -386,7 +400,7 @@ def test_configs_that_their_commands_do_not_tell_apart_are_not_pooled(drawn: Dra
     ],
 )
 def test_values_are_in_order_numbers_first(drawn: Drawn, given: list[Any], values: Any) -> None:
-    draw(Path("x.png"), [weighted(0.5, value) for value in given], over="method.weight")
+    draw_sensitivity(Path("x.png"), [weighted(0.5, value) for value in given], over="method.weight")
     assert drawn.values == values
     assert set(drawn.panels["mnist → usps"]["dann"]) == set(values)
 
@@ -401,9 +415,11 @@ def test_a_key_that_cannot_be_drawn_is_said() -> None:
         "method.weight": "its one value here is 1; a picture needs two or more",
     }.items():
         with pytest.raises(InputError, match=f"^--over {key}: .*{words}"):
-            draw(Path("x.png"), runs, over=key)
+            draw_sensitivity(Path("x.png"), runs, over=key)
     with pytest.raises(InputError, match="two runs of one config with seed 1"):
-        draw(Path("x.png"), [*runs, weighted(0.6, 2), weighted(0.7, 2)], over="method.weight")
+        draw_sensitivity(
+            Path("x.png"), [*runs, weighted(0.6, 2), weighted(0.7, 2)], over="method.weight"
+        )
 
 
 def test_the_command_draws_besides_the_table(
@@ -454,13 +470,13 @@ def test_parquet_is_written_or_its_package_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "out.parquet"
-    write(file, rows([record()]))
+    write_table(file, compare_runs([record()]))
     assert pandas.read_parquet(file)["last"].tolist() == [50.0]
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError, match=r"pip install 'da_framework\[parquet\]'"):
-        write(file, rows([record()]))
+        write_table(file, compare_runs([record()]))
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"may end in \.csv, \.parquet, \.md or \.html"):
-        write(tmp_path / "out.xls", rows([record()]))
+        write_table(tmp_path / "out.xls", compare_runs([record()]))

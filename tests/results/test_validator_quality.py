@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 
 from da_framework.config.plugins import conf_dir
 from da_framework.core.errors import InputError
-from da_framework.results.tables import gather
-from da_framework.results.validator_quality import Run, choices, markdown, runs, weighted_spearman
+from da_framework.results.tables import gather_records
+from da_framework.results.validator_quality import (
+    Checkpoints,
+    checkpoints_by_task,
+    judge_validators,
+    render_validators,
+    weighted_spearman,
+)
 
 VALIDATORS = {path.stem for path in (conf_dir() / "validator").glob("*.yaml")}
 COSTLY = {"reverse_validation"}
@@ -49,10 +55,10 @@ def test_an_error_among_the_best_counts_more_than_one_among_the_worst() -> None:
 
 
 def test_what_a_choice_costs() -> None:
-    found = choices(
+    found = judge_validators(
         [
-            Run([0.5, 0.7], {"good": [2.0, 3.0], "bad": [9.0, 8.0], "partly": [1.0, 2.0]}),
-            Run([0.9, 0.3], {"good": [4.0, 1.0], "bad": [1.0, 2.0]}),
+            Checkpoints([0.5, 0.7], {"good": [2.0, 3.0], "bad": [9.0, 8.0], "partly": [1.0, 2.0]}),
+            Checkpoints([0.9, 0.3], {"good": [4.0, 1.0], "bad": [1.0, 2.0]}),
         ]
     )
     assert list(found) == ["random choice", "bad", "good"]
@@ -73,10 +79,10 @@ def test_a_score_that_is_missing_is_the_lowest_and_the_untrained_model_is_no_cho
         {"step": 5, "diagnosis/spread": 1.0},
         {"step": 9, "oracle/accuracy": 0.25},
     ]
-    found = runs([record(curve=curve), record(curve=curve[:1])])
-    assert found == {("a → b", 1): [Run([0.5, 0.25], {"snd": [-3.0, -3.0]})]}
+    found = checkpoints_by_task([record(curve=curve), record(curve=curve[:1])])
+    assert found == {("a → b", 1): [Checkpoints([0.5, 0.25], {"snd": [-3.0, -3.0]})]}
     with pytest.raises(InputError, match=r"callback=\[validators\] records them"):
-        runs([record(curve=curve[-1:])])
+        checkpoints_by_task([record(curve=curve[-1:])])
 
 
 def test_runs_are_scored_without_being_changed_and_kept_with_their_scores(da: Any) -> None:
@@ -98,6 +104,6 @@ def test_runs_are_scored_without_being_changed_and_kept_with_their_scores(da: An
     assert ended.code == 0, ended
     assert "| straight → rotated | `snd` |" in ended.out
     assert "2 checkpoints of 1 runs" in ended.out
-    assert markdown(gather([Path("kept.json")])) == ended.out.rstrip("\n")
+    assert render_validators(gather_records([Path("kept.json")])) == ended.out.rstrip("\n")
     bare = da("report", "plain", "--validators")
     assert (bare.code, bare.err.count("\n")) == (2, 1)

@@ -11,9 +11,9 @@ from da_framework.config.plugins import conf_dir
 from da_framework.core.errors import InputError
 from da_framework.training.build import build, compose
 from da_framework.training.method_check import (
-    kind,
+    fit_for_method,
+    method_class,
     resumes_bit_for_bit,
-    suited,
     two_processes_equal_one,
 )
 
@@ -45,8 +45,8 @@ def overrides(root: Path, *more: str, source: str = "camera,scanner") -> list[st
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_trains_on_them_or_says_why_not(root: Path, name: str) -> None:
     config = compose(f"method={name}", *overrides(root))
-    with suited(config) as config:
-        if kind(config).closed_form:
+    with fit_for_method(config) as config:
+        if method_class(config).closed_form:
             with pytest.raises(InputError, match=r"but camera has 3 columns, .*: init_from=runs"):
                 build(config)
             return
@@ -79,7 +79,7 @@ def test_a_closed_form_takes_the_features_of_a_network_trained_on_them(da: Any, 
 @pytest.mark.parametrize("name", ["joint", "dann", "mcd", "adda", "mean_teacher"])
 def test_a_run_resumes_bit_for_bit(root: Path, name: str) -> None:
     config = compose(f"method={name}", *overrides(root))
-    with suited(config) as config:
+    with fit_for_method(config) as config:
         kept, words = resumes_bit_for_bit(config)
     assert kept, words
 

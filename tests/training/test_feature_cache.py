@@ -14,8 +14,8 @@ from torch.testing import assert_close
 from da_framework.config.plugins import conf_dir
 from da_framework.training import feature_cache
 from da_framework.training.build import build, compose
-from da_framework.training.feature_cache import Shards, served
-from da_framework.training.method_check import fit, kind, suited
+from da_framework.training.feature_cache import Shards, with_cached_features
+from da_framework.training.method_check import fit_config, fit_for_method, method_class
 
 METHODS = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
 STEPS = ("steps=6", "evaluate_every=3", "checkpoint_every=6", "flush_every=3")
@@ -33,15 +33,15 @@ def config(method: str, cache: object, *overrides: str) -> dict[str, Any]:
 def test_a_run_with_features_ends_where_one_with_inputs_does(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if kind(config(name, tmp_path)).closed_form:
+    if method_class(config(name, tmp_path)).closed_form:
         pytest.skip("is fitted to features that are there")
-    with suited(config(name, tmp_path)) as ready:
-        found = fit(ready)
+    with fit_for_method(config(name, tmp_path)) as ready:
+        found = fit_config(ready)
         with monkeypatch.context() as patch:
             patch.setattr("da_framework.training.build.served", lambda dataset, *_: dataset)
-            expected = fit(ready)
+            expected = fit_config(ready)
     wide = found.domains.train[next(iter(found.domains.train))].x.shape[1]
-    assert wide == (2 if kind(ready).reads_inputs or found.domains.views else 64)
+    assert wide == (2 if method_class(ready).needs_raw_inputs or found.domains.views else 64)
     one, other = found.module.state_dict(), expected.module.state_dict()
     assert_close(one, other, rtol=1e-4, atol=1e-5)
 
@@ -71,11 +71,11 @@ def test_what_was_computed_is_found_again_and_nothing_else(
     dataset, network = parts
     rows = sum(len(dataset[name].x) for name in dataset.domains)
     with caplog.at_level(logging.INFO):
-        one = served(dataset, network, tmp_path, "cpu")
-        other = served(dataset, network, tmp_path, "cpu")
+        one = with_cached_features(dataset, network, tmp_path, "cpu")
+        other = with_cached_features(dataset, network, tmp_path, "cpu")
         with torch.no_grad():
             next(network.encoder.backbone.parameters()).add_(1)
-        third = served(dataset, network, tmp_path, "cpu")
+        third = with_cached_features(dataset, network, tmp_path, "cpu")
     words = [record.message.partition(";")[0] for record in caplog.records]
     none, all_ = (
         f"features of 0 rows found, of {rows} computed",
@@ -94,7 +94,7 @@ def test_a_damaged_file_is_computed_anew(
 ) -> None:
     monkeypatch.setattr(feature_cache, "SHARD", 100)
     dataset, network = parts
-    expected = served(dataset, network, tmp_path, "cpu")
+    expected = with_cached_features(dataset, network, tmp_path, "cpu")
     file = sorted(tmp_path.glob("*/*.npy"))[1]
     content = bytearray(file.read_bytes())
     content[200] ^= 1
@@ -103,7 +103,7 @@ def test_a_damaged_file_is_computed_anew(
         file.unlink()
     else:
         file.write_bytes(harmed)
-    found = served(dataset, network, tmp_path, "cpu")
+    found = with_cached_features(dataset, network, tmp_path, "cpu")
     for name in dataset.domains:
         np.testing.assert_array_equal(found[name].x, expected[name].x)
 
@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_written_costs_a_warning(
 ) -> None:
     dataset, network = parts
     (tmp_path / "file").write_text("")
-    found = served(dataset, network, tmp_path / "file" / "below", "cpu")
+    found = with_cached_features(dataset, network, tmp_path / "file" / "below", "cpu")
     assert found[dataset.domains[0]].x.shape[1] == 64
     assert "are not kept" in caplog.text
 
@@ -155,6 +155,6 @@ def test_features_as_wide_as_the_inputs_are_not_taken_for_them(tmp_path: Path) -
     backbone = run.module.method.network.encoder.backbone
     samples = run.domains.test
     assert_close(
-        run.module.method.observe(samples).features,
+        run.module.method.evaluate_samples(samples).features,
         run.module.method.network.encoder.bottleneck(backbone(samples.x)).detach(),
     )

@@ -50,7 +50,7 @@ def _this_module() -> Any:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_keeps_its_promises(name: str) -> None:
-    wrong = [finding for finding in check.findings(config(name)) if finding.kept is False]
+    wrong = [finding for finding in check.check_method(config(name)) if finding.kept is False]
     assert not wrong
 
 
@@ -206,7 +206,7 @@ class OneSource(Method):
 class Excused(Method):
     """Exempt from what nobody promised."""
 
-    exempt: ClassVar = {"terms_have_gradients": "a slip of the pen"}
+    exempt_from: ClassVar = {"terms_have_gradients": "a slip of the pen"}
 
 
 class UnevenBreaks(Method):
@@ -243,7 +243,7 @@ def test_a_broken_method_is_caught(kind: type[Method], promise: Any, keys: dict[
 
 
 def test_an_exemption_from_nothing_is_caught() -> None:
-    wrong = [own.promise for own in check.findings(broken(Excused)) if own.kept is False]
+    wrong = [own.promise for own in check.check_method(broken(Excused)) if own.kept is False]
     assert wrong == ["terms_have_gradients"]
 
 

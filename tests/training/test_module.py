@@ -29,7 +29,7 @@ from da_framework.methods.source_only import SourceOnly
 from da_framework.networks.mlp import MLP
 from da_framework.networks.network import Network
 from da_framework.training.build import build_trainer
-from da_framework.training.module import Adaptation, Meter, distance, seed_step
+from da_framework.training.module import Adaptation, Meter, domain_mmd, seed_step
 from da_framework.training.optimizers import Optimizer, sgd
 from da_framework.validators import mmd as validators
 from da_framework.validators.information_maximization import information_maximization
@@ -487,15 +487,17 @@ def test_the_distance_is_the_mmd_that_a_validator_scores() -> None:
     source, target = sides(40, 30)
     outputs = {"source": source, "target": target}
     factors = [0.25, 0.5, 1.0, 2.0, 4.0]
-    assert distance(source, target) == pytest.approx(
+    assert domain_mmd(source, target) == pytest.approx(
         -validators.mmd(outputs, factors=factors), abs=1e-5
     )
-    assert distance(*sides(40, 30, shift=3.0)) > distance(*sides(40, 30)) > 0
+    assert domain_mmd(*sides(40, 30, shift=3.0)) > domain_mmd(*sides(40, 30)) > 0
 
 
 @pytest.mark.parametrize("unit", [1e-30, 1e-6, 1e6, 1e30])
 def test_the_distance_has_no_unit(unit: float) -> None:
-    assert distance(*sides(40, 30, unit=unit)) == pytest.approx(distance(*sides(40, 30)), rel=1e-4)
+    assert domain_mmd(*sides(40, 30, unit=unit)) == pytest.approx(
+        domain_mmd(*sides(40, 30)), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0])
@@ -503,7 +505,7 @@ def test_features_that_are_all_equal_are_no_distance_apart(value: float) -> None
     source, target = (
         side._replace(features=torch.full_like(side.features, value)) for side in sides(5, 4)
     )
-    assert distance(source, target) == pytest.approx(0, abs=1e-7)  # sums of weights to rounding
+    assert domain_mmd(source, target) == pytest.approx(0, abs=1e-7)  # sums of weights to rounding
 
 
 def test_the_distance_of_many_rows_is_that_of_the_same_few_from_everywhere() -> None:
@@ -512,20 +514,20 @@ def test_the_distance_of_many_rows_is_that_of_the_same_few_from_everywhere() -> 
         side._replace(features=side.features.sort(0).values) for side in sides(400, 300)
     )
     state = torch.get_rng_state()
-    few = distance(source, target, rows=200)
+    few = domain_mmd(source, target, rows=200)
     assert torch.equal(torch.get_rng_state(), state)
-    assert few == distance(source, target, rows=200)
-    assert few != distance(source, target)
-    assert few == pytest.approx(distance(source, target), rel=0.25)
+    assert few == domain_mmd(source, target, rows=200)
+    assert few != domain_mmd(source, target)
+    assert few == pytest.approx(domain_mmd(source, target), rel=0.25)
     first = (side._replace(features=side.features[:200]) for side in (source, target))
-    assert distance(*first) != pytest.approx(few, rel=0.25)
+    assert domain_mmd(*first) != pytest.approx(few, rel=0.25)
 
 
 def test_picks_have_the_distance_between_validation_rows() -> None:
     ears = Ears()
     module = Fit().run(callbacks=[ears])
     for own in ears.heard:
-        expected = distance(own.validation["source"], own.validation["target"])
+        expected = domain_mmd(own.validation["source"], own.validation["target"])
         assert own.reading["target"]["mmd"] == expected
     assert "mmd" in module.picks["chosen"]["target"]
 
@@ -642,12 +644,12 @@ def test_a_resumed_run_ends_bit_for_bit_where_the_whole_one_does(tmp_path: Path)
 
 def test_a_meter_gives_means_and_forgets() -> None:
     meter = Meter()
-    assert meter.read() == {}
+    assert meter.compute_and_reset() == {}
     meter.add(0, {"a": Term(torch.tensor(1.0), 9.0), "b": Term(torch.tensor(5.0))})
     meter.add(0, {"a": Term(torch.tensor(2.0))})
     meter.add(1, {"a": Term(torch.tensor(6.0, requires_grad=True))})
-    assert meter.read() == {"a": 3.0, "b": 5.0}
-    assert meter.read() == {}
+    assert meter.compute_and_reset() == {"a": 3.0, "b": 5.0}
+    assert meter.compute_and_reset() == {}
 
 
 @pytest.mark.parametrize(("value", "words"), [(math.nan, "nan"), (-math.inf, "-inf")])
@@ -657,7 +659,7 @@ def test_a_meter_names_the_first_value_that_is_not_finite(value: float, words: s
     meter.add(7, {"a": Term(torch.tensor(1.0)), "b": Term(torch.tensor(value))})
     meter.add(8, {"a": Term(torch.tensor(math.nan))})
     with pytest.raises(DivergedError, match=rf"^step 7: the term b is {words}$"):
-        meter.read()
+        meter.compute_and_reset()
 
 
 # a step never waits for the device

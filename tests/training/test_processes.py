@@ -22,10 +22,15 @@ from da_framework.callbacks.base import Callback
 from da_framework.callbacks.checkpoints import Checkpoints
 from da_framework.config import plugins
 from da_framework.config import run_names as names
-from da_framework.config.schema import plain
+from da_framework.config.schema import to_plain
 from da_framework.training import train
 from da_framework.training.build import build, build_trainer
-from da_framework.training.method_check import Interruption, Stop, doubled, suited
+from da_framework.training.method_check import (
+    Interruption,
+    Stop,
+    fit_for_method,
+    in_double_precision,
+)
 
 # an odd number of rows everywhere: 183 and 166 train, 20, 146 and 41 are evaluated on
 EXACT = (
@@ -55,10 +60,10 @@ class Files(Callback):
 
 def fitted(folder: Path, *overrides: str) -> dict[str, torch.Tensor]:
     """Weights after training without the command line; processes are forked where there are two."""
-    names.register()
-    plugins.register()
+    names.register_resolvers()
+    plugins.register_search_path()
     with initialize_config_dir(str(plugins.conf_dir()), version_base="1.3"):
-        config = plain(compose("train", [*EXACT, *overrides]))
+        config = to_plain(compose("train", [*EXACT, *overrides]))
     (folder / "checkpoints").mkdir(parents=True)
     run = build(config)
     trainer = build_trainer(config, callbacks=[Checkpoints(str(folder)), Files(folder)], loggers=[])
@@ -163,7 +168,7 @@ def goes_on(config: dict[str, Any], folder: Path, devices: int, until: int | Non
     stop = [] if until is None else [Interruption(until)]
     callbacks = [Checkpoints(str(folder)), Files(folder), *stop]
     trainer = build_trainer(trained, callbacks=callbacks, loggers=[])
-    run = doubled(build(trained))
+    run = in_double_precision(build(trained))
     checkpoint = folder / "checkpoints" / "last.ckpt"
     with suppress(Stop):
         trainer.fit(
@@ -183,14 +188,14 @@ def test_four_processes_equal_one_and_a_run_goes_on_with_two_then_one_then_two(
     tmp_path: Path, methods: tuple[str, ...]
 ) -> None:
     torch.set_num_threads(1)
-    names.register()
-    plugins.register()
+    names.register_resolvers()
+    plugins.register_search_path()
     with ExitStack() as stack:
         stack.enter_context(initialize_config_dir(str(plugins.conf_dir()), version_base="1.3"))
         configs = {
             method: stack.enter_context(
-                suited(
-                    plain(
+                fit_for_method(
+                    to_plain(
                         compose(
                             "train", [*EXACT, *SHARED, f"method={method}", "checkpoint_every=4"]
                         )
@@ -236,11 +241,11 @@ def test_four_processes_equal_one_and_a_run_goes_on_with_two_then_one_then_two(
 
 def test_only_the_first_process_writes(tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    names.register()
-    plugins.register()
+    names.register_resolvers()
+    plugins.register_search_path()
     keys = (*EXACT, *SHARED, "method=dann", "trainer.devices=2")
     with initialize_config_dir(str(plugins.conf_dir()), version_base="1.3"):
-        config = plain(compose("train", list(keys)))
+        config = to_plain(compose("train", list(keys)))
     folder = tmp_path / "run"
 
     def noting() -> None:

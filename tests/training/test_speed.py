@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from da_framework.callbacks.base import Callback
 from da_framework.core.errors import InputError
 from da_framework.training.build import build, build_trainer, compose
-from da_framework.training.method_check import fit, short, suited
+from da_framework.training.method_check import fit_config, fit_for_method, short_config
 
 DIGITS = ("method=dann", "trainer.accelerator=cpu", "steps=3", "network.dropout=0.0")
 SMALL_BATCH = ("dataset.batch_size={source: 16, target: 16}", "evaluate_every=3")
@@ -33,11 +33,11 @@ def _as_before() -> Iterator[None]:
 
 def moons(method: str, *keys: str) -> dict[str, Any]:
     overrides = (f"method={method}", "network.dropout=0.0", "optimizer.lr=0.01", *keys)
-    return short(compose(*overrides, name="check"))
+    return short_config(compose(*overrides, name="check"))
 
 
 def weights(config: dict[str, Any], *callbacks: Callback) -> dict[str, Tensor]:
-    return dict(fit(config, callbacks=list(callbacks)).module.state_dict())
+    return dict(fit_config(config, callbacks=list(callbacks)).module.state_dict())
 
 
 def gap(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
@@ -50,7 +50,7 @@ def gap(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
 
 @pytest.mark.parametrize("method", ["dann", "mmd", "mcd", "adda", "wdgrl", "vada"])
 def test_half_precision_ends_near_single(method: str) -> None:
-    with suited(moons(method)) as config:
+    with fit_for_method(moons(method)) as config:
         single = weights(config)
         half = weights(config | {"trainer": config["trainer"] | {"precision": "bf16-mixed"}})
     assert all(value.isfinite().all() for value in half.values())
@@ -152,7 +152,7 @@ def test_a_gpu_multiplies_as_precisely_as_is_asked(
 
 def test_channels_last_is_another_layout_and_the_same_network() -> None:
     first, last = (compose(*DIGITS, *SMALL_BATCH, f"channels_last={on}") for on in (False, True))
-    runs = [fit(config) for config in (first, last)]
+    runs = [fit_config(config) for config in (first, last)]
     layouts = [
         all(
             weight.is_contiguous(memory_format=torch.channels_last)

@@ -425,15 +425,15 @@ def test_jobs_of_a_process_read_their_data_once(da: Any, monkeypatch: pytest.Mon
 def test_a_large_data_set_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "KEPT", {})
     nodes = [compose("dataset=two_moons", f"dataset.rows={n}")["dataset"] for n in (50, 60, 70)]
-    first, second = (train.read_once(node) for node in nodes[:2])
+    first, second = (train.load_dataset(node) for node in nodes[:2])
     assert first.nbytes == 0
     assert first["straight"].x.nbytes == first.nbytes > 0
-    assert train.read_once(nodes[0]) is first
+    assert train.load_dataset(nodes[0]) is first
     monkeypatch.setattr(train, "LARGE", first.nbytes - 1)
-    assert train.read_once(nodes[0]) is first, "the one in use stays"
-    train.read_once(nodes[2])
-    assert train.read_once(nodes[1]) is not second
-    assert train.read_once(nodes[0]) is not first
+    assert train.load_dataset(nodes[0]) is first, "the one in use stays"
+    train.load_dataset(nodes[2])
+    assert train.load_dataset(nodes[1]) is not second
+    assert train.load_dataset(nodes[0]) is not first
 
 
 def test_classes_that_differ_by_case_alone_are_pointed_out(da: Any) -> None:

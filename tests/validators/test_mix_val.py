@@ -11,7 +11,7 @@ from da_framework.validators.validation import Validation
 def line(x: Tensor, border: Tensor) -> Validation:
     """Rows on a line; the class is how many borders are left of a row."""
 
-    def observe(rows: Samples) -> Outputs:
+    def evaluate_samples(rows: Samples) -> Outputs:
         labels = (rows.x > border).sum(1)
         return Outputs(*rows, rows.x, torch.eye(len(border) + 1)[labels])
 
@@ -19,7 +19,9 @@ def line(x: Tensor, border: Tensor) -> Validation:
         x, torch.full((len(x),), UNLABELLED), torch.ones(len(x)).long(), torch.arange(len(x))
     )
     return Validation(
-        {"target": observe(rows)}, observe=observe, reverse=lambda: pytest.fail("not asked for")
+        {"target": evaluate_samples(rows)},
+        evaluate_samples=evaluate_samples,
+        reverse=lambda: pytest.fail("not asked for"),
     )
 
 
@@ -52,13 +54,16 @@ def test_bytes_are_mixed_as_the_network_sees_them() -> None:
     x = torch.tensor([[0], [255]], dtype=torch.uint8)
     seen: list[Tensor] = []
 
-    def observe(rows: Samples) -> Outputs:
+    def evaluate_samples(rows: Samples) -> Outputs:
         seen.append(rows.x)
         return Outputs(*rows, rows.x, torch.eye(2))
 
     y = torch.zeros(2).long()
     target = Outputs(x, y, y, y, x, torch.eye(2))
-    mix_val(Validation({"target": target}, observe=observe, reverse=lambda: target), share=0.75)
+    mix_val(
+        Validation({"target": target}, evaluate_samples=evaluate_samples, reverse=lambda: target),
+        share=0.75,
+    )
     assert set(seen[0].flatten().tolist()) <= {-1.0, -0.5, 0.5, 1.0}
 
 

@@ -14,7 +14,7 @@ from pytorch_lightning.loggers.logger import Logger
 
 from da_framework.core.errors import InputError
 from da_framework.core.types import Positive
-from da_framework.training.loggers.wandb_connection import address, why_offline
+from da_framework.training.loggers.wandb_connection import server_address, why_offline
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Wandb(Logger):
         self.keys: dict[str, Any] = {
             "project": project,
             "name": self.folder.name,
-            "id": run_id(self.folder),
+            "id": load_run_id(self.folder),
             "group": group,
             "job_type": job_type,
             "tags": [tag[:LONGEST_TAG] for tag in tags],
@@ -141,7 +141,7 @@ class Wandb(Logger):
             dir=str(self.folder),
             mode=self.mode,  # type: ignore[arg-type]
             settings=client.Settings(
-                base_url=address(),
+                base_url=server_address(),
                 silent=True,
                 console="off",
                 init_timeout=self.patience,
@@ -211,7 +211,7 @@ class Wandb(Logger):
                 Path(f"{run.settings.sync_file}.synced").touch()
 
 
-def run_id(folder: Path) -> str:
+def load_run_id(folder: Path) -> str:
     """Kept in the folder, so that a run killed and continued is one run there too."""
     file = folder / "wandb.id"
     if not file.is_file():
@@ -230,7 +230,7 @@ def tensorboard(*, folder: str) -> TensorBoardLogger:
         ) from None
 
 
-def close(loggers: Iterable[Any], *, done: bool) -> None:
+def close_loggers(loggers: Iterable[Any], *, done: bool) -> None:
     """Ends their runs, so that the next job in this process begins one of its own.
 
     Args:

@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 VIEWER = json.dumps({"query": "query Viewer { viewer { id } }"}).encode()
 
 
-def address() -> str:
+def server_address() -> str:
     """Of the server: ``WANDB_BASE_URL``, or what the client was set up with."""
     import wandb as client
 
@@ -27,7 +27,7 @@ def why_offline(*, patience: float = 5.0) -> str:
     Args:
         patience: seconds that the server has to answer.
     """
-    server = address()
+    server = server_address()
     host = urlparse(server).netloc
     key = os.environ.get("WANDB_API_KEY") or netrc_key(host)
     if not key:

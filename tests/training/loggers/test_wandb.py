@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from da_framework.cli.sync import sent
+from da_framework.cli.sync import is_sent
 from da_framework.core.errors import InputError
 from da_framework.training.loggers import wandb as loggers
-from da_framework.training.loggers.wandb import STEP, Wandb, close
+from da_framework.training.loggers.wandb import STEP, Wandb, close_loggers
 from da_framework.training.loggers.wandb_connection import netrc_key, why_offline
 from tests.wandb_files import BLOCK, figures, of, offline_run, pieces, records, settings, whole
 from tests.wandb_server import KEY, Server, serving
@@ -90,7 +90,7 @@ def test_without_a_key_a_run_is_offline_and_nobody_is_asked(
     own.log_tag("mnist -> usps")
     for step in range(3):
         own.log_metrics({"train/source": 1.5 - step, "score": 0.25 * step}, step=10 * step)
-    close([own], done=True)
+    close_loggers([own], done=True)
     assert warnings(caplog) == [
         f"W&B is offline (no API key: run wandb login); send it later: da sync {folder}"
     ]
@@ -123,7 +123,7 @@ def test_an_unreachable_server_makes_a_run_offline_at_once(
     own = logger(tmp_path / "run")
     assert time.perf_counter() - begun < 5
     score(own, 1)
-    close([own], done=True)
+    close_loggers([own], done=True)
     (line,) = warnings(caplog)
     assert line.startswith("W&B is offline (127.0.0.1:")
     assert "does not answer" in line
@@ -136,7 +136,7 @@ def test_two_runs_of_a_process_are_two_runs_there(tmp_path: Path) -> None:
         own = logger(tmp_path / name)
         own.log_hyperparams({"seed": number})
         own.log_metrics({"score": float(number)}, step=1)
-        close([own], done=True)
+        close_loggers([own], done=True)
     for number, name in enumerate(("one", "two")):
         found = offline_run(tmp_path / name)
         assert scores(figures(found)) == [float(number)]
@@ -152,14 +152,14 @@ def test_the_environment_says_offline_without_a_word(
     monkeypatch.setattr(loggers, "why_offline", lambda: 1 / 0)
     own = logger(tmp_path / "run")
     score(own, 1)
-    close([own], done=True)
+    close_loggers([own], done=True)
     assert not warnings(caplog)
     assert not pieces(tmp_path / "run")
 
 
 def test_a_run_that_did_not_end_well_says_so(tmp_path: Path) -> None:
     own = logger(tmp_path / "run")
-    close([own], done=False)
+    close_loggers([own], done=False)
     assert [own.exit_code for own in of(offline_run(tmp_path / "run"), "exit")] == [1]
 
 
@@ -170,7 +170,7 @@ def test_where_even_files_fail_training_goes_on(
     own = logger(tmp_path / "run")
     own.log_checkpoints({tmp_path / "gone.ckpt": ["last"]})
     score(own, 1)
-    close([own], done=True)
+    close_loggers([own], done=True)
     (line,) = warnings(caplog)
     assert line.startswith("W&B fails (")
     assert "gone.ckpt" in line
@@ -221,7 +221,7 @@ def test_a_run_arrives_and_goes_on_as_the_same_run(
         own.log_hyperparams({"seed": 3})
         score(own, *steps)
         own.log_checkpoints({checkpoint: ["last", "chosen"]})
-        close([own], done=True)
+        close_loggers([own], done=True)
     ((run, said),) = server.runs.items()
     assert run == (folder / "wandb.id").read_text()
     assert (said["project"], said["groupName"], said["jobType"]) == ("p", "sweep", "dann")
@@ -232,7 +232,7 @@ def test_a_run_arrives_and_goes_on_as_the_same_run(
     aliases = [{own["alias"] for own in artifact["aliases"]} for artifact in server.artifacts]
     assert aliases[0] >= {"last", "chosen"}
     assert {"requirements.txt", "wandb-metadata.json"} <= server.files
-    assert all(sent(file) for file in pieces(folder))
+    assert all(is_sent(file) for file in pieces(folder))
     assert not warnings(caplog)
 
 
@@ -267,7 +267,7 @@ def test_training_does_not_wait_for_a_server_that_fails(
     assert time.perf_counter() - begun < 0.5
     own.ensure()
     own.log_table("classes", ["class"], [["a"]], step=4)
-    close([own], done=True)
+    close_loggers([own], done=True)
     assert time.perf_counter() - begun < 10
     (line,) = warnings(caplog)
     assert line.startswith("W&B is offline (127.0.0.1:")
@@ -278,7 +278,7 @@ def test_training_does_not_wait_for_a_server_that_fails(
     assert scores(kept) == [0.25, 0.5, 0.75, 1.0]
     assert {own.run_id for own in of(found, "run")} == {(folder / "wandb.id").read_text()}
     assert any("classes" in row or "classes._type" in row for row in kept)
-    assert not any(sent(file) for file in pieces(folder))
+    assert not any(is_sent(file) for file in pieces(folder))
 
 
 def test_a_client_that_dies_takes_nothing_with_it(
@@ -294,7 +294,7 @@ def test_a_client_that_dies_takes_nothing_with_it(
     os.kill(int(core), signal.SIGKILL)
     time.sleep(0.2)
     score(own, 3, 4)
-    close([own], done=True)
+    close_loggers([own], done=True)
     (line,) = warnings(caplog)
     assert line.startswith("W&B is offline (")
     first, second = pieces(folder)
@@ -309,9 +309,9 @@ def test_a_client_that_dies_takes_nothing_with_it(
 def test_closing_ends_every_logger() -> None:
     ended: list[str] = []
     own: Any = SimpleNamespace(finalize=ended.append)
-    close([own, own], done=True)
-    close([own], done=False)
-    close([], done=True)
+    close_loggers([own, own], done=True)
+    close_loggers([own], done=False)
+    close_loggers([], done=True)
     assert ended == ["success", "success", "failed"]
 
 

@@ -17,9 +17,9 @@ from omegaconf import OmegaConf
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from da_framework.cli.main import main
-from da_framework.cli.sync import sent
-from da_framework.config.schema import check
-from da_framework.results.record import alone
+from da_framework.cli.sync import is_sent
+from da_framework.config.schema import check_config
+from da_framework.results.record import run_lock
 from da_framework.training.build import Settings, compose
 from da_framework.training.loggers.wandb import STEP
 from tests.conftest import SMALL, commanding
@@ -184,7 +184,7 @@ def test_a_run_arrives_whole_and_one_that_could_not_is_sent_later(da: Any, serve
     assert "offline" not in ended.out + ended.err
     (run,) = server.runs
     assert logged(server.history(run)) == curve(da.folder / "whole")
-    assert all(sent(file) for file in pieces(da.folder / "whole"))
+    assert all(is_sent(file) for file in pieces(da.folder / "whole"))
     files = [file for file in da.folder.rglob("*") if file.is_file()]
     assert [file for file in files if KEY.encode() in file.read_bytes()] == []
 
@@ -223,7 +223,7 @@ def test_what_cannot_be_sent_is_said(da: Any, monkeypatch: pytest.MonkeyPatch) -
     ended = da("sync", "run")
     assert ended.code == 2
     assert "no API key: run wandb login" in ended.err
-    with alone(da.folder / "run"):
+    with run_lock(da.folder / "run"):
         ended = da("sync", ".")
     assert ended.out.splitlines() == [
         "1 of runs still training: left alone",
@@ -298,7 +298,7 @@ def test_an_agent_of_a_sweep_runs_the_command(da: Any, monkeypatch: pytest.Monke
         command += given if given is not None else [word]
     assert command[1:3] == ["da", "train"]
     overrides = command[3:]
-    check(compose(*overrides), Settings)
+    check_config(compose(*overrides), Settings)
 
     monkeypatch.setenv("WANDB_MODE", "offline")
     wandb.teardown()  # the client reads its environment once
