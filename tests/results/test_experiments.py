@@ -33,7 +33,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "experiments" / "mine" / "table.yaml"
     file.parent.mkdir(parents=True)
     own = [*listing.config_roots(), ("my_da", tmp_path)]
-    monkeypatch.setattr(tables, "roots", lambda: own)
+    monkeypatch.setattr(tables, "config_roots", lambda: own)
     return file
 
 

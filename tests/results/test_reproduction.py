@@ -226,8 +226,8 @@ def test_options_reach_the_sweep_and_only_what_is_asked_for_is_shown(
 ) -> None:
     ran: list[list[str]] = []
     given = table(tmp_path, quick=["steps=5"])
-    monkeypatch.setattr(reproduce, "experiments", lambda: {"some/table": given.file})
-    monkeypatch.setattr(reproduce, "loaded", lambda name: given)
+    monkeypatch.setattr(reproduce, "find_experiments", lambda: {"some/table": given.file})
+    monkeypatch.setattr(reproduce, "load_experiment", lambda name: given)
     monkeypatch.setattr(reproduce, "run_sweep", lambda own, overrides: ran.append(overrides))
     monkeypatch.setattr(report, "gather_records", lambda folders: [record("dann", 0.7)])
     for name in ("runs", "runs-steps_9", "runs-quick"):
@@ -279,8 +279,8 @@ def test_what_would_not_be_heeded_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], says: str
 ) -> None:
     given = table(tmp_path)
-    monkeypatch.setattr(reproduce, "experiments", lambda: {"some/table": given.file})
-    monkeypatch.setattr(reproduce, "loaded", lambda name: given)
+    monkeypatch.setattr(reproduce, "find_experiments", lambda: {"some/table": given.file})
+    monkeypatch.setattr(reproduce, "load_experiment", lambda name: given)
     monkeypatch.setattr(reproduce, "run_sweep", lambda own, overrides: pytest.fail("run"))
     with pytest.raises(InputError, match=says):
         reproduce.main(["some/table", *words])
@@ -290,8 +290,8 @@ def test_keys_that_differ_in_a_sign_have_folders_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given, ran = table(tmp_path), []
-    monkeypatch.setattr(reproduce, "experiments", lambda: {"some/table": given.file})
-    monkeypatch.setattr(reproduce, "loaded", lambda name: given)
+    monkeypatch.setattr(reproduce, "find_experiments", lambda: {"some/table": given.file})
+    monkeypatch.setattr(reproduce, "load_experiment", lambda name: given)
     monkeypatch.setattr(reproduce, "run_sweep", lambda own, overrides: ran.append(own.folder))
     for value in ("0.1", "-0.1", "[0.1]"):
         with pytest.raises(InputError, match=r"no result\.json below"):
