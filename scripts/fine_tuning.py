@@ -19,7 +19,8 @@ from typing import Any
 
 from scipy import stats
 
-from da_framework.results.record import read_record, write_text
+from da_framework.core.files import write_text
+from da_framework.results.record import read_record
 
 ROOT = Path(__file__).resolve().parents[1] / "experiments" / "fine_tuning"
 RUNS = Path("multirun/fine_tuning")

@@ -22,8 +22,9 @@ from typing import Any
 from scipy import stats
 
 from da_framework.config.plugins import conf_dir
+from da_framework.core.files import write_text
 from da_framework.methods.base import Method
-from da_framework.results.record import read_record, write_text
+from da_framework.results.record import read_record
 from da_framework.training.build import compose
 from da_framework.training.method_check import method_class
 

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from da_framework.callbacks.base import Callback
-from da_framework.results.record import atomic_write
+from da_framework.core.files import atomic_write
 
 LAST, PREVIOUS, CHOSEN = "last.ckpt", "previous.ckpt", "chosen.ckpt"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from da_framework.callbacks.base import Callback, Evaluation
-from da_framework.results.record import write_text
+from da_framework.core.files import write_text
 
 
 class History(Callback):

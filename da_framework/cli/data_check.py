@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from da_framework.config.schema import check_config, instantiate
+from da_framework.core.files import write_text
 from da_framework.core.types import ConfigNode
 from da_framework.datasets.base import Dataset, SampleReport
-from da_framework.results.record import write_text
 
 SHOWN = 20
 """Lines of a list that are printed; ``report.json`` has all."""

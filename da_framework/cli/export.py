@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from da_framework.cli.predict import TrainedModel, as_target_samples, restore_model
 from da_framework.config.plugins import require_package
 from da_framework.config.schema import check_config
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, one_line
+from da_framework.core.files import atomic_write, write_text
 from da_framework.datasets.inference import OWN
 from da_framework.methods.base import Method
-from da_framework.results.record import atomic_write, write_text
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ def explain_export_errors(run: str) -> Iterator[None]:
     except (InputError, OSError):
         raise
     except Exception as error:  # the exporters have no type of their own in common
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, most=300)
         raise InputError(
             f"run={run} cannot be exported ({type(error).__name__}: {reason}); da predict needs no "
             "export"

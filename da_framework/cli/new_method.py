@@ -8,7 +8,7 @@ from string import Template
 
 from da_framework.config import plugins
 from da_framework.core.errors import InputError
-from da_framework.results.record import write_text
+from da_framework.core.files import write_text
 
 METHOD = Template(r'''"""$summary."""
 

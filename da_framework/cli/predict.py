@@ -16,9 +16,9 @@ from torch import nn
 from da_framework.config.schema import check_config, instantiate
 from da_framework.core.batch import UNLABELLED, Samples, Task
 from da_framework.core.errors import InputError
+from da_framework.core.files import atomic_write
 from da_framework.datasets.inference import unlabelled
 from da_framework.methods.base import Method
-from da_framework.results.record import atomic_write
 from da_framework.training import warm_start as initial
 from da_framework.training.build import build
 from da_framework.training.restore import FinishedRun, find_run, load_weights

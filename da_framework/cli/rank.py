@@ -14,6 +14,7 @@ from rich.table import Table
 from da_framework.config.schema import check_config, instantiate
 from da_framework.core.batch import Outputs
 from da_framework.core.errors import InputError, MissingRoleError, listed
+from da_framework.core.files import write_text
 from da_framework.core.types import ConfigNode
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.datamodule import Domains
@@ -21,7 +22,6 @@ from da_framework.metrics.transferability.h_score import h_score
 from da_framework.metrics.transferability.leep import leep
 from da_framework.metrics.transferability.log_me import log_me
 from da_framework.metrics.transferability.nce import nce
-from da_framework.results.record import write_text
 from da_framework.training.build import build
 from da_framework.training.restore import count_shared, find_run, load_weights
 

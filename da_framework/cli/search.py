@@ -21,6 +21,7 @@ from da_framework.config import plugins
 from da_framework.config import run_names as names
 from da_framework.config.schema import check_config
 from da_framework.core.errors import INTERRUPTED, PREEMPTED, InputError, PreemptedError
+from da_framework.core.files import run_lock, write_text
 from da_framework.core.seeding import mix
 from da_framework.core.types import Count
 from da_framework.results import record as results
@@ -314,7 +315,7 @@ class Search:
                 for trial in self.study.trials
             ],
         }
-        results.write_text(self.folder / "search.json", json.dumps(found, indent=1) + "\n")
+        write_text(self.folder / "search.json", json.dumps(found, indent=1) + "\n")
 
     def show(self) -> None:
         """The best trial, and how it was chosen."""
@@ -353,7 +354,7 @@ def main(arguments: list[str], run: Callable[[list[str]], None]) -> None:
     what = sorted([*names.relevant_overrides(words), f"objective={settings.objective}"])
     shown = [names.short_override(word) for word in words]
     folder = Path(settings.folder or f"search/{names.slug(shown, hashed=what)}")
-    with results.run_lock(folder, key="folder"):
+    with run_lock(folder, key="folder"):
         search = Search(folder, settings, space, fixed, run)
         before = search.study.user_attrs.setdefault("what", what)
         if before != what:

@@ -24,8 +24,8 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf, read_write
 
-from da_framework.core.errors import InputError, exit_message
-from da_framework.results import record as results
+from da_framework.core.errors import InputError, exit_message, one_line
+from da_framework.core.files import run_lock, write_text
 
 STATES = ".jobs"
 """The folder in that of a sweep where its jobs write how they go, a file each."""
@@ -56,7 +56,7 @@ def run_job(
     file = sweep / STATES / f"{number}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     state: State = {"state": "running", "folder": str(folder), "began": time.time()}
-    results.write_text(file, json.dumps(state))
+    write_text(file, json.dumps(state))
     with redirect_to_log(folder / LOG) as log:
         begun = log.tell()
         try:
@@ -68,11 +68,11 @@ def run_job(
             said = (folder / LOG).read_bytes()[begun:].decode(errors="replace")
             tail = said.splitlines()[-LAST:]
             ended = {"state": "failed", "words": tail[-1], "code": code, "tail": tail}
-            results.write_text(file, json.dumps(state | ended))
+            write_text(file, json.dumps(state | ended))
             return None
     accuracy, took = record["target"]["chosen"]["accuracy"], record["seconds"]["all"]
     ended = {"state": "done", "words": f"{accuracy:.2%}", "seconds": took}
-    results.write_text(file, json.dumps(state | ended))
+    write_text(file, json.dumps(state | ended))
     return record
 
 
@@ -214,7 +214,7 @@ class WatchSweep(Callback):
             return
         folder = Path(config.hydra.sweep.dir)
         try:
-            LOCK.enter_context(results.run_lock(folder, key="hydra.sweep.dir"))
+            LOCK.enter_context(run_lock(folder, key="hydra.sweep.dir"))
         except InputError as error:
             # Hydra would make a warning of what is no exit
             print(error, file=sys.stderr)
@@ -262,7 +262,7 @@ def monitor_sweep() -> Iterator[None]:
         end_sweep()
         if not launching:
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error) or type(error).__name__
         raise InputError(
             f"the launcher gave up: {reason[:300]}; if a job's process was killed, or ran out of "
             "time or memory, the same command continues"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from da_framework.core.errors import InputError
-from da_framework.results import record as results
+from da_framework.core.files import run_lock
 from da_framework.training.loggers.wandb_connection import why_offline
 
 EMPTY = 7
@@ -75,7 +75,7 @@ def is_sent(file: Path) -> bool:
 def is_training(folder: Path) -> bool:
     """Whether a process is still writing there."""
     try:
-        with results.run_lock(folder):
+        with run_lock(folder):
             return False
     except InputError:
         return True

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from da_framework.core.errors import InputError, listed
+from da_framework.core.errors import InputError, listed, one_line
 
 SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 STRICT = ConfigDict(arbitrary_types_allowed=True, strict=True)
@@ -76,7 +76,7 @@ def nested_errors(value: Any, path: str) -> Iterator[str]:
         try:
             target = resolve_name(value["_target_"])
         except Exception as error:  # whatever a plugin's import may raise
-            yield f"{path}: cannot import {value['_target_']}: {' '.join(str(error).split())}"
+            yield f"{path}: cannot import {value['_target_']}: {one_line(error)}"
             return
         yield from config_errors(value, target, path, partial=bool(value.get("_partial_")))
     elif isinstance(value, Mapping):

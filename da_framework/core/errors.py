@@ -6,7 +6,7 @@ from pathlib import Path
 INTERRUPTED = 130
 PREEMPTED = 75
 """What a batch system may be told to start again: EX_TEMPFAIL of sysexits.h."""
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """How a system says that there is no room: on the disk, in the quota, under the limit of a file."""
 
 
@@ -15,11 +15,11 @@ class InputError(ValueError):
 
 
 class MissingRoleError(InputError):
-    """A method needs a role that the data has not.
+    """A method needs a role that the data does not have.
 
     Args:
         role: which.
-        why: the data has it not, and what to do.
+        why: the data does not have it, and what to do.
     """
 
     def __init__(self, role: str, why: str) -> None:
@@ -45,15 +45,22 @@ def exit_message(error: BaseException) -> tuple[str, int] | None:
     for kind, code in codes.items():
         if isinstance(error, kind):
             return str(error), code
-    if isinstance(error, OSError) and error.errno in FULL:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
         where = error.filename or Path.cwd()
         return f"{where}: {error.strerror}: make room, and the same command continues", 2
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename2 or error.filename}: {error.strerror}", 2
     if isinstance(error, KeyboardInterrupt):
-        words = "interrupted; the same command continues from the last checkpoint, if any"
-        return words, INTERRUPTED
+        return (
+            "interrupted; the same command continues from the last checkpoint, if any",
+            INTERRUPTED,
+        )
     return None
+
+
+def one_line(error: object, *, most: int | None = None) -> str:
+    """What an error says, on one line of at most so many characters."""
+    return " ".join(str(error).split())[:most]
 
 
 def listed(names: object) -> str:

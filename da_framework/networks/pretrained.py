@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from da_framework.core.errors import InputError, listed
+from da_framework.core.errors import InputError, listed, one_line
 from da_framework.core.types import Count, Finite, NonNegative, Positive
 from da_framework.networks import weights as files
 from da_framework.networks.network import Keys, Network
@@ -155,7 +155,7 @@ def seen(module: nn.Module, image: Image, name: str, shape: tuple[int, ...]) -> 
     except (RuntimeError, ValueError, AssertionError) as error:
         raise InputError(
             f"network.backbone={name} cannot take images of {image.size} x {image.size} pixels "
-            f"(network.size): {' '.join(str(error).split())}"
+            f"(network.size): {one_line(error)}"
         ) from None
     return module.train()
 

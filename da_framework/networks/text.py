@@ -5,7 +5,7 @@ from typing import Any, Literal, Unpack
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, one_line
 from da_framework.core.huggingface import offline_if_unreachable
 from da_framework.core.types import Count, NonNegative
 from da_framework.networks.network import Keys, Network
@@ -133,7 +133,7 @@ def by_name(name: str, *, trained: bool) -> Any:
                 config = library.AutoConfig.from_pretrained(name, trust_remote_code=False)
                 model = library.AutoModel.from_config(config, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, most=200)
         raise InputError(
             f"network.backbone={name} is neither in the cache of Hugging Face nor can it be "
             f"fetched, nor is it a folder of a model: {reason}; network.backbone={WORDS} needs none"

@@ -2,7 +2,7 @@
 
 from typing import Any, Unpack
 
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, one_line
 from da_framework.core.huggingface import offline_if_unreachable
 from da_framework.networks import pretrained as images
 from da_framework.networks.network import Network
@@ -65,7 +65,7 @@ def model(name: str, options: dict[str, Any]) -> Model:
             with offline_if_unreachable():
                 module.load_state_dict(created(pretrained=True).state_dict())
         except Exception as error:  # as many types as ways to fetch
-            reason = " ".join(str(error).split())[:300]
+            reason = one_line(error, most=300)
             raise InputError(
                 f"network.pretrained=true: the weights of {name} are not in the cache of Hugging "
                 f"Face and cannot be fetched ({reason}); fetch "

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, one_line
 from da_framework.networks import pretrained as images
 from da_framework.networks.network import Network
 from da_framework.networks.pretrained import Image, Model, Trained
@@ -100,7 +100,7 @@ def fetched(weights: Any) -> dict[str, Tensor]:
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"network.pretrained=true: {weights.url} cannot be fetched "
-            f"({' '.join(str(error).split())}); put it at {file}, or anywhere and name it: "
+            f"({one_line(error)}); put it at {file}, or anywhere and name it: "
             "network.weights=FILE"
         ) from None
     finally:

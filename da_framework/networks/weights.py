@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from da_framework.core.errors import InputError, listed
+from da_framework.core.errors import InputError, listed, one_line
 
 ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
 
@@ -36,7 +36,7 @@ def read(file: str) -> dict[str, Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged file makes of itself has no type
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, most=200)
         raise InputError(
             f"{key}: it is damaged, or holds other things than tensors: {reason}"
         ) from None

@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from da_framework.config.catalog import config_roots
 from da_framework.config.schema import config_errors
-from da_framework.core.errors import InputError, listed
+from da_framework.core.errors import InputError, listed, one_line
 from da_framework.core.types import Count
 from da_framework.results import tables as report
 
@@ -267,7 +267,7 @@ def read_experiment(file: Path) -> Mapping[str, Any]:
     try:
         node: Any = OmegaConf.to_container(OmegaConf.load(file))
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise InputError(f"{file}: {' '.join(str(error).split())}") from None
+        raise InputError(f"{file}: {one_line(error)}") from None
     if not isinstance(node, Mapping):
         raise InputError(f"{file}: a config has keys, and this is a list")
     return node

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from da_framework.results.record import atomic_write
+from da_framework.core.files import atomic_write
 
 SOURCE, TARGET = "#3b6fb6", "#d9722e"
 """The colours of the two sides, the same in every picture."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from da_framework.config.catalog import source_docstring
 from da_framework.core.errors import listed
-from da_framework.results.record import write_text
+from da_framework.core.files import write_text
 
 CARD = "MODEL.md"
 FEW = 5

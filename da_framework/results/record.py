@@ -1,13 +1,11 @@
 """The record of a run: written last and by rename, read by everything that reports."""
 
-import fcntl
 import hashlib
 import json
 import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
@@ -15,7 +13,8 @@ from typing import Any
 
 from da_framework.config.run_names import IRRELEVANT
 from da_framework.config.source_code import import_closure
-from da_framework.core.errors import FULL, InputError
+from da_framework.core.errors import InputError
+from da_framework.core.files import LOCK, write_text
 
 RESULT = "result.json"
 KEY = "key.txt"
@@ -108,58 +107,6 @@ def write_record(folder: Path, result: Mapping[str, Any]) -> None:
     write_text(folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file, whole or not at all."""
-    with atomic_write(path) as partial:
-        partial.write_text(text)
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Another name to write a file under: it has its own when all is there, and is gone otherwise.
-
-    Raises:
-        InputError: there is no room for it.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield partial
-        os.replace(partial, path)
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        before = "what it held before is intact" if path.is_file() else "nothing else is touched"
-        raise InputError(
-            f"{path}: {error.strerror}; {before}: make room, and the same command continues"
-        ) from None
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def run_lock(folder: Path, *, key: str = "hydra.run.dir") -> Iterator[None]:
-    """Holds a folder for this process; the system lets go of it however the process ends.
-
-    Args:
-        folder: to hold.
-        key: that would name another.
-
-    Raises:
-        InputError: another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"another process is training in {folder}: wait for it, or give this one a folder "
-                f"of its own: {key}=..."
-            ) from None
-        yield
-
-
 def claim_folder(folder: Path, run_key: str, *, again: bool) -> str | None:
     """Makes a folder this run's own; what another run left in it is moved aside.
 
@@ -176,7 +123,7 @@ def claim_folder(folder: Path, run_key: str, *, again: bool) -> str | None:
         aside.mkdir()
         # the mark goes last: without it, what a kill left here would be taken for ours
         for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == KEY):
-            kept = entry.name.startswith(("before-", ".hydra", ".lock")) or entry.suffix == ".log"
+            kept = entry.name.startswith(("before-", ".hydra", LOCK)) or entry.suffix == ".log"
             if not kept:
                 shutil.move(entry, aside / entry.name)
     (folder / "checkpoints").mkdir(exist_ok=True)

@@ -16,7 +16,7 @@ from rich.table import Table as Grid
 
 from da_framework.config.plugins import NEEDS, require_package
 from da_framework.core.errors import InputError, PreemptedError, listed
-from da_framework.core.files import wait_for_lock
+from da_framework.core.files import run_lock, wait_for_lock, write_text
 from da_framework.results import record as results
 from da_framework.results import tables as report
 from da_framework.results.experiments import (
@@ -353,7 +353,7 @@ def run_sweep(table: Experiment, overrides: Sequence[str]) -> None:
         InputError: it failed.
     """
     try:
-        with results.run_lock(table.folder):
+        with run_lock(table.folder):
             pass
     except InputError:
         print(f"another process trains in {table.folder}: waiting for it", file=sys.stderr)
@@ -446,7 +446,7 @@ def main(arguments: list[str]) -> None:
     text = render_reproduction(table, cells, records)
     if changed:
         text += f"\n\nNo verdict: --quick runs it with {listed(changed)}."
-    results.write_text(table.folder / f"{table.file.stem}.md", text + "\n")
+    write_text(table.folder / f"{table.file.stem}.md", text + "\n")
     print(text)
     if parsed.record:
         record_table(table, records)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from da_framework.config.run_names import IRRELEVANT
 from da_framework.core.errors import InputError, listed
+from da_framework.core.files import atomic_write, write_text
 from da_framework.results import page
 from da_framework.results import record as results
 from da_framework.results import validator_quality as selection
@@ -131,7 +132,7 @@ def keep_records(path: Path, records: Sequence[Record]) -> None:
         }
         for record in records
     ]
-    results.write_text(path, "[\n" + ",\n".join(map(json.dumps, kept)) + "\n]\n")
+    write_text(path, "[\n" + ",\n".join(map(json.dumps, kept)) + "\n]\n")
 
 
 def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -291,17 +292,15 @@ def write_table(path: Path, table: Sequence[Row], against: Sequence[str] = ()) -
         InputError: there is no such kind, or what writes it is not installed.
     """
     if path.suffix == ".html":
-        results.write_text(
-            path, page.render_page(table, against=against, notes=list(table_notes(table)))
-        )
+        write_text(path, page.render_page(table, against=against, notes=list(table_notes(table))))
     elif path.suffix == ".md":
         text = "\n".join([render_table(table, against), "", *table_notes(table)])
-        results.write_text(path, f"{text}\n")
+        write_text(path, f"{text}\n")
     elif path.suffix == ".csv":
-        results.write_text(path, to_frame(table).to_csv(index=False))
+        write_text(path, to_frame(table).to_csv(index=False))
     elif path.suffix == ".parquet":
         try:
-            with results.atomic_write(path) as partial:
+            with atomic_write(path) as partial:
                 to_frame(table).to_parquet(partial, index=False)
         except ImportError:
             raise InputError(

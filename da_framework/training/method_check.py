@@ -20,6 +20,7 @@ from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.callbacks.checkpoints import Checkpoints
 from da_framework.config.schema import check_config as valid
 from da_framework.config.schema import instantiate
+from da_framework.core.errors import one_line
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.datamodule import VIEWS
 from da_framework.methods.base import Method
@@ -65,7 +66,7 @@ def check_method(config: Mapping[str, Any]) -> Iterator[Finding]:
             try:
                 kept, words = (None, exempt[name]) if name in exempt else promise(config)
             except Exception as error:  # whatever a method does wrong is its own finding
-                kept, words = False, f"{type(error).__name__}: {' '.join(str(error).split())}"
+                kept, words = False, f"{type(error).__name__}: {one_line(error)}"
             yield Finding(name.replace("_", " "), kept, words)
         for name in exempt.keys() - {promise.__name__ for promise in CHECKS}:
             yield Finding(name, False, "is no promise that a method could be exempt from")

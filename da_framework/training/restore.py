@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from da_framework.config.allowlist import check_targets
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, one_line
 from da_framework.datasets.base import DomainRows
 from da_framework.results import record as results
 
@@ -67,7 +67,7 @@ def load_weights(module: nn.Module, weights: Path) -> None:
             torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
         )
     except (RuntimeError, UnpicklingError, EOFError, KeyError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise InputError(
             f"{weights} is damaged, or of another network or other inputs: {reason}"
         ) from None

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
 from da_framework.config.schema import check_config, instantiate
-from da_framework.core.errors import DivergedError, InputError, PreemptedError, listed
+from da_framework.core.errors import DivergedError, InputError, PreemptedError, listed, one_line
+from da_framework.core.files import run_lock, write_text
 from da_framework.core.types import ConfigNode
 from da_framework.results import record as results
 from da_framework.training import warm_start as initial
@@ -84,7 +85,7 @@ def train(
         with suppress(PreemptedError), within_memory(config):  # which the first process says
             fit(run, config, folder, first=False)
         return {}
-    with results.run_lock(folder):
+    with run_lock(folder):
         if aside := results.claim_folder(folder, key, again=config["again"]):
             log.info("another run was in this folder: moved to %s", aside)
         (folder / results.DIVERGED).unlink(missing_ok=True)
@@ -225,7 +226,7 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
         good = next((file for file in checkpoints(folder)), None)
         kept = f"last good checkpoint: {good}" if good else "no checkpoint was due yet"
         if first:
-            results.write_text(folder / results.DIVERGED, f"{error}; {kept}\n")
+            write_text(folder / results.DIVERGED, f"{error}; {kept}\n")
         mend = "lower optimizer.lr or method.weight, or set optimizer.clip=1.0"
         raise DivergedError(f"{error}; {kept}; {mend}") from None
     except MisconfigurationException as error:
@@ -300,7 +301,7 @@ def within_memory(config: Mapping[str, Any]) -> Iterator[None]:
         kinds = (MemoryError, torch.OutOfMemoryError)
         if not (isinstance(error, kinds) or any(word in str(error) for word in words)):
             raise
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, most=200)
         sizes = (f"dataset.batch_size.{r}={n}" for r, n in config["dataset"]["batch_size"].items())
         raise InputError(
             f"out of memory ({reason}); the batch sizes are {listed(sizes)}: try smaller ones, "
@@ -368,7 +369,7 @@ def latest_valid_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
                     raise ValueError(f"{changed} has changed since")
             return file, damaged
         except Exception as error:  # what a damaged file makes of itself has no type
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error, most=200)
             damaged.append(f"{file} is damaged ({type(error).__name__}: {reason})")
     if damaged:
         raise InputError(

@@ -1,13 +1,13 @@
 """Former runs: weights to start from, and frozen networks to learn from."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from da_framework.config.allowlist import check_targets
 from da_framework.config.schema import instantiate
-from da_framework.core.errors import InputError, listed
+from da_framework.core.errors import InputError, listed, one_line
+from da_framework.core.files import file_sha256
 from da_framework.results import record as results
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def weights_fingerprint(config: Mapping[str, Any]) -> str | None:
     hashes = []
     for file in files:
         if file.is_file():  # the network says which of its own is not there
-            with file.open("rb") as stream:
-                hashes.append(hashlib.file_digest(stream, "sha256").hexdigest()[:16])
+            hashes.append(file_sha256(file)[:16])
     return " ".join(hashes) or None
 
 
@@ -168,7 +167,7 @@ def read_network_state(start: str, key: str = "init_from") -> "dict[str, Tensor]
         state = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
         return {n.removeprefix(prefix): own for n, own in state.items() if n.startswith(prefix)}
     except Exception as error:  # what a damaged file makes of itself has no type
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, most=300)
         raise InputError(f"{key}={start}: {file} is damaged: {reason}") from None
 
 

@@ -21,7 +21,7 @@ from da_framework.cli.sweeps import STATES, SweepMonitor, monitor_sweep
 from da_framework.config import plugins
 from da_framework.config import run_names as names
 from da_framework.core.errors import InputError
-from da_framework.results import record as results
+from da_framework.core.files import run_lock
 from da_framework.training import train
 from da_framework.training.module import Adaptation
 
@@ -138,7 +138,7 @@ def test_a_sweep_killed_twice_and_repeated_ends_like_one_that_was_not(
 
 
 def test_a_sweep_that_another_process_runs_is_refused(da: Any) -> None:
-    with results.run_lock(da.folder / "here"):
+    with run_lock(da.folder / "here"):
         ended = da("train", "-m", *da.small, "seed=1,2", "hydra.sweep.dir=here")
     assert ended.code == 2
     assert ended.err.startswith("another process is training in here: wait for it, or ")

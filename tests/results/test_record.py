@@ -12,6 +12,7 @@ from da_framework.callbacks.history import csv
 from da_framework.config.run_names import IRRELEVANT
 from da_framework.config.source_code import import_closure
 from da_framework.core.errors import InputError
+from da_framework.core.files import write_text
 from da_framework.results import record as results
 from da_framework.results.record import (
     claim_folder,
@@ -168,7 +169,7 @@ def test_what_only_watches_a_run_is_no_other_code() -> None:
 
 
 def test_a_file_is_written_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    results.write_text(tmp_path / "a" / "b.html", "c")
+    write_text(tmp_path / "a" / "b.html", "c")
     assert (tmp_path / "a" / "b.html").read_text() == "c"
 
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from da_framework.config import plugins
 from da_framework.config.schema import check_config
 from da_framework.core.errors import InputError
-from da_framework.results import record as results
+from da_framework.core.files import run_lock
 from da_framework.results import reproduction as reproduce
 from da_framework.results import tables as report
 from da_framework.results.experiments import Paper, PaperTable, find_tables
@@ -320,7 +320,7 @@ def test_it_waits_for_what_a_killed_call_has_left_and_says_what_ends_its_own(
 
 def hold(folder: Path, seconds: float) -> None:
     """As a sweep does."""
-    with results.run_lock(folder):
+    with run_lock(folder):
         (folder / "held").touch()
         time.sleep(seconds)
 

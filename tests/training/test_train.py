@@ -333,8 +333,8 @@ def test_a_run_killed_between_last_step_and_result_keeps_its_last_losses(
 
 def test_a_folder_that_another_process_trains_in_is_left_alone(da: Any) -> None:
     code = (
-        "import sys, pathlib; from da_framework.results.record import alone\n"
-        "with alone(pathlib.Path('run')): print('held', flush=True); sys.stdin.read()"
+        "import sys, pathlib; from da_framework.core.files import run_lock\n"
+        "with run_lock(pathlib.Path('run')): print('held', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

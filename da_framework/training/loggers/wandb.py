@@ -12,7 +12,7 @@ from uuid import uuid4
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.loggers.logger import Logger
 
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, one_line
 from da_framework.core.types import Positive
 from da_framework.training.loggers.wandb_connection import server_address, why_offline
 
@@ -169,7 +169,7 @@ class Wandb(Logger):
         """Goes on offline; if it is offline, without W&B."""
         import wandb as client
 
-        reason = " ".join(str(why).split())[:200]
+        reason = one_line(why, most=200)
         was, self.mode = self.mode, "offline"
         if was == "online":
             log.warning("W&B is offline (%s); send it later: da sync %s", reason, self.folder)

@@ -19,7 +19,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 from da_framework.cli.main import main
 from da_framework.cli.sync import is_sent
 from da_framework.config.schema import check_config
-from da_framework.results.record import run_lock
+from da_framework.core.files import run_lock
 from da_framework.training.build import Settings, compose
 from da_framework.training.loggers.wandb import STEP
 from tests.conftest import SMALL, commanding
