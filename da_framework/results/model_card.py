@@ -8,8 +8,8 @@ from typing import Any
 from da_framework.config.catalog import source_docstring
 from da_framework.core.errors import listed
 from da_framework.core.files import write_text
+from da_framework.results.folder import RunFolder
 
-CARD = "MODEL.md"
 FEW = 5
 """Classes that are shown, the worst first."""
 PICKS = {
@@ -21,8 +21,9 @@ PICKS = {
 
 def write_card(record: Mapping[str, Any], folder: Path) -> None:
     """Writes the card of a run that has none yet."""
-    if not (folder / CARD).is_file():
-        write_text(folder / CARD, render_card(record))
+    card = RunFolder(folder).card
+    if not card.is_file():
+        write_text(card, render_card(record))
 
 
 def render_card(record: Mapping[str, Any]) -> str:

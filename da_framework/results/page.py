@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+from da_framework.results.folder import RunFolder
 from da_framework.results.statistics import PICKS, Record, Row, Value, accuracy_of, flatten
 
 TEMPLATE = Path(__file__).with_suffix(".html")
@@ -137,8 +138,8 @@ def attach_pictures(runs: Sequence[dict[str, Any]], table: Sequence[Row]) -> Non
         turns.append((place[own["row"]], own))
     left = MOST
     for _, own in sorted(turns, key=lambda turn: turn[0]):
-        files = [Path(own["folder"], f"{name}.png") for name in PICTURES if own["folder"]]
-        there = [file for file in files if file.is_file()]
+        drawn = RunFolder(Path(own["folder"])).drawn_figures() if own["folder"] else {}
+        there = [drawn[name] for name in PICTURES if name in drawn]
         if len(there) > left:
             own["unshown"] = " and ".join(file.name for file in there)
             continue

@@ -4,17 +4,13 @@ import hashlib
 import json
 import os
 import platform
-import shutil
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from da_framework.config.run_names import IRRELEVANT
 from da_framework.config.source_code import import_closure
-from da_framework.core.errors import InputError
-from da_framework.core.files import LOCK, write_text
 
 RESULT = "result.json"
 KEY = "key.txt"
@@ -85,49 +81,25 @@ def targets(node: Any) -> Iterator[str]:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """The record in a folder; none if there is none.
+    """The record in a folder; none if there is none."""
+    from da_framework.results.folder import RunFolder
 
-    Raises:
-        InputError: the file is damaged, or not a record of ours.
-    """
-    file = folder / RESULT
-    if not file.is_file():
-        return None
-    try:
-        result = json.loads(file.read_text())
-        if not {"key", "config", "target"} <= result.keys():
-            raise ValueError("keys are missing")
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{file} is damaged or no record of a run ({error}); remove it") from None
-    return dict(result)
+    record: Any = RunFolder(folder).read_record()
+    return record
 
 
 def write_record(folder: Path, result: Mapping[str, Any]) -> None:
     """Writes the record, whole or not at all."""
-    write_text(folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
+    from da_framework.results.folder import RunFolder
+
+    RunFolder(folder).write_record(result)
 
 
 def claim_folder(folder: Path, run_key: str, *, again: bool) -> str | None:
-    """Makes a folder this run's own; what another run left in it is moved aside.
+    """Makes a folder this run's own; what another run left in it is moved aside."""
+    from da_framework.results.folder import RunFolder
 
-    Returns:
-        Where to, or none if nothing was in the way.
-    """
-    mark = folder / KEY
-    folder.mkdir(parents=True, exist_ok=True)
-    ours = mark.is_file() and mark.read_text().strip() == run_key
-    aside: Path | None = None
-    # again after a kill goes on: what is unfinished is not what is to be run once more
-    if mark.is_file() and (not ours or (again and (folder / RESULT).is_file())):
-        aside = next(p for n in count(1) if not (p := folder / f"before-{n}").exists())
-        aside.mkdir()
-        # the mark goes last: without it, what a kill left here would be taken for ours
-        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == KEY):
-            kept = entry.name.startswith(("before-", ".hydra", LOCK)) or entry.suffix == ".log"
-            if not kept:
-                shutil.move(entry, aside / entry.name)
-    (folder / "checkpoints").mkdir(exist_ok=True)
-    write_text(mark, run_key + "\n")
+    aside = RunFolder(folder).claim(run_key, again=again)
     return str(aside) if aside else None
 
 

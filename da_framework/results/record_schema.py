@@ -1,90 +1,178 @@
-"""What every record of a finished run has, whatever else it has."""
+"""The types of a run's record: what training writes, what reports read, and what is checked.
+
+A key that not every record has is ``NotRequired``: older versions wrote fewer, and what
+``da report --keep`` writes leaves out what belongs to a single run.
+"""
 
 from functools import cache
-from typing import Any, NotRequired
+from typing import Any, Literal, NotRequired
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from da_framework.core.types import Share
-from da_framework.results.statistics import cell_of, setting_of
+
+Pick = Literal["last", "chosen", "oracle"]
+"""The evaluations that results show: of the last step, chosen by the validator, and the best by
+target labels."""
+Measure = Literal["accuracy", "precision", "recall", "f1"]
+"""Of predictions on a domain; fractions of 1, all but accuracy as means over classes."""
 
 
 class Choices(TypedDict):
-    """Names of parts."""
+    """The names by which the parts of a run were chosen, by config group."""
 
     method: str
+    dataset: NotRequired[str | None]
+    network: NotRequired[str | None]
+    validator: NotRequired[str | None]
 
 
-class Config(TypedDict):
-    """Resolved."""
+class RunConfig(TypedDict):
+    """The resolved config of a run, of which these keys are read."""
 
     seed: int
+    method: NotRequired[dict[str, Any]]
+    dataset: NotRequired[dict[str, Any]]
+    network: NotRequired[dict[str, Any]]
+    validator: NotRequired[dict[str, Any]]
 
 
-class Sides(TypedDict):
-    """The names of domains."""
+class DomainNames(TypedDict):
+    """The names of the domains on either side."""
 
     source: list[str]
     target: list[str]
 
 
-class Figures(TypedDict):
-    """Of a step on the target."""
+class DomainFigures(TypedDict):
+    """Metrics of predictions on one side, as fractions of 1."""
 
     accuracy: Share
+    precision: NotRequired[float]
+    recall: NotRequired[float]
+    f1: NotRequired[float]
+    calibration_error: NotRequired[float]
+    precision_per_class: NotRequired[list[float]]
+    recall_per_class: NotRequired[list[float]]
+    f1_per_class: NotRequired[list[float]]
+    rows: NotRequired[int]
+    mmd: NotRequired[float]
+    open_set: NotRequired[dict[str, float]]
+    domains: NotRequired[dict[str, Any]]
+
+
+class EvaluationFigures(TypedDict):
+    """One evaluation while training: the validator's score, and metrics of both sides."""
+
+    step: int
+    score: float
+    target: DomainFigures
+    source: NotRequired[DomainFigures]
+
+
+class TargetFigures(DomainFigures):
+    """A picked evaluation as the record holds it: step, score, and metrics on the target."""
+
+    step: NotRequired[int]
+    score: NotRequired[float]
 
 
 class Picks(TypedDict):
-    """The three steps that are reported."""
+    """The three evaluations that are reported."""
 
-    last: Figures
-    chosen: Figures
-    oracle: Figures
+    last: TargetFigures
+    chosen: TargetFigures
+    oracle: TargetFigures
+
+
+CurvePoint = TypedDict(
+    "CurvePoint",
+    {
+        "step": int,
+        "score": NotRequired[float],
+        "oracle/accuracy": NotRequired[float],
+        "source/accuracy": NotRequired[float],
+        "domains/mmd": NotRequired[float],
+    },
+)
+"""A point of the curve: the figures of an evaluation by name, ``train/``, ``diagnosis/`` and
+``validator/`` ones among them."""
+
+
+class Verdict(TypedDict):
+    """What was ill, the step it was first seen at, and words for a person."""
+
+    kind: NotRequired[str]
+    step: int
+    words: str
+
+
+class Seconds(TypedDict, total=False):
+    """How long a run took: training alone, all of it by the clock, and processor time."""
+
+    training: float
+    all: float
+    cpu: float
 
 
 class Environment(TypedDict):
-    """Of the machine."""
+    """Versions of libraries, and the machine."""
 
     versions: dict[str, str]
-
-
-class Reading(TypedDict):
-    """Of the curve."""
-
-    step: int
+    platform: NotRequired[str]
+    cpus: NotRequired[int | None]
+    device: NotRequired[str]
 
 
 class RunRecord(TypedDict):
-    """What all records of runs have, whatever else they have."""
+    """The record of a finished run.
 
+    In records that ``da report --keep`` wrote, ``readings`` (step and target accuracy of each
+    evaluation), ``diagnosis`` and ``scores`` (by validator) stand in place of the curve; ``folder``
+    is where a record was read.
+    """
+
+    key: NotRequired[str]
     command: str
     choices: Choices
-    config: Config
-    domains: Sides
-    target: Picks
-    seconds: dict[str, float]
+    config: RunConfig
+    data: NotRequired[dict[str, str]]
+    inputs: NotRequired[dict[str, Any]]
+    licences: NotRequired[dict[str, str]]
     code: str
+    seconds: Seconds
+    finished: NotRequired[str]
+    baseline: NotRequired[bool]
+    domains: DomainNames
+    classes: NotRequired[list[str]]
+    rows: NotRequired[dict[str, int]]
+    skipped: NotRequired[dict[str, Any]]
     environment: Environment
-    curve: NotRequired[list[Reading]]
-    verdicts: NotRequired[list[dict[str, Any]]]
+    steps: NotRequired[int]
+    peak_memory_mib: NotRequired[float]
+    target: Picks
+    source: NotRequired[dict[str, DomainFigures]]
+    curve: NotRequired[list[CurvePoint]]
+    verdicts: NotRequired[list[Verdict]]
+    note: NotRequired[str]
+    readings: NotRequired[list[list[float]]]
+    diagnosis: NotRequired[dict[str, float]]
+    scores: NotRequired[dict[str, list[float | None]]]
+    folder: NotRequired[str]
 
 
 def schema_error(record: Any) -> str:
-    """What of this is unlike a record, in words; empty if nothing is."""
+    """The first key of this that no record has so, in words; empty if it is a record."""
     try:
         schema().validate_python(record, strict=True)
-        cell_of(record)
-        setting_of(record)
     except ValidationError as error:
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg'][0].lower()}{first['msg'][1:]}"
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return f"{type(error).__name__}: {error}"
     return ""
 
 
 @cache
 def schema() -> Any:
-    """Holds records against this."""
+    """Validates records."""
     return TypeAdapter(RunRecord)

@@ -28,6 +28,7 @@ from da_framework.results.experiments import (
     find_tables,
     load_experiment,
 )
+from da_framework.results.folder import find_finished_runs
 from da_framework.results.statistics import Cell as Kind
 from da_framework.results.statistics import cell_of as kind_of
 from da_framework.results.statistics import describe_difference, evaluations, flatten
@@ -368,7 +369,7 @@ def run_sweep(table: Experiment, overrides: Sequence[str]) -> None:
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
         try:
             while True:
-                there = sum(1 for _ in table.folder.rglob(results.RESULT))
+                there = len(find_finished_runs(table.folder))
                 status.update(f"{table.name}: {there} runs there; {log} has the rest")
                 try:
                     code = process.wait(timeout=1)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +17,8 @@ from da_framework.core.files import atomic_write, write_text
 from da_framework.results import page
 from da_framework.results import record as results
 from da_framework.results import validator_quality as selection
-from da_framework.results.record_schema import schema_error
+from da_framework.results.folder import RESULT, RunFolder, find_finished_runs
+from da_framework.results.record_schema import RunRecord, schema_error
 from da_framework.results.statistics import (
     PICKS,
     Cell,
@@ -25,6 +26,7 @@ from da_framework.results.statistics import (
     Row,
     Value,
     accuracy_of,
+    cell_of,
     compare_runs,
     evaluations,
     flatten,
@@ -73,39 +75,52 @@ def gather_records(paths: Sequence[Path]) -> list[dict[str, Any]]:
     Raises:
         InputError: there is none.
     """
-    records: list[dict[str, Any]] = []
-    files: dict[Path, None] = {}
+    records: list[Any] = []
+    folders: dict[RunFolder, None] = {}
     for path in paths:
-        if path.is_file() and path.name != results.RESULT:
+        if path.is_dir():
+            files = [run.result.resolve() for run in find_finished_runs(path)]
+            folders |= dict.fromkeys(RunFolder(file.parent) for file in files)
+        elif path.is_file() and path.name == RESULT:
+            folders[RunFolder(path.resolve().parent)] = None
+        elif path.is_file():
             records += read_kept(path)
-        for file in [path] if path.is_file() else sorted(path.rglob(results.RESULT)):
-            below = file.relative_to(path).parts
-            if file.name == results.RESULT and not any(p.startswith("before-") for p in below):
-                files[file.resolve()] = None
     skipped = 0
-    for file in files:
+    for folder in folders:
         try:
-            records.append(read_usable(file))
+            records.append(read_usable(folder))
         except InputError as error:
             skipped += 1
             print(f"skipped: {error}", file=sys.stderr)
     if skipped:
-        print(f"skipped {skipped} of {len(files)} results", file=sys.stderr)
+        print(f"skipped {skipped} of {len(folders)} results", file=sys.stderr)
     if not records:
-        raise InputError(f"no {results.RESULT} below {', '.join(map(str, paths))}")
+        raise InputError(f"no {RESULT} below {', '.join(map(str, paths))}")
     return records
 
 
-def read_usable(file: Path) -> dict[str, Any]:
-    """A record that tables can be made of, and the folder it is in.
+def read_usable(folder: RunFolder) -> RunRecord:
+    """The record of a finished run, with the folder it is in.
 
     Raises:
         InputError: it is damaged or no record of ours.
     """
-    record = {**(results.read_record(file.parent) or {}), "folder": str(file.parent)}
-    if wrong := schema_error(record):
-        raise InputError(f"{file} is no record of a run ({wrong}); move it away")
-    return record
+    record = {**(folder.read_record() or {}), "folder": str(folder.path)}
+    if reason := unusable_reason(record):
+        raise InputError(f"{folder.result} is no record of a run ({reason}); move it away")
+    return cast(RunRecord, record)
+
+
+def unusable_reason(record: Any) -> str:
+    """Why no table can be made of this, in words; empty if one can."""
+    if reason := schema_error(record):
+        return reason
+    try:
+        cell_of(record)
+        setting_of(record)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def keep_records(path: Path, records: Sequence[Record]) -> None:
@@ -154,7 +169,7 @@ def read_kept(path: Path) -> list[dict[str, Any]]:
     except ValueError as error:
         raise InputError(f"{path} holds no runs kept by da report --keep ({error})") from None
     wrong = (
-        next(filter(None, map(schema_error, records)), "")
+        next(filter(None, map(unusable_reason, records)), "")
         if isinstance(records, list)
         else "no list"
     )
