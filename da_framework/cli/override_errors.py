@@ -122,7 +122,7 @@ def unknown_additions(overrides: list[Override], choices: list[str], name: str) 
     if not added:
         return []
     # imports torch: only for those who add keys
-    from da_framework.training.build import Settings
+    from da_framework.config.settings import Settings
 
     config = compose(name, overrides=[*choices, *added])
     # what a job alone can resolve is left out

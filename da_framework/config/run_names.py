@@ -10,30 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-IRRELEVANT = (
-    "again",
-    "callback",
-    "checkpoint_every",
-    "data_dir",
-    "dataset.cache",
-    "dataset.data_dir",
-    "dataset.denoising.cache",
-    "dataset.download",
-    "dataset.in_memory",
-    "dataset.mirrors",
-    "dataset.origin",
-    "dataset.timeout",
-    "feature_cache",
-    "flush_every",
-    "inner_steps",
-    "logger",
-    "paper",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.num_nodes",
-    "trainer.strategy",
-)
-"""Keys that are not meant to change a result: where, how or whether to run and to log."""
+from da_framework.config.relevance import is_irrelevant
 
 
 def register_resolvers() -> None:
@@ -52,8 +29,12 @@ def slug(words: Sequence[str], *, hashed: Sequence[str]) -> str:
 def relevant_overrides(overrides: Sequence[str]) -> list[str]:
     """The overrides that make another run, without Hydra's signs."""
     plain = [override.lstrip("+") for override in overrides]
-    beside = tuple(f"{key}{sign}" for key in IRRELEVANT for sign in "=.")
-    return [o for o in plain if not o.startswith((*beside, "hydra.", "hydra/", "experiments="))]
+    elsewhere = ("hydra.", "hydra/", "experiments=")
+    return [
+        override
+        for override in plain
+        if not override.startswith(elsewhere) and not is_irrelevant(override.partition("=")[0])
+    ]
 
 
 def short_override(override: str) -> str:
@@ -63,13 +44,13 @@ def short_override(override: str) -> str:
 
 def _job(*, _root_: DictConfig) -> str:
     choices: Any = _root_.hydra.runtime.choices
-    own = sorted(relevant_overrides(_root_.hydra.overrides.task))
-    shown = [short_override(o) for o in own if not o.startswith(("method=", "dataset="))]
+    overrides = sorted(relevant_overrides(_root_.hydra.overrides.task))
+    shown = [short_override(o) for o in overrides if not o.startswith(("method=", "dataset="))]
     experiment = [choices.experiments] if choices.get("experiments") else []
     # without one of them (~method) there is no run, which its check says
     return slug(
         [str(choices.get(part)) for part in ("method", "dataset")] + shown,
-        hashed=[*own, *experiment],
+        hashed=[*overrides, *experiment],
     )
 
 

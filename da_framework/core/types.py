@@ -1,4 +1,4 @@
-"""Ranges that a constructor's annotation states and the config check holds."""
+"""What an annotation states of a key: ranges, which the config check holds, and marks."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -36,3 +36,17 @@ def _chosen(node: Any) -> Any:
 
 ConfigNode = Annotated[Any, AfterValidator(_chosen)]
 """A node that says what it builds, as every choice of a config group does."""
+
+
+class Irrelevant:
+    """Marks a key that cannot change a number: where, how or whether to run, to keep and to log.
+
+    ``cache: Annotated[str | None, Irrelevant()]`` where the key is declared. Runs that differ in
+    such keys alone are one run: ``config.relevance`` reads the marks.
+
+    Args:
+        keys: within what is annotated, where it is not irrelevant as a whole.
+    """
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = keys

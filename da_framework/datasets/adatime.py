@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Unpack
+from typing import Annotated, Any, Unpack
 
 import numpy as np
 
 from da_framework.core.errors import InputError
-from da_framework.core.types import Count
+from da_framework.core.types import Count, Irrelevant
 from da_framework.datasets.base import Array, Dataset, Domain, Roles
 from da_framework.datasets.origin import Origin
 
@@ -41,8 +41,8 @@ class AdaTime(Dataset):
         classes: list[str],
         shape: list[Count],
         normalize: bool,
-        origin: Origin,
-        data_dir: str,
+        origin: Annotated[Origin, Irrelevant()],
+        data_dir: Annotated[str, Irrelevant()],
         **roles: Unpack[Roles],
     ) -> None:
         self.place = Path(data_dir).expanduser().absolute() / folder

@@ -1,10 +1,11 @@
 """Amazon Reviews: are they kind, in four departments, as bags of words."""
 
-from typing import ClassVar, Literal, Unpack
+from typing import Annotated, ClassVar, Literal, Unpack
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from da_framework.core.types import Irrelevant
 from da_framework.datasets.base import Domain, Roles
 from da_framework.datasets.msda import Denoising
 from da_framework.datasets.published import Origin, Published
@@ -48,7 +49,7 @@ class AmazonReviews(Published):
         *,
         counts: Literal["raw", "log", "binary"],
         denoising: Denoising | None,
-        data_dir: str,
+        data_dir: Annotated[str, Irrelevant()],
         **roles: Unpack[Roles],
     ) -> None:
         self.counts = counts

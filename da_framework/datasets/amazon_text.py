@@ -2,11 +2,11 @@
 
 import gzip
 import json
-from typing import ClassVar, Unpack
+from typing import Annotated, ClassVar, Unpack
 
 import numpy as np
 
-from da_framework.core.types import Count
+from da_framework.core.types import Count, Irrelevant
 from da_framework.datasets.base import Domain, Roles
 from da_framework.datasets.published import Origin, Published
 from da_framework.datasets.tokenization import Vocabulary, identity, numbers
@@ -42,8 +42,8 @@ class AmazonText(Published):
         tokenizer: str,
         vocabulary: Vocabulary,
         length: Count,
-        cache: str | None,
-        data_dir: str,
+        cache: Annotated[str | None, Irrelevant()],
+        data_dir: Annotated[str, Irrelevant()],
         **roles: Unpack[Roles],
     ) -> None:
         self.tokenizer = tokenizer

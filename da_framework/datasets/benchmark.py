@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NotRequired, Unpack
+from typing import Annotated, NotRequired, Unpack
 
 from typing_extensions import TypedDict
 
 from da_framework.core.errors import InputError, listed
-from da_framework.core.types import Count, Positive
+from da_framework.core.types import Count, Irrelevant, Positive
 from da_framework.datasets.base import Domain, SampleReport
 from da_framework.datasets.images import (
     Keys,
@@ -69,11 +69,11 @@ class Benchmark(Pictures):
         folder: str,
         places: dict[str, Place],
         classes: list[str],
-        origin: Origin,
-        data_dir: str,
-        download: bool,
-        mirrors: list[str],
-        timeout: Positive,
+        origin: Annotated[Origin, Irrelevant()],
+        data_dir: Annotated[str, Irrelevant()],
+        download: Annotated[bool, Irrelevant()],
+        mirrors: Annotated[list[str], Irrelevant()],
+        timeout: Annotated[Positive, Irrelevant()],
         **keys: Unpack[Keys],
     ) -> None:
         self.place = Path(data_dir).expanduser().absolute() / folder

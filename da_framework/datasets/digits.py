@@ -7,14 +7,14 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple, Unpack
+from typing import Annotated, Literal, NamedTuple, Unpack
 
 import numpy as np
 from PIL import Image
 
 from da_framework.core.errors import InputError, listed
 from da_framework.core.files import wait_for_lock
-from da_framework.core.types import Count, Positive
+from da_framework.core.types import Count, Irrelevant, Positive
 from da_framework.datasets import downloads, mnistm
 from da_framework.datasets.base import Array, Dataset, Domain, Roles
 from da_framework.datasets.downloads import Remote
@@ -177,10 +177,10 @@ class Digits(Dataset):
         normalize: Literal["none", "l2"],
         size: Count | None,
         margin: dict[str, int] | None,
-        data_dir: str,
-        download: bool,
-        mirrors: list[str],
-        timeout: Positive,
+        data_dir: Annotated[str, Irrelevant()],
+        download: Annotated[bool, Irrelevant()],
+        mirrors: Annotated[list[str], Irrelevant()],
+        timeout: Annotated[Positive, Irrelevant()],
         **roles: Unpack[Roles],
     ) -> None:
         every, self.names = self.names, SUBSETS[subset]

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from da_framework.core.errors import InputError
-from da_framework.core.types import Count
+from da_framework.core.types import Count, Irrelevant
 from da_framework.datasets.base import Array, Dataset, Domain, Roles, SampleReport
 from da_framework.datasets.image_cache import Decoded, in_memory, memory, on_disk, together
 
@@ -43,8 +43,8 @@ class Held(TypedDict, total=False):
         cache: folder of those files; ``None``: there are none.
     """
 
-    in_memory: InMemory
-    cache: str | None
+    in_memory: Annotated[InMemory, Irrelevant()]
+    cache: Annotated[str | None, Irrelevant()]
 
 
 class Keys(Roles, Held):
@@ -101,8 +101,8 @@ class Pictures(Dataset):
         size: Count,
         channels: Literal[1, 3],
         on_error: OnError,
-        in_memory: InMemory = "auto",
-        cache: str | None = None,
+        in_memory: Annotated[InMemory, Irrelevant()] = "auto",
+        cache: Annotated[str | None, Irrelevant()] = None,
         **others: Any,
     ) -> None:
         self.size = size

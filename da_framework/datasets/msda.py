@@ -2,12 +2,13 @@
 
 import hashlib
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from da_framework.core.array_cache import load_or_compute
-from da_framework.core.types import Count, Fraction
+from da_framework.core.types import Count, Fraction, Irrelevant
 from da_framework.datasets.base import Array
 
 
@@ -28,7 +29,9 @@ class Denoising:
         cache: folder in which denoised rows are kept for other runs; ``None``: they are not.
     """
 
-    def __init__(self, *, layers: Count, noise: Fraction, cache: str | None = None) -> None:
+    def __init__(
+        self, *, layers: Count, noise: Fraction, cache: Annotated[str | None, Irrelevant()] = None
+    ) -> None:
         self.layers = layers
         self.noise = noise
         self.cache = Path(cache) if cache else None

@@ -1,10 +1,11 @@
 """Office-Caltech10: ten objects in four kinds of photographs, as ready features."""
 
-from typing import ClassVar, Literal, Unpack
+from typing import Annotated, ClassVar, Literal, Unpack
 
 import numpy as np
 
 from da_framework.core.errors import InputError, listed
+from da_framework.core.types import Irrelevant
 from da_framework.datasets.base import Domain, Roles
 from da_framework.datasets.published import Origin, Published
 
@@ -83,7 +84,7 @@ class OfficeCaltech10(Published):
         *,
         features: Features | dict[str, Features],
         normalize: Scale | dict[str, Scale],
-        data_dir: str,
+        data_dir: Annotated[str, Irrelevant()],
         **roles: Unpack[Roles],
     ) -> None:
         self.features = features

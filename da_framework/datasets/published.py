@@ -4,11 +4,12 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from da_framework.core.errors import InputError
+from da_framework.core.types import Irrelevant
 from da_framework.datasets.base import Array, Dataset
 
 
@@ -38,7 +39,7 @@ class Published(Dataset):
     origins: ClassVar[Mapping[str, Origin]]
     """Its files by name."""
 
-    def __init__(self, *, data_dir: str, **others: Any) -> None:
+    def __init__(self, *, data_dir: Annotated[str, Irrelevant()], **others: Any) -> None:
         self.place = Path(data_dir).expanduser().absolute() / self.folder
         self.read: dict[str, dict[str, Array]] = {}
         self.sound: set[Path] = set()

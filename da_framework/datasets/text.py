@@ -1,8 +1,8 @@
 """Texts: a row of a table a sample, with a column or several of text."""
 
-from typing import Any, Unpack
+from typing import Annotated, Any, Unpack
 
-from da_framework.core.types import Count
+from da_framework.core.types import Count, Irrelevant
 from da_framework.datasets.base import Dataset, Domain, Roles
 from da_framework.datasets.table import Table
 from da_framework.datasets.tokenization import Vocabulary, identity, numbers
@@ -32,7 +32,7 @@ class Text(Table):
         tokenizer: str,
         vocabulary: Vocabulary,
         length: Count,
-        cache: str | None,
+        cache: Annotated[str | None, Irrelevant()],
         **roles: Unpack[Roles],
     ) -> None:
         self.text = text

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from da_framework.config.run_names import IRRELEVANT
+from da_framework.config.relevance import relevant_config
 from da_framework.config.source_code import import_closure
 
 RESULT = "result.json"
@@ -38,7 +38,7 @@ def run_key(config: Mapping[str, Any], data: Mapping[str, str], *, start: str | 
         data: fingerprint of each domain.
         start: of the weights it begins with, wherever they lie.
     """
-    relevant = without_keys(config, (*IRRELEVANT, "init_from", "network.weights", "teachers"))
+    relevant = without_keys(relevant_config(config), ("init_from", "network.weights", "teachers"))
     text = json.dumps([relevant, code_hash(config), dict(data), start], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -59,7 +59,7 @@ def without_keys(
 def code_hash(config: Mapping[str, Any]) -> str:
     """Hash of the sources that a run imports, ours and its plugins', less what only watches it."""
     known = ("torch", "torchvision", "pytorch_lightning", "timm", "transformers")
-    named = {target.rpartition(".")[0] for target in targets(without_keys(config, IRRELEVANT))}
+    named = {target.rpartition(".")[0] for target in targets(relevant_config(config))}
     own = {module for module in named if module.split(".")[0] not in known}
     digest = hashlib.sha256()
     for module, path in sorted(import_closure({"da_framework.training.train", *own}).items()):

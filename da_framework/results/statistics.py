@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from da_framework.config.run_names import IRRELEVANT, relevant_overrides
+from da_framework.config.relevance import relevant_config
+from da_framework.config.run_names import relevant_overrides
 from da_framework.core.errors import InputError, listed
 from da_framework.results import record as results
 
@@ -46,7 +47,7 @@ class Cell(NamedTuple):
 
 def cell_of(record: Record, *, over: str = "") -> Cell:
     """The cell of a run, by its resolved config; ``over`` is the key whose value stands apart."""
-    config = results.without_keys(record["config"], (*IRRELEVANT, "seed", over))
+    config = results.without_keys(relevant_config(record["config"]), ("seed", over))
     seed = rf"(?<!\d){record['config']['seed']}(?!\d)"
     for key in ("init_from", "teachers"):  # each seed goes on from its own
         if config.get(key):

@@ -11,11 +11,10 @@ from typing import Any, cast
 from rich.console import Console
 from rich.table import Table
 
-from da_framework.config.run_names import IRRELEVANT
+from da_framework.config.relevance import relevant_config
 from da_framework.core.errors import InputError, listed
 from da_framework.core.files import atomic_write, write_text
 from da_framework.results import page
-from da_framework.results import record as results
 from da_framework.results import validator_quality as selection
 from da_framework.results.folder import RESULT, RunFolder, find_finished_runs
 from da_framework.results.record_schema import RunRecord, schema_error
@@ -152,7 +151,7 @@ def keep_records(path: Path, records: Sequence[Record]) -> None:
 
 def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config less what changes no number: of a file of weights, its name is left."""
-    left = results.without_keys(config, IRRELEVANT)
+    left = relevant_config(config)
     if weights := left.get("network", {}).get("weights"):
         left["network"] |= {"weights": Path(weights).name}
     return left

@@ -26,7 +26,9 @@ from da_framework.datasets.datamodule import VIEWS
 from da_framework.methods.base import Method
 from da_framework.methods.extra import Extra
 from da_framework.results import record as results
-from da_framework.training.build import Run, Settings, build, build_trainer
+from da_framework.training.build import Run, build
+from da_framework.config.settings import Settings
+from da_framework.training.trainer import build_trainer
 from da_framework.training.module import Adaptation
 
 WARM = 200

@@ -1,6 +1,5 @@
 """The one training loop: it runs any method and names none."""
 
-import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from time import perf_counter, time
@@ -11,15 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from da_framework.callbacks.base import Callback, Evaluation
-from da_framework.core.batch import Batch, Outputs, Task, Term
+from da_framework.core.batch import Batch, Outputs
 from da_framework.core.errors import DivergedError, InputError, listed
 from da_framework.core.schedules import Constant, Schedule
 from da_framework.core.seeding import mix
 from da_framework.datasets.datamodule import Domains
-from da_framework.losses.mmd import bandwidths, mmd
 from da_framework.methods.base import Method
-from da_framework.metrics.classification import metrics
+from da_framework.metrics.classification import metrics_per_domain
+from da_framework.metrics.domain_distance import domain_mmd
+from da_framework.training.meter import Meter
 from da_framework.training.optimizers import Optimizer
+from da_framework.training.step_seed import seed_step
 from da_framework.validators.validation import Validation
 
 Validator = Callable[[Validation], float]
@@ -383,87 +384,3 @@ class Adaptation(pl.LightningModule):
         """Rows of all processes in rank order, with gradient: the global batch."""
         every: Tensor = self.all_gather(x, sync_grads=x.requires_grad)  # type: ignore[assignment]
         return every.flatten(0, 1)
-
-
-class Meter:
-    """Values of terms, kept on the device until somebody reads them.
-
-    Attributes:
-        rows: values that nobody has read.
-        seen: those read, but in no mean yet.
-    """
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[int, str, Tensor]] = []
-        self.seen: list[tuple[int, str, float]] = []
-
-    def add(self, step: int, terms: Mapping[str, Term]) -> None:
-        """The terms of one objective."""
-        self.rows += [(step, name, term.value.detach()) for name, term in terms.items()]
-
-    def compute_and_reset(self) -> dict[str, float]:
-        """Mean of each term since the last reading."""
-        terms: dict[str, list[float]] = {}
-        for _, name, value in self.peek():
-            terms.setdefault(name, []).append(value)
-        self.seen = []
-        return {name: sum(own) / len(own) for name, own in terms.items()}
-
-    def peek(self) -> list[tuple[int, str, float]]:
-        """Values since the last reading, which they stay part of; one wait for the device.
-
-        Raises:
-            DivergedError: a value is not finite; names the first.
-        """
-        if self.rows:
-            rows, self.rows = self.rows, []
-            values = torch.stack([value.double() for _, _, value in rows]).tolist()
-            for (step, name, _), value in zip(rows, values, strict=True):
-                if not math.isfinite(value):
-                    raise DivergedError(f"step {step}: the term {name} is {value}")
-                self.seen.append((step, name, value))
-        return self.seen
-
-
-def metrics_per_domain(outputs: Outputs, task: Task) -> dict[str, Any]:
-    """Metrics over all rows, and of each domain where there are several."""
-    known = len(task.classes)
-    found = metrics(outputs.logits, outputs.y, known=known)
-    present = torch.unique(outputs.domain).tolist()
-    if len(present) > 1:
-        each = {task.domains[d]: outputs.domain == d for d in present}
-        found["domains"] = {
-            name: metrics(outputs.logits[rows], outputs.y[rows], known=known)
-            for name, rows in each.items()
-        }
-    return found
-
-
-def domain_mmd(source: Outputs, target: Outputs, *, rows: int = 2000) -> float:
-    """Squared MMD between features: five kernels around the mean squared distance, biased.
-
-    In [0, 2], whatever the unit of the features. Of more rows than ``rows`` a side, the same few
-    are drawn at every evaluation.
-    """
-    draws = torch.Generator().manual_seed(0)
-    s, t = (
-        features[torch.randperm(len(features), generator=draws)[:rows].to(features.device)]
-        for features in (source.features, target.features)
-    )
-    # the widths follow the unit, so it may be any: in this one, no square overflows
-    unit = torch.maximum(s.abs().max(), t.abs().max()).clamp_min(torch.finfo(s.dtype).tiny)
-    s, t = s / unit, t / unit
-    widths = bandwidths(s, t, policy="mean", factors=s.new_tensor([0.25, 0.5, 1.0, 2.0, 4.0]))
-    return mmd(s, t, bandwidths=widths, ladder=True).item()
-
-
-def seed_step(
-    device: torch.device, seed: int, step: int, rank: int, *, purpose: str = "step"
-) -> None:
-    """Random numbers of a step, or of what is between steps, whatever was drawn before."""
-    number = mix(seed, purpose, step, rank)
-    torch.default_generator.manual_seed(number)
-    if device.type == "cuda":
-        torch.cuda.default_generators[device.index].manual_seed(number)
-    elif device.type == "mps":
-        torch.mps.manual_seed(number)

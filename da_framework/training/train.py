@@ -63,7 +63,7 @@ def train(
     try:
         check_config({"dataset": config["dataset"]}, read_alone)
     except InputError:
-        from da_framework.training.build import Settings
+        from da_framework.config.settings import Settings
 
         check_config(config, Settings)  # says it together with whatever else is wrong
         raise
@@ -184,7 +184,7 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
     from da_framework.callbacks.history import History
     from da_framework.callbacks.preemption import Preemption
     from da_framework.callbacks.progress import ProgressBar
-    from da_framework.training.build import build_trainer
+    from da_framework.training.trainer import build_trainer
     from da_framework.training.loggers.wandb import close_loggers
 
     strategy = str(config["trainer"]["strategy"])

@@ -24,7 +24,7 @@ from da_framework.methods.mcd import MCD
 from da_framework.methods.source_only import SourceOnly
 from da_framework.networks.mlp import MLP
 from da_framework.networks.network import Network
-from da_framework.training.build import build_trainer
+from da_framework.training.trainer import build_trainer
 from da_framework.training.module import Adaptation
 from da_framework.training.optimizers import sgd
 from da_framework.validators.information_maximization import information_maximization

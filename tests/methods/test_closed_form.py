@@ -11,7 +11,8 @@ from sklearn.svm import LinearSVC
 
 from da_framework.core.errors import InputError
 from da_framework.estimator import Estimator
-from da_framework.training.build import build, build_trainer, compose
+from da_framework.training.build import build, compose
+from da_framework.training.trainer import build_trainer
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 6))

@@ -7,7 +7,8 @@ import pytest
 
 from da_framework.results.experiments import find_tables
 from da_framework.results.reproduction import is_within
-from da_framework.training.build import build, build_trainer, compose
+from da_framework.training.build import build, compose
+from da_framework.training.trainer import build_trainer
 
 DETERMINISTIC = (
     "jda_2013/office_caltech10",

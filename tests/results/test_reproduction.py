@@ -33,7 +33,8 @@ from da_framework.results.reproduction import (
     reproduced,
     seed_overrides,
 )
-from da_framework.training.build import Settings, compose
+from da_framework.training.build import compose
+from da_framework.config.settings import Settings
 
 PAPER: dict[str, Any] = {
     "title": "Somebody, 2020, table 1",

@@ -28,7 +28,7 @@ from da_framework.methods.dann import DANN
 from da_framework.methods.source_only import SourceOnly
 from da_framework.networks.mlp import MLP
 from da_framework.networks.network import Network
-from da_framework.training.build import build_trainer
+from da_framework.training.trainer import build_trainer
 from da_framework.training.module import Adaptation, Meter, domain_mmd, seed_step
 from da_framework.training.optimizers import Optimizer, sgd
 from da_framework.validators import mmd as validators

@@ -24,7 +24,8 @@ from da_framework.config import plugins
 from da_framework.config import run_names as names
 from da_framework.config.schema import to_plain
 from da_framework.training import train
-from da_framework.training.build import build, build_trainer
+from da_framework.training.build import build
+from da_framework.training.trainer import build_trainer
 from da_framework.training.method_check import (
     Interruption,
     Stop,

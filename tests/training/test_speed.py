@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from da_framework.callbacks.base import Callback
 from da_framework.core.errors import InputError
-from da_framework.training.build import build, build_trainer, compose
+from da_framework.training.build import build, compose
+from da_framework.training.trainer import build_trainer
 from da_framework.training.method_check import fit_config, fit_for_method, short_config
 
 DIGITS = ("method=dann", "trainer.accelerator=cpu", "steps=3", "network.dropout=0.0")

@@ -1,0 +1,223 @@
+"""What a method, its network and its data need of one another: a small check for each need.
+
+A check is a function that says what is wrong; nothing if all is right.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from da_framework.config.settings import INIT_DEFAULTS
+from da_framework.core.errors import InputError, listed
+from da_framework.datasets.datamodule import Domains
+from da_framework.methods.base import Method
+from da_framework.methods.extra import Extra
+from da_framework.networks.network import Network
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be built.
+
+    Attributes:
+        config: resolved.
+        method: the class of it.
+        initialise: whether the network begins as the config says; not where weights are loaded.
+        extra_terms: added by configuration.
+    """
+
+    config: Mapping[str, Any]
+    method: type[Method]
+    initialise: bool
+    extra_terms: Mapping[str, Extra]
+
+    @property
+    def name(self) -> str:
+        """Of the method, as messages call it."""
+        return self.method.__name__
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the network is of no training."""
+        return self.initialise and self.config.get("init_from") is None
+
+
+def check_config_requirements(plan: Plan) -> None:
+    """Holds a plan against all that needs neither data nor network.
+
+    Raises:
+        InputError: with a line for everything that is wrong.
+    """
+    raise_problems(requirement(plan) for requirement in OF_CONFIG)
+
+
+def check_data_requirements(plan: Plan, domains: Domains) -> None:
+    """Holds a plan against its data.
+
+    Raises:
+        InputError: with a line for everything that is wrong.
+    """
+    raise_problems(requirement(plan, domains) for requirement in OF_DATA)
+
+
+def check_network_requirements(plan: Plan, domains: Domains, network: Network) -> None:
+    """Holds a plan and its data against the network.
+
+    Raises:
+        InputError: with a line for everything that is wrong.
+    """
+    raise_problems(requirement(plan, domains, network) for requirement in OF_NETWORK)
+
+
+def raise_problems(problems: Iterable[str]) -> None:
+    """Raises what is wrong, if anything is."""
+    if wrong := list(filter(None, problems)):
+        raise InputError("\n".join(wrong))
+
+
+# of the config alone
+
+
+def has_trained_network(plan: Plan) -> str:
+    """A method that goes on from a trained network is given one."""
+    if not (plan.method.needs_init_from and plan.from_scratch):
+        return ""
+    return (
+        f"{plan.name} goes on from a trained network: train one on the source first, then "
+        "give its folder: init_from=runs/..."
+    )
+
+
+def begins_with_a_run(plan: Plan) -> str:
+    """Keys that say how to begin with a former run come with that run."""
+    changed = [key for key, usual in INIT_DEFAULTS.items() if plan.config.get(key, usual) != usual]
+    if not changed or plan.config.get("init_from") is not None:
+        return ""
+    return f"{listed(changed)}: init_from names no run to begin with"
+
+
+def has_teachers(plan: Plan) -> str:
+    """A method that learns from former runs is given some."""
+    if not plan.method.needs_teachers or plan.config.get("teachers") or not plan.initialise:
+        return ""
+    return f"{plan.name} learns from former runs: teachers=[runs/a,runs/b] names their folders"
+
+
+def heeds_teachers(plan: Plan) -> str:
+    """Former runs are given to a method that learns from them."""
+    if plan.method.needs_teachers or not plan.config.get("teachers"):
+        return ""
+    return f"teachers: {plan.name} learns from none"
+
+
+def heeds_extra_terms(plan: Plan) -> str:
+    """Terms are added to a method that has a loss."""
+    if not (plan.extra_terms and plan.method.closed_form):
+        return ""
+    return f"term={listed(plan.extra_terms)}: {plan.name} has no loss to add to"
+
+
+def can_be_compiled(plan: Plan) -> str:
+    """Where the network is to be compiled, there is one that is trained, and a compiler."""
+    if not (plan.config.get("compile") and plan.initialise):
+        return ""
+    if plan.config["network"].get("recompute", False):
+        return "compile=true and network.recompute=true: one of the two"
+    if plan.method.closed_form:
+        return f"compile=true: {plan.name} trains no network"
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler):
+        return ""
+    return (
+        f"compile=true needs a C++ compiler, but there is no {compiler}: install it, or name "
+        "another in the environment variable CXX"
+    )
+
+
+# of the data
+
+
+def extra_terms_have_roles(plan: Plan, domains: Domains) -> str:
+    """Added terms read roles that a batch holds."""
+    for name, term in plan.extra_terms.items():
+        if missing := [role for role in term.roles if role not in domains.train]:
+            return f"term={name} reads the role {listed(missing)}, which {plan.name} is not given"
+    return ""
+
+
+def columns_can_be_compared(plan: Plan, domains: Domains) -> str:
+    """A method in closed form compares rows column by column, so domains have the same columns."""
+    if not (plan.from_scratch and plan.method.closed_form and domains.task.widths):
+        return ""
+    return (
+        f"{plan.name} compares rows column by column, but {domains.task.columns}: "
+        "init_from=runs/... takes the features of a network trained on them"
+    )
+
+
+# of the network
+
+
+def features_are_of_training(plan: Plan, domains: Domains, network: Network) -> str:
+    """A method in closed form is fitted to inputs, or to features that something has learnt."""
+    learnable = any(True for _ in network.encoder.parameters())
+    if not (plan.from_scratch and plan.method.closed_form and learnable):
+        return ""
+    return (
+        f"{plan.name} is fitted to features, and this network's are of no training: "
+        "network=identity takes the inputs themselves, init_from=runs/... a trained network"
+    )
+
+
+def tokenizers_agree(plan: Plan, domains: Domains, network: Network) -> str:
+    """Token ids are of the tokenizer that the network reads."""
+    given = domains.dataset.tokens
+    expected = getattr(network.encoder.backbone, "tokens", None)
+    if given == expected:
+        return ""
+    return (
+        f"the inputs are token ids of {given or 'no tokenizer'}, but the network reads those of "
+        f"{expected or 'none'}: texts need network=text, and it needs texts, with the "
+        "dataset.tokenizer and dataset.vocabulary that network.tokenizer and "
+        "network.vocabulary name"
+    )
+
+
+def inputs_can_be_perturbed(plan: Plan, domains: Domains, network: Network) -> str:
+    """A method that perturbs its inputs is given numbers that can be added to."""
+    if domains.dataset.tokens is None or not plan.method.perturbs_inputs:
+        return ""
+    return f"{plan.name} perturbs its inputs a little, which token ids cannot be"
+
+
+def convolutions_are_there(plan: Plan, domains: Domains, network: Network) -> str:
+    """Channels are laid out last where there are convolutions of images."""
+    if not plan.config.get("channels_last") or has_image_convolution(network):
+        return ""
+    return "channels_last=true: the network has no convolution of images"
+
+
+def has_image_convolution(network: nn.Module) -> bool:
+    """Whether some weight is that of a convolution in two dimensions."""
+    return any(weight.dim() == 4 for weight in network.parameters())
+
+
+OF_CONFIG: tuple[Callable[[Plan], str], ...] = (
+    has_trained_network,
+    begins_with_a_run,
+    has_teachers,
+    heeds_teachers,
+    heeds_extra_terms,
+    can_be_compiled,
+)
+OF_DATA: tuple[Callable[[Plan, Domains], str], ...] = (extra_terms_have_roles, columns_can_be_compared)
+OF_NETWORK: tuple[Callable[[Plan, Domains, Network], str], ...] = (
+    features_are_of_training,
+    tokenizers_agree,
+    inputs_can_be_perturbed,
+    convolutions_are_there,
+)
