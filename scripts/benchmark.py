@@ -55,8 +55,8 @@ from da_framework.networks.adversary import reverse_gradient
 from da_framework.networks.network import Network
 from da_framework.results import record as results
 from da_framework.training.build import Run, build, compose
-from da_framework.training.trainer import build_trainer
 from da_framework.training.module import Adaptation
+from da_framework.training.trainer import build_trainer
 
 Slice = Callable[[], float]
 """Runs for a while; seconds a call."""

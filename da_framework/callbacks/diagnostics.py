@@ -7,12 +7,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.core.batch import Outputs
 from da_framework.core.labels import LABELLED_ROLES
+from da_framework.metrics.domain_distance import domain_accuracy
 
 log = logging.getLogger(__name__)
 
@@ -144,46 +144,6 @@ def variance(outputs: Sequence[Outputs]) -> float:
     """Mean squared distance of features from their mean."""
     features = torch.cat([own.features for own in outputs])
     return (features - features.mean(0)).square().sum(1).mean().item()
-
-
-def domain_accuracy(
-    source: Float[Tensor, "n d"], target: Float[Tensor, "m d"], *, rows: int
-) -> float:
-    r"""How well a linear classifier tells source from target features it was not fitted on.
-
-    Ridge regression on ±1, fitted on one half and tested on the other; both domains weigh the
-    same. From it the proxy A-distance is :math:`2 (1 - 2 \epsilon)` with the error ε: Ben-David
-    et al., "A Theory of Learning from Different Domains", Machine Learning 2010, section 3.
-
-    Args:
-        source, target: features of two rows or more.
-        rows: of each side, at most; the same few at every evaluation.
-    """
-    draws = torch.Generator().manual_seed(0)
-    halves = []
-    for features in (source, target):
-        order = torch.randperm(len(features), generator=draws)[:rows].to(features.device)
-        halves.append(features[order].double().tensor_split(2))
-    (s, s_held), (t, t_held) = halves
-    both = torch.cat([s, t])
-    centre = (s.mean(0) + t.mean(0)) / 2
-    # 0 only where features have collapsed: then anything may be told by nothing
-    scale = (both - centre).square().mean().sqrt().clamp_min(torch.finfo(both.dtype).tiny)
-    y = torch.cat([torch.ones(len(s)), -torch.ones(len(t))]).to(both)
-    share = torch.where(y > 0, 1 / len(s), 1 / len(t))
-    x = (both - centre) / scale
-    x = torch.cat([x, torch.ones_like(x[:, :1])], 1)
-    # of more columns than rows, the same solution by the rows' products
-    if x.shape[1] > len(x):
-        w = x.T @ torch.linalg.solve(x @ x.T + 1e-3 * torch.diag(1 / share), y)
-    else:
-        ridge = 1e-3 * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-        w = torch.linalg.solve(x.T @ (share[:, None] * x) + ridge, x.T @ (share * y))
-    right = [
-        (sign * ((held - centre) / scale @ w[:-1] + w[-1]) > 0).double().mean()
-        for held, sign in ((s_held, 1), (t_held, -1))
-    ]
-    return torch.stack(right).mean().item()
 
 
 def gradient_ratio(module: Any) -> float | None:

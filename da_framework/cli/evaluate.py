@@ -9,8 +9,8 @@ from rich.table import Table
 
 from da_framework.config.schema import check_config, instantiate
 from da_framework.datasets.base import Dataset
+from da_framework.metrics.classification import metrics_per_domain
 from da_framework.training.build import build
-from da_framework.training.module import metrics_per_domain
 from da_framework.training.restore import count_shared, find_run, load_weights
 
 log = logging.getLogger(__name__)

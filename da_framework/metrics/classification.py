@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from da_framework.core.batch import Outputs, Task
+
 
 def confusion(logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]) -> Int[Tensor, "c c"]:
     """Rows counted by true class (down) and predicted class (across).
@@ -50,6 +52,25 @@ def metrics(
     if known is not None and len(true) > known and true[known:].sum() > 0:
         found["open_set"] = open_set(recall, true, known)
     return found
+
+
+def metrics_per_domain(outputs: Outputs, task: Task) -> dict[str, Any]:
+    """Metrics over all samples, and of each domain where there are several.
+
+    Args:
+        outputs: with true labels.
+        task: whose classes are the known ones.
+    """
+    known = len(task.classes)
+    summary = metrics(outputs.logits, outputs.y, known=known)
+    present = torch.unique(outputs.domain).tolist()
+    if len(present) > 1:
+        each = {task.domains[d]: outputs.domain == d for d in present}
+        summary["domains"] = {
+            name: metrics(outputs.logits[members], outputs.y[members], known=known)
+            for name, members in each.items()
+        }
+    return summary
 
 
 def open_set(

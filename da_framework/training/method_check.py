@@ -13,23 +13,22 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from rich.console import Console
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.callbacks.checkpoints import Checkpoints
 from da_framework.config.schema import check_config as valid
 from da_framework.config.schema import instantiate
+from da_framework.config.settings import Settings
 from da_framework.core.errors import one_line
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.datamodule import VIEWS
 from da_framework.methods.base import Method
 from da_framework.methods.extra import Extra
+from da_framework.metrics.domain_distance import logistic_domain_accuracy
 from da_framework.results import record as results
 from da_framework.training.build import Run, build
-from da_framework.config.settings import Settings
 from da_framework.training.trainer import build_trainer
-from da_framework.training.module import Adaptation
 
 WARM = 200
 """Steps of training after which a method's terms are looked at."""
@@ -352,7 +351,13 @@ class DomainAccuracyWatch(Callback):
     ) -> None:
         if evaluation.step == 0:
             return
-        self.seen[evaluation.step] = held_out_domain_accuracy(module)  # type: ignore[arg-type]
+        trained: Any = module
+        self.seen[evaluation.step] = logistic_domain_accuracy(
+            *(
+                trained.method.evaluate_samples(trained.domains.train[role]).features
+                for role in ("source", "target")
+            )
+        )
         if self.seen[evaluation.step] <= self.bar.get(evaluation.step, -1.0):
             raise Stop
 
@@ -412,24 +417,6 @@ def in_double_precision(run: Run) -> Run:
     """In double precision already here: nothing is rounded on the way back from a process."""
     run.module.double()
     return run
-
-
-def held_out_domain_accuracy(module: Adaptation) -> float:
-    """How well a linear classifier tells source from target features it was not fitted on."""
-    features, labels = [], []
-    for label, role in enumerate(("source", "target")):
-        own = module.method.evaluate_samples(module.domains.train[role]).features
-        features.append(own)
-        labels.append(np.full(len(own), label))
-    x = torch.cat(features).numpy()
-    y = np.concatenate(labels)
-    order = np.random.default_rng(0).permutation(len(y))
-    fitted, held = order[::2], order[1::2]
-    scale = x[fitted].std() + 1e-12
-    classifier = LogisticRegression(class_weight="balanced", max_iter=1000)
-    classifier.fit(x[fitted] / scale, y[fitted])
-    right = classifier.predict(x[held] / scale) == y[held]
-    return float(np.mean([right[y[held] == label].mean() for label in (0, 1)]))
 
 
 def with_shuffled_labels(dataset: Dataset) -> Dataset:

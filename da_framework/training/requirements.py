@@ -214,7 +214,10 @@ OF_CONFIG: tuple[Callable[[Plan], str], ...] = (
     heeds_extra_terms,
     can_be_compiled,
 )
-OF_DATA: tuple[Callable[[Plan, Domains], str], ...] = (extra_terms_have_roles, columns_can_be_compared)
+OF_DATA: tuple[Callable[[Plan, Domains], str], ...] = (
+    extra_terms_have_roles,
+    columns_can_be_compared,
+)
 OF_NETWORK: tuple[Callable[[Plan, Domains, Network], str], ...] = (
     features_are_of_training,
     tokenizers_agree,

@@ -184,8 +184,8 @@ def fit(run: "Run", config: Mapping[str, Any], folder: Path, *, first: bool) -> 
     from da_framework.callbacks.history import History
     from da_framework.callbacks.preemption import Preemption
     from da_framework.callbacks.progress import ProgressBar
-    from da_framework.training.trainer import build_trainer
     from da_framework.training.loggers.wandb import close_loggers
+    from da_framework.training.trainer import build_trainer
 
     strategy = str(config["trainer"]["strategy"])
     if strategy.startswith(("ddp_fork", "ddp_spawn", "ddp_notebook")):

@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from sklearn.linear_model import Ridge
-from sklearn.preprocessing import add_dummy_feature
 from torch import nn
 
 from da_framework.callbacks.base import Callback, Evaluation
-from da_framework.callbacks.diagnostics import Diagnostics, domain_accuracy, lost
+from da_framework.callbacks.diagnostics import Diagnostics, lost
 from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.errors import DivergedError
 from da_framework.datasets.datamodule import Domains
@@ -24,9 +22,9 @@ from da_framework.methods.mcd import MCD
 from da_framework.methods.source_only import SourceOnly
 from da_framework.networks.mlp import MLP
 from da_framework.networks.network import Network
-from da_framework.training.trainer import build_trainer
 from da_framework.training.module import Adaptation
 from da_framework.training.optimizers import sgd
+from da_framework.training.trainer import build_trainer
 from da_framework.validators.information_maximization import information_maximization
 
 
@@ -192,40 +190,6 @@ def test_watching_changes_no_bit(kind: Any, keys: dict[str, Any]) -> None:
     assert seen.keys() == alone.keys()
     for name, value in seen.items():
         assert torch.equal(value, alone[name]), name
-
-
-def test_domain_accuracy_is_what_a_line_between_the_domains_gets_right() -> None:
-    draws = torch.Generator().manual_seed(0)
-    source, target = torch.randn(2, 600, 3, generator=draws)
-    assert abs(domain_accuracy(source, target, rows=600) - 0.5) < 0.06
-    # two standard deviations apart: Φ(1)
-    assert abs(domain_accuracy(source, target + torch.eye(3)[0] * 2, rows=600) - 0.841) < 0.04
-    assert domain_accuracy(source, target[:40] + 1e6, rows=600) == 1.0
-    assert domain_accuracy(1e-9 * source, 1e-9 * target + 1e-7, rows=600) == 1.0
-    same = torch.zeros(9, 3)
-    assert 0 <= domain_accuracy(same, same, rows=600) <= 0.5
-    wide = torch.randn(20, 300, generator=draws)
-    assert 0 <= domain_accuracy(wide[:10], wide[10:], rows=600) <= 1
-
-
-def test_domain_accuracy_of_many_columns_is_the_ridge_regressions() -> None:
-    torch.manual_seed(0)
-    source, target = torch.randn(30, 80).double(), torch.randn(50, 80).double() + 0.1
-    draws = torch.Generator().manual_seed(0)
-    (s, s_held), (t, t_held) = (
-        own[torch.randperm(len(own), generator=draws)].tensor_split(2) for own in (source, target)
-    )
-    centre = (s.mean(0) + t.mean(0)) / 2
-    scale = (torch.cat([s, t]) - centre).square().mean().sqrt()
-    fitted = Ridge(alpha=1e-3, fit_intercept=False).fit(
-        add_dummy_feature((torch.cat([s, t]) - centre) / scale),
-        [1] * len(s) + [-1] * len(t),
-        sample_weight=[1 / len(s)] * len(s) + [1 / len(t)] * len(t),
-    )
-    said = [fitted.predict(add_dummy_feature((own - centre) / scale)) for own in (s_held, t_held)]
-    expected = ((said[0] > 0).mean() + (said[1] < 0).mean()) / 2
-    assert 0.5 < expected < 1
-    assert domain_accuracy(source, target, rows=99) == pytest.approx(expected)
 
 
 def test_one_row_of_a_domain_tells_nothing_of_the_domains() -> None:

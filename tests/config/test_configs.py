@@ -9,9 +9,9 @@ import torch
 
 from da_framework.config.plugins import conf_dir
 from da_framework.config.schema import check_config, instantiate
+from da_framework.config.settings import Settings
 from da_framework.methods.base import Method
 from da_framework.training.build import build, compose
-from da_framework.config.settings import Settings
 from da_framework.training.method_check import fit_for_method, method_class
 
 CONF = conf_dir()

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from da_framework.config import plugins
 from da_framework.config.schema import check_config
+from da_framework.config.settings import Settings
 from da_framework.core.errors import InputError
 from da_framework.core.files import run_lock
 from da_framework.results import reproduction as reproduce
@@ -34,7 +35,6 @@ from da_framework.results.reproduction import (
     seed_overrides,
 )
 from da_framework.training.build import compose
-from da_framework.config.settings import Settings
 
 PAPER: dict[str, Any] = {
     "title": "Somebody, 2020, table 1",

@@ -26,12 +26,14 @@ from da_framework.datasets.two_moons import TwoMoons
 from da_framework.methods.base import Method
 from da_framework.methods.dann import DANN
 from da_framework.methods.source_only import SourceOnly
+from da_framework.metrics.domain_distance import domain_mmd
 from da_framework.networks.mlp import MLP
 from da_framework.networks.network import Network
-from da_framework.training.trainer import build_trainer
-from da_framework.training.module import Adaptation, Meter, domain_mmd, seed_step
+from da_framework.training.meter import Meter
+from da_framework.training.module import Adaptation
 from da_framework.training.optimizers import Optimizer, sgd
-from da_framework.validators import mmd as validators
+from da_framework.training.step_seed import seed_step
+from da_framework.training.trainer import build_trainer
 from da_framework.validators.information_maximization import information_maximization
 from da_framework.validators.reverse_validation import reverse_validation
 from da_framework.validators.validation import Validation
@@ -469,58 +471,6 @@ def test_validators_see_hidden_labels_and_results_true_ones() -> None:
         found = evaluation.reading["target"]["accuracy"]
         assert found == pytest.approx(hits.double().mean().item())
     assert module.picks["last"] == ears.heard[-1].reading
-
-
-def sides(n: int, m: int, *, shift: float = 1.0, unit: float = 1.0) -> tuple[Outputs, Outputs]:
-    """Outputs of two sides, of which the features alone are of interest."""
-    draws = torch.Generator().manual_seed(n + m)
-
-    def side(rows: int, shift: float) -> Outputs:
-        nothing = torch.zeros(rows, dtype=torch.int64)
-        features = unit * (torch.randn(rows, 3, generator=draws) + shift)
-        return Outputs(torch.zeros(rows, 2), nothing, nothing, nothing, features, features)
-
-    return side(n, 0.0), side(m, shift)
-
-
-def test_the_distance_is_the_mmd_that_a_validator_scores() -> None:
-    source, target = sides(40, 30)
-    outputs = {"source": source, "target": target}
-    factors = [0.25, 0.5, 1.0, 2.0, 4.0]
-    assert domain_mmd(source, target) == pytest.approx(
-        -validators.mmd(outputs, factors=factors), abs=1e-5
-    )
-    assert domain_mmd(*sides(40, 30, shift=3.0)) > domain_mmd(*sides(40, 30)) > 0
-
-
-@pytest.mark.parametrize("unit", [1e-30, 1e-6, 1e6, 1e30])
-def test_the_distance_has_no_unit(unit: float) -> None:
-    assert domain_mmd(*sides(40, 30, unit=unit)) == pytest.approx(
-        domain_mmd(*sides(40, 30)), rel=1e-4
-    )
-
-
-@pytest.mark.parametrize("value", [0.0, 3.0])
-def test_features_that_are_all_equal_are_no_distance_apart(value: float) -> None:
-    source, target = (
-        side._replace(features=torch.full_like(side.features, value)) for side in sides(5, 4)
-    )
-    assert domain_mmd(source, target) == pytest.approx(0, abs=1e-7)  # sums of weights to rounding
-
-
-def test_the_distance_of_many_rows_is_that_of_the_same_few_from_everywhere() -> None:
-    # as in a file in order of class: the first rows are not like the others
-    source, target = (
-        side._replace(features=side.features.sort(0).values) for side in sides(400, 300)
-    )
-    state = torch.get_rng_state()
-    few = domain_mmd(source, target, rows=200)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert few == domain_mmd(source, target, rows=200)
-    assert few != domain_mmd(source, target)
-    assert few == pytest.approx(domain_mmd(source, target), rel=0.25)
-    first = (side._replace(features=side.features[:200]) for side in (source, target))
-    assert domain_mmd(*first) != pytest.approx(few, rel=0.25)
 
 
 def test_picks_have_the_distance_between_validation_rows() -> None:

@@ -25,13 +25,13 @@ from da_framework.config import run_names as names
 from da_framework.config.schema import to_plain
 from da_framework.training import train
 from da_framework.training.build import build
-from da_framework.training.trainer import build_trainer
 from da_framework.training.method_check import (
     Interruption,
     Stop,
     fit_for_method,
     in_double_precision,
 )
+from da_framework.training.trainer import build_trainer
 
 # an odd number of rows everywhere: 183 and 166 train, 20, 146 and 41 are evaluated on
 EXACT = (

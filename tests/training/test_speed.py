@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from da_framework.callbacks.base import Callback
 from da_framework.core.errors import InputError
 from da_framework.training.build import build, compose
-from da_framework.training.trainer import build_trainer
 from da_framework.training.method_check import fit_config, fit_for_method, short_config
+from da_framework.training.trainer import build_trainer
 
 DIGITS = ("method=dann", "trainer.accelerator=cpu", "steps=3", "network.dropout=0.0")
 SMALL_BATCH = ("dataset.batch_size={source: 16, target: 16}", "evaluate_every=3")

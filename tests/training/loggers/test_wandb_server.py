@@ -19,9 +19,9 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 from da_framework.cli.main import main
 from da_framework.cli.sync import is_sent
 from da_framework.config.schema import check_config
+from da_framework.config.settings import Settings
 from da_framework.core.files import run_lock
 from da_framework.training.build import compose
-from da_framework.config.settings import Settings
 from da_framework.training.loggers.wandb import STEP
 from tests.conftest import SMALL, commanding
 from tests.wandb_files import figures, of, offline_run, pieces, records, settings, summary, whole
