@@ -1,1 +1,53 @@
-"""Domain adaptation and transfer learning whose numbers can be trusted and repeated."""
+"""Domain adaptation and transfer learning whose numbers can be trusted and repeated.
+
+The public names are here, and each is imported when it is first asked for: ``DANN`` and every
+other method, ``Adaptation``, ``Network``, ``Domains``, ``Estimator``, ``build`` and ``compose``.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_MODULES = {
+    "Adaptation": "training.module",
+    "Batch": "core.batch",
+    "Domains": "datasets.datamodule",
+    "Estimator": "estimator",
+    "Method": "methods.base",
+    "Network": "networks.network",
+    "Objective": "core.batch",
+    "Outputs": "core.batch",
+    "Run": "training.build",
+    "Samples": "core.batch",
+    "Task": "core.batch",
+    "Term": "core.batch",
+    "build": "training.build",
+    "compose": "training.build",
+}
+"""Where each public name is that is no method: those are what ``conf/method/`` builds."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("da_framework")
+    module = _MODULES.get(name) or _method_modules().get(name)
+    if module is None:
+        raise AttributeError(f"module 'da_framework' has no attribute {name!r}")
+    return getattr(import_module(f"da_framework.{module}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "__version__", *_MODULES, *_method_modules()})
+
+
+def _method_modules() -> dict[str, str]:
+    """The modules of our methods by the names of their classes."""
+    from da_framework.config.catalog import read_target
+    from da_framework.config.plugins import conf_dir
+
+    modules = {}
+    for file in (conf_dir() / "method").glob("*.yaml"):
+        module, _, name = (read_target(file.read_text()) or "").rpartition(".")
+        modules[name] = module.removeprefix("da_framework.")
+    return modules

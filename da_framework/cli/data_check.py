@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from da_framework.config.schema import check_config, instantiate
+from da_framework.cli.exit import exit_with
+from da_framework.config.schema import check_config, instantiate, to_plain
 from da_framework.core.files import write_text
 from da_framework.core.types import ConfigNode
 from da_framework.datasets.base import Dataset, SampleReport
@@ -47,18 +48,16 @@ class Copy(NamedTuple):
     test: bool | None
 
 
-def main(config: Mapping[str, Any]) -> bool:
-    """Looks at every row of every domain.
+def main(config: Any) -> None:
+    """Looks at every sample of every domain; ends with 1 if some cannot be read.
 
     Args:
         config: of ``conf/data_check.yaml``.
 
-    Returns:
-        Whether all can be read.
-
     Raises:
         InputError: the data set is not there, or a key is wrong.
     """
+    config = to_plain(config)
     check_config(config, DataCheckSettings)
     dataset: Dataset = instantiate(config["dataset"])
     found = {name: inspect_domain(dataset, name) for name in dataset.names}
@@ -76,7 +75,8 @@ def main(config: Mapping[str, Any]) -> bool:
             sheet.save(out / f"{name}.png")
     write_text(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     print("\n".join(report_lines(found, dataset, out)))
-    return not any(row.broken for rows in found.values() for row in rows)
+    if any(row.broken for rows in found.values() for row in rows):
+        exit_with("some of it is broken", code=1)
 
 
 def inspect_domain(dataset: Dataset, name: str) -> list[SampleReport]:

@@ -1,13 +1,12 @@
 """``da evaluate``: scores the weights of a finished run, on its data or on other."""
 
 import logging
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 
-from da_framework.config.schema import check_config, instantiate
+from da_framework.config.schema import check_config, instantiate, to_plain
 from da_framework.datasets.base import Dataset
 from da_framework.metrics.classification import metrics_per_domain
 from da_framework.training.build import build
@@ -63,8 +62,9 @@ def count_trained_on(trained: Dataset, tested: Dataset) -> int:
     return count_shared(tested.assign().test, counted)
 
 
-def main(config: Mapping[str, Any]) -> float:
+def main(config: Any) -> float:
     """Evaluates and prints; returns the accuracy."""
+    config = to_plain(config)
     check_config(config, evaluate)
     found = evaluate(**config)
     table = Table(title=f"{config['run']}: {config['pick']} weights on {found['rows']} target rows")

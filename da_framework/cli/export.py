@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from da_framework.cli.predict import TrainedModel, as_target_samples, restore_model
 from da_framework.config.plugins import require_package
-from da_framework.config.schema import check_config
+from da_framework.config.schema import check_config, to_plain
 from da_framework.core.errors import InputError, one_line
 from da_framework.core.files import atomic_write, write_text
 from da_framework.datasets.inference import OWN
@@ -233,8 +233,9 @@ def describe_model(model: TrainedModel, pick: str) -> dict[str, Any]:
     }
 
 
-def main(config: Mapping[str, Any]) -> None:
+def main(config: Any) -> None:
     """Exports and says how near it is."""
+    config = to_plain(config)
     check_config(config, export)
     found = export(**config)
     folder = Path(config["out"] or config["run"])

@@ -59,7 +59,7 @@ TEST = Template("""import pytest
 import torch
 
 from da_framework.training.build import build, compose
-from da_framework.training.method_check import findings
+from da_framework.training.method_check import check_method
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
@@ -74,10 +74,10 @@ def test_the_term_is_the_squared_distance_of_the_means(weight: float) -> None:
     assert term.weight == weight
 
 
-def test_it_keeps_its_promises() -> None:
+def test_it_passes_the_self_check() -> None:
     torch.set_num_threads(1)
-    found = findings(compose("method=$name", name="check"))
-    assert not [finding for finding in found if finding.kept is False]
+    findings = check_method(compose("method=$name", name="check"))
+    assert not [finding for finding in findings if finding.passed is False]
 """)
 
 PROJECT = Template("""[build-system]
@@ -113,7 +113,7 @@ Methods for da_framework, found by its commands once this package is installed:
 pip install -e '.[dev]'
 python -m pytest              # its tests
 da list method                # $name is among them
-da check method=$name         # holds it against its promises
+da check method=$name         # the self-check
 da train -m method=control,$name seed=1,2,3
 ```
 

@@ -14,6 +14,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from da_framework.config.moved import KEYS
 from da_framework.config.schema import check_config, to_plain
 from da_framework.core.errors import InputError, listed
 
@@ -112,6 +113,7 @@ def unknown_keys(overrides: list[Override], choices: list[str], name: str) -> li
         if key not in known and not override.is_add() and not override.is_force_add():
             near = get_close_matches(key, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"see da {name} --help"
+            hint = f"it is now {KEYS[key]}" if key in KEYS else hint
             lines.append(f"{key}: there is no such key; {hint}")
     return lines
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from da_framework.config.schema import check_config, instantiate
+from da_framework.config.schema import check_config, instantiate, to_plain
 from da_framework.core.batch import UNLABELLED, Samples, Task
 from da_framework.core.errors import InputError
 from da_framework.core.files import atomic_write
@@ -147,8 +147,9 @@ def as_target_samples(x: torch.Tensor, model: TrainedModel) -> Samples:
     return Samples(x, torch.full_like(count, UNLABELLED), torch.full_like(count, last), count)
 
 
-def main(config: Mapping[str, Any]) -> None:
+def main(config: Any) -> None:
     """Predicts and prints."""
+    config = to_plain(config)
     if config["dataset"]["root"] == "???":
         raise InputError("dataset.root: must be given")
     # another data set's config is not built from, and so need not be whole

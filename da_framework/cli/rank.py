@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +10,7 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from da_framework.config.schema import check_config, instantiate
+from da_framework.config.schema import check_config, instantiate, to_plain
 from da_framework.core.batch import Outputs
 from da_framework.core.errors import InputError, MissingRoleError, listed
 from da_framework.core.files import write_text
@@ -137,8 +136,9 @@ def count_labels_trained_on(trained: Dataset, ranked: Dataset) -> int:
     return count_shared(same, parts)
 
 
-def main(config: Mapping[str, Any]) -> None:
+def main(config: Any) -> None:
     """Ranks and prints."""
+    config = to_plain(config)
     check_config(config, rank)
     found = rank(**config)
     table = Table(

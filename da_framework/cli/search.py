@@ -5,17 +5,19 @@ import math
 import re
 import shlex
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from da_framework.cli.exit import exit_on_user_error
+from da_framework.cli.hydra_app import run_hydra
 from da_framework.cli.secrets import refuse_secret_words
 from da_framework.config import plugins
 from da_framework.config import run_names as names
@@ -25,7 +27,9 @@ from da_framework.core.files import run_lock, write_text
 from da_framework.core.seeding import mix
 from da_framework.core.types import Count
 from da_framework.results import record as results
-from da_framework.training import train
+
+if TYPE_CHECKING:
+    from da_framework.callbacks.pruning import Pruning
 
 USAGE = """usage: da search KEY=VALUES ... [key=value ...] [trials=20]
 
@@ -182,7 +186,6 @@ class Search:
         settings: of the search.
         space: keys to search.
         fixed: overrides that all trials share.
-        run: the command line.
     """
 
     def __init__(
@@ -191,14 +194,13 @@ class Search:
         settings: SearchSettings,
         space: Space,
         fixed: Sequence[str],
-        run: Callable[[list[str]], None],
     ) -> None:
         import optuna
         from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.folder, self.settings, self.space = folder, settings, space
-        self.fixed, self.run = fixed, run
+        self.fixed = fixed
         journal = folder / "journal.log"
         # the folder is ours: its lock and half a line are of a process that was killed
         journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
@@ -251,11 +253,8 @@ class Search:
         quoted = str(place).replace("'", r"\'")
         trial.set_user_attr("words", words)
         trial.set_user_attr("folder", named)
-        train.LISTENING[:] = [Pruning(hopeless, self.settings.worth)]
-        try:
-            code, said = self.quietly(["train", *self.fixed, *words, f"hydra.run.dir='{quoted}'"])
-        finally:
-            train.LISTENING.clear()
+        arguments = [*self.fixed, *words, f"hydra.run.dir='{quoted}'"]
+        code, message = self.train(arguments, Pruning(hopeless, self.settings.worth))
         record = results.read_record(place) if code == 0 else None
         value = self.settings.value(record) if record else math.nan
         if math.isfinite(value):
@@ -263,22 +262,23 @@ class Search:
             outcome = f"{self.settings.objective} {value:.4f}"
         elif code == PRUNED:
             self.study.tell(number, state=TrialState.PRUNED)
-            outcome = said
+            outcome = message
         else:
             # untold: the same command tries it again
-            outcome = f"failed: {said}"
+            outcome = f"failed: {message}"
             if number + 1 == min(3, self.settings.trials) and not self.ended("COMPLETE"):
-                raise InputError(f"no trial could be run; the last: {said}")
+                raise InputError(f"no trial could be run; the last: {message}")
         self.write()
         print(f"trial {number + 1} of {self.settings.trials}: {' '.join(words)}: {outcome}")
 
-    def quietly(self, arguments: list[str]) -> tuple[int, str]:
-        """Runs a command, what it says in a log; returns its exit code and last line."""
+    def train(self, arguments: list[str], pruning: "Pruning") -> tuple[int, str]:
+        """Trains, what that prints in a log; returns the exit code and the last line."""
         file = self.folder / "trials.log"
         code = 0
         with file.open("a") as log, redirect_stdout(log), redirect_stderr(log):
             try:
-                self.run(arguments)
+                with exit_on_user_error():
+                    run_hydra("train", "train", arguments, callbacks=[pruning])
             except SystemExit as end:
                 code = int(end.code or 0)
             except Exception:
@@ -329,12 +329,11 @@ class Search:
         print(f"  {self.command(best)}")
 
 
-def main(arguments: list[str], run: Callable[[list[str]], None]) -> None:
+def main(arguments: list[str]) -> None:
     """Searches, or goes on with it.
 
     Args:
         arguments: of ``da search``.
-        run: the command line.
     """
     defaults = plugins.conf_dir() / "search.yaml"
     if not arguments or {"-h", "--help"} & set(arguments):
@@ -344,9 +343,9 @@ def main(arguments: list[str], run: Callable[[list[str]], None]) -> None:
     refuse_secret_words(arguments)
     plugins.require_package("da search", "optuna", "search")
     known: Any = OmegaConf.load(defaults)
-    own = [word for word in arguments if word.partition("=")[0] in known]
-    words = [word for word in arguments if word not in own]
-    given = OmegaConf.merge(known, OmegaConf.from_dotlist(own))
+    of_search = [word for word in arguments if word.partition("=")[0] in known]
+    words = [word for word in arguments if word not in of_search]
+    given = OmegaConf.merge(known, OmegaConf.from_dotlist(of_search))
     values: Any = OmegaConf.to_container(given)
     check_config(values, SearchSettings)
     settings = SearchSettings(**values)
@@ -355,7 +354,7 @@ def main(arguments: list[str], run: Callable[[list[str]], None]) -> None:
     shown = [names.short_override(word) for word in words]
     folder = Path(settings.folder or f"search/{names.slug(shown, hashed=what)}")
     with run_lock(folder, key="folder"):
-        search = Search(folder, settings, space, fixed, run)
+        search = Search(folder, settings, space, fixed)
         before = search.study.user_attrs.setdefault("what", what)
         if before != what:
             raise InputError(f"folder={folder} holds another search: {' '.join(before)}")

@@ -1,6 +1,5 @@
-"""``da list``: what there is to choose from, read from files without importing any."""
+"""What there is to choose from, read from files without importing any."""
 
-import argparse
 import inspect
 import re
 import sys
@@ -90,22 +89,3 @@ def render_methods() -> str:
         paper = f"[{years[0]}]({links[0]})" if links and years else ""
         lines.append(f"| `{file.stem}` | {words.partition(chr(10))[0]} | {paper} |")
     return "\n".join(lines)
-
-
-def main(arguments: list[str]) -> None:
-    """``da list [GROUP]``: names, what they are and where they come from."""
-    parser = argparse.ArgumentParser(prog="da list", description=main.__doc__)
-    parser.add_argument("group", nargs="?", choices=GROUPS)
-    parser.add_argument("--markdown", action="store_true", help="the methods with their papers")
-    parsed = parser.parse_args(arguments)
-    if parsed.markdown:
-        print(render_methods())
-        return
-    chosen = parsed.group
-    for group in [chosen] if chosen else GROUPS:
-        print(f"{group}=")
-        found = list(list_group(group))
-        width = max((len(name) for name, _, _ in found), default=0)
-        for name, words, origin in found:
-            print(f"  {name:<{width}}  {words}  [{origin}]")
-        print()

@@ -1,7 +1,7 @@
 """The one wrapper around instantiate: a constructor's signature is the schema of its config."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pkgutil import resolve_name
 from typing import Any, get_args, get_type_hints, is_typeddict
@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
+from da_framework.config.moved import KEYS, moved_target
 from da_framework.core.errors import InputError, listed, one_line
 
 SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
@@ -59,9 +60,7 @@ def config_errors(
         if key in SPECIAL:
             continue
         if key not in known and not open_ended:
-            near = get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"the keys are {listed(sorted(known))}"
-            yield f"{where}: there is no such key; {hint}"
+            yield f"{where}: there is no such key; {key_hint(where, known)}"
         elif has_targets(value):
             yield from nested_errors(value, where)
         else:
@@ -70,21 +69,31 @@ def config_errors(
         yield f"{path}.{key}: missing" if path else f"{key}: missing"
 
 
+def key_hint(path: str, known: Iterable[str]) -> str:
+    """What somebody may have meant by a dotted key that is not there."""
+    if path in KEYS:
+        return f"it is now {KEYS[path]}"
+    near = get_close_matches(path.rpartition(".")[2], known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"the keys are {listed(sorted(known))}"
+
+
 def nested_errors(value: Any, path: str) -> Iterator[str]:
     """The problems of the nodes inside a value."""
     if isinstance(value, Mapping) and "_target_" in value:
         try:
             target = resolve_name(value["_target_"])
         except Exception as error:  # whatever a plugin's import may raise
-            yield f"{path}: cannot import {value['_target_']}: {one_line(error)}"
+            now = moved_target(str(value["_target_"]))
+            reason = one_line(error) if now == value["_target_"] else f"it is now {now}"
+            yield f"{path}: cannot import {value['_target_']}: {reason}"
             return
         yield from config_errors(value, target, path, partial=bool(value.get("_partial_")))
     elif isinstance(value, Mapping):
-        for key, own in value.items():
-            yield from nested_errors(own, f"{path}.{key}")
+        for key, below in value.items():
+            yield from nested_errors(below, f"{path}.{key}")
     elif isinstance(value, list):
-        for index, own in enumerate(value):
-            yield from nested_errors(own, f"{path}.{index}")
+        for index, below in enumerate(value):
+            yield from nested_errors(below, f"{path}.{index}")
 
 
 def type_errors(value: Any, hint: Any, path: str) -> Iterator[str]:
@@ -102,13 +111,14 @@ def type_errors(value: Any, hint: Any, path: str) -> Iterator[str]:
     try:
         adapter.validate_python(value, strict=True)
     except ValidationError as error:
-        said: dict[str, tuple[list[str], Any]] = {}
-        for one in error.errors():
-            inside = [str(p) for p in one["loc"] if isinstance(p, int) or p in mapping_keys(value)]
-            words, _ = said.setdefault(".".join([path, *inside]), ([], one["input"]))
-            words.append(one["msg"][0].lower() + one["msg"][1:])
-        for where, (words, given) in said.items():
-            yield f"{where}: {', or '.join(words)}, but it is {given!r}"
+        reasons: dict[str, tuple[list[str], Any]] = {}
+        for detail in error.errors():
+            keys = mapping_keys(value)
+            inside = [str(part) for part in detail["loc"] if isinstance(part, int) or part in keys]
+            alternatives, _ = reasons.setdefault(".".join([path, *inside]), ([], detail["input"]))
+            alternatives.append(detail["msg"][0].lower() + detail["msg"][1:])
+        for where, (alternatives, given) in reasons.items():
+            yield f"{where}: {', or '.join(alternatives)}, but it is {given!r}"
 
 
 def mapping_keys(value: Any) -> set[str]:

@@ -36,28 +36,34 @@ def source_file(module: str) -> Path | None:
 
 
 def import_closure(modules: Iterable[str]) -> dict[str, Path]:
-    """These modules and all that they import from the same packages, by name."""
+    """These modules and all that they import from the same packages, by name.
+
+    Raises:
+        ImportError: one of these modules has no source.
+    """
     waiting = list(modules)
+    if lost := [module for module in waiting if source_file(module) is None]:
+        raise ImportError(f"no source of {', '.join(lost)}")
     packages = {module.split(".")[0] for module in waiting}
-    found: dict[str, Path] = {}
+    sources: dict[str, Path] = {}
     while waiting:
         module = waiting.pop()
         path = source_file(module)
-        if path is None or module in found:
+        if path is None or module in sources:
             continue
-        found[module] = path
+        sources[module] = path
         names = imported_modules(path.read_text())
         waiting += [name for name in names if name.split(".")[0] in packages]
-    return found
+    return sources
 
 
 @cache
 def imported_modules(text: str) -> tuple[str, ...]:
     """What a source imports by absolute names; of ``from a import b`` both ``a`` and ``a.b``."""
-    found: list[str] = []
+    names: list[str] = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(found)
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(names)

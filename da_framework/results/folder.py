@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from da_framework.config.moved import moved_record
 from da_framework.core.errors import InputError
 from da_framework.core.files import LOCK, run_lock, write_text
 
@@ -112,7 +113,8 @@ class RunFolder:
         except (ValueError, AttributeError) as error:
             reason = f"{file} is damaged or no record of a run ({error})"
             raise InputError(f"{reason}; remove it") from None
-        typed: RunRecord = record
+        moved: Any = moved_record(record)
+        typed: RunRecord = moved
         return typed
 
     def write_record(self, record: "RunRecord | Mapping[str, Any]") -> None:

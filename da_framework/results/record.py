@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from da_framework.config.relevance import relevant_config
-from da_framework.config.source_code import import_closure
+from da_framework.config.source_code import import_closure, source_file
 
 RESULT = "result.json"
 KEY = "key.txt"
 DIVERGED = "diverged.txt"
 """What a run that diverged leaves: at which step, and what was no longer finite."""
+
+TRAINING = "da_framework.training.train"
+"""The module that every run is trained by."""
 
 LIBRARIES = (
     "torch",
@@ -60,9 +63,10 @@ def code_hash(config: Mapping[str, Any]) -> str:
     """Hash of the sources that a run imports, ours and its plugins', less what only watches it."""
     known = ("torch", "torchvision", "pytorch_lightning", "timm", "transformers")
     named = {target.rpartition(".")[0] for target in targets(relevant_config(config))}
-    own = {module for module in named if module.split(".")[0] not in known}
+    # what a config names in vain is said when the config is checked
+    sources = {m for m in named if m.split(".")[0] not in known and source_file(m) is not None}
     digest = hashlib.sha256()
-    for module, path in sorted(import_closure({"da_framework.training.train", *own}).items()):
+    for module, path in sorted(import_closure({TRAINING, *sources}).items()):
         digest.update(f"{module}\n".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

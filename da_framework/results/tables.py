@@ -11,6 +11,7 @@ from typing import Any, cast
 from rich.console import Console
 from rich.table import Table
 
+from da_framework.config.moved import moved_record
 from da_framework.config.relevance import relevant_config
 from da_framework.core.errors import InputError, listed
 from da_framework.core.files import atomic_write, write_text
@@ -174,7 +175,7 @@ def read_kept(path: Path) -> list[dict[str, Any]]:
     )
     if wrong:
         raise InputError(f"{path} holds no runs kept by da report --keep ({wrong})")
-    return list(records)
+    return [moved_record(record) for record in records]
 
 
 def render_markdown(records: Sequence[Record], *, against: Sequence[str] = ()) -> str:

@@ -1,4 +1,4 @@
-"""``da check``: holds a method against its promises, on a shift that is known."""
+"""The self-check: holds a method against what every method must do, on a known shift."""
 
 import copy
 import logging
@@ -17,8 +17,7 @@ from torch import Tensor
 
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.callbacks.checkpoints import Checkpoints
-from da_framework.config.schema import check_config as valid
-from da_framework.config.schema import instantiate
+from da_framework.config.schema import check_config, instantiate
 from da_framework.config.settings import Settings
 from da_framework.core.errors import one_line
 from da_framework.datasets.base import Dataset
@@ -41,36 +40,36 @@ SMALL = ({"source": 5, "target": 3}, {"source": 2, "target": 7}, {"source": 2, "
 
 
 class Finding(NamedTuple):
-    """One line of the check.
+    """What a check says of a method.
 
     Attributes:
-        promise: what is held against the method.
-        kept: whether it is kept; ``None`` where it cannot apply.
-        words: the figure, or why not.
+        check: what the method must do.
+        passed: whether it does; ``None`` where that cannot apply.
+        detail: the figure, or why not.
     """
 
-    promise: str
-    kept: bool | None
-    words: str
+    check: str
+    passed: bool | None
+    detail: str
 
 
 def check_method(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """Every promise, one after the other.
+    """Every check, one after the other.
 
     Args:
         config: of ``conf/check.yaml`` with the method in question.
     """
     exempt = method_class(config).exempt_from
     with fit_for_method(config) as config:
-        for promise in CHECKS:
-            name = promise.__name__
+        for check in CHECKS:
+            name = check.__name__
             try:
-                kept, words = (None, exempt[name]) if name in exempt else promise(config)
+                passed, detail = (None, exempt[name]) if name in exempt else check(config)
             except Exception as error:  # whatever a method does wrong is its own finding
-                kept, words = False, f"{type(error).__name__}: {one_line(error)}"
-            yield Finding(name.replace("_", " "), kept, words)
-        for name in exempt.keys() - {promise.__name__ for promise in CHECKS}:
-            yield Finding(name, False, "is no promise that a method could be exempt from")
+                passed, detail = False, f"{type(error).__name__}: {one_line(error)}"
+            yield Finding(name.replace("_", " "), passed, detail)
+        for name in exempt.keys() - {check.__name__ for check in CHECKS}:
+            yield Finding(name, False, "is no check that a method could be exempt from")
 
 
 def terms_have_gradient(config: Mapping[str, Any]) -> tuple[bool | None, str]:
@@ -268,7 +267,7 @@ CHECKS = (
 )
 
 
-# what the promises are made of
+# what the checks are made of
 
 
 @contextmanager
@@ -459,21 +458,22 @@ def unregistered_state(module: torch.nn.Module) -> dict[str, Any]:
     }
 
 
-def main(config: Mapping[str, Any]) -> bool:
-    """Prints a line for each promise; true if none is broken.
+def print_checks(config: Mapping[str, Any]) -> bool:
+    """Prints a line for each check; whether none fails.
 
     Raises:
         InputError: a key is wrong, or a part is missing.
     """
-    valid(config, Settings)
+    check_config(config, Settings)
     torch.set_num_threads(1)
     logging.getLogger("da_framework").setLevel(logging.WARNING)
     console = Console(highlight=False)
     begun = time.perf_counter()
-    marks = {True: "[green]kept[/]  ", False: "[red]BROKEN[/]", None: "[dim]  -   [/]"}
+    marks = {True: "[green]passed[/]", False: "[red]FAILED[/]", None: "[dim]  -   [/]"}
     good = True
     for finding in check_method(config):
-        console.print(f"{marks[finding.kept]} {finding.promise}: {finding.words}", soft_wrap=True)
-        good &= finding.kept is not False
+        line = f"{marks[finding.passed]} {finding.check}: {finding.detail}"
+        console.print(line, soft_wrap=True)
+        good &= finding.passed is not False
     console.print(f"{time.perf_counter() - begun:.1f} s")
     return good

@@ -1,7 +1,9 @@
 """What turns gradients into steps: torch's optimizers, with learning-rate factors and clipping."""
 
+import logging
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import cache, partial
 from typing import Annotated, Any, TypedDict, Unpack
 
 import torch
@@ -10,6 +12,8 @@ from torch import nn
 
 from da_framework.core.errors import InputError
 from da_framework.core.types import Fraction, NonNegative, Positive
+
+log = logging.getLogger(__name__)
 
 
 class OptimizerKeys(TypedDict, total=False):
@@ -63,7 +67,7 @@ class Optimizer:
         if not groups:
             raise InputError(f"{type(method).__name__}: nothing in the part {part} can be trained")
         try:
-            optimizer = self.algorithm([{"params": own} for own in groups.values()])
+            optimizer = self.algorithm([{"params": group} for group in groups.values()])
         except ValueError as error:
             raise InputError(f"optimizer: {error}") from error
         for group, factor in zip(optimizer.param_groups, groups, strict=True):
@@ -125,11 +129,65 @@ def adam(
     weight_decay: NonNegative,
     **base: Unpack[OptimizerKeys],
 ) -> Optimizer:
-    """Adam, its weight decay apart from the gradient (AdamW)."""
+    r"""Adam: steps in units of the gradient's own size, its weight decay part of the gradient.
 
-    def algorithm(groups: Any) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            groups, lr=lr, betas=(betas[0], betas[1]), weight_decay=weight_decay, fused=True
-        )
+    Kingma, Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+    https://arxiv.org/abs/1412.6980
 
-    return Optimizer(algorithm, **base)
+    Args:
+        lr: learning rate.
+        betas: of the running means of the gradient and of its square.
+        weight_decay: of the squared norm of the weights, halved, which is added to the loss.
+        base: the keys every optimizer has.
+    """
+    if weight_decay:
+        say_that_adam_was_adamw()
+    return Optimizer(
+        partial(
+            torch.optim.Adam,
+            lr=lr,
+            betas=(betas[0], betas[1]),
+            weight_decay=weight_decay,
+            fused=True,
+        ),
+        **base,
+    )
+
+
+def adamw(
+    *,
+    lr: Positive,
+    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)],
+    weight_decay: NonNegative,
+    **base: Unpack[OptimizerKeys],
+) -> Optimizer:
+    """AdamW: Adam with its weight decay apart from the gradient.
+
+    Loshchilov, Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
+    https://arxiv.org/abs/1711.05101
+
+    Args:
+        lr: learning rate.
+        betas: of the running means of the gradient and of its square.
+        weight_decay: share of a weight, times the learning rate, that a step takes away.
+        base: the keys every optimizer has.
+    """
+    return Optimizer(
+        partial(
+            torch.optim.AdamW,
+            lr=lr,
+            betas=(betas[0], betas[1]),
+            weight_decay=weight_decay,
+            fused=True,
+        ),
+        **base,
+    )
+
+
+@cache
+def say_that_adam_was_adamw() -> None:
+    """Says once what the name stood for until version 0.2."""
+    log.warning(
+        "optimizer=adam is Adam, whose weight decay is part of the gradient; until version 0.2 "
+        "it was AdamW, which is now optimizer=adamw"
+    )

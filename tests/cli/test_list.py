@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from da_framework.cli.list import main
 from da_framework.config import plugins
 from da_framework.config.catalog import (
     GROUPS,
     first_docstring_line,
     list_group,
-    main,
     summarize_config,
 )
 

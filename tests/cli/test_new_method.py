@@ -33,7 +33,7 @@ def test_a_package_passes_its_own_tests_as_generated(
     generated = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generated)
     generated.test_the_term_is_the_squared_distance_of_the_means(0.5)
-    generated.test_it_keeps_its_promises()
+    generated.test_it_passes_the_self_check()
 
 
 def test_a_second_method_joins_the_package(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_each_job_has_one_line_and_the_failed_are_named_at_the_end(da: Any) -> N
     assert ended.out == ""
     assert len(ended.err.splitlines()) == 7
     logs = [file.read_text() for file in da.folder.glob("multirun/*/*/da.log")]
-    assert sum("training rows: " in log for log in logs) == 2
+    assert sum("training samples: " in log for log in logs) == 2
 
 
 def test_an_error_of_ours_fails_alone_and_its_traceback_is_in_the_log(

@@ -1,4 +1,4 @@
-"""The self-check: every method keeps its promises, and broken ones are caught."""
+"""The self-check: every method passes, and broken ones are caught."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -49,16 +49,18 @@ def _this_module() -> Any:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_keeps_its_promises(name: str) -> None:
-    wrong = [finding for finding in check.check_method(config(name)) if finding.kept is False]
+def test_every_method_passes(name: str) -> None:
+    wrong = [finding for finding in check.check_method(config(name)) if finding.passed is False]
     assert not wrong
 
 
 @pytest.mark.parametrize("name", ["dann", "mmd"])
 def test_at_zero_the_digits_network_is_the_control_s(name: str) -> None:
     """Convolutions, batch norm over both domains and dropout: what `da train` runs."""
-    kept, words = check.nothing_at_weight_zero(compose(f"method={name}", "trainer.accelerator=cpu"))
-    assert kept, words
+    passed, detail = check.nothing_at_weight_zero(
+        compose(f"method={name}", "trainer.accelerator=cpu")
+    )
+    assert passed, detail
 
 
 class SoftmaxOverOneUnit(Method):
@@ -204,7 +206,7 @@ class OneSource(Method):
 
 
 class Excused(Method):
-    """Exempt from what nobody promised."""
+    """Exempt from what is no check."""
 
     exempt_from: ClassVar = {"terms_have_gradients": "a slip of the pen"}
 
@@ -219,7 +221,7 @@ class UnevenBreaks(Method):
 
 
 @pytest.mark.parametrize(
-    ("kind", "promise", "keys"),
+    ("kind", "checked", "keys"),
     [
         (SoftmaxOverOneUnit, check.terms_have_gradient, {}),
         (DetachedMMD, check.terms_have_gradient, {}),
@@ -237,13 +239,13 @@ class UnevenBreaks(Method):
         (OneSource, check.takes_several_sources, {}),
     ],
 )
-def test_a_broken_method_is_caught(kind: type[Method], promise: Any, keys: dict[str, Any]) -> None:
-    kept, words = promise(broken(kind, **keys))
-    assert kept is False, words
+def test_a_broken_method_is_caught(kind: type[Method], checked: Any, keys: dict[str, Any]) -> None:
+    passed, detail = checked(broken(kind, **keys))
+    assert passed is False, detail
 
 
 def test_an_exemption_from_nothing_is_caught() -> None:
-    wrong = [own.promise for own in check.check_method(broken(Excused)) if own.kept is False]
+    wrong = [own.check for own in check.check_method(broken(Excused)) if own.passed is False]
     assert wrong == ["terms_have_gradients"]
 
 
@@ -260,5 +262,5 @@ def test_reading_hidden_labels_is_caught(monkeypatch: pytest.MonkeyPatch) -> Non
         return found
 
     monkeypatch.setattr(TwoMoons, "__getitem__", spied)
-    kept, words = check.ignores_target_labels(broken(Peeking))
-    assert kept is False, words
+    passed, detail = check.ignores_target_labels(broken(Peeking))
+    assert passed is False, detail

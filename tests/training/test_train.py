@@ -17,7 +17,7 @@ from torch import Tensor
 
 from da_framework.datasets import digits
 from da_framework.results import record as results
-from da_framework.training import module, train
+from da_framework.training import dataset_cache, module
 from da_framework.training.build import compose
 
 PICKS = ("last", "chosen", "oracle")
@@ -423,17 +423,17 @@ def test_jobs_of_a_process_read_their_data_once(da: Any, monkeypatch: pytest.Mon
 
 
 def test_a_large_data_set_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "KEPT", {})
+    monkeypatch.setattr(dataset_cache, "KEPT", {})
     nodes = [compose("dataset=two_moons", f"dataset.rows={n}")["dataset"] for n in (50, 60, 70)]
-    first, second = (train.load_dataset(node) for node in nodes[:2])
+    first, second = (dataset_cache.load_dataset(node) for node in nodes[:2])
     assert first.nbytes == 0
     assert first["straight"].x.nbytes == first.nbytes > 0
-    assert train.load_dataset(nodes[0]) is first
-    monkeypatch.setattr(train, "LARGE", first.nbytes - 1)
-    assert train.load_dataset(nodes[0]) is first, "the one in use stays"
-    train.load_dataset(nodes[2])
-    assert train.load_dataset(nodes[1]) is not second
-    assert train.load_dataset(nodes[0]) is not first
+    assert dataset_cache.load_dataset(nodes[0]) is first
+    monkeypatch.setattr(dataset_cache, "LARGE", first.nbytes - 1)
+    assert dataset_cache.load_dataset(nodes[0]) is first, "the one in use stays"
+    dataset_cache.load_dataset(nodes[2])
+    assert dataset_cache.load_dataset(nodes[1]) is not second
+    assert dataset_cache.load_dataset(nodes[0]) is not first
 
 
 def test_classes_that_differ_by_case_alone_are_pointed_out(da: Any) -> None:

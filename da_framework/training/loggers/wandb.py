@@ -1,18 +1,18 @@
-"""Where figures go besides the run's own folder."""
+"""Weights & Biases: never asks, and training neither waits for it nor ends with it."""
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import Logger
 
-from da_framework.core.errors import InputError, one_line
+from da_framework.core.errors import one_line
 from da_framework.core.types import Positive
 from da_framework.training.loggers.wandb_connection import server_address, why_offline
 
@@ -24,8 +24,11 @@ STEP = "trainer/global_step"
 LONGEST_TAG = 64
 
 
-class Wandb(Logger):
+class Wandb(WandbLogger):
     """Weights & Biases, which never asks, and for which training neither waits nor ends.
+
+    To callbacks that know it, it is Lightning's ``WandbLogger``; how it is begun, what it does when
+    something fails and how it ends are its own.
 
     Online if there is a key and the server takes it; otherwise, or from when it fails, offline,
     which is said in one line with the command that sends it later. ``WANDB_MODE`` overrides.
@@ -54,7 +57,8 @@ class Wandb(Logger):
         checkpoints: bool,
         patience: Positive,
     ) -> None:
-        super().__init__()
+        # not Lightning's own, which would ask the client for a run
+        Logger.__init__(self)
         self.folder = Path(folder)
         self.checkpoints = checkpoints
         self.patience = patience
@@ -85,7 +89,18 @@ class Wandb(Logger):
     def version(self) -> str:
         return str(self.keys["id"])
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    @property
+    def save_dir(self) -> str:
+        return str(self.folder)
+
+    @property
+    def experiment(self) -> Any:
+        """The client's run; where there is none any more, one that takes everything."""
+        from lightning_fabric.loggers.logger import _DummyExperiment
+
+        return _DummyExperiment() if self.run is None else self.run
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         self.attempt(lambda run: run.log({**metrics, STEP: step}))
 
     def log_hyperparams(self, params: Mapping[str, Any]) -> None:  # type: ignore[override]
@@ -93,27 +108,22 @@ class Wandb(Logger):
         self.attempt(lambda run: run.config.update(self.keys["config"], allow_val_change=True))
 
     def log_tag(self, tag: str) -> None:
-        """One more."""
+        """Adds a tag to those of the run."""
         self.keys["tags"].append(tag[:LONGEST_TAG])
         self.attempt(lambda run: setattr(run, "tags", self.keys["tags"]))
 
-    def log_pictures(self, files: Mapping[str, Path], step: int) -> None:
-        """By name."""
+    def log_figures(self, files: Mapping[str, Path], step: int) -> None:
+        """Sends image files by name."""
         from wandb import Image
 
-        self.attempt(
-            lambda run: run.log(
-                {STEP: step} | {name: Image(str(file)) for name, file in files.items()}
-            )
-        )
+        images = {name: Image(str(file)) for name, file in files.items()}
+        self.attempt(lambda run: run.log({STEP: step} | images))
 
-    def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Any], step: int) -> None:
-        """Rows of as many cells as there are columns."""
-        from wandb import Table
+    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
+        """Nothing: ``log_checkpoints`` sends them at the end."""
 
-        self.attempt(
-            lambda run: run.log({name: Table(columns=list(columns), data=list(rows)), STEP: step})
-        )
+    def finalize(self, status: str) -> None:
+        """Nothing: ``finish`` ends the run, and says if that fails."""
 
     def log_checkpoints(self, files: Mapping[Path, Sequence[str]]) -> None:
         """Versions of one artifact, with their aliases; not copied: they are sent from here."""
@@ -218,26 +228,3 @@ def load_run_id(folder: Path) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(uuid4().hex[:16])
     return file.read_text().strip()
-
-
-def tensorboard(*, folder: str) -> TensorBoardLogger:
-    """A TensorBoard logger that writes into the run's folder."""
-    try:
-        return TensorBoardLogger(folder, name="", version="tensorboard")
-    except ModuleNotFoundError:
-        raise InputError(
-            "logger=tensorboard needs a package: pip install 'da_framework[tensorboard]'"
-        ) from None
-
-
-def close_loggers(loggers: Iterable[Any], *, done: bool) -> None:
-    """Ends their runs, so that the next job in this process begins one of its own.
-
-    Args:
-        loggers: all of them.
-        done: whether training came to its end.
-    """
-    for logger in loggers:
-        logger.finalize("success" if done else "failed")
-        if isinstance(logger, Wandb):
-            logger.finish(done=done)

@@ -15,9 +15,11 @@ import pytest
 
 from da_framework.cli.sync import is_sent
 from da_framework.core.errors import InputError
+from da_framework.training.loggers import tensorboard as tensorboard_logger
 from da_framework.training.loggers import wandb as loggers
-from da_framework.training.loggers.wandb import STEP, Wandb, close_loggers
+from da_framework.training.loggers.wandb import STEP, Wandb
 from da_framework.training.loggers.wandb_connection import netrc_key, why_offline
+from da_framework.training.run_log import close_loggers
 from tests.wandb_files import BLOCK, figures, of, offline_run, pieces, records, settings, whole
 from tests.wandb_server import KEY, Server, serving
 
@@ -266,7 +268,7 @@ def test_training_does_not_wait_for_a_server_that_fails(
     score(own, 3, 4)
     assert time.perf_counter() - begun < 0.5
     own.ensure()
-    own.log_table("classes", ["class"], [["a"]], step=4)
+    own.log_table("classes", columns=["class"], data=[["a"]], step=4)
     close_loggers([own], done=True)
     assert time.perf_counter() - begun < 10
     (line,) = warnings(caplog)
@@ -319,6 +321,6 @@ def test_tensorboard_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.Monk
     def gone(*words: object, **keys: object) -> None:
         raise ModuleNotFoundError("no tensorboard")
 
-    monkeypatch.setattr(loggers, "TensorBoardLogger", gone)
+    monkeypatch.setattr(tensorboard_logger, "TensorBoardLogger", gone)
     with pytest.raises(InputError, match=r"pip install 'da_framework\[tensorboard\]'"):
-        loggers.tensorboard(folder=str(tmp_path))
+        tensorboard_logger.tensorboard(folder=str(tmp_path))

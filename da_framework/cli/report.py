@@ -1,0 +1,5 @@
+"""``da report``."""
+
+from da_framework.results.tables import main
+
+__all__ = ["main"]

@@ -1,0 +1,5 @@
+"""``da reproduce``."""
+
+from da_framework.results.reproduction import main
+
+__all__ = ["main"]

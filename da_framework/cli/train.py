@@ -1,0 +1,88 @@
+"""``da train``: one job, which trains, or shows what is there."""
+
+import importlib.machinery
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import __main__
+from da_framework.cli.secrets import refuse_secret_values
+from da_framework.cli.sweeps import run_job
+from da_framework.config.schema import to_plain
+from da_framework.core.errors import InputError
+from da_framework.results.model_card import write_card
+from da_framework.results.tables import print_run
+from da_framework.training.train import train
+
+if TYPE_CHECKING:
+    from da_framework.callbacks.base import Callback
+
+
+def main(config: Any, *, callbacks: "Sequence[Callback]" = ()) -> float | None:
+    """Trains as a config says.
+
+    Args:
+        config: as Hydra has composed it.
+        callbacks: of whoever trains, beside those of the config.
+
+    Returns:
+        What the validator makes of the chosen checkpoint; None on all processes but the first, and
+        for a job of a sweep that has failed.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    job = HydraConfig.get()
+    overrides = list(job.overrides.task)
+    folder = Path(job.runtime.output_dir)
+    sweeping = job.mode == RunMode.MULTIRUN
+    prepare_relaunch(job, overrides)
+
+    def run() -> dict[str, Any]:
+        values = to_plain(config)
+        refuse_secret_values(values)
+        if sweeping:
+            check_devices(values, launcher=job.launcher._target_)
+        record = train(
+            values,
+            folder,
+            command=shlex.join(["da", "train", *overrides]),
+            choices=dict(job.runtime.choices),
+            callbacks=callbacks,
+        )
+        if record:
+            write_card(record, folder)
+        return record
+
+    if sweeping:
+        record: Any = run_job(run, Path(job.sweep.dir), job.job.num, folder)
+    else:
+        record = run()
+        if record:
+            print_run(record, folder)
+    return float(record["target"]["chosen"]["score"]) if record else None
+
+
+def check_devices(values: dict[str, Any], *, launcher: str) -> None:
+    """Refuses several devices for a job that is given no process of its own.
+
+    Raises:
+        InputError: that is so.
+    """
+    if values["trainer"]["devices"] != 1 and "submitit" not in launcher:
+        raise InputError(
+            "trainer.devices: several devices need a process of their own for each job, which "
+            "this launcher does not give: add hydra/launcher=local, or slurm on a cluster"
+        )
+
+
+def prepare_relaunch(job: Any, overrides: list[str]) -> None:
+    """Lets Lightning start further processes of this very job, not of the sweep it is part of."""
+    from omegaconf import open_dict, read_write
+
+    __main__.__spec__ = importlib.machinery.ModuleSpec("da_framework", None)
+    sys.argv = ["da", "train", *overrides]
+    with read_write(job), open_dict(job):
+        job.run.dir = job.runtime.output_dir

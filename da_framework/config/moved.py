@@ -1,0 +1,77 @@
+"""What older records, and people who remember, call by names that have changed since.
+
+A record is read through these tables; a name that is typed ends in an error with the new one.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+MODULES = {
+    "callbacks.pictures": "results.figure",
+    "density_ratios": "methods.reweighting",
+    "datasets.denoising": "datasets.msda",
+    "datasets.domains": "datasets.datamodule",
+    "datasets.stored": "datasets.memmap",
+    "datasets.views": "datasets.augmentations",
+    "learners.tradaboost": "methods.boosting",
+    "loggers.Wandb": "training.loggers.wandb.Wandb",
+    "loggers.tensorboard": "training.loggers.tensorboard.tensorboard",
+    "optimizers.adam": "training.optimizers.adamw",
+    "optimizers.sgd": "training.optimizers.sgd",
+    "schedules": "core.schedules",
+    "sweeps.Sweep": "cli.sweeps.WatchSweep",
+}
+"""Modules, or names in them, as they were called below ``da_framework``, and as they are now."""
+
+KEYS = {
+    "callback.diagnostics.majority": "callback.diagnostics.max_class_share",
+    "callback.diagnostics.pull": "callback.diagnostics.max_gradient_ratio",
+    "callback.diagnostics.spread": "callback.diagnostics.min_feature_variance",
+}
+"""Dotted keys of ``da train``, and what they are called now."""
+
+CHOICES = {"optimizer": {"adam": "adamw"}}
+"""Names of a config group that stood for what has another name now."""
+
+_OLD = re.compile(r"^da_framework\.(" + "|".join(map(re.escape, MODULES)) + r")(?=\.|$)")
+
+
+def moved_target(target: str) -> str:
+    """What a ``_target_`` is called now."""
+    return _OLD.sub(lambda match: f"da_framework.{MODULES[match[1]]}", target)
+
+
+def moved_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a record, with every target and key as it is called now."""
+    return {key: _moved(value, key) for key, value in config.items()}
+
+
+def moved_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of a run, with its config and the names of its choices as they are now."""
+    if not isinstance(record.get("config"), Mapping):
+        return dict(record)
+    config = moved_config(record["config"])
+    moved = {**record, "config": config}
+    if config == record["config"] or not isinstance(record.get("choices"), Mapping):
+        return moved
+    choices = dict(record["choices"])
+    for group, names in CHOICES.items():
+        if choices.get(group) in names:
+            choices[group] = names[choices[group]]
+    return {**moved, "choices": choices}
+
+
+def _moved(node: Any, path: str) -> Any:
+    if isinstance(node, Mapping):
+        return {
+            KEYS.get(f"{path}.{key}", f"{path}.{key}").rpartition(".")[2]: (
+                moved_target(value)
+                if key == "_target_" and isinstance(value, str)
+                else _moved(value, f"{path}.{key}")
+            )
+            for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [_moved(value, path) for value in node]
+    return node

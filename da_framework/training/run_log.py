@@ -1,0 +1,125 @@
+"""What a run says of itself: on the terminal before it trains, and to loggers at both ends."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from da_framework.core.errors import listed
+from da_framework.datasets.base import Dataset
+from da_framework.results.folder import RunFolder
+from da_framework.results.record import code_hash
+from da_framework.training.build import Run
+from da_framework.training.loggers.wandb import Wandb
+
+log = logging.getLogger(__name__)
+
+MEASURES = ("precision", "recall", "f1")
+"""Of each class, as loggers show them."""
+
+
+def log_setup(run: Run, resume: Path | None, damaged: Sequence[str]) -> None:
+    """Says what is trained on what, and from where."""
+    dataset, task = run.domains.dataset, run.domains.task
+    rows = ", ".join(f"{count} {role}" for role, count in task.rows.items())
+    log.info("%s, %s; training samples: %s", pair_name(dataset), dataset.protocol, rows)
+    if dataset.storage_note:
+        log.info("%s", dataset.storage_note)
+    for role, stream in run.domains.streams.items():
+        if task.rows[role] < stream.size:
+            log.info("%s has fewer samples than a batch, which holds some more than once", role)
+    if task.widths:
+        log.info("%s: each is read by an input adapter of its own", task.columns)
+        if "target_labelled" not in task.rows:
+            log.info(
+                "warning: no labelled target row is learnt from: only init_from=<run> could know "
+                "what its columns mean; dataset.labels_per_class=3 labels some"
+            )
+    if dataset.unknown and run.module.method.setting != "open":
+        log.info(
+            "the source does not have the classes %s: their samples count as errors, unless the "
+            "method can say unknown",
+            listed(dataset.unknown),
+        )
+    known = {name.casefold() for name in dataset.known}
+    if alike := [name for name in dataset.unknown if name.casefold() in known]:
+        log.info(
+            "warning: %s is written otherwise in the source, and so another class: rename one",
+            listed(alike),
+        )
+    for reason in damaged:
+        log.warning("warning: %s; the one before it is whole", reason)
+    if resume:
+        log.info("continuing from %s", resume)
+
+
+def log_start(loggers: Sequence[Any], run: Run, config: Mapping[str, Any]) -> None:
+    """What is known of a run from the start, for those who watch it elsewhere."""
+    for logger in loggers:
+        logger.log_hyperparams({**config, "code": code_hash(config)})
+        if isinstance(logger, Wandb):
+            logger.log_tag(pair_name(run.domains.dataset))
+
+
+def log_summary(loggers: Sequence[Any], run: Run, folder: RunFolder) -> None:
+    """The end of a run: the three numbers; with W&B the figures, classes and checkpoints."""
+    picks, step = run.module.picks, run.module.step
+    accuracies = {f"target/{name}": pick["target"]["accuracy"] for name, pick in picks.items()}
+    for logger in loggers:
+        logger.log_metrics(accuracies, step=step)
+        if isinstance(logger, Wandb):
+            logger.ensure()  # here, since the client would wait long for each of these
+            logger.log_figures(folder.drawn_figures(), step)
+            columns = ["pick", "class", *MEASURES]
+            logger.log_table("classes", columns=columns, data=class_rows(run), step=step)
+            logger.log_checkpoints(picked_checkpoints(run, folder))
+            if verdicts := verdict_rows(run):
+                columns = ["kind", "step", "words"]
+                logger.log_table("verdicts", columns=columns, data=verdicts, step=step)
+
+
+def class_rows(run: Run) -> list[list[Any]]:
+    """The figures of each class on the target, for each pick."""
+    names = (*run.domains.task.classes, "unknown")
+    return [
+        [name, label, *figures]
+        for name, pick in run.module.picks.items()
+        for label, *figures in zip(
+            names,
+            *(pick["target"][f"{measure}_per_class"] for measure in MEASURES),
+            strict=False,  # the unknown is there in the open setting alone
+        )
+    ]
+
+
+def verdict_rows(run: Run) -> list[list[Any]]:
+    """What was ill, when it was first seen, and in words."""
+    verdicts = run.module.verdicts.items()
+    return [[kind, verdict["step"], verdict["words"]] for kind, verdict in verdicts]
+
+
+def picked_checkpoints(run: Run, folder: RunFolder) -> dict[Path, list[str]]:
+    """The checkpoints of the last and the chosen step; one file where they are the same."""
+    files: dict[Path, list[str]] = {}
+    for name in ("last", "chosen"):
+        same = run.module.picks[name]["step"] == run.module.step
+        files.setdefault(folder.checkpoint("last" if same else name), []).append(name)
+    return files
+
+
+def pair_name(dataset: Dataset) -> str:
+    """What is adapted to what, in a word."""
+    return " -> ".join("+".join(side) or "nothing" for side in (dataset.source, dataset.target))
+
+
+def close_loggers(loggers: Sequence[Any], *, done: bool) -> None:
+    """Ends their runs, so that the next job in this process begins one of its own.
+
+    Args:
+        loggers: all of them.
+        done: whether training came to its end.
+    """
+    for logger in loggers:
+        logger.finalize("success" if done else "failed")
+        if isinstance(logger, Wandb):
+            logger.finish(done=done)
