@@ -60,22 +60,22 @@ def main(config: Any) -> None:
     config = to_plain(config)
     check_config(config, DataCheckSettings)
     dataset: Dataset = instantiate(config["dataset"])
-    found = {name: inspect_domain(dataset, name) for name in dataset.names}
+    reports = {name: inspect_domain(dataset, name) for name in dataset.names}
     out = Path(config["out"])
     out.mkdir(parents=True, exist_ok=True)
     report = {
         "domains": {
             name: domain_facts(own) | {"ignored": [str(path) for path in dataset.ignored(name)]}
-            for name, own in found.items()
+            for name, own in reports.items()
         },
-        "copies": [[copy._asdict() for copy in group] for group in find_copies(found)],
+        "copies": [[copy._asdict() for copy in group] for group in find_copies(reports)],
     }
-    for name, rows in found.items():
+    for name, rows in reports.items():
         if sheet := contact_sheet(rows):
             sheet.save(out / f"{name}.png")
     write_text(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    print("\n".join(report_lines(found, dataset, out)))
-    if any(row.broken for rows in found.values() for row in rows):
+    print("\n".join(report_lines(reports, dataset, out)))
+    if any(row.broken for rows in reports.values() for row in rows):
         exit_with("some of it is broken", code=1)
 
 
@@ -112,10 +112,10 @@ def size_ranges(rows: Sequence[SampleReport]) -> list[list[int]]:
     return [[int(own(side)) for own in (np.min, np.median, np.max)] for side in sides.T]
 
 
-def find_copies(found: Mapping[str, Sequence[SampleReport]]) -> list[list[Copy]]:
+def find_copies(reports: Mapping[str, Sequence[SampleReport]]) -> list[list[Copy]]:
     """Rows of the same content, wherever they are."""
     groups: dict[str, list[Copy]] = defaultdict(list)
-    for name, rows in found.items():
+    for name, rows in reports.items():
         for row in rows:
             if not row.broken:
                 groups[row.digest].append(Copy(name, row.name, row.label, row.test))
@@ -123,28 +123,31 @@ def find_copies(found: Mapping[str, Sequence[SampleReport]]) -> list[list[Copy]]
 
 
 def report_lines(
-    found: Mapping[str, Sequence[SampleReport]], dataset: Dataset, out: Path
+    reports: Mapping[str, Sequence[SampleReport]], dataset: Dataset, out: Path
 ) -> list[str]:
     """The findings, for a person."""
     lines = []
-    for name, rows in found.items():
-        own = domain_facts(rows)
-        test = f", {own['test']} of them the official test part" if own["test"] else ""
-        lines.append(f"{name}: {own['rows']} rows{test}")
+    for name, rows in reports.items():
+        facts = domain_facts(rows)
+        test = f", {facts['test']} of them the official test part" if facts["test"] else ""
+        lines.append(f"{name}: {facts['rows']} rows{test}")
         lines += [
             f"  {line}"
-            for line in (describe_balance(own["classes"], dataset), describe_sizes(own["sizes"]))
+            for line in (
+                describe_balance(facts["classes"], dataset),
+                describe_sizes(facts["sizes"]),
+            )
         ]
         if ignored := dataset.ignored(name):
             shown = ", ".join(str(path) for path in ignored[:3])
             lines.append(f"  not read, as they are no images of a class: {len(ignored)}: {shown}")
         if (sheet := out / f"{name}.png").is_file():
             lines.append(f"  pictures: {sheet}")
-    everything = [row for rows in found.values() for row in rows]
+    everything = [row for rows in reports.values() for row in rows]
     noted = [f"{row.name}: {'; '.join(row.notes)}" for row in everything if row.notes]
     broken = [f"{row.name}: {row.broken}" for row in everything if row.broken]
     lines += titled_list("read rightly, though unusual", noted)
-    lines += describe_copies(find_copies(found))
+    lines += describe_copies(find_copies(reports))
     lines += titled_list("broken", broken) or ["broken: none"]
     return [*lines, f"all of it: {out / 'report.json'}"]
 
@@ -154,9 +157,9 @@ def describe_balance(classes: Mapping[str, int], dataset: Dataset) -> str:
     if not classes:
         return "classes: none can be read"
     least, most = (own(classes, key=lambda name: classes[name]) for own in (min, max))
-    words = f"classes: {len(classes)}, from {classes[least]} ({least}) to {classes[most]} ({most})"
+    text = f"classes: {len(classes)}, from {classes[least]} ({least}) to {classes[most]} ({most})"
     lacking = [name for name in dataset.classes if name not in classes]
-    return words + (f"; without {', '.join(lacking[:5])}" if lacking else "")
+    return text + (f"; without {', '.join(lacking[:5])}" if lacking else "")
 
 
 def describe_sizes(sides: Sequence[Sequence[int]]) -> str:

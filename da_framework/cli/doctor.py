@@ -28,8 +28,8 @@ GAP = 0.02
 
 def diagnose(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What is to be said of a run, each with what to try; that is empty where nothing is wrong."""
-    for own in record.get("verdicts", ()):
-        yield f"step {own['step']}: {own['words']}", ""
+    for verdict in record.get("verdicts", ()):
+        yield f"step {verdict['step']}: {verdict['words']}", ""
     yield from diagnose_alignment(record)
     yield from diagnose_choice(record)
 
@@ -115,8 +115,8 @@ def diagnose_divergence(folder: Path) -> Iterator[tuple[str, str]]:
     """Where a run stopped and what was no longer finite; nothing if it did not diverge."""
     if not (folder / results.DIVERGED).is_file():
         return
-    words = (folder / results.DIVERGED).read_text().strip()
-    named = re.search(r"the term (\S+) is", words)
+    message = (folder / results.DIVERGED).read_text().strip()
+    named = re.search(r"the term (\S+) is", message)
     term = named[1] if named else None
     clipped = "set optimizer.clip=1.0"
     if term in LABELLED_ROLES:
@@ -126,7 +126,7 @@ def diagnose_divergence(folder: Path) -> Iterator[tuple[str, str]]:
         advice = f"{mend}: it is no loss of labels, but what the method adds"
     else:
         advice = f"lower optimizer.lr, {clipped}, or lower method.weight"
-    yield f"it diverged, and there is no result: {words}", advice
+    yield f"it diverged, and there is no result: {message}", advice
     if before := last_values(folder, f"train/{term}"):
         yield f"{term} was {before}", ""
 
@@ -193,9 +193,9 @@ def print_diagnoses(folders: Sequence[Path]) -> None:
         console.print("\n".join(lines), soft_wrap=True)
 
 
-def format_findings(found: Iterable[tuple[str, str]]) -> Iterator[str]:
+def format_findings(findings: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Findings as lines, what to try below each."""
-    for words, advice in found:
-        yield f"  {words}"
+    for finding, advice in findings:
+        yield f"  {finding}"
         if advice:
             yield f"    try: {advice}"

@@ -32,16 +32,16 @@ def evaluate(
     Raises:
         InputError: there is no such run, or its record names code of unknown origin.
     """
-    own = find_run(run, pick=pick, data_dir=data_dir)
-    trained = instantiate(own.config["dataset"])
-    config = own.config | {"dataset": own.config["dataset"] | dataset}
+    finished = find_run(run, pick=pick, data_dir=data_dir)
+    trained = instantiate(finished.config["dataset"])
+    config = finished.config | {"dataset": finished.config["dataset"] | dataset}
     built = build(config, initialise=False)
     data = built.domains.dataset
     if count := count_trained_on(trained, data):
         log.warning("warning: %d of these rows were trained on: the accuracy is flattered", count)
-    if any(data.fingerprint(d) != f for d, f in own.record["data"].items()):
+    if any(data.fingerprint(d) != f for d, f in finished.record["data"].items()):
         log.warning("warning: the data is not what the run was trained on")
-    load_weights(built.module, own.weights)
+    load_weights(built.module, finished.weights)
     domains = built.domains
     outputs = built.module.method.evaluate_samples(domains.test)._replace(y=domains.oracle)
     return metrics_per_domain(outputs, domains.task)
@@ -66,13 +66,14 @@ def main(config: Any) -> float:
     """Evaluates and prints; returns the accuracy."""
     config = to_plain(config)
     check_config(config, evaluate)
-    found = evaluate(**config)
-    table = Table(title=f"{config['run']}: {config['pick']} weights on {found['rows']} target rows")
+    metrics = evaluate(**config)
+    count = f"{metrics['rows']} target samples"
+    table = Table(title=f"{config['run']}: {config['pick']} weights on {count}")
     figures = ("accuracy", "precision", "recall", "f1", "calibration_error")
     table.add_column("target")
     for name in figures:
         table.add_column(name.replace("_", " "), justify="right")
-    for domain, own in {"all": found, **found.get("domains", {})}.items():
-        table.add_row(domain, *(f"{own[name]:.4f}" for name in figures))
+    for domain, values in {"all": metrics, **metrics.get("domains", {})}.items():
+        table.add_row(domain, *(f"{values[name]:.4f}" for name in figures))
     Console(highlight=False).print(table)
-    return float(found["accuracy"])
+    return float(metrics["accuracy"])

@@ -12,13 +12,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from da_framework.cli.predict import TrainedModel, as_target_samples, restore_model
 from da_framework.config.plugins import require_package
 from da_framework.config.schema import check_config, to_plain
 from da_framework.core.errors import InputError, one_line
 from da_framework.core.files import atomic_write, write_text
 from da_framework.datasets.inference import OWN
 from da_framework.methods.base import Method
+from da_framework.training.restore import TrainedModel, as_target_samples, restore_model
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +46,8 @@ class ExportedModel(nn.Module):
         self.method = method
         self.widest = inputs["widest"][0] if inputs["widths"] else None
         for name in ("mean", "std"):
-            own = torch.tensor(inputs[name], dtype=torch.float64) if name in inputs else None
-            self.register_buffer(name, own)
+            statistic = torch.tensor(inputs[name], dtype=torch.float64) if name in inputs else None
+            self.register_buffer(name, statistic)
 
     def forward(self, x: Tensor) -> Tensor:
         """Probabilities, a row of x a row."""
@@ -104,13 +104,13 @@ def export(
         with atomic_write(file) as partial:
             with silence_exporters(), explain_export_errors(run):
                 passed = WRITERS[name](program, partial)
-                found = max(probability_gap(passed(x), x, model) for x in tried)
-            if not found <= CLOSE:
+                gap = max(probability_gap(passed(x), x, model) for x in tried)
+            if not gap <= CLOSE:
                 raise InputError(
                     f"{file} is not written: its probabilities differ from the run's own by "
-                    f"{found:.1e}, more than {CLOSE:.0e}"
+                    f"{gap:.1e}, more than {CLOSE:.0e}"
                 )
-        differences[file.name] = found
+        differences[file.name] = gap
     record = describe_model(model, pick) | {"differences": differences}
     write_text(folder / "model.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     return record
@@ -124,8 +124,8 @@ def made_up_inputs(model: TrainedModel, count: int) -> Tensor:
         return torch.randint(0, 256, shape, generator=draws, dtype=torch.uint8)
     if inputs["tokens"] is not None:
         backbone: Any = model.method.network.encoder.backbone
-        words = backbone.model.config.vocab_size
-        return torch.randint(1, words, shape, generator=draws, dtype=torch.int32)
+        vocabulary = backbone.model.config.vocab_size
+        return torch.randint(1, vocabulary, shape, generator=draws, dtype=torch.int32)
     x = torch.randn(shape, generator=draws)
     if "mean" in inputs:
         x = x * torch.tensor(inputs["std"]) + torch.tensor(inputs["mean"])
@@ -137,8 +137,8 @@ def probability_gap(passed: Tensor, x: Tensor, model: TrainedModel) -> float:
     if "mean" in model.inputs:
         mean, std = (torch.tensor(model.inputs[name]).double() for name in ("mean", "std"))
         x = ((x.double() - mean) / std).float()
-    own = model.method.evaluate_samples(as_target_samples(x, model)).logits.softmax(1)
-    return (passed.cpu() - own).abs().max().item()
+    expected = model.method.evaluate_samples(as_target_samples(x, model)).logits.softmax(1)
+    return (passed.cpu() - expected).abs().max().item()
 
 
 def write_program(program: Any, file: Path) -> Callable[[Tensor], Tensor]:
@@ -154,14 +154,14 @@ def write_onnx(program: Any, file: Path) -> Callable[[Tensor], Tensor]:
     """Writes ONNX, weights and all in one file; returns what was read back."""
     import onnxruntime
 
-    made: Any = torch.onnx.export(
+    program_onnx: Any = torch.onnx.export(
         program,
         input_names=["x"],
         output_names=["probabilities"],
         dynamo=True,
         verbose=False,
     )
-    made.save(file, external_data=False)
+    program_onnx.save(file, external_data=False)
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     return lambda x: torch.as_tensor(session.run(None, {"x": x.numpy()})[0])
 
@@ -193,21 +193,21 @@ def silence_exporters() -> Iterator[None]:
     loggers = [
         logging.getLogger(name) for name in ("torch.export", "torch.onnx", "onnxscript", "onnx_ir")
     ]
-    levels = [own.level for own in loggers]
-    for own in loggers:
-        own.setLevel(logging.ERROR)
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for own, level in zip(loggers, levels, strict=True):
-            own.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def describe_model(model: TrainedModel, pick: str) -> dict[str, Any]:
     """What whoever uses the files must know."""
-    record, inputs = model.own.record, model.inputs
+    record, inputs = model.run.record, model.inputs
     dataset = record["config"]["dataset"]
     inside = {
         "uint8": "bytes as stored, channels first; scaled and normalised inside",
@@ -237,8 +237,8 @@ def main(config: Any) -> None:
     """Exports and says how near it is."""
     config = to_plain(config)
     check_config(config, export)
-    found = export(**config)
+    record = export(**config)
     folder = Path(config["out"] or config["run"])
-    for name, value in found["differences"].items():
+    for name, value in record["differences"].items():
         print(f"{folder / name}: probabilities within {value:.1e} of the run's own")
     print(f"{folder / 'model.json'}: classes, inputs, and where the model comes from")

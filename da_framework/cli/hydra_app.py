@@ -68,15 +68,15 @@ def make_task(module: str, keys: dict[str, Any]) -> Callable[[Any], Any]:
     return task
 
 
-def with_sweep_folder(words: list[str]) -> list[str]:
+def with_sweep_folder(arguments: list[str]) -> list[str]:
     """The words of a sweep with a folder named after it, unless they or an experiment name one."""
     named = ("hydra.sweep.dir=", "experiments=", "+experiments=")
-    if not set(MULTIRUN) & set(words) or any(word.startswith(named) for word in words):
-        return words
-    relevant = run_names.relevant_overrides([word for word in words if "=" in word])
+    if not set(MULTIRUN) & set(arguments) or any(word.startswith(named) for word in arguments):
+        return arguments
+    relevant = run_names.relevant_overrides([word for word in arguments if "=" in word])
     shown = [run_names.short_override(word) for word in relevant]
     name = run_names.slug(shown, hashed=relevant)
-    places = (number for number, word in enumerate(words) if "=" in word or word in MULTIRUN)
+    places = (number for number, word in enumerate(arguments) if "=" in word or word in MULTIRUN)
     place = max(places) + 1  # among the overrides: behind options, they are no longer read
     # quoted: it holds equals signs
-    return [*words[:place], f"hydra.sweep.dir='multirun/{name}'", *words[place:]]
+    return [*arguments[:place], f"hydra.sweep.dir='multirun/{name}'", *arguments[place:]]

@@ -114,10 +114,10 @@ def run_command(name: str, rest: list[str]) -> None:
         import_module(f"da_framework.cli.{command.module}").main(rest)
 
 
-def split_command(words: list[str]) -> tuple[str, list[str]]:
+def split_command(arguments: list[str]) -> tuple[str, list[str]]:
     """The command, which may be of two words, and what follows."""
-    two = " ".join(words[:2])
-    return (two, words[2:]) if two in COMMANDS else (words[0], words[1:])
+    two = " ".join(arguments[:2])
+    return (two, arguments[2:]) if two in COMMANDS else (arguments[0], arguments[1:])
 
 
 def print_version() -> None:
@@ -132,8 +132,8 @@ def print_version() -> None:
 def complete(arguments: list[str]) -> None:
     """Answers the shell: our commands for the first word, Hydra's completion behind it."""
     line = os.environ.get("COMP_LINE", "")
-    words = line.split()[1:]
-    name, rest = split_command([*words, ""])
+    typed = line.split()[1:]
+    name, rest = split_command([*typed, ""])
     if name in COMMANDS and COMMANDS[name].hydra and (rest != [""] or line.endswith(" ")):
         cut = len(name) + 1
         os.environ["COMP_LINE"] = line.replace(f" {name}", "", 1)

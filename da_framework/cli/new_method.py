@@ -164,7 +164,7 @@ def new_method(name: str, package: Path | None) -> list[Path]:
 
 def file_contents(name: str, root: Path, module: str, *, apart: bool) -> dict[Path, str]:
     """The text of every file to be written."""
-    words = {
+    values = {
         "name": name,
         "kind": "".join(part.capitalize() for part in name.split("_")),
         "summary": "Alignment of the two domains' mean features",
@@ -189,7 +189,7 @@ def file_contents(name: str, root: Path, module: str, *, apart: bool) -> dict[Pa
             f"{root / 'pyproject.toml'} names no entry point {module}.conf: add\n"
             f'[project.entry-points."da_framework.conf"]\n{module} = "{module}.conf"'
         )
-    return {path: template.substitute(words) for path, template in files.items()}
+    return {path: template.substitute(values) for path, template in files.items()}
 
 
 def main(arguments: list[str]) -> None:

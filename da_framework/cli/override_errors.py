@@ -21,7 +21,7 @@ from da_framework.core.errors import InputError, listed
 
 def explain_overrides(rest: Sequence[str], config_dir: str, name: str, error: Exception) -> str:
     """One line for every override that cannot be used; Hydra's own words if there is none."""
-    words = [
+    overrides = [
         word for word in rest if word.startswith("~") or ("=" in word and not word.startswith("-"))
     ]
     GlobalHydra.instance().clear()
@@ -29,7 +29,7 @@ def explain_overrides(rest: Sequence[str], config_dir: str, name: str, error: Ex
         lines: list[str] = []
         choices: list[str] = []
         keyed: list[Override] = []
-        for word in words:
+        for word in overrides:
             if word.startswith("="):
                 lines.append(f"{word}: a key is missing before it; write key=value without spaces")
                 continue
@@ -86,13 +86,13 @@ def unknown_options(override: Override, group: str, options: list[str]) -> list[
         value = override.value()
         chosen = value if isinstance(value, list) else [value]
     lines = []
-    for one in chosen:
-        if str(one) not in options:
-            near = get_close_matches(str(one), options, n=len(options), cutoff=0.4)
+    for name in chosen:
+        if str(name) not in options:
+            near = get_close_matches(str(name), options, n=len(options), cutoff=0.4)
             # a name that was not typed to its end is nearer than one with other letters
-            near.sort(key=lambda option: not option.startswith(str(one)))
+            near.sort(key=lambda option: not option.startswith(str(name)))
             ordered = [*near, *(option for option in options if option not in near)]
-            lines.append(f"{group}={one}: there is no such {group}; there are {listed(ordered)}")
+            lines.append(f"{group}={name}: there is no such {group}; there are {listed(ordered)}")
     return lines
 
 
@@ -138,10 +138,10 @@ def unknown_additions(overrides: list[Override], choices: list[str], name: str) 
 
 def dotted_keys(node: Any, prefix: str = "") -> list[str]:
     """Every dotted key of a config."""
-    found = []
+    keys = []
     for key in node:
-        found.append(f"{prefix}{key}")
+        keys.append(f"{prefix}{key}")
         child = node._get_node(key)
         if hasattr(child, "_get_node") and hasattr(child, "items") and not child._is_none():
-            found += dotted_keys(child, f"{prefix}{key}.")
-    return found
+            keys += dotted_keys(child, f"{prefix}{key}.")
+    return keys

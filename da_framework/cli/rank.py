@@ -72,7 +72,7 @@ def rank(
         }
         for own in run
     ]
-    found = {
+    ranked = {
         "pick": pick,
         "by": by,
         "dataset": dataset,
@@ -82,14 +82,14 @@ def rank(
     }
     if out is not None:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
-        write_text(Path(out), json.dumps(found, indent=1, allow_nan=False) + "\n")
-    return found
+        write_text(Path(out), json.dumps(ranked, indent=1, allow_nan=False) + "\n")
+    return ranked
 
 
 def evaluate_run(run: str, *, pick: str, data_dir: str | None, target: Domains) -> Outputs:
     """What a run's network makes of the labelled target rows."""
-    own = find_run(run, pick=pick, data_dir=data_dir)
-    built = build(own.config, initialise=False)
+    finished = find_run(run, pick=pick, data_dir=data_dir)
+    built = build(finished.config, initialise=False)
     task, rows = built.domains.task, target.train["target_labelled"]
     if task.shape != target.task.shape:
         raise InputError(
@@ -102,7 +102,7 @@ def evaluate_run(run: str, *, pick: str, data_dir: str | None, target: Domains) 
             run,
             count,
         )
-    load_weights(built.module, own.weights)
+    load_weights(built.module, finished.weights)
     # the run's domains are others: it sees every row as one of its own target
     as_target = rows._replace(domain=torch.full_like(rows.domain, task.sources))
     outputs = built.module.method.evaluate_samples(as_target)
@@ -140,15 +140,15 @@ def main(config: Any) -> None:
     """Ranks and prints."""
     config = to_plain(config)
     check_config(config, rank)
-    found = rank(**config)
+    ranked = rank(**config)
     table = Table(
-        title=f"{found['pick']} weights on {found['rows']} labelled rows of "
-        f"{listed(found['target'])}"
+        title=f"{ranked['pick']} weights on {ranked['rows']} labelled rows of "
+        f"{listed(ranked['target'])}"
     )
     table.add_column("run", overflow="fold")
-    for name, words in NAMES.items():
-        mark = " ↓" if name == found["by"] else ""
-        table.add_column(words + mark, justify="right", no_wrap=True)
-    for row in found["ranking"]:
+    for name, title in NAMES.items():
+        mark = " ↓" if name == ranked["by"] else ""
+        table.add_column(title + mark, justify="right", no_wrap=True)
+    for row in ranked["ranking"]:
         table.add_row(row["run"], *(f"{row[name]:.4f}" for name in NAMES))
     Console(highlight=False).print(table)

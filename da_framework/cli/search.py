@@ -97,7 +97,7 @@ class Interval:
 Space = Mapping[str, OneOf | Interval]
 
 
-def parse_space(words: Sequence[str]) -> tuple[Space, list[str]]:
+def parse_space(overrides: Sequence[str]) -> tuple[Space, list[str]]:
     """The keys to search, and the overrides that all trials share.
 
     Raises:
@@ -106,7 +106,7 @@ def parse_space(words: Sequence[str]) -> tuple[Space, list[str]]:
     space: dict[str, OneOf | Interval] = {}
     fixed: list[str] = []
     wrong: list[str] = []
-    for word in words:
+    for word in overrides:
         try:
             key, _, text = word.partition("=")
             if near := get_close_matches(
@@ -141,12 +141,12 @@ def parse_values(word: str) -> OneOf | Interval | None:
     Raises:
         InputError: it is malformed.
     """
-    if found := SCALED.fullmatch(word):
-        bounds = [parse_number(text) for text in found[3].split(",")]
+    if match := SCALED.fullmatch(word):
+        bounds = [parse_number(text) for text in match[3].split(",")]
         if len(bounds) != 2 or None in bounds:
-            raise InputError(f"two numbers are needed, as in {found[1]}={found[2]}(0.001,0.1)")
+            raise InputError(f"two numbers are needed, as in {match[1]}={match[2]}(0.001,0.1)")
         low, high = bounds
-        scaled = found[2] == "log"
+        scaled = match[2] == "log"
         if low >= high or (scaled and low <= 0):  # type: ignore[operator]
             least = "0 < " if scaled else ""
             raise InputError(f"the bounds must be {least}low < high")
@@ -247,13 +247,13 @@ class Search:
                 trial.report(worth, step)
             return bool(trial.should_prune())
 
-        words = [f"{key}={values.of(trial, key)}" for key, values in self.space.items()]
-        named = names.slug([names.short_override(word) for word in words], hashed=words)
+        overrides = [f"{key}={values.of(trial, key)}" for key, values in self.space.items()]
+        named = names.slug([names.short_override(word) for word in overrides], hashed=overrides)
         place = self.folder / named
         quoted = str(place).replace("'", r"\'")
-        trial.set_user_attr("words", words)
+        trial.set_user_attr("words", overrides)
         trial.set_user_attr("folder", named)
-        arguments = [*self.fixed, *words, f"hydra.run.dir='{quoted}'"]
+        arguments = [*self.fixed, *overrides, f"hydra.run.dir='{quoted}'"]
         code, message = self.train(arguments, Pruning(hopeless, self.settings.worth))
         record = results.read_record(place) if code == 0 else None
         value = self.settings.value(record) if record else math.nan
@@ -269,7 +269,7 @@ class Search:
             if number + 1 == min(3, self.settings.trials) and not self.ended("COMPLETE"):
                 raise InputError(f"no trial could be run; the last: {message}")
         self.write()
-        print(f"trial {number + 1} of {self.settings.trials}: {' '.join(words)}: {outcome}")
+        print(f"trial {number + 1} of {self.settings.trials}: {' '.join(overrides)}: {outcome}")
 
     def train(self, arguments: list[str], pruning: "Pruning") -> tuple[int, str]:
         """Trains, what that prints in a log; returns the exit code and the last line."""
@@ -301,7 +301,7 @@ class Search:
         """Keeps the trials where a person can read them."""
         done = self.ended("COMPLETE")
         best = self.study.best_trial if done else None
-        found = {
+        summary = {
             "objective": self.settings.objective,
             **({"note": NOTE} if self.settings.objective == "oracle" else {}),
             "best": self.command(best) if best else None,
@@ -315,7 +315,7 @@ class Search:
                 for trial in self.study.trials
             ],
         }
-        write_text(self.folder / "search.json", json.dumps(found, indent=1) + "\n")
+        write_text(self.folder / "search.json", json.dumps(summary, indent=1) + "\n")
 
     def show(self) -> None:
         """The best trial, and how it was chosen."""
@@ -344,14 +344,14 @@ def main(arguments: list[str]) -> None:
     plugins.require_package("da search", "optuna", "search")
     known: Any = OmegaConf.load(defaults)
     of_search = [word for word in arguments if word.partition("=")[0] in known]
-    words = [word for word in arguments if word not in of_search]
+    overrides = [word for word in arguments if word not in of_search]
     given = OmegaConf.merge(known, OmegaConf.from_dotlist(of_search))
     values: Any = OmegaConf.to_container(given)
     check_config(values, SearchSettings)
     settings = SearchSettings(**values)
-    space, fixed = parse_space(words)
-    what = sorted([*names.relevant_overrides(words), f"objective={settings.objective}"])
-    shown = [names.short_override(word) for word in words]
+    space, fixed = parse_space(overrides)
+    what = sorted([*names.relevant_overrides(overrides), f"objective={settings.objective}"])
+    shown = [names.short_override(word) for word in overrides]
     folder = Path(settings.folder or f"search/{names.slug(shown, hashed=what)}")
     with run_lock(folder, key="folder"):
         search = Search(folder, settings, space, fixed)

@@ -14,18 +14,18 @@ INSTEAD = (
 )
 
 
-def refuse_secret_words(words: Sequence[str]) -> None:
+def refuse_secret_words(overrides: Sequence[str]) -> None:
     """Refuses overrides that name a secret, or hold one of the environment's.
 
     Raises:
         InputError: without the secret.
     """
-    for word in words:
+    for word in overrides:
         # a sweep puts in the place of ${oc.env:NAME} what it stands for
         for key in re.findall(r"(?<=oc\.env:)\w+|[\w.]+(?=\s*[=:])", word):
             if SECRET.search(key):
                 raise InputError(f"{key} is a secret: {INSTEAD}")
-    refuse_secret_values({"the command": words})
+    refuse_secret_values({"the command": overrides})
 
 
 def refuse_secret_values(config: Mapping[str, object]) -> None:

@@ -63,10 +63,10 @@ def run_job(
             record = train()
         except Exception as error:
             # what a person can mend is one message; the rest is for who mends us
-            words, code = exit_message(error) or (traceback.format_exc(), 1)
-            print(words.rstrip(), file=log, flush=True)
-            said = (folder / LOG).read_bytes()[begun:].decode(errors="replace")
-            tail = said.splitlines()[-LAST:]
+            message, code = exit_message(error) or (traceback.format_exc(), 1)
+            print(message.rstrip(), file=log, flush=True)
+            output = (folder / LOG).read_bytes()[begun:].decode(errors="replace")
+            tail = output.splitlines()[-LAST:]
             ended = {"state": "failed", "words": tail[-1], "code": code, "tail": tail}
             write_text(file, json.dumps(state | ended))
             return None
@@ -145,8 +145,8 @@ class SweepMonitor:
                 continue
             self.states[number] = state
             if state["state"] != "running" and not self.console.is_terminal:
-                words = f"{state['state']}: {self.labels[number]}: {state['words']}"
-                self.console.print(f"{words}; {self.summary()}", soft_wrap=True)
+                line = f"{state['state']}: {self.labels[number]}: {state['words']}"
+                self.console.print(f"{line}; {self.summary()}", soft_wrap=True)
 
     def of(self, state: str) -> dict[int, State]:
         """The jobs in a state, by number."""
@@ -156,8 +156,8 @@ class SweepMonitor:
         """How many jobs are in which state, and how long the rest will take."""
         counts = {state: len(self.of(state)) for state in ("running", "done", "failed")}
         waiting = len(self.jobs) - len(self.states)
-        words = ", ".join(f"{count} {state}" for state, count in counts.items())
-        return f"{waiting} waiting, {words}{self.left()}"
+        text = ", ".join(f"{count} {state}" for state, count in counts.items())
+        return f"{waiting} waiting, {text}{self.left()}"
 
     def left(self) -> str:
         """Time left, by what the finished runs took, whenever they were run."""
@@ -242,8 +242,8 @@ def job_overrides(config: Any) -> list[list[str]]:
     params: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
     typed: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
     fixed = [f"{key}={value}" for key, value in (params.get("params") or {}).items()]
-    words = OverridesParser.create(loader).parse_overrides([*fixed, *typed])
-    return [list(job) for batch in BasicSweeper.split_arguments(words, None) for job in batch]
+    overrides = OverridesParser.create(loader).parse_overrides([*fixed, *typed])
+    return [list(job) for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
 
 
 @contextmanager

@@ -29,16 +29,16 @@ def main(arguments: Sequence[str]) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"there is no folder {folder}")
-    found = sorted({file.resolve() for folder in folders for file in wandb_files(folder)})
-    waiting = [file for file in found if not is_sent(file)]
+    files = sorted({file.resolve() for folder in folders for file in wandb_files(folder)})
+    waiting = [file for file in files if not is_sent(file)]
     busy = [file for file in waiting if is_training(file.parents[2])]
     waiting = [file for file in waiting if file not in busy]
-    for number, words in (
-        (len(found) - len(waiting) - len(busy), "sent already"),
+    for number, state in (
+        (len(files) - len(waiting) - len(busy), "sent already"),
         (len(busy), "of runs still training: left alone"),
     ):
         if number:
-            print(number, words)
+            print(number, state)
     if not waiting:
         print("nothing to send")
         return

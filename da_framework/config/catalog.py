@@ -46,8 +46,8 @@ def summarize_config(file: Path) -> str:
 
 def read_target(text: str) -> str | None:
     """What a config builds; read without a parser, which would take longer than all the rest."""
-    found = re.search(r"^_target_: *[\"']?([\w.]+)", text, flags=re.MULTILINE)
-    return found[1] if found else None
+    match = re.search(r"^_target_: *[\"']?([\w.]+)", text, flags=re.MULTILINE)
+    return match[1] if match else None
 
 
 def first_docstring_line(target: str) -> str:
@@ -83,9 +83,9 @@ def render_methods() -> str:
     """Our methods with their papers, as Markdown: the table of the README."""
     lines = ["| `method=` | what it does | paper |", "|---|---|---|"]
     for file in sorted((conf_dir() / "method").glob("*.yaml")):
-        words = source_docstring(read_target(file.read_text()) or "")
-        links = re.findall(r"https://\S+", words)
-        years = re.findall(r"\b(?:19|20)\d\d\b", words)
+        doc = source_docstring(read_target(file.read_text()) or "")
+        links = re.findall(r"https://\S+", doc)
+        years = re.findall(r"\b(?:19|20)\d\d\b", doc)
         paper = f"[{years[0]}]({links[0]})" if links and years else ""
-        lines.append(f"| `{file.stem}` | {words.partition(chr(10))[0]} | {paper} |")
+        lines.append(f"| `{file.stem}` | {doc.partition(chr(10))[0]} | {paper} |")
     return "\n".join(lines)

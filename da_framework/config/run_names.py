@@ -19,9 +19,9 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("da.sweep", _sweep, replace=True)
 
 
-def slug(words: Sequence[str], *, hashed: Sequence[str]) -> str:
+def slug(parts: Sequence[str], *, hashed: Sequence[str]) -> str:
     """Words joined by dashes, cut to a bearable length, and a hash of everything."""
-    text = "-".join(re.sub(r"[^A-Za-z0-9.+]+", "_", re.sub(r"[][{}'\"]", "", w)) for w in words)
+    text = "-".join(re.sub(r"[^A-Za-z0-9.+]+", "_", re.sub(r"[][{}'\"]", "", w)) for w in parts)
     digest = hashlib.sha256("\n".join(sorted(hashed)).encode()).hexdigest()[:8]
     return f"{text[:80].rstrip('-_')}-{digest}"
 

@@ -41,17 +41,21 @@ def with_cached_features(
     weights = fingerprint(network)
     other = copy(dataset)
     other._domains = {}
-    found = computed = size = 0
+    domains: list[Shards] = []
     for name in dataset.domains:
         x = dataset[name].x
         digest = hashlib.sha256(f"{weights} {x.shape} {x.dtype}".encode())
         digest.update(np.ascontiguousarray(x).data)
         shards = Shards(x, network, device, folder and folder / digest.hexdigest()[:24])
         other.replace(name, dataset[name]._replace(x=shards.features()))
-        found, computed, size = found + shards.found, computed + shards.computed, size + shards.size
+        domains.append(shards)
     backbone.to("cpu")
+    size = sum(shards.size for shards in domains)
     where = f"{folder} ({size / 2**20:.1f} MiB)" if folder else "memory alone"
-    log.info("features of %d rows found, of %d computed; in %s", found, computed, where)
+    cached, computed = (
+        sum(counts) for counts in zip(*((d.cached, d.computed) for d in domains), strict=True)
+    )
+    log.info("features of %d samples found, of %d computed; in %s", cached, computed, where)
     return other
 
 
@@ -65,8 +69,8 @@ class Shards:
         folder: of the files, if they are kept.
 
     Attributes:
-        found: rows that were there.
-        computed: rows that were not.
+        cached: samples whose features were there.
+        computed: samples whose features were not.
         size: of the files, in bytes.
     """
 
@@ -75,7 +79,7 @@ class Shards:
         self.network = network
         self.device = device
         self.folder = folder
-        self.found = self.computed = self.size = 0
+        self.cached = self.computed = self.size = 0
 
     def features(self) -> Array:
         """Of all rows, in their order; what is missing or damaged is computed."""
@@ -98,7 +102,7 @@ class Shards:
             features = self.compute(start)
             write_array(file, features)
         else:
-            self.found += rows
+            self.cached += rows
         self.size += file.stat().st_size
         return features
 

@@ -80,24 +80,24 @@ def terms_have_gradient(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     config = {**config, "steps": WARM, "evaluate_every": WARM // 4}
     run = fit_config(config)
     method = run.module.method
-    own = [p for p in method.network.encoder.parameters() if p.requires_grad]
+    parameters = [p for p in method.network.encoder.parameters() if p.requires_grad]
     norms: dict[str, float] = {}
     for objective in method.objectives(run.domains.batch(WARM)):
         added = {n: t for n, t in objective.terms.items() if n not in ("source", "target_labelled")}
         for name, term in added.items():
             gradients = (
                 torch.autograd.grad(
-                    term.weight * term.value, own, retain_graph=True, allow_unused=True
+                    term.weight * term.value, parameters, retain_graph=True, allow_unused=True
                 )
-                if term.value.requires_grad and own
+                if term.value.requires_grad and parameters
                 else ()
             )
             squares = sum(g.square().sum().item() for g in gradients if g is not None)
             norms[name] = norms.get(name, 0.0) + squares**0.5
     if not norms:
         return None, "adds no terms"
-    words = ", ".join(f"|gradient of {name}| = {norm:.2g}" for name, norm in norms.items())
-    return any(norm > 0 for norm in norms.values()), words
+    detail = ", ".join(f"|gradient of {name}| = {norm:.2g}" for name, norm in norms.items())
+    return any(norm > 0 for norm in norms.values()), detail
 
 
 def brings_domains_together(config: Mapping[str, Any]) -> tuple[bool | None, str]:
@@ -109,9 +109,9 @@ def brings_domains_together(config: Mapping[str, Any]) -> tuple[bool | None, str
     watched.bar = {step: accuracy - FALL for step, accuracy in without.seen.items()}
     with suppress(Stop):  # half of the training is often enough
         fit_config(config, callbacks=[watched])
-    step, found = list(watched.seen.items())[-1]
-    words = f"held-out linear domain accuracy {found:.3f}, without the method "
-    return found <= watched.bar[step], f"{words}{without.seen[step]:.3f}, at step {step}"
+    step, accuracy_with = list(watched.seen.items())[-1]
+    detail = f"held-out linear domain accuracy {accuracy_with:.3f}, without the method "
+    return accuracy_with <= watched.bar[step], f"{detail}{without.seen[step]:.3f}, at step {step}"
 
 
 def nothing_at_weight_zero(config: Mapping[str, Any]) -> tuple[bool | None, str]:
@@ -124,8 +124,8 @@ def nothing_at_weight_zero(config: Mapping[str, Any]) -> tuple[bool | None, str]
     wrong = []
     for knob in knobs:
         changed = config | {"method": config["method"] | {knob: 0.0}}
-        found = fit_config(changed).module.method.network.state_dict()
-        wrong += [f"{knob}=0 changes {name}" for name in differing_tensors(expected, found)]
+        actual = fit_config(changed).module.method.network.state_dict()
+        wrong += [f"{knob}=0 changes {name}" for name in differing_tensors(expected, actual)]
     return not wrong, "; ".join(wrong[:3]) or " and ".join(
         f"{knob}=0" for knob in knobs
     ) + ": equal"
@@ -172,8 +172,8 @@ def takes_extra_terms(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     read: Any = f"{role}.features"
     method.extra = {"size": Extra(loss=torch.mean, reads=[read], weight=1.0, ramp=1.0)}
     moves = [own.terms for own in method.objectives(run.domains.batch(0))]
-    found = sum("extra_size" in terms for terms in moves)
-    return found == 1, f"in {found} of its {len(moves)} moves"
+    count = sum("extra_size" in terms for terms in moves)
+    return count == 1, f"in {count} of its {len(moves)} moves"
 
 
 def resumes_bit_for_bit(config: Mapping[str, Any]) -> tuple[bool | None, str]:
@@ -200,14 +200,14 @@ def ignores_target_labels(config: Mapping[str, Any]) -> tuple[bool | None, str]:
 def two_processes_equal_one(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     """Two processes with half the batch each end where one does, to rounding."""
     config = short_config(config) | {"network": config["network"] | {"dropout": 0.0}}
-    one = config["trainer"] | {"precision": "64-true"}
-    two = one | {"devices": 2, "strategy": "ddp_fork"}
-    expected, found = (
+    single = config["trainer"] | {"precision": "64-true"}
+    double = single | {"devices": 2, "strategy": "ddp_fork"}
+    expected, actual = (
         fit_config(config | {"trainer": trainer}, change=in_double_precision).module.state_dict()
-        for trainer in (one, two)
+        for trainer in (single, double)
     )
     gap = max(
-        (found[n] - expected[n]).abs().max().item()
+        (actual[n] - expected[n]).abs().max().item()
         for n in expected
         if expected[n].is_floating_point()
     )
@@ -394,8 +394,8 @@ def short_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def method_class(config: Mapping[str, Any]) -> type[Method]:
     """The class of the method."""
-    found: type[Method] = instantiate(config["method"]).func
-    return found
+    method: type[Method] = instantiate(config["method"]).func
+    return method
 
 
 def without_method_terms(run: Run) -> Run:
@@ -432,18 +432,20 @@ def with_shuffled_labels(dataset: Dataset) -> Dataset:
     return dataset
 
 
-def differing_tensors(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
+def differing_tensors(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> list[str]:
     """Names of what is not equal bit for bit."""
     return [
-        name for name in one.keys() | other.keys() if not is_equal(one.get(name), other.get(name))
+        name
+        for name in first.keys() | second.keys()
+        if not is_equal(first.get(name), second.get(name))
     ]
 
 
-def is_equal(one: Any, other: Any) -> bool:
+def is_equal(first: Any, second: Any) -> bool:
     """Equal, tensors bit for bit."""
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        return torch.equal(one, other)
-    return type(one) is type(other) and bool(one == other)
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        return torch.equal(first, second)
+    return type(first) is type(second) and bool(first == second)
 
 
 def unregistered_state(module: torch.nn.Module) -> dict[str, Any]:

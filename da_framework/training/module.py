@@ -214,8 +214,8 @@ class Adaptation(pl.LightningModule):
         tested = domains.test is domains.validation["target"]
         test = validation["target"] if tested else method.evaluate_samples(domains.test)
         for role, outputs in (*validation.items(), ("target", test)):
-            for name, own in (("logits", outputs.logits), ("features", outputs.features)):
-                if not own.isfinite().all():
+            for name, values in (("logits", outputs.logits), ("features", outputs.features)):
+                if not values.isfinite().all():
                     raise DivergedError(f"step {self.step}: {name} of the {role} are not finite")
         oracle = test._replace(y=domains.oracle)
         reading: dict[str, Any] = {

@@ -2,22 +2,21 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from da_framework.config.allowlist import check_targets
 from da_framework.config.schema import instantiate
+from da_framework.config.settings import InitFunction, InitHead
 from da_framework.core.errors import InputError, listed, one_line
 from da_framework.core.files import file_sha256
-from da_framework.results import record as results
+from da_framework.results.folder import RunFolder
+from da_framework.results.record import targets
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from da_framework.networks.frozen import Frozen
     from da_framework.networks.network import Network
-
-Head = Literal["loaded", "fresh"]
-Function = Literal["identity", "tanh", "sin", "softsign"]
 
 
 def checkpoint_path(start: str, key: str = "init_from") -> Path:
@@ -31,7 +30,7 @@ def checkpoint_path(start: str, key: str = "init_from") -> Path:
         InputError: there is none.
     """
     path = Path(start)
-    file = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
+    file = RunFolder(path).checkpoint("last") if path.is_dir() else path
     if not file.is_file():
         raise InputError(
             f"{key}={start}: {file} is not there; give the folder of a finished run, "
@@ -48,8 +47,8 @@ def weights_fingerprint(config: Mapping[str, Any]) -> str | None:
     files = [checkpoint_path(run, "teachers") for run in config.get("teachers") or ()]
     if config.get("init_from") is not None:
         files = [checkpoint_path(config["init_from"]), *files]
-    if own := config["network"].get("weights"):
-        files.append(Path(own).expanduser())
+    if file := config["network"].get("weights"):
+        files.append(Path(file).expanduser())
     hashes = []
     for file in files:
         if file.is_file():  # the network says which of its own is not there
@@ -68,9 +67,9 @@ def load_initial_weights(
     start: str,
     classes: tuple[str, ...],
     *,
-    head: Head = "loaded",
+    head: InitHead = "loaded",
     share: float = 1.0,
-    function: Function = "identity",
+    function: InitFunction = "identity",
 ) -> None:
     r"""Begins a network with a finished run's weights, or with a mixture of them and its own.
 
@@ -93,16 +92,20 @@ def load_initial_weights(
     import torch
 
     state = read_network_state(start)
-    record = results.read_record(Path(start)) if Path(start).is_dir() else None
+    record = RunFolder(Path(start)).read_record() if Path(start).is_dir() else None
     fresh = head == "fresh"
     if record and tuple(record["classes"]) != classes and not fresh:
         raise InputError(
             f"init_from={start}: the run learnt the classes {listed(record['classes'])}, "
             f"this one has {listed(classes)}; init_head=fresh begins with a head of its own"
         )
-    loaded = {name: own for name, own in state.items() if not (fresh and name.startswith("head."))}
-    own = {n: w for n, w in network.state_dict().items() if not (fresh and n.startswith("head."))}
-    check_same_network(start, loaded, own)
+
+    def skipped(name: str) -> bool:
+        return fresh and name.startswith("head.")
+
+    loaded = {name: weight for name, weight in state.items() if not skipped(name)}
+    present = {n: weight for n, weight in network.state_dict().items() if not skipped(n)}
+    check_same_network(start, loaded, present)
     if fresh:
         network.keep_former_head(
             {n.removeprefix("head."): w for n, w in state.items() if n.startswith("head.")}
@@ -116,7 +119,7 @@ def load_initial_weights(
     learnt = {name for name, _ in network.named_parameters()}
     for name, weight in loaded.items():
         if weight.is_floating_point():
-            mixed = share * weight + (1 - share) * own[name]
+            mixed = share * weight + (1 - share) * present[name]
             loaded[name] = functions[function](mixed) if name in learnt else mixed
     network.load_state_dict(loaded, strict=False)
     network.loaded = frozenset(loaded)
@@ -137,12 +140,12 @@ def load_teachers(
     """
     from da_framework.networks.frozen import Frozen
 
-    found = []
+    networks = []
     for run in runs:
-        record = results.read_record(Path(run))
+        record = RunFolder(Path(run)).read_record()
         if record is None:
             raise InputError(f"teachers: {run} is not the folder of a finished run")
-        check_targets(results.targets(record["config"]["network"]))
+        check_targets(targets(record["config"]["network"]))
         state = read_network_state(run, "teachers")
         logits = [weight for name, weight in state.items() if name.startswith("head.")][-1]
         network = instantiate(without_pretrained(record["config"]["network"]))(
@@ -150,8 +153,8 @@ def load_teachers(
         )
         check_same_network(run, state, network.state_dict(), "teachers")
         network.load_state_dict(state)
-        found.append(Frozen(network))
-    return tuple(found)
+        networks.append(Frozen(network))
+    return tuple(networks)
 
 
 def read_network_state(start: str, key: str = "init_from") -> "dict[str, Tensor]":

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from da_framework.cli import export as exports
-from da_framework.cli.predict import restore_model
 from da_framework.config import plugins
+from da_framework.training.restore import restore_model
 from tests.shared_runs import of_method, plain
 
 

@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 from da_framework.cli.evaluate import evaluate
-from da_framework.cli.predict import predict, restore_model
+from da_framework.cli.predict import predict
 from da_framework.training.build import build
+from da_framework.training.restore import restore_model
 from tests.shared_runs import of_method, plain
 
 

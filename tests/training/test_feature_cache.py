@@ -78,8 +78,8 @@ def test_what_was_computed_is_found_again_and_nothing_else(
         third = with_cached_features(dataset, network, tmp_path, "cpu")
     words = [record.message.partition(";")[0] for record in caplog.records]
     none, all_ = (
-        f"features of 0 rows found, of {rows} computed",
-        f"features of {rows} rows found, of 0 computed",
+        f"features of 0 samples found, of {rows} computed",
+        f"features of {rows} samples found, of 0 computed",
     )
     assert words == [none, all_, none]
     name = dataset.domains[0]
@@ -124,7 +124,7 @@ def test_two_at_once_compute_once(parts: Any, tmp_path: Path) -> None:
     time.sleep(0.1)
     both[1].features()
     thread.join()
-    assert (both[0].computed, both[1].computed, both[1].found) == (len(x), 0, len(x))
+    assert (both[0].computed, both[1].computed, both[1].cached) == (len(x), 0, len(x))
 
 
 def test_a_folder_that_cannot_be_written_costs_a_warning(
@@ -141,7 +141,7 @@ def test_features_are_computed_ahead_and_found_by_training(da: Any) -> None:
     keys = ("network.freeze=backbone", "feature_cache=kept")
     ended = da("features", *da.small[:2], *keys)
     assert ended.code == 0
-    assert "features of 0 rows found" in ended.out + ended.err
+    assert "features of 0 samples found" in ended.out + ended.err
     ended = da.train(*keys, run="run")
     assert "of 0 computed" in ended.out + ended.err
     refused = da("features", *da.small[:2])

@@ -49,7 +49,7 @@ def netrc_key(host: str) -> str | None:
     """The key that ``wandb login`` left in the user's netrc file."""
     file = os.environ.get("NETRC") or str(Path.home() / ".netrc")
     try:
-        found = netrc.netrc(file).authenticators(host)
+        login = netrc.netrc(file).authenticators(host)
     except (OSError, netrc.NetrcParseError):
         return None
-    return found[2] if found else None
+    return login[2] if login else None
