@@ -1,10 +1,12 @@
 """Methods in closed form with scikit-learn's conventions, for arrays in a notebook."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
 from da_framework.config.schema import check_config, instantiate
@@ -14,7 +16,7 @@ from da_framework.methods.closed_form import ClosedForm
 from da_framework.training.build import compose
 
 
-class Estimator:
+class Estimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # untyped bases
     """A method that is fitted and not trained, on arrays.
 
     ::
@@ -34,11 +36,41 @@ class Estimator:
     """
 
     def __init__(self, method: str, **keys: Any) -> None:
-        node = compose(f"method={method}")["method"] | keys
+        self.method = method
+        self.keys = keys
+        self._make_method()
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The method and the keys that were given."""
+        return {"method": self.method, **self.keys}
+
+    def set_params(self, **params: Any) -> "Estimator":
+        """Changes the method or its keys.
+
+        Raises:
+            InputError: there is no such method or key.
+        """
+        before = self.method, self.keys
+        self.method = params.pop("method", self.method)
+        self.keys = self.keys | params
+        try:
+            self._make_method()
+        except InputError:
+            self.method, self.keys = before
+            raise
+        return self
+
+    def _make_method(self) -> Callable[..., ClosedForm]:
+        """What makes the method of a network and a task, once its keys are found right."""
+        node = compose(f"method={self.method}")["method"] | self.keys
         check_config({"method": node}, lambda method: None)
-        self._make = instantiate(node)
-        if not self._make.func.closed_form:
-            raise InputError(f"{method} is trained step by step: da train method={method}")
+        make: Any = instantiate(node)
+        if not make.func.closed_form:
+            raise InputError(
+                f"{self.method} is trained step by step: da train method={self.method}"
+            )
+        constructor: Callable[..., ClosedForm] = make
+        return constructor
 
     def fit(self, x: ArrayLike, y: ArrayLike, x_target: ArrayLike) -> "Estimator":
         """Fits to labelled rows of the source and rows of the target.
@@ -59,7 +91,7 @@ class Estimator:
         names = tuple(map(str, self.classes_))
         task = Task(names, ("source", "target"), rows, tuple(source.shape[1:]))
         network = instantiate(compose("network=identity")["network"])(task.shape, len(names))
-        self.method_: ClosedForm = self._make(network.double(), task).eval()
+        self.method_: ClosedForm = self._make_method()(network.double(), task).eval()
         self.method_.refresh(
             {
                 "source": self._outputs(source, torch.as_tensor(labels), domain=0),
@@ -81,10 +113,6 @@ class Estimator:
         logits = self._passed(x, domain)[1]
         labels: NDArray[Any] = self.classes_[logits.argmax(1).numpy()]
         return labels
-
-    def score(self, x: ArrayLike, y: ArrayLike) -> float:
-        """Accuracy on rows of the target."""
-        return float(np.mean(self.predict(x) == np.asarray(y)))
 
     def _passed(self, x: ArrayLike, domain: str) -> tuple[Tensor, Tensor]:
         if not hasattr(self, "method_"):

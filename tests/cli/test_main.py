@@ -1,17 +1,21 @@
 """The command line: help at once, and for everything unusable one message and exit code 2."""
 
+import os
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from da_framework.cli import main as cli
 from da_framework.cli.main import COMMANDS
+from da_framework.config.plugins import conf_dir
 from da_framework.datasets.digits import FILES
 
 GONE = ("Traceback", "Error executing job with overrides")
@@ -437,3 +441,60 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     ended = subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=True)
     assert ended.stdout == "method=\n"
     assert ended.stderr in ("ended with 141\n", "ended with 0\n")
+
+
+# one file and one line
+
+
+def block(name: str) -> str:
+    """A part of CONTRIBUTING's code, as it stands between its marks."""
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    inside = text.partition(f"<!-- {name} -->")[2].partition(f"<!-- /{name} -->")[0]
+    return inside.partition("```python\n")[2].partition("```")[0]
+
+
+def test_a_command_is_one_file_and_one_line(tmp_path: Path) -> None:
+    package = Path(cli.__file__).parent
+    copied = tmp_path / "da_framework"
+    shutil.copytree(package.parent, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    (copied / "cli" / "hello.py").write_text(block("new_command"))
+    table = (copied / "cli" / "main.py").read_text()
+    last = '    "new-method": Command('
+    assert table.count(last) == 1
+    (copied / "cli" / "main.py").write_text(table.replace(last, block("new_command_line") + last))
+
+    def da(*words: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "da_framework", *words],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            check=True,
+        ).stdout
+
+    assert da("hello", "moons") == "hello, moons\n"
+    assert "hello       greet somebody: da hello NAME" in da("--help")
+    line = {"COMP_LINE": "da he", "COMP_POINT": "5"}
+    completed = subprocess.run(
+        [sys.executable, "-m", "da_framework", "-sc", "query=bash"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)} | line,
+        check=True,
+    )
+    assert completed.stdout.split() == ["hello"]
+
+
+def test_every_command_is_a_module_with_a_main() -> None:
+    for name, command in COMMANDS.items():
+        source = (Path(cli.__file__).parent / f"{command.module}.py").read_text()
+        assert "\ndef main(" in source, name
+        assert (conf_dir() / f"{command.module}.yaml").is_file() or not command.hydra
+
+
+def test_the_version_is_said(da: Any) -> None:
+    ended = da("--version")
+    assert ended.code == 0
+    assert ended.out.startswith(f"da_framework {version('da_framework')} (Python 3.")
