@@ -30,6 +30,9 @@ Validator = Callable[[Validation], float]
 class Adaptation(pl.LightningModule):
     """Trains a method on domains, step by step.
 
+    Lightning's loader yields zeros without end: a step asks ``Domains.batch`` for its samples
+    itself, by its number, and one of Lightning's batches may be many steps.
+
     A step's batch and random numbers are functions of seed, step and rank, so a checkpoint needs
     the step alone to go on bit for bit.
 
