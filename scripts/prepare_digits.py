@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from da_framework.core.errors import InputError
-from da_framework.datasets.digits import fetch, prepare_mnistm
+from da_framework.datasets.digits_files import fetch_digits, prepare_mnistm
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
             file = folder / f"{name}.npz"
             if not file.is_file():
                 print(f"{name}: downloading", flush=True)
-                fetch(name, folder)
+                fetch_digits(name, folder)
             _report(file)
         if given.mnistm != "skip":
             print(f"mnistm: {given.mnistm}", flush=True)

@@ -200,7 +200,7 @@ def titled_list(title: str, lines: Sequence[str]) -> list[str]:
 
 def contact_sheet(rows: Sequence[SampleReport]) -> Image.Image | None:
     """Small pictures with their classes; none of what cannot be shown."""
-    shown = [(row.picture, row.label) for row in rows if row.picture is not None]
+    shown = [(row.thumbnail, row.label) for row in rows if row.thumbnail is not None]
     if not shown:
         return None
     across, height = math.ceil(len(shown) ** 0.5), TILE + 12

@@ -52,14 +52,14 @@ def count_trained_on(trained: Dataset, tested: Dataset) -> int:
 
     Rows trained on without labels count where the protocol promised that they would not be.
     """
-    roles = trained.assign().train
+    roles = trained.split_roles().train
     counted = [
         part
         for parts in roles.values()
         for part in parts
         if part.labelled or trained.protocol == "inductive"
     ]
-    return count_shared(tested.assign().test, counted)
+    return count_shared(tested.split_roles().test, counted)
 
 
 def main(config: Any) -> float:

@@ -126,10 +126,12 @@ def count_labels_trained_on(trained: Dataset, ranked: Dataset) -> int:
     """How many of the labelled target rows were trained on with their labels."""
     if type(trained) is not type(ranked):
         return 0
-    parts = [part for parts in trained.assign().train.values() for part in parts if part.labelled]
+    parts = [
+        part for parts in trained.split_roles().train.values() for part in parts if part.labelled
+    ]
     same = [
         part
-        for part in ranked.assign().train["target_labelled"]
+        for part in ranked.split_roles().train["target_labelled"]
         if part.domain in trained.domains
         and trained.fingerprint(part.domain) == ranked.fingerprint(part.domain)
     ]

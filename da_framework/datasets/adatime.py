@@ -7,12 +7,10 @@ from typing import Annotated, Any, Unpack
 
 import numpy as np
 
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, one_line
 from da_framework.core.types import Count, Irrelevant
-from da_framework.datasets.base import Array, Dataset, Domain, Roles
+from da_framework.datasets.base import PARTS, Array, Dataset, Domain, Roles
 from da_framework.datasets.origin import Origin
-
-PARTS = ("train", "test")
 
 
 class AdaTime(Dataset):
@@ -95,7 +93,7 @@ class AdaTime(Dataset):
             x = np.asarray(held["samples"], dtype=np.float64)
             y = np.asarray(held["labels"]).astype(np.int64).reshape(-1)
         except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error, most=200)
             raise InputError(
                 f"{file} cannot be read as samples and labels ({reason}): {self.origin.address}"
             ) from None

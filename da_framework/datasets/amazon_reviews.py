@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 from da_framework.core.types import Irrelevant
 from da_framework.datasets.base import Domain, Roles
 from da_framework.datasets.msda import Denoising
-from da_framework.datasets.published import Origin, Published
+from da_framework.datasets.published import Published, PublishedFile
 
 WORDS = 5000
 TRAINING = 2000
@@ -36,7 +36,7 @@ class AmazonReviews(Published):
     names = ("books", "dvd", "electronics", "kitchen")
     folder = "amazon_reviews"
     origins: ClassVar = {
-        "bow5000.npz": Origin(
+        "bow5000.npz": PublishedFile(
             3426551,
             "a8bcca23466392580877189b0c2ae11b9ade5053c15e2536cc0ef35b1cee990c",
             "the bags of words of "
@@ -71,7 +71,7 @@ class AmazonReviews(Published):
 
     def bags(self, name: str) -> Domain:
         """A domain's counts of words."""
-        arrays = self.arrays(name)
+        arrays = self.load_arrays(name)
         parts = []
         for part in ("train", "test"):
             data, indices, indptr = (

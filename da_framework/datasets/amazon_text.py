@@ -8,7 +8,7 @@ import numpy as np
 
 from da_framework.core.types import Count, Irrelevant
 from da_framework.datasets.base import Domain, Roles
-from da_framework.datasets.published import Origin, Published
+from da_framework.datasets.published import Published, PublishedFile
 from da_framework.datasets.tokenization import Vocabulary, identity, numbers
 
 
@@ -29,7 +29,7 @@ class AmazonText(Published):
     names = ("books", "dvd", "electronics", "kitchen")
     folder = "amazon_reviews"
     origins: ClassVar = {
-        "labelled_text.jsonl.gz": Origin(
+        "labelled_text.jsonl.gz": PublishedFile(
             2521188,
             "e45679cec1f2b2c30d0dc4bb4824800cef56d6c3887e08ddf07543d091129e27",
             "the labelled reviews of https://github.com/bzantium/bert-AAD",
@@ -60,7 +60,7 @@ class AmazonText(Published):
         return "none stated; used for research"
 
     def load(self, name: str) -> Domain:
-        with gzip.open(self.verified(name), "rt", encoding="utf-8") as file:
+        with gzip.open(self.verify_file(name), "rt", encoding="utf-8") as file:
             rows = [row for line in file if (row := json.loads(line))["domain"] == name]
         x = numbers(
             [f"{row['title']} {row['text']}" for row in rows],

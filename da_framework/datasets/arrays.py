@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from da_framework.core.errors import InputError, listed
+from da_framework.core.errors import InputError, listed, one_line
 from da_framework.core.types import Count
 from da_framework.datasets.base import Array, Domain, Roles
 from da_framework.datasets.custom import Discovered
@@ -87,7 +87,7 @@ def contents(files: Sequence[Path]) -> tuple[Array, Array, Array | None]:
             with np.load(path, allow_pickle=False) as file:
                 held = {name: file[name] for name in file.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path} cannot be read: {one_line(error)}") from None
     if {"x_train", "y_train", "x_test", "y_test"} <= held.keys():
         test: Array | None
         x, y = (np.concatenate([held[f"{one}_train"], held[f"{one}_test"]]) for one in "xy")

@@ -1,4 +1,4 @@
-"""A data set: named domains, and which of their rows play which role.
+"""A data set: named domains, and which of their samples play which role.
 
 This file and the data sets themselves need numpy alone, so that a finished run is recognised
 before torch is imported.
@@ -6,8 +6,7 @@ before torch is imported.
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
@@ -17,18 +16,24 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from da_framework.core.errors import InputError, listed
+from da_framework.core.files import file_sha256
 from da_framework.core.labels import UNLABELLED
-from da_framework.core.seeding import mix
 from da_framework.core.types import Count, Fraction, Index, Positive
+from da_framework.datasets.splits import (
+    DomainSplitter,
+    IntArray,
+    RoleSplit,
+    SplitRules,
+    assign_roles,
+)
 
 Array = NDArray[Any]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
-Rows = NDArray[np.int64]
-"""Row numbers within a domain."""
 
-
-BLOCK = 4096
-"""Rows looked at in one go: those of a mapped file need not fit in memory."""
+PARTS = ("train", "test")
+"""The official parts of a data set."""
+SAMPLES_AT_ONCE = 4096
+"""Samples that are looked at together: those of a mapped file need not fit in memory."""
 
 
 class Roles(TypedDict):
@@ -37,24 +42,24 @@ class Roles(TypedDict):
     Attributes:
         source: labelled domains.
         target: domains to work on; ``None`` is every other domain.
-        protocol: ``inductive`` tests on target rows that training never saw; ``transductive``
-            trains, without labels, on the very rows it is tested on as well.
-        labels_per_class: labelled target rows a class (the role ``target_labelled``), or ``all``;
-            they leave the role ``target`` and every evaluation.
-        val: share of the training rows that is held out for validators; at 0 they see no source.
+        protocol: ``inductive`` tests on target samples that training never saw; ``transductive``
+            trains, without labels, on the very samples it is tested on as well.
+        labels_per_class: labelled target samples of each class (the role ``target_labelled``), or
+            ``all``; they leave the role ``target`` and every evaluation.
+        val: share of the training samples that is held out for validators; at 0 they see no source.
         test: share of a target that is tested on, where it has no official test part.
         split_seed: of all the choices above, apart from the seed of training.
-        batch_size: rows of each role in a step, over all processes.
+        batch_size: samples of each role in a step, over all processes.
         source_classes: the classes to learn; ``None`` is all.
         target_classes: the classes that the target has; ``None`` is all. Those that are not among
             the source's count as one more, the unknown (partial, open-set, universal settings).
-        label_shift: rows of every target are left out until its classes have shares drawn from a
-            Dirichlet distribution with this concentration: .1 is a large shift, 10 a small one;
-            ``None``: all rows stay.
+        label_shift: samples of every target are left out until its classes have shares drawn from
+            a Dirichlet distribution with this concentration: .1 is a large shift, 10 a small one;
+            ``None``: all samples stay.
         pair: a source and a target, in the place of the two keys: for sweeps over pairs.
-        strong: how the role ``target_strong`` sees the target's rows; ``None``: there is no such
-            role.
-        weak: how training sees the rows of all other roles; ``None``: as they are.
+        strong: how the samples of the role ``target_strong`` are augmented; ``None``: there is no
+            such role.
+        weak: how training augments the samples of all other roles; ``None``: not at all.
     """
 
     source: list[str]
@@ -74,37 +79,23 @@ class Roles(TypedDict):
 
 
 class Domain(NamedTuple):
-    """All rows of one domain.
+    """All samples of one domain.
 
     Attributes:
-        x: inputs; uint8 images, int32 numbers of words, or float32 of any meaning.
+        x: inputs; uint8 images, int32 token ids, or float32 of any meaning.
         y: labels from 0.
         test: marks the official test part; ``None`` where there is none.
         classes: names of its own, if it brings any; they must be the data set's.
     """
 
     x: Array
-    y: Rows
+    y: IntArray
     test: NDArray[np.bool_] | None = None
     classes: tuple[str, ...] | None = None
 
 
-class DomainRows(NamedTuple):
-    """Rows of one domain in one role.
-
-    Attributes:
-        domain: its name.
-        rows: which of its rows.
-        labelled: whether their labels may be seen.
-    """
-
-    domain: str
-    rows: Rows
-    labelled: bool
-
-
 class SampleReport(NamedTuple):
-    """What ``da data check`` finds of one row.
+    """What ``da data check`` finds out about one sample.
 
     Attributes:
         name: of its file, or its number.
@@ -114,7 +105,7 @@ class SampleReport(NamedTuple):
         shape: of the content; height and width of an image.
         broken: why it cannot be used, if so.
         notes: what had to be done to read it.
-        picture: a small one (height, width, 3), where one was asked for and it can be shown.
+        thumbnail: a small image (height, width, 3), where one was asked for and it can be shown.
     """
 
     name: str
@@ -124,22 +115,7 @@ class SampleReport(NamedTuple):
     shape: tuple[int, ...] = ()
     broken: str | None = None
     notes: tuple[str, ...] = ()
-    picture: Array | None = None
-
-
-@dataclass(frozen=True)
-class RoleSplit:
-    """Who plays which role.
-
-    Attributes:
-        train: role to the parts trained on.
-        validation: ``source`` (labelled) and ``target`` (hidden), for validators.
-        test: the target's rows that results are about.
-    """
-
-    train: Mapping[str, Sequence[DomainRows]]
-    validation: Mapping[str, Sequence[DomainRows]]
-    test: Sequence[DomainRows]
+    thumbnail: Array | None = None
 
 
 class Dataset(ABC):
@@ -151,11 +127,11 @@ class Dataset(ABC):
 
     classes: tuple[str, ...]
     names: tuple[str, ...]
-    """The domains there are."""
+    """All domains of the data set."""
     tokens: str | None = None
-    """Whose numbers of words the inputs are, where they are texts."""
+    """The tokenizer whose token ids the inputs are, where they are texts."""
     storage_note: str = ""
-    """Where the rows are, in words, if there is a choice."""
+    """Where the samples are held, for the log, if there is a choice."""
 
     def __init__(
         self,
@@ -212,7 +188,7 @@ class Dataset(ABC):
         return ()
 
     def licence(self, name: str) -> str:
-        """What may be done with a domain's rows, as far as is known."""
+        """What may be done with a domain's samples, as far as is known."""
         return "not known"
 
     def ignored(self, name: str) -> Sequence[Path]:
@@ -220,11 +196,11 @@ class Dataset(ABC):
         return ()
 
     def inspections(self, name: str) -> Sequence[Callable[[bool], SampleReport]]:
-        """A call for each row of a domain that reads it and, if so asked, makes it a picture."""
+        """A call for each sample of a domain that reads it; given true, with a thumbnail."""
         domain = self.load(name)
-        return [partial(self._seen, domain, row) for row in range(len(domain.y))]
+        return [partial(self._inspect, domain, row) for row in range(len(domain.y))]
 
-    def _seen(self, domain: Domain, row: int, small: bool) -> SampleReport:
+    def _inspect(self, domain: Domain, row: int, thumbnail: bool) -> SampleReport:
         x, label = np.ascontiguousarray(domain.x[row]), int(domain.y[row])
         known = 0 <= label < len(self.classes)
         test = None if domain.test is None else bool(domain.test[row])
@@ -238,24 +214,26 @@ class Dataset(ABC):
             hashlib.sha256(x.data).hexdigest(),
             x.shape,
             broken,
-            picture=as_picture(x) if small and not broken else None,
+            thumbnail=as_image(x) if thumbnail and not broken else None,
         )
 
     @property
     def known(self) -> tuple[str, ...]:
         """The classes that are learnt: the source's."""
-        return self._chosen("source_classes")
+        return self._chosen_classes("source_classes")
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """The target's classes that are not among them: one more label, whatever their number."""
-        return tuple(name for name in self._chosen("target_classes") if name not in self.known)
+        """The target's classes that are not among them: they share one more label."""
+        return tuple(
+            name for name in self._chosen_classes("target_classes") if name not in self.known
+        )
 
-    def task_labels(self, y: Rows) -> Rows:
-        """Labels of the data set as labels of the task; everything unknown is the one behind."""
+    def task_labels(self, y: IntArray) -> IntArray:
+        """Labels of the data set as labels of the task; the unknown have the one after the last."""
         table = np.full(len(self.classes), len(self.known))
         table[[self.classes.index(name) for name in self.known]] = np.arange(len(self.known))
-        labels: Rows = table[y]
+        labels: IntArray = table[y]
         return labels
 
     @property
@@ -267,12 +245,11 @@ class Dataset(ABC):
         """A hash of the bytes a domain comes from."""
         digest = hashlib.sha256()
         for file in self.files(name):
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+            digest.update(bytes.fromhex(file_sha256(file)))
         return digest.hexdigest()[:16] if self.files(name) else "generated"
 
     def inputs(self, name: str) -> dict[str, Any]:
-        """What one row of a domain is, for those who bring other rows later."""
+        """What one sample of a domain is, for those who bring other samples later."""
         x = self[name].x
         return {"shape": list(x.shape[1:]), "dtype": str(x.dtype), "tokens": self.tokens}
 
@@ -284,7 +261,7 @@ class Dataset(ABC):
 
     @property
     def nbytes(self) -> int:
-        """Of the rows that were read and are in memory."""
+        """Bytes of the samples that were read and are in memory."""
         read = (domain.x for domain in self._domains.values())
         return sum(0 if isinstance(x, np.memmap) else x.nbytes for x in read)
 
@@ -292,125 +269,36 @@ class Dataset(ABC):
         """Puts another domain in a domain's place, as if it had been read."""
         self._domains[name] = domain
 
-    def assign(self) -> RoleSplit:
-        """Splits every domain in use and gives its rows their roles."""
-        train: dict[str, list[DomainRows]] = {"source": [], "target": [], "target_labelled": []}
-        validation: dict[str, list[DomainRows]] = {"source": [], "target": []}
-        tested: list[DomainRows] = []
-        for name in self.source:
-            rows = self._with_classes(name, _training_rows(self[name]), self.known)
-            held_out = self._held_out(name, rows, self.val, stratify=True)
-            train["source"].append(DomainRows(name, np.setdiff1d(rows, held_out), labelled=True))
-            if self.val:  # without, the source is trained on whole and validated on nowhere
-                validation["source"].append(DomainRows(name, held_out, labelled=True))
-        for name in self.target:
-            few = self._few_labelled(name)
-            rows, val, test = (np.setdiff1d(part, few) for part in self._split_target(name))
-            train["target"].append(DomainRows(name, rows, labelled=False))
-            train["target_labelled"].append(DomainRows(name, few, labelled=True))
-            validation["target"].append(DomainRows(name, val, labelled=False))
-            tested.append(DomainRows(name, test, labelled=False))
-            if not len(test):
-                raise InputError(
-                    f"no row of the target {name} is left to test on: "
-                    + (
-                        f"labels_per_class={self.labels_per_class} takes them all; "
-                        "protocol=inductive keeps a test part"
-                        if len(few)
-                        else f"dataset.test={self.test} of {len(self[name].y)} rows; raise it"
-                    )
-                )
-        return RoleSplit(
-            {role: parts for role, parts in train.items() if any(len(part.rows) for part in parts)},
-            validation,
-            tested,
+    def split_roles(self) -> RoleSplit:
+        """Splits every domain in use and gives its samples their roles.
+
+        Raises:
+            InputError: nothing of a target is left to test on, or a class has too few samples.
+        """
+        # lazily: of domains that cannot be used, the first is named
+        return assign_roles(
+            map(self.domain_splitter, self.source), map(self.domain_splitter, self.target)
         )
 
-    def _split_target(self, name: str) -> tuple[Rows, Rows, Rows]:
-        """Rows to train on, to validate on, to test on; not stratified: labels decide nothing."""
+    def domain_splitter(self, name: str) -> DomainSplitter:
+        """What splits a domain, which is read for it."""
+        rules = SplitRules(
+            classes=self.classes,
+            source_classes=self.known,
+            target_classes=self._chosen_classes("target_classes"),
+            protocol=self.protocol,
+            labels_per_class=self.labels_per_class,
+            val=self.val,
+            test=self.test,
+            split_seed=self.split_seed,
+            label_shift=self.label_shift,
+        )
         domain = self[name]
-        rows = self._target_rows(name)
-        if self.protocol == "transductive":
-            test = rows if domain.test is None else rows[domain.test[rows]]
-            return rows, test, test
-        if domain.test is None:
-            test = self._held_out(name, rows, self.test, stratify=False, part="test")
-        else:
-            test = rows[domain.test[rows]]
-        rows = np.setdiff1d(rows, test)
-        val = self._held_out(name, rows, self.val, stratify=False)
-        return np.setdiff1d(rows, val), val, test
+        return DomainSplitter(name, domain.y, domain.test, rules)
 
-    def _target_rows(self, name: str) -> Rows:
-        """The rows that a target has: of its classes, as many of each as the label shift says."""
-        classes = self._chosen("target_classes")
-        rows = self._with_classes(name, np.arange(len(self[name].y)), classes)
-        if self.label_shift is None:
-            return rows
-        generator = self._generator(name, "label shift")
-        shares = generator.dirichlet([self.label_shift] * len(classes))
-        groups = [self._with_classes(name, rows, (one,)) for one in classes]
-        # as many rows as the class that is short of them allows
-        total = min(
-            len(own) / share
-            for own, share in zip(groups, shares, strict=True)
-            if len(own) and share > 1e-9
-        )
-        picked = [
-            generator.permutation(own)[: round(share * total)]
-            for own, share in zip(groups, shares, strict=True)
-        ]
-        return np.sort(np.concatenate(picked))
-
-    def _few_labelled(self, name: str) -> Rows:
-        """The target rows whose labels are given away, by ``labels_per_class``."""
-        domain = self[name]
-        rows = (
-            np.intersect1d(_training_rows(domain), self._target_rows(name))
-            if self.protocol == "transductive"
-            else self._split_target(name)[0]
-        )
-        shared = tuple(name for name in self._chosen("target_classes") if name in self.known)
-        rows = self._with_classes(name, rows, shared)
-        if self.labels_per_class == "all":
-            return rows
-        if self.labels_per_class == 0 or not shared:
-            return rows[:0]
-        generator = self._generator(name, "labelled")
-        chosen = []
-        for class_name in shared:
-            of_class = rows[domain.y[rows] == self.classes.index(class_name)]
-            if len(of_class) < self.labels_per_class:
-                raise InputError(
-                    f"dataset.labels_per_class={self.labels_per_class}, but {name} has only "
-                    f"{len(of_class)} training rows of class {class_name}"
-                )
-            chosen.append(generator.choice(of_class, self.labels_per_class, replace=False))
-        return np.sort(np.concatenate(chosen))
-
-    def _chosen(self, key: str) -> tuple[str, ...]:
+    def _chosen_classes(self, key: str) -> tuple[str, ...]:
         given = getattr(self, key)
         return self.classes if given is None else tuple(c for c in self.classes if c in given)
-
-    def _with_classes(self, name: str, rows: Rows, classes: tuple[str, ...]) -> Rows:
-        """Those rows whose class is one of these."""
-        labels = [self.classes.index(one) for one in classes]
-        return rows[np.isin(self[name].y[rows], labels)]
-
-    def _held_out(
-        self, name: str, rows: Rows, share: float, *, stratify: bool, part: str = "val"
-    ) -> Rows:
-        """A share of the rows, by the split seed alone."""
-        generator = self._generator(name, part)
-        groups = [rows]
-        if stratify:
-            y = self[name].y[rows]
-            groups = [rows[y == label] for label in range(len(self.classes))]
-        picked = [generator.permutation(group)[: round(share * len(group))] for group in groups]
-        return np.sort(np.concatenate(picked))
-
-    def _generator(self, name: str, purpose: str) -> np.random.Generator:
-        return np.random.default_rng(mix(self.split_seed, name, purpose))
 
     def _check_names(self) -> None:
         for key in ("source", "target"):
@@ -454,7 +342,9 @@ class Dataset(ABC):
             )
         domain = domain._replace(y=domain.y.astype(np.int64))
         if np.issubdtype(domain.x.dtype, np.floating):
-            blocks = (domain.x[i : i + BLOCK] for i in range(0, len(domain.x), BLOCK))
+            blocks = (
+                domain.x[i : i + SAMPLES_AT_ONCE] for i in range(0, len(domain.x), SAMPLES_AT_ONCE)
+            )
             finite = np.concatenate([np.isfinite(x.reshape(len(x), -1)).all(1) for x in blocks])
             if not finite.all():
                 bad = np.flatnonzero(~finite)
@@ -478,12 +368,12 @@ class Dataset(ABC):
                 raise InputError(
                     f"inputs of {name} have the shape {domain.x.shape[1:]}, those of {other} "
                     f"{held.x.shape[1:]}: bring images to one size and as many channels; flat "
-                    "rows alone may differ in length"
+                    "samples alone may differ in length"
                 )
         return domain
 
 
-def as_picture(x: Array) -> Array | None:
+def as_image(x: Array) -> Array | None:
     """An image (height, width, 3) to look at; none of what is no image."""
     if x.ndim != 3 or x.shape[0] not in (1, 3):
         return None
@@ -493,10 +383,6 @@ def as_picture(x: Array) -> Array | None:
     return np.broadcast_to(x.transpose(1, 2, 0), (*x.shape[1:], 3))
 
 
-def hide_labels(y: Rows) -> Rows:
-    """As many labels as these, none of them there."""
+def hide_labels(y: IntArray) -> IntArray:
+    """Hides labels: as many as these, all of them ``UNLABELLED``."""
     return np.full_like(y, UNLABELLED)
-
-
-def _training_rows(domain: Domain) -> Rows:
-    return np.arange(len(domain.y)) if domain.test is None else np.flatnonzero(~domain.test)

@@ -8,7 +8,8 @@ from typing import Any, Unpack
 import numpy as np
 
 from da_framework.core.errors import InputError, listed
-from da_framework.datasets.base import Array, Dataset, Roles, Rows
+from da_framework.datasets.base import Array, Dataset, Roles
+from da_framework.datasets.splits import IntArray
 
 
 class Discovered(Dataset):
@@ -59,7 +60,7 @@ class Discovered(Dataset):
     def class_names(self, name: str) -> Sequence[str]:
         """Names of the classes that a domain has."""
 
-    def labels(self, given: Array) -> Rows:
+    def labels(self, given: Array) -> IntArray:
         """Class names as labels."""
         number = {name: label for label, name in enumerate(self.classes)}
         return np.array([number[str(name)] for name in given], dtype=np.int64)

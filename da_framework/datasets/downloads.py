@@ -24,13 +24,13 @@ from urllib.request import Request, urlopen
 
 from typing_extensions import TypedDict
 
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, one_line
 
 log = logging.getLogger(__name__)
 
-CHUNK = 2**20
+CHUNK_BYTES = 2**20
 COMPLETE = 416
-"""The answer to who asks for what is behind the end."""
+"""HTTP status for a range that begins at the end of the file: nothing is left to send."""
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 _DAMAGED = (
@@ -40,7 +40,7 @@ _DAMAGED = (
 
 
 class Remote(TypedDict):
-    """A file as published.
+    """A file that can be downloaded, as published.
 
     Attributes:
         name: under which it is kept.
@@ -59,19 +59,27 @@ class Remote(TypedDict):
     gives: NotRequired[str]
 
 
-def prepare(remote: Remote, folder: Path, *, mirrors: Sequence[str], timeout: float) -> None:
+def describe_remote(remote: Remote) -> str:
+    """A file's name, what is known of it, and where it is, for a message."""
+    size, known = remote.get("size"), remote.get("hash")
+    facts = [f"{size} bytes" if size else "", (known or "").replace(":", " ")]
+    known_facts = ", ".join(filter(None, facts)) or "size and hash unknown"
+    return f"{remote['name']} ({known_facts}): {' '.join(remote['urls']) or 'by hand'}"
+
+
+def prepare_file(remote: Remote, folder: Path, *, mirrors: Sequence[str], timeout: float) -> None:
     """Sees to it that a file, or what an archive holds, is in a folder.
 
     Raises:
         InputError: it cannot be had, is another, or leaves its folder.
     """
     if not (folder / remote.get("gives", remote["name"])).exists():
-        file = fetch(remote, folder, mirrors=mirrors, timeout=timeout)
+        file = download_file(remote, folder, mirrors=mirrors, timeout=timeout)
         if file.name.endswith(ARCHIVES):
-            unpack(file, folder, limit=remote["unpacked"])
+            unpack_archive(file, folder, limit=remote["unpacked"])
 
 
-def fetch(remote: Remote, folder: Path, *, mirrors: Sequence[str], timeout: float) -> Path:
+def download_file(remote: Remote, folder: Path, *, mirrors: Sequence[str], timeout: float) -> Path:
     """Downloads a file, going on where an earlier attempt was cut off.
 
     Args:
@@ -90,18 +98,18 @@ def fetch(remote: Remote, folder: Path, *, mirrors: Sequence[str], timeout: floa
     folder.mkdir(parents=True, exist_ok=True)
     reasons = []
     for url in [*(f"{mirror.rstrip('/')}/{name}" for mirror in mirrors), *remote["urls"]]:
-        found: str | None = "nothing"
-        while found:  # what was begun elsewhere, and is not the file, is begun anew
+        difference: str | None = "nothing"
+        while difference:  # what was begun elsewhere, and is not the file, is begun anew
             begun = partial.is_file()
             try:
-                receive(url, partial, timeout)
+                receive_rest(url, partial, timeout)
             except (OSError, HTTPException, ValueError) as error:
-                reasons.append(f"{url}: {' '.join(str(error).split()) or type(error).__name__}")
+                reasons.append(f"{url}: {one_line(error) or type(error).__name__}")
                 break
-            if found := difference(partial, remote):
+            if difference := describe_difference(partial, remote):
                 partial.unlink()
                 if not begun:
-                    reasons.append(f"{url}: {found}")
+                    reasons.append(f"{url}: {difference}")
                     break
         else:
             os.replace(partial, file)
@@ -118,8 +126,8 @@ def fetch(remote: Remote, folder: Path, *, mirrors: Sequence[str], timeout: floa
     )
 
 
-def receive(url: str, partial: Path, timeout: float) -> None:
-    """Appends to a file what of an address is not yet in it.
+def receive_rest(url: str, partial: Path, timeout: float) -> None:
+    """Appends to a file the rest of what an address gives.
 
     Raises:
         OSError: the address does not answer, or stops in the middle.
@@ -140,7 +148,7 @@ def receive(url: str, partial: Path, timeout: float) -> None:
             whole = None if length is None else begun + int(length)
             log.info("downloading %s%s", url, f", from byte {begun}" if begun else "")
             with partial.open("ab" if goes_on else "wb") as stream:
-                copied(reply, stream, partial.name[1:-5], begun, whole)
+                copy_with_progress(reply, stream, partial.name[1:-5], begun, whole)
         came = partial.stat().st_size
         if whole is None or came >= whole:
             return
@@ -148,8 +156,10 @@ def receive(url: str, partial: Path, timeout: float) -> None:
             raise OSError(f"it stopped after {came} of {whole} bytes")
 
 
-def copied(reply: Any, stream: IO[bytes], name: str, begun: int, whole: int | None) -> None:
-    """Copies with a bar, where there is a terminal."""
+def copy_with_progress(
+    reply: Any, stream: IO[bytes], name: str, begun: int, whole: int | None
+) -> None:
+    """Copies a reply into a file, with a progress bar where there is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
@@ -159,15 +169,15 @@ def copied(reply: Any, stream: IO[bytes], name: str, begun: int, whole: int | No
     ) as bar:
         task = bar.add_task("", total=whole, completed=begun)
         try:
-            while chunk := reply.read(CHUNK):
+            while chunk := reply.read(CHUNK_BYTES):
                 stream.write(chunk)
                 bar.update(task, advance=len(chunk))
         except (HTTPException, ConnectionError):
             return  # the length says that there should be more
 
 
-def difference(file: Path, remote: Remote) -> str | None:
-    """What differs from the file as published, if anything."""
+def describe_difference(file: Path, remote: Remote) -> str | None:
+    """How a file differs from the published one, if it does."""
     size, wanted = remote.get("size"), remote.get("hash")
     if size is not None and file.stat().st_size != size:
         return f"it has {file.stat().st_size} bytes, the published file {size}"
@@ -176,11 +186,13 @@ def difference(file: Path, remote: Remote) -> str | None:
         return None
     kind, _, digest = wanted.partition(":")
     with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, kind).hexdigest()
-    return None if found == digest else f"its {kind} is {found}, the published file's {digest}"
+        received = hashlib.file_digest(stream, kind).hexdigest()
+    if received == digest:
+        return None
+    return f"its {kind} is {received}, the published file's {digest}"
 
 
-def unpack(archive: Path, folder: Path, *, limit: int) -> None:
+def unpack_archive(archive: Path, folder: Path, *, limit: int) -> None:
     """Unpacks a zip or tar beside itself: whole, or not at all.
 
     Args:
@@ -195,11 +207,11 @@ def unpack(archive: Path, folder: Path, *, limit: int) -> None:
     aside = Path(mkdtemp(prefix=f".{archive.name}.", dir=folder))
     written = 0
     try:
-        for name, stream in members(archive):
-            path = aside / inside(name, archive)
+        for name, stream in iterate_members(archive):
+            path = aside / safe_path(name, archive)
             path.parent.mkdir(parents=True, exist_ok=True)
             with stream, path.open("xb") as out:
-                while chunk := stream.read(CHUNK):
+                while chunk := stream.read(CHUNK_BYTES):
                     written += len(chunk)
                     if written > limit:
                         raise InputError(
@@ -212,13 +224,13 @@ def unpack(archive: Path, folder: Path, *, limit: int) -> None:
                 os.replace(entry, folder / entry.name)
     except _DAMAGED as error:
         raise InputError(
-            f"{archive} is damaged ({' '.join(str(error).split())}): remove it and fetch it again"
+            f"{archive} is damaged ({one_line(error)}): remove it and fetch it again"
         ) from None
     finally:
         shutil.rmtree(aside)
 
 
-def members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def iterate_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """Names and contents of the files in an archive.
 
     Raises:
@@ -228,7 +240,7 @@ def members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
         with zipfile.ZipFile(archive) as packed:
             for info in packed.infolist():
                 if stat.S_ISLNK(info.external_attr >> 16):
-                    raise refused(archive, info.filename, "is a link")
+                    raise refuse_member(archive, info.filename, "is a link")
                 if not info.is_dir():
                     yield info.filename, packed.open(info)
         return
@@ -238,13 +250,13 @@ def members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 continue
             content = tape.extractfile(member) if member.isfile() else None
             if content is None:
-                raise refused(archive, member.name, "is a link or a device")
+                raise refuse_member(archive, member.name, "is a link or a device")
             yield member.name, content
-        while tape.fileobj and tape.fileobj.read(CHUNK):
+        while tape.fileobj and tape.fileobj.read(CHUNK_BYTES):
             pass  # to the end, where the checksum stands
 
 
-def inside(name: str, archive: Path) -> PurePosixPath:
+def safe_path(name: str, archive: Path) -> PurePosixPath:
     """A member's path, which does not leave the folder on any system.
 
     Raises:
@@ -252,10 +264,10 @@ def inside(name: str, archive: Path) -> PurePosixPath:
     """
     posix, windows = PurePosixPath(name), PureWindowsPath(name)
     if posix.is_absolute() or windows.anchor or ".." in (*posix.parts, *windows.parts):
-        raise refused(archive, name, "leaves the folder")
+        raise refuse_member(archive, name, "leaves the folder")
     return posix
 
 
-def refused(archive: Path, member: str, why: str) -> InputError:
-    """Nothing of such an archive is kept."""
+def refuse_member(archive: Path, member: str, why: str) -> InputError:
+    """The error for an archive with such a member, of which nothing is kept."""
     return InputError(f"{archive}: its member {member!r} {why}: refused, remove it")

@@ -13,7 +13,8 @@ import numpy as np
 import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, one_line
+from da_framework.core.files import file_sha256
 from da_framework.core.types import Count, Irrelevant
 from da_framework.datasets.base import Array, Dataset, Domain, Roles, SampleReport
 from da_framework.datasets.image_cache import Decoded, in_memory, memory, on_disk, together
@@ -125,9 +126,10 @@ class Pictures(Dataset):
         if name not in self._fingerprints:
             digest = hashlib.sha256()
             pictures = self.pictures(name)
-            for picture, own in zip(pictures, together(file_hash, self.files(name)), strict=True):
-                words = f"{picture.label}/{picture.path.name}/{picture.test}\n"
-                digest.update(words.encode() + own)
+            hashes = together(file_sha256, self.files(name))
+            for picture, sha256 in zip(pictures, hashes, strict=True):
+                name_and_class = f"{picture.label}/{picture.path.name}/{picture.test}\n"
+                digest.update(name_and_class.encode() + bytes.fromhex(sha256))
             self._fingerprints[name] = digest.hexdigest()[:16]
         return self._fingerprints[name]
 
@@ -215,7 +217,7 @@ class Pictures(Dataset):
     def _made_of(self, name: str) -> str:
         """A hash of all that decides the decoded images of a domain."""
         shape = (self.channels, self.size, self.crop)
-        code = file_hash(Path(__file__)).hex()
+        code = file_sha256(Path(__file__))
         parts = (name, self.fingerprint(name), shape, PIL.__version__, code)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
@@ -267,7 +269,7 @@ def reason(error: Exception) -> str:
     """Why an image cannot be read, in words."""
     if isinstance(error, UnidentifiedImageError):
         return "it is not an image"
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error) or type(error).__name__
 
 
 def seen(picture: Picture, content: Callable[[], bytes], small: bool) -> SampleReport:
@@ -283,7 +285,7 @@ def seen(picture: Picture, content: Callable[[], bytes], small: bool) -> SampleR
         digest=hashlib.sha256(f"{width}x{height}".encode() + plain.tobytes()).hexdigest(),
         shape=(height, width),
         notes=tuple(notes),
-        picture=np.asarray(ImageOps.fit(plain, (THUMBNAIL, THUMBNAIL))) if small else None,
+        thumbnail=np.asarray(ImageOps.fit(plain, (THUMBNAIL, THUMBNAIL))) if small else None,
     )
 
 
@@ -303,9 +305,3 @@ def shortened(lines: Sequence[str]) -> str:
     """A list for a message."""
     more = [f"... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
     return "\n  ".join([*lines[:SHOWN], *more])
-
-
-def file_hash(path: Path) -> bytes:
-    """The sha256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from da_framework.core.errors import InputError, listed
+from da_framework.core.errors import InputError, listed, one_line
 from da_framework.datasets.arrays import Arrays
-from da_framework.datasets.base import BLOCK, Array
+from da_framework.datasets.base import SAMPLES_AT_ONCE, Array
 from da_framework.datasets.image_cache import together
 from da_framework.datasets.images import ENDINGS, Pictures, reason, shortened, square
 from da_framework.datasets.table import READERS, Table, ending, numeric, table
@@ -73,8 +73,8 @@ class Unlabelled(ABC):
 
     def numbered(self, file: Path, x: Array) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
         """The rows of a file, some at a time."""
-        for start in range(0, len(x), BLOCK):
-            rows = np.ascontiguousarray(x[start : start + BLOCK])
+        for start in range(0, len(x), SAMPLES_AT_ONCE):
+            rows = np.ascontiguousarray(x[start : start + SAMPLES_AT_ONCE])
             if rows.dtype.kind == "f" and (bad := ~np.isfinite(rows.reshape(len(rows), -1))).any():
                 row = start + int(bad.any(1).argmax())
                 raise InputError(f"{file}: row {row} has values that are NaN or infinite")
@@ -102,7 +102,7 @@ class NewPictures(Unlabelled):
             except Exception as error:  # what a damaged file makes of itself has no type
                 return f"{path}: {reason(error)}"
 
-        many = max(1, min(BLOCK, 2**28 // prod(self.shape)))
+        many = max(1, min(SAMPLES_AT_ONCE, 2**28 // prod(self.shape)))
         for start in range(0, len(self.files), many):
             files = self.files[start : start + many]
             read = list(zip(files, together(decoded, files), strict=True))
@@ -141,7 +141,7 @@ class NewArrays(Unlabelled):
             held = np.load(file, mmap_mode="r" if file.suffix == ".npy" else None)
             x: Array = held if file.suffix == ".npy" else held["x"]
         except (OSError, EOFError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise InputError(f"{file} cannot be read: {reason}; needed is x") from None
         return x
 

@@ -1,4 +1,4 @@
-"""Rows that stay on disk."""
+"""Samples that stay on disk."""
 
 import warnings
 from collections.abc import Sequence
@@ -7,20 +7,21 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from da_framework.datasets.base import Array, Rows
+from da_framework.datasets.base import Array
+from da_framework.datasets.splits import IntArray
 
 
-class Stored:
-    """Rows of mapped files, indexed as a tensor is; ``x[:]`` reads all.
+class MappedSamples:
+    """Samples of mapped files, indexed as a tensor is; ``x[:]`` reads all.
 
     Args:
-        parts: files, and which of their rows, one behind the other.
+        parts: mapped files, and positions of samples within each, one part after the other.
 
     Attributes:
-        device: where rows are brought once they are read.
+        device: where samples are brought once they are read.
     """
 
-    def __init__(self, parts: Sequence[tuple[Array, Rows]]) -> None:
+    def __init__(self, parts: Sequence[tuple[Array, IntArray]]) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*not writable")  # nobody writes
             self.files = [torch.from_numpy(x) for x, _ in parts]
@@ -39,12 +40,12 @@ class Stored:
         file, row = self.file[rows], self.row[rows]
         x = torch.empty((len(row), *self.shape[1:]), dtype=self.dtype)
         for number in torch.unique(file).tolist():
-            own = file == number
-            x[own] = self.files[number].index_select(0, row[own])
+            here = file == number
+            x[here] = self.files[number].index_select(0, row[here])
         return x.to(self.device)
 
-    def to(self, device: torch.device) -> "Stored":
-        """The same rows, brought there."""
+    def to(self, device: torch.device) -> "MappedSamples":
+        """The same samples, brought to a device once they are read."""
         other = copy(self)
         other.device = device
         return other

@@ -19,15 +19,13 @@ import numpy as np
 
 from da_framework.core.errors import InputError, listed
 from da_framework.core.seeding import mix
-from da_framework.datasets.base import Array
+from da_framework.datasets.base import PARTS, Array
 
 SIZE = 32
 """Height and width of an image."""
 
 ORIGINAL = "original"
 """The recipe of the images as published; a fresh draw has ``seed <n>`` in its place."""
-
-PARTS = ("train", "test")
 
 
 def blend(digits: Array, photos: Sequence[Array], windows: Array) -> Array:

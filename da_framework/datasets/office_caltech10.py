@@ -7,7 +7,7 @@ import numpy as np
 from da_framework.core.errors import InputError, listed
 from da_framework.core.types import Irrelevant
 from da_framework.datasets.base import Domain, Roles
-from da_framework.datasets.published import Origin, Published
+from da_framework.datasets.published import Published, PublishedFile
 
 FEATURES = {
     "surf": "surf.npz",
@@ -57,22 +57,22 @@ class OfficeCaltech10(Published):
     names = DOMAINS
     folder = "office_caltech10"
     origins: ClassVar = {
-        FEATURES["surf"]: Origin(
+        FEATURES["surf"]: PublishedFile(
             302779,
             "cc7412b35dbbc9b95dd77d4c7956429d28947fbca0dbf84ebf59025b45ecaa6f",
             "SURF counts of https://github.com/LeoGautheron/OfficeCaltechDomainAdaptation",
         ),
-        FEATURES["decaf6"]: Origin(
+        FEATURES["decaf6"]: PublishedFile(
             846244,
             "bbce2fc9e26c46253a5d9a161c23f72678d7103cd19b965205739e26a48921ec",
             "DeCAF6 of https://github.com/jindongwang/transferlearning",
         ),
-        FEATURES["googlenet"]: Origin(
+        FEATURES["googlenet"]: PublishedFile(
             2270502,
             "bcfa27b45a50524f1668c985363981d642f27601c707566ff24fc0186885595b",
             "GoogLeNet of https://github.com/LeoGautheron/OfficeCaltechDomainAdaptation",
         ),
-        FEATURES["mobilenet_v2"]: Origin(
+        FEATURES["mobilenet_v2"]: PublishedFile(
             4644194,
             "6222d937a6a0c8d35c51edeef5a7eef32f4f488fccdb5414d81333c523249808",
             "MobileNetV2 of the images of the same four domains",
@@ -98,7 +98,7 @@ class OfficeCaltech10(Published):
         return LICENCE
 
     def load(self, name: str) -> Domain:
-        arrays = self.arrays(name)
+        arrays = self.load_arrays(name)
         features, normalize = self._of("features", name), self._of("normalize", name)
         if f"{name}_X" not in arrays:
             there = [own for own in self.names if f"{own}_X" in arrays]

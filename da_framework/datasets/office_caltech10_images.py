@@ -13,7 +13,7 @@ from da_framework.core.types import Count, Irrelevant
 from da_framework.datasets.base import Dataset, Roles
 from da_framework.datasets.images import InMemory, Picture, Pictures
 from da_framework.datasets.office_caltech10 import CLASSES, DOMAINS, LICENCE
-from da_framework.datasets.published import Origin, Published
+from da_framework.datasets.published import Published, PublishedFile
 
 ARCHIVE = "images_256.zip"
 LARGEST = 16 * 2**20
@@ -38,7 +38,7 @@ class OfficeCaltech10Images(Published, Pictures):
     names = DOMAINS
     folder = "office_caltech10"
     origins: ClassVar = {
-        ARCHIVE: Origin(
+        ARCHIVE: PublishedFile(
             28534172,
             "61d8b757cdb34a3e271bb2bc5dc520d0e38e243272ef993b472f8bda0bf04a3d",
             "the images of https://github.com/LeoGautheron/OfficeCaltechDomainAdaptation, their "
@@ -67,13 +67,13 @@ class OfficeCaltech10Images(Published, Pictures):
         return LICENCE
 
     def fingerprint(self, name: str) -> str:
-        self.verified(name)
+        self.verify_file(name)
         return Dataset.fingerprint(self, name)  # of the archive, whatever is in it
 
     @cached_property
     def archive(self) -> ZipFile:
         """Open as long as the data set is."""
-        return ZipFile(self.verified(self.names[0]))
+        return ZipFile(self.verify_file(self.names[0]))
 
     def pictures(self, name: str) -> Sequence[Picture]:
         """The files in ``<domain>/<class>/`` of the archive.

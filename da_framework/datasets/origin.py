@@ -5,11 +5,11 @@ from pathlib import Path
 
 from da_framework.core.errors import InputError
 from da_framework.core.files import wait_for_lock
-from da_framework.datasets.downloads import Remote, prepare
+from da_framework.datasets.downloads import Remote, describe_remote, prepare_file
 
 
 class Origin:
-    """What a config says of the place where a data set is published.
+    """Where a published data set comes from, as its config says.
 
     Args:
         address: the official page.
@@ -42,10 +42,10 @@ class Origin:
         with wait_for_lock(place, "downloads"):
             for name in domains:
                 for remote in self.files.get(name, []):
-                    prepare(remote, place, mirrors=mirrors, timeout=timeout)
+                    prepare_file(remote, place, mirrors=mirrors, timeout=timeout)
 
     def missing(self, place: Path, lacking: Sequence[str], *, about: str) -> InputError:
-        """All that who has not got a data set must know.
+        """All that someone who does not have a data set must know, as an error.
 
         Args:
             place: its folder.
@@ -54,8 +54,8 @@ class Origin:
         """
         lines = [f"{place} lacks:", *(f"  {line}" for line in lacking), f"it should hold {about}"]
         lines += [f"official address: {self.address}", f"licence: {self.licence}"]
-        remotes = {own["name"]: own for files in self.files.values() for own in files}
-        lines += [f"  {described(own)}" for own in remotes.values()]
+        remotes = {remote["name"]: remote for files in self.files.values() for remote in files}
+        lines += [f"  {describe_remote(remote)}" for remote in remotes.values()]
         if remotes:
             lines.append("dataset.download=true fetches and unpacks it")
         lines.append(f"by hand: {self.hand.format(place=place)}")
@@ -64,11 +64,3 @@ class Origin:
             f"{place.name}/"
         )
         return InputError("\n".join(lines))
-
-
-def described(remote: Remote) -> str:
-    """A file, what is known of it, and where it is."""
-    size, known = remote.get("size"), remote.get("hash")
-    facts = [f"{size} bytes" if size else "", (known or "").replace(":", " ")]
-    known_facts = ", ".join(filter(None, facts)) or "size and hash unknown"
-    return f"{remote['name']} ({known_facts}): {' '.join(remote['urls']) or 'by hand'}"

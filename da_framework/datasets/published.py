@@ -1,6 +1,5 @@
 """Published data sets whose files must be put in place by hand: known by size and hash."""
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,12 +8,13 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 
 from da_framework.core.errors import InputError
+from da_framework.core.files import file_sha256
 from da_framework.core.types import Irrelevant
 from da_framework.datasets.base import Array, Dataset
 
 
-class Origin(NamedTuple):
-    """A file as published.
+class PublishedFile(NamedTuple):
+    """A file as published, known by its size and hash.
 
     Attributes:
         size: in bytes.
@@ -26,6 +26,10 @@ class Origin(NamedTuple):
     sha256: str
     what: str
 
+    def describe(self, name: str) -> str:
+        """All that is known of the file, for a message."""
+        return f"{name} ({self.size} bytes, sha256 {self.sha256}): {self.what}"
+
 
 class Published(Dataset):
     """A data set in ``<data_dir>/<folder>``.
@@ -36,56 +40,55 @@ class Published(Dataset):
     """
 
     folder: ClassVar[str]
-    origins: ClassVar[Mapping[str, Origin]]
+    origins: ClassVar[Mapping[str, PublishedFile]]
     """Its files by name."""
 
     def __init__(self, *, data_dir: Annotated[str, Irrelevant()], **others: Any) -> None:
         self.place = Path(data_dir).expanduser().absolute() / self.folder
-        self.read: dict[str, dict[str, Array]] = {}
-        self.sound: set[Path] = set()
+        self._arrays: dict[str, dict[str, Array]] = {}
+        self._verified: set[Path] = set()
         super().__init__(**others)
 
     @abstractmethod
     def file(self, name: str) -> str:
-        """The file that a domain is in."""
+        """The name of the file that a domain is in."""
 
     def files(self, name: str) -> Sequence[Path]:
         return [self.place / self.file(name)]
 
     def fingerprint(self, name: str) -> str:
-        self.verified(name)
+        self.verify_file(name)
         return super().fingerprint(name)
 
-    def arrays(self, name: str) -> Mapping[str, Any]:
-        """What the file of a domain holds, once its hash is found right."""
-        path = self.verified(name)
-        if path.name not in self.read:
+    def load_arrays(self, name: str) -> Mapping[str, Any]:
+        """The arrays in a domain's file, which is verified first."""
+        path = self.verify_file(name)
+        if path.name not in self._arrays:
             with np.load(path, allow_pickle=False) as archive:
-                self.read[path.name] = {key: archive[key] for key in archive.files}
-        return self.read[path.name]
+                self._arrays[path.name] = {key: archive[key] for key in archive.files}
+        return self._arrays[path.name]
 
-    def verified(self, name: str) -> Path:
-        """The file of a domain.
+    def verify_file(self, name: str) -> Path:
+        """A domain's file, which has the published hash.
 
         Raises:
             InputError: it is not there, or another.
         """
         path = self.files(name)[0]
-        if path in self.sound:
+        if path in self._verified:
             return path
-        origin = self.origins[path.name]
-        expected = f"{path.name} ({origin.size} bytes, sha256 {origin.sha256}): {origin.what}"
+        published = self.origins[path.name]
+        expected = published.describe(path.name)
         if not path.is_file():
             raise InputError(
                 f"{path} is not there; put it in place: {expected}; already have it? point "
                 f"dataset.data_dir or DA_DATA at the folder that holds {self.folder}/"
             )
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if found != origin.sha256:
+        sha256 = file_sha256(path)
+        if sha256 != published.sha256:
             raise InputError(
                 f"{path} is damaged or another file ({path.stat().st_size} bytes, sha256 "
-                f"{found}); fetch it again: {expected}"
+                f"{sha256}); fetch it again: {expected}"
             )
-        self.sound.add(path)
+        self._verified.add(path)
         return path

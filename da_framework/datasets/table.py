@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from da_framework.core.errors import InputError, listed
+from da_framework.core.errors import InputError, listed, one_line
 from da_framework.datasets.base import Array, Domain, Roles
 from da_framework.datasets.custom import Discovered
 
@@ -159,4 +159,4 @@ def table(file: Path) -> Any:
     try:
         return getattr(pd, reader)(file, **keys)
     except (OSError, ValueError, EOFError, ImportError) as error:
-        raise InputError(f"{file} cannot be read: {' '.join(str(error).split())}") from None
+        raise InputError(f"{file} cannot be read: {one_line(error)}") from None

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from da_framework.core.array_cache import load_or_compute
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, one_line
 from da_framework.core.huggingface import offline_if_unreachable
 from da_framework.datasets.base import Array
 
@@ -83,7 +83,7 @@ def by_name(texts: Sequence[str], name: str, length: int) -> Array:
         with offline_if_unreachable():
             tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, most=200)
         raise InputError(
             f"dataset.tokenizer={name} is neither in the cache of Hugging Face nor can it be "
             f"fetched, nor is it a folder of a model: {reason}"

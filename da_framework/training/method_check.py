@@ -420,15 +420,15 @@ def in_double_precision(run: Run) -> Run:
 
 def with_shuffled_labels(dataset: Dataset) -> Dataset:
     """The data set with the target's labels in another order, but for those given away."""
-    assignment = dataset.assign()
-    given = {part.domain: part.rows for part in assignment.train.get("target_labelled", ())}
+    split = dataset.split_roles()
+    given = {part.domain: part.rows for part in split.train.get("target_labelled", ())}
     for name in dataset.target:
         domain = dataset[name]
         hidden = np.setdiff1d(np.arange(len(domain.y)), given.get(name, []))
         y = domain.y.copy()
         y[hidden] = np.random.default_rng(0).permutation(y[hidden])
         dataset.replace(name, domain._replace(y=y))
-    dataset.assign = lambda: assignment  # type: ignore[method-assign]
+    dataset.split_roles = lambda: split  # type: ignore[method-assign]
     return dataset
 
 

@@ -14,7 +14,7 @@ from da_framework.config.allowlist import check_targets
 from da_framework.config.schema import check_config, instantiate
 from da_framework.core.batch import UNLABELLED, Samples, Task
 from da_framework.core.errors import InputError, one_line
-from da_framework.datasets.base import DomainRows
+from da_framework.datasets.splits import DomainRows
 from da_framework.methods.base import Method
 from da_framework.results.folder import RESULT, RunFolder
 from da_framework.results.record import targets

@@ -16,7 +16,7 @@ import torch
 from da_framework.cli import main as cli
 from da_framework.cli.main import COMMANDS
 from da_framework.config.plugins import conf_dir
-from da_framework.datasets.digits import FILES
+from da_framework.datasets.digits_files import FILES
 
 GONE = ("Traceback", "Error executing job with overrides")
 
@@ -316,7 +316,7 @@ def test_a_file_with_another_hash_is_named(da: Any) -> None:
         (["method=adabn"], "network.backbone.batch_norm=true"),
         (["method=adda"], "init_from=runs/"),
         (["method=joint"], "set dataset.labels_per_class=3"),
-        (["dataset.val=0.0"], "leaves no target row to validate on"),
+        (["dataset.val=0.0"], "leaves no target sample to validate on"),
         (
             ["method=joint", "dataset.labels_per_class=10000"],
             "dataset.labels_per_class=10000, but rotated has only ",

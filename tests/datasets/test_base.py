@@ -56,7 +56,7 @@ def rows(parts: Any, name: str) -> list[int]:
 
 
 def splits(dataset: Dataset) -> dict[str, list[int]]:
-    assigned = dataset.assign()
+    assigned = dataset.split_roles()
     groups = {f"train {role}": parts for role, parts in assigned.train.items()}
     groups |= {f"validation {role}": parts for role, parts in assigned.validation.items()}
     groups["test"] = assigned.test
@@ -68,7 +68,7 @@ def splits(dataset: Dataset) -> dict[str, list[int]]:
 
 
 def test_every_row_of_the_source_has_one_role_and_its_label() -> None:
-    assigned = toy().assign()
+    assigned = toy().split_roles()
     train, validation = rows(assigned.train["source"], "art"), assigned.validation["source"]
     assert sorted(train + rows(validation, "art")) == list(range(100))
     assert all(part.labelled for part in (*assigned.train["source"], *validation))
@@ -76,12 +76,12 @@ def test_every_row_of_the_source_has_one_role_and_its_label() -> None:
 
 def test_source_validation_keeps_the_shares_of_the_classes() -> None:
     dataset = toy()
-    held_out = rows(dataset.assign().validation["source"], "art")
+    held_out = rows(dataset.split_roles().validation["source"], "art")
     assert np.bincount(dataset["art"].y[held_out]).tolist() == [12, 6, 2]
 
 
 def test_every_row_of_an_inductive_target_has_one_role_and_no_label() -> None:
-    assigned = toy().assign()
+    assigned = toy().split_roles()
     parts = (*assigned.train["target"], *assigned.validation["target"], *assigned.test)
     assert [len(part.rows) for part in parts] == [56, 14, 30]
     assert sorted(rows(parts, "photo")) == list(range(100))
@@ -92,7 +92,7 @@ def test_every_row_of_an_inductive_target_has_one_role_and_no_label() -> None:
 def test_an_official_test_part_is_the_test() -> None:
     domains = {name: domain(tested=20) for name in NAMES}
     dataset = toy(domains)
-    assigned = dataset.assign()
+    assigned = dataset.split_roles()
     tested = official(domains["photo"])
     assert rows(assigned.test, "photo") == tested
     assert not set(rows(assigned.train["target"], "photo")) & set(tested)
@@ -103,7 +103,7 @@ def test_an_official_test_part_is_the_test() -> None:
 @pytest.mark.parametrize("tested", [0, 20])
 def test_a_transductive_target_is_trained_on_whole_and_tested_on(tested: int) -> None:
     domains = {name: domain(tested=tested) for name in NAMES}
-    assigned = toy(domains, protocol="transductive").assign()
+    assigned = toy(domains, protocol="transductive").split_roles()
     assert rows(assigned.train["target"], "photo") == list(range(100))
     assert len(rows(assigned.test, "photo")) == (tested or 100)
     assert rows(assigned.validation["target"], "photo") == rows(assigned.test, "photo")
@@ -125,7 +125,7 @@ def test_the_few_labelled_rows_leave_the_target_and_every_evaluation(
 ) -> None:
     domains = {name: domain(tested=tested) for name in NAMES}
     dataset = toy(domains, protocol=protocol, labels_per_class=3)
-    assigned = dataset.assign()
+    assigned = dataset.split_roles()
     (few,) = assigned.train["target_labelled"]
     assert few.labelled
     assert np.bincount(dataset["photo"].y[few.rows]).tolist() == [3, 3, 3]
@@ -134,7 +134,7 @@ def test_the_few_labelled_rows_leave_the_target_and_every_evaluation(
 
 
 def test_all_labels_make_the_training_rows_labelled_and_leave_the_rest() -> None:
-    none, every = toy().assign(), toy(labels_per_class="all").assign()
+    none, every = toy().split_roles(), toy(labels_per_class="all").split_roles()
     assert rows(every.train["target_labelled"], "photo") == rows(none.train["target"], "photo")
     assert "target" not in every.train
     assert rows(every.test, "photo") == rows(none.test, "photo")
@@ -148,9 +148,9 @@ def test_the_split_seed_alone_decides() -> None:
 def test_several_sources_and_targets_come_in_order() -> None:
     dataset = toy(source=["sketch", "art"], target=["photo"])
     assert dataset.domains == ("sketch", "art", "photo")
-    assert [part.domain for part in dataset.assign().train["source"]] == ["sketch", "art"]
+    assert [part.domain for part in dataset.split_roles().train["source"]] == ["sketch", "art"]
     assert toy(target=None).target == ("photo", "sketch")
-    assert toy(source=[]).assign().train.keys() == {"target"}
+    assert toy(source=[]).split_roles().train.keys() == {"target"}
 
 
 def test_a_domain_is_split_alike_next_to_any_other() -> None:
@@ -185,18 +185,18 @@ def test_impossible_domains_are_refused(roles: dict[str, Any], message: str) -> 
     [
         (
             {"labels_per_class": 9},
-            "labels_per_class=9, but photo has only [0-9] training rows of class owl",
+            "labels_per_class=9, but photo has only [0-9] training samples of class owl",
         ),
         (
             {"labels_per_class": "all", "protocol": "transductive"},
             "labels_per_class=all takes them all; protocol=inductive",
         ),
-        ({"test": 0.0}, r"dataset.test=0.0 of 100 rows; raise it"),
+        ({"test": 0.0}, r"dataset.test=0.0 of 100 samples; raise it"),
     ],
 )
 def test_impossible_splits_are_refused(roles: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        toy(**roles).assign()
+        toy(**roles).split_roles()
 
 
 def with_x(x: Array) -> Domain:
@@ -236,7 +236,7 @@ def with_value(value: float) -> Domain:
 )
 def test_a_broken_domain_is_refused(broken: Domain, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        toy({"art": domain(), "photo": broken}).assign()
+        toy({"art": domain(), "photo": broken}).split_roles()
 
 
 def test_a_domain_is_read_once_and_generated_ones_say_so() -> None:

@@ -62,7 +62,7 @@ def test_every_benchmark_is_here() -> None:
 def test_a_benchmark_is_read_as_it_is_published(name: str, tmp_path: Path) -> None:
     data: Benchmark = instantiate(twin(name, tmp_path))
     assert len(data.classes) == len(set(data.classes)) == SIZES[name]
-    data.assign()
+    data.split_roles()
     official = name == "domainnet"
     for own in data.names:
         domain = data[own]

@@ -27,7 +27,9 @@ class Zoo(Dataset):
         y = np.arange(SIZES[name]) % 4
         x = np.stack([y, np.arange(len(y))], axis=1).astype(np.float32)
         if self.shuffled and name in self.target:
-            allowed = np.isin(y, [self.classes.index(c) for c in self._chosen("target_classes")])
+            allowed = np.isin(
+                y, [self.classes.index(c) for c in self._chosen_classes("target_classes")]
+            )
             y[allowed] = np.random.default_rng(0).permutation(y[allowed])
         return Domain(x, y)
 
@@ -138,8 +140,8 @@ def test_labels_are_given_away_for_known_classes_alone(labels: Any, protocol: st
 @pytest.mark.parametrize("labels", [0, 2])
 def test_naming_every_class_splits_as_naming_none(protocol: str, labels: int) -> None:
     every = list(Zoo.classes)
-    one = zoo(None, None, protocol=protocol, labels_per_class=labels).assign()
-    other = zoo(every, every, protocol=protocol, labels_per_class=labels).assign()
+    one = zoo(None, None, protocol=protocol, labels_per_class=labels).split_roles()
+    other = zoo(every, every, protocol=protocol, labels_per_class=labels).split_roles()
 
     def flat(parts: Sequence[Any]) -> list[Any]:
         return [(part.domain, part.rows.tolist(), part.labelled) for part in parts]
@@ -191,7 +193,7 @@ def test_labels_say_which_target_rows_there_are_and_nothing_else(sets: Any) -> N
 def test_label_shift_leaves_rows_out_until_the_shares_are_as_drawn(protocol: str) -> None:
     def counted(alpha: float | None) -> Any:
         dataset = zoo(label_shift=alpha, protocol=protocol, val=0.0 if protocol[0] == "t" else 0.2)
-        assigned = dataset.assign()
+        assigned = dataset.split_roles()
         parts = [*assigned.train["target"], *assigned.validation["target"], *assigned.test]
         rows = np.unique(np.concatenate([part.rows for part in parts]))
         return np.bincount(dataset["photo"].y[rows], minlength=4)
@@ -201,7 +203,7 @@ def test_label_shift_leaves_rows_out_until_the_shares_are_as_drawn(protocol: str
     shifted = counted(0.5)
     assert (shifted <= even).all()
     assert (shifted == even).any()  # no more is left out than must be
-    shares = zoo()._generator("photo", "label shift").dirichlet([0.5] * 4)
+    shares = zoo().domain_splitter("photo").make_generator("label shift").dirichlet([0.5] * 4)
     np.testing.assert_allclose(shifted / shifted.sum(), shares, atol=0.03)
     assert np.abs(counted(1e6) - even).max() <= 1
     assert counted(0.001).tolist().count(0) == 3
@@ -209,11 +211,11 @@ def test_label_shift_leaves_rows_out_until_the_shares_are_as_drawn(protocol: str
 
 def test_label_shift_is_of_the_split_seed_and_of_a_target_alone() -> None:
     def rows(**keys: Any) -> Any:
-        return [part.rows.tolist() for part in zoo(label_shift=0.5, **keys).assign().test]
+        return [part.rows.tolist() for part in zoo(label_shift=0.5, **keys).split_roles().test]
 
     assert rows() == rows()
     assert rows() != rows(split_seed=1)
-    plain, shifted = (zoo(label_shift=alpha).assign() for alpha in (None, 0.5))
+    plain, shifted = (zoo(label_shift=alpha).split_roles() for alpha in (None, 0.5))
     for one, other in zip(plain.train["source"], shifted.train["source"], strict=True):
         np.testing.assert_array_equal(one.rows, other.rows)
 
@@ -222,5 +224,5 @@ def test_label_shift_is_of_the_split_seed_and_of_a_target_alone() -> None:
 def test_the_few_labelled_rows_are_among_those_that_are_left(protocol: str) -> None:
     keys: dict[str, Any] = {"protocol": protocol, "val": 0.0} if protocol[0] == "t" else {}
     dataset = zoo(label_shift=2.0, labels_per_class=1, **keys)
-    left = set(dataset._target_rows("photo").tolist())
-    assert {*dataset.assign().train["target_labelled"][0].rows.tolist()} <= left
+    left = set(dataset.domain_splitter("photo").target_rows().tolist())
+    assert {*dataset.split_roles().train["target_labelled"][0].rows.tolist()} <= left

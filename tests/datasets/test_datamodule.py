@@ -11,7 +11,8 @@ from torch.testing import assert_close
 from da_framework.core.batch import UNLABELLED, Batch, Samples
 from da_framework.core.errors import InputError
 from da_framework.datasets.base import Dataset, Domain, Roles
-from da_framework.datasets.datamodule import Domains, EndlessLoader, EpochSampler
+from da_framework.datasets.datamodule import Domains
+from da_framework.datasets.streams import EndlessLoader, EpochSampler
 
 SIZES = {"art": 40, "photo": 30, "sketch": 15, "toys": 21}
 
@@ -93,7 +94,7 @@ def test_seeds_steps_and_roles_have_orders_of_their_own() -> None:
     own, other = domains(seed=3), domains(seed=4)
     assert not same(own.batch(0), other.batch(0))
     assert not same(own.batch(0), own.batch(1))
-    numbers = [own.streams[role].passes[0].seed for role in ("source", "target")]
+    numbers = [own.streams[role].samplers[0].seed for role in ("source", "target")]
     assert len(set(numbers)) == 2
 
 
@@ -271,21 +272,22 @@ def test_a_method_of_the_target_alone_needs_no_source() -> None:
         (
             ("target",),
             {"labels_per_class": "all"},
-            "needs the role target, but no target row is left without a label: lower",
+            "needs the role target, but no target sample is left without a label: lower",
         ),
         (
             ("source", "target_labelled"),
             {},
-            "role target_labelled, but no target row is labelled: set dataset.labels_per_class=3",
+            "role target_labelled, but no target sample is labelled: "
+            "set dataset.labels_per_class=3",
         ),
         (("target_strong",), {}, "needs the role target_strong, but dataset.strong is null"),
         (
             ("source",),
             {"source": ["art", "toys"], "tested": "toys"},
-            "toys has no row left for the role source",
+            "toys has no sample left for the role source",
         ),
-        (("source",), {"val": 0.0}, "dataset.val=0.0 leaves no target row to validate on"),
-        (("source",), {"val": 0.001}, "dataset.val=0.001 leaves no source row to validate on"),
+        (("source",), {"val": 0.0}, "dataset.val=0.0 leaves no target sample to validate on"),
+        (("source",), {"val": 0.001}, "dataset.val=0.001 leaves no source sample to validate on"),
         (
             ("source", "target"),
             {"batch_size": {"source": 8}},

@@ -20,9 +20,10 @@ from PIL import Image
 from scipy.io import savemat
 
 from da_framework.core.errors import InputError
-from da_framework.datasets import digits as module
+from da_framework.datasets import digits_files as module
 from da_framework.datasets.base import Array
-from da_framework.datasets.digits import FILES, PAIR, PHOTOS, RECIPE, STORED, Digits
+from da_framework.datasets.digits import Digits
+from da_framework.datasets.digits_files import FILES, PAIR, PHOTOS, RECIPE, STORED
 from da_framework.datasets.mnistm import rebuild
 
 TRAIN, TEST = 30, 10
@@ -85,7 +86,7 @@ def data_dir(tmp_path: Path, twins: dict[str, dict[str, Array]]) -> Path:
     """A folder with the small sets and with photographs and a recipe."""
     folder = tmp_path / "digits"
     for name, arrays in twins.items():
-        module.save(folder / f"{name}.npz", arrays)
+        module.save_arrays(folder / f"{name}.npz", arrays)
     random = np.random.default_rng(3)
     names = ["one.jpg", "two.jpg"]
     with zipfile.ZipFile(folder / PHOTOS, "w") as archive:
@@ -97,7 +98,7 @@ def data_dir(tmp_path: Path, twins: dict[str, dict[str, Array]]) -> Path:
     for part, n in (("train", TRAIN - 1), ("test", TEST - 1)):
         recipe[f"loc_{part}"] = random.integers(0, [2, 9, 19], (n, 3)).astype(np.int16)
         recipe[f"index_{part}"] = np.arange(n, dtype=np.int32)
-    module.save(folder / RECIPE, recipe)
+    module.save_arrays(folder / RECIPE, recipe)
     return tmp_path
 
 
@@ -177,7 +178,7 @@ def test_torch_is_not_imported() -> None:
         "Digits(subset='pair', normalize='none', size=None, margin=None, data_dir='.', "
         "download=False, mirrors=[], timeout=1., source=['mnist'], target=None, "
         "protocol='transductive', labels_per_class=0, val=0.1, test=0.1, split_seed=0, "
-        "batch_size={}).assign(); "
+        "batch_size={}).split_roles(); "
         "assert not {'torch', 'torchvision', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
@@ -229,7 +230,7 @@ def test_a_margin_is_black_and_goes_to_the_domain_that_it_names(
 
 
 def test_a_margin_below_0_is_cut_off(published: Path) -> None:
-    image = module.mnistm_arrays(published / "digits")["x_test"][3]
+    image = module.load_mnistm(published / "digits")["x_test"][3]
     x = digits(published, target=["mnistm"], margin={"mnistm": -2})["mnistm"].x
     assert_array_equal(x[TRAIN - 1 + 3], image[2:30, 2:30].transpose(2, 0, 1))
 
@@ -249,12 +250,12 @@ def test_all_have_three_channels_next_to_mnistm(published: Path) -> None:
     assert shapes == {name: (n - 2 * (name == "mnistm"), 3, 28, 28) for name in dataset.names}
     assert_array_equal(dataset["mnist"].x[:, 0], digits(published)["mnist"].x[:, 0])
     assert_array_equal(dataset["mnist"].x[:, 0], dataset["mnist"].x[:, 2])
-    dataset.assign()
+    dataset.split_roles()
 
 
 def test_mnistm_is_channels_first(published: Path) -> None:
     folder = published / "digits"
-    image = module.mnistm_arrays(folder)["x_test"][3]
+    image = module.load_mnistm(folder)["x_test"][3]
     dataset = digits(published, target=["mnistm"], size=32)
     assert_array_equal(dataset["mnistm"].x[TRAIN - 1 + 3], image.transpose(2, 0, 1))
 
@@ -276,11 +277,11 @@ def test_mnistm_is_the_same_stored_or_rebuilt(published: Path) -> None:
 def test_mnistm_that_is_not_the_published_one_is_refused(data_dir: Path) -> None:
     # these small sets do not have the published hash
     with pytest.raises(InputError, match=r"should be 3c689850.*libjpeg-turbo"):
-        digits(data_dir, target=["mnistm"]).assign()
+        digits(data_dir, target=["mnistm"]).split_roles()
     arrays = small(32, 4) | {"recipe": np.array("original")}
-    module.save(data_dir / "digits" / STORED, arrays)
+    module.save_arrays(data_dir / "digits" / STORED, arrays)
     with pytest.raises(InputError, match=r"mnistm.npz is not mnistm as published: .* 3c689850"):
-        digits(data_dir, target=["mnistm"]).assign()
+        digits(data_dir, target=["mnistm"]).split_roles()
 
 
 def test_a_fresh_draw_needs_no_hash_and_no_recipe(data_dir: Path) -> None:
@@ -297,7 +298,7 @@ def test_a_fresh_draw_needs_no_hash_and_no_recipe(data_dir: Path) -> None:
 def test_one_message_names_everything_that_is_missing(tmp_path: Path) -> None:
     dataset = digits(tmp_path, source=["mnist", "usps"], target=["mnistm"])
     with pytest.raises(InputError) as refused:
-        dataset.assign()
+        dataset.split_roles()
     message = str(refused.value)
     for name, origin in FILES.items():
         assert message.count(f"  {name} ({origin.size} bytes, sha256 {origin.sha256})") == 1
@@ -321,7 +322,7 @@ def test_what_is_there_is_not_called_missing(data_dir: Path) -> None:
         digits(data_dir, target=["mnistm"], download=True)["mnist"]
     assert f"  {RECIPE} (" in str(refused.value)
     assert not any(f"  {name} (" in str(refused.value) for name in FILES if name != RECIPE)
-    digits(data_dir).assign()
+    digits(data_dir).split_roles()
 
 
 def truncate(file: Path) -> None:
@@ -357,12 +358,12 @@ def test_damaged_files_are_named(
         module.prepare_mnistm(file.parent, None)
     damage(file)
     with pytest.raises(InputError, match=f"{name} cannot be read .*damaged or truncated: fetch"):
-        digits(published, source=["usps"], target=["mnistm"]).assign()
+        digits(published, source=["usps"], target=["mnistm"]).split_roles()
 
 
 def test_another_archive_is_named(data_dir: Path) -> None:
     file = data_dir / "digits" / "usps.npz"
-    module.save(file, {"images": np.zeros(3)})
+    module.save_arrays(file, {"images": np.zeros(3)})
     with pytest.raises(InputError, match=r"usps.npz has the arrays images, but not x_train"):
         digits(data_dir)["usps"]
 
@@ -373,7 +374,7 @@ def test_a_changed_value_is_refused_with_both_hashes(
 ) -> None:
     changed = {name: array.copy() for name, array in twins["usps"].items()}
     changed[key].flat[5] ^= 1
-    module.save(data_dir / "digits" / "usps.npz", changed)
+    module.save_arrays(data_dir / "digits" / "usps.npz", changed)
     expected, found = hashes(twins["usps"])[key], hashes(changed)[key]
     with pytest.raises(
         InputError, match=f"usps.npz is not usps.*{key} should be {expected}, but it is {found}"
@@ -397,7 +398,7 @@ def test_an_interrupted_save_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "usps.npz"
-    module.save(file, {"a": np.zeros(3)})
+    module.save_arrays(file, {"a": np.zeros(3)})
     before = file.read_bytes()
 
     def full(stream: Any, **arrays: Array) -> None:
@@ -406,7 +407,7 @@ def test_an_interrupted_save_leaves_the_old_file(
 
     monkeypatch.setattr(np, "savez_compressed", full)
     with pytest.raises(InputError, match=r"cannot be written \(no space left"):
-        module.save(file, {"a": np.ones(3)})
+        module.save_arrays(file, {"a": np.ones(3)})
     assert [path.name for path in tmp_path.iterdir()] == ["usps.npz"]
     assert file.read_bytes() == before
 
@@ -472,7 +473,7 @@ def test_missing_sets_are_downloaded(
     mirror: Path, tmp_path: Path, twins: dict[str, dict[str, Array]]
 ) -> None:
     dataset = digits(tmp_path / "new", download=True)
-    dataset.assign()
+    dataset.split_roles()
     for name, arrays in twins.items():
         with np.load(tmp_path / "new" / "digits" / f"{name}.npz") as written:
             for key, array in arrays.items():
@@ -484,7 +485,7 @@ def test_missing_sets_are_downloaded(
 
 def test_nothing_is_downloaded_unasked(mirror: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="are missing in"):
-        digits(tmp_path / "new").assign()
+        digits(tmp_path / "new").split_roles()
     assert not (tmp_path / "new").exists()
 
 
@@ -492,7 +493,7 @@ def test_nothing_is_downloaded_unasked(mirror: Path, tmp_path: Path) -> None:
 def test_a_download_that_came_damaged_is_refused(name: str, mirror: Path, tmp_path: Path) -> None:
     truncate(mirror / name)
     with pytest.raises(InputError, match=r"could not be downloaded to .*raw"):
-        digits(tmp_path / "new", download=True).assign()
+        digits(tmp_path / "new", download=True).split_roles()
     wanted = "usps" if name.startswith("usps") else "mnist"
     assert not (tmp_path / "new" / "digits" / f"{wanted}.npz").exists()
 
@@ -502,7 +503,7 @@ def test_a_download_of_other_data_is_refused(
 ) -> None:
     monkeypatch.setitem(module.ARRAYS, "mnist", hashes(small(28, 9)))
     with pytest.raises(InputError, match=r"mnist\.npz is not mnist as published"):
-        digits(tmp_path / "new", download=True).assign()
+        digits(tmp_path / "new", download=True).split_roles()
     assert not (tmp_path / "new" / "digits" / "mnist.npz").exists()
 
 
@@ -517,7 +518,7 @@ def test_the_script_prepares_everything(
     for name in ("mnist", "usps", "mnistm"):
         size = (folder / f"{name}.npz").stat().st_size
         assert f"{name}: {folder / name}.npz ({size} bytes)" in out
-    digits(data_dir, target=None).assign()
+    digits(data_dir, target=None).split_roles()
 
 
 def test_the_script_draws_by_seed_and_skips(data_dir: Path) -> None:
@@ -563,7 +564,7 @@ def test_the_whole_sets_are_read_and_verified(name: str, train: int, test: int) 
 def test_a_stored_set_has_the_bytes_of_the_published_file(tmp_path: Path) -> None:
     # so a downloaded set and a copied one have the same fingerprint
     with np.load(Path(REAL or "") / "digits" / "usps.npz") as arrays:
-        module.save(tmp_path / "usps.npz", dict(arrays))
+        module.save_arrays(tmp_path / "usps.npz", dict(arrays))
     content = (tmp_path / "usps.npz").read_bytes()
     assert hashlib.sha256(content).hexdigest() == FILES["usps.npz"].sha256
 

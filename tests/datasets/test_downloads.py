@@ -17,7 +17,7 @@ from typing import Any, cast
 import pytest
 
 from da_framework.core.errors import InputError
-from da_framework.datasets.downloads import Remote, fetch, prepare, unpack
+from da_framework.datasets.downloads import Remote, download_file, prepare_file, unpack_archive
 
 CONTENT = bytes(range(256)) * 40
 
@@ -95,7 +95,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
 
 
 def get(remote: Remote, folder: Path, *mirrors: str, timeout: float = 5.0) -> Path:
-    return fetch(remote, folder, mirrors=mirrors, timeout=timeout)
+    return download_file(remote, folder, mirrors=mirrors, timeout=timeout)
 
 
 def test_a_file_is_fetched_once_and_hashed(mirror: Mirror, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_an_archive_is_unpacked_beside_what_is_there(pack: Any, tmp_path: Path) 
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "own").write_text("mine")
     members = {"a/one é.txt": b"1", "a/deep/two": b"2", "b/three": b"3"}
-    unpack(pack(tmp_path / "x.zip", members), tmp_path, limit=3)
+    unpack_archive(pack(tmp_path / "x.zip", members), tmp_path, limit=3)
     assert (tmp_path / "a" / "one é.txt").read_bytes() == b"1"
     assert (tmp_path / "a" / "deep" / "two").read_bytes() == b"2"
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["own"]
@@ -208,7 +208,7 @@ def test_members_that_leave_the_folder_are_refused(pack: Any, name: str, tmp_pat
     folder.mkdir()
     archive = pack(tmp_path / "x.tar.gz", {"good/a": b"1", name: b"2"})
     with pytest.raises(InputError, match="leaves the folder: refused"):
-        unpack(archive, folder, limit=100)
+        unpack_archive(archive, folder, limit=100)
     assert not list(folder.iterdir())
     assert [path.name for path in tmp_path.iterdir() if path != folder] == [archive.name]
 
@@ -219,7 +219,7 @@ def test_links_and_devices_are_refused(tmp_path: Path) -> None:
         archives.append(taped(tmp_path / f"{number}.tar.gz", {"a/link": b""}, kind))
     for archive in archives:
         with pytest.raises(InputError, match="is a link"):
-            unpack(archive, tmp_path, limit=100)
+            unpack_archive(archive, tmp_path, limit=100)
     assert not [path for path in tmp_path.iterdir() if path not in archives]
 
 
@@ -228,9 +228,9 @@ def test_an_archive_that_expands_beyond_its_size_is_refused(pack: Any, tmp_path:
     archive = pack(tmp_path / "bomb.zip", {"a/zeros": bytes(10**7), "a/more": bytes(10**7)})
     assert archive.stat().st_size < 10**5
     with pytest.raises(InputError, match="expands to more than the 15000000 bytes"):
-        unpack(archive, tmp_path, limit=15 * 10**6)
+        unpack_archive(archive, tmp_path, limit=15 * 10**6)
     assert [path.name for path in tmp_path.iterdir()] == ["bomb.zip"]
-    unpack(archive, tmp_path, limit=2 * 10**7)
+    unpack_archive(archive, tmp_path, limit=2 * 10**7)
 
 
 @pytest.mark.parametrize("pack", [zipped, taped])
@@ -240,7 +240,7 @@ def test_a_damaged_archive_is_said(pack: Any, tmp_path: Path) -> None:
     for content in (whole[: len(whole) // 2], whole[:900] + bytes(500) + whole[1400:], b"no"):
         archive.write_bytes(content)
         with pytest.raises(InputError, match=r"x\.zip is damaged"):
-            unpack(archive, tmp_path, limit=10**6)
+            unpack_archive(archive, tmp_path, limit=10**6)
         assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
 
 
@@ -250,7 +250,7 @@ def test_an_archive_is_prepared_until_what_it_gives_is_there(
     zipped(mirror.folder / "a.zip", {"a/b": b"1"})
     remote = mirror.remote("a.zip", unpacked=1, gives="a")
     for _ in range(2):
-        prepare(remote, tmp_path, mirrors=[], timeout=5.0)
+        prepare_file(remote, tmp_path, mirrors=[], timeout=5.0)
     assert (tmp_path / "a" / "b").read_bytes() == b"1"
     assert len(mirror.asked) == 1
 

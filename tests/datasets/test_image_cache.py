@@ -20,7 +20,7 @@ from da_framework.datasets.base import Array, Dataset
 from da_framework.datasets.datamodule import Domains
 from da_framework.datasets.folder import Folder
 from da_framework.datasets.image_cache import Decoded, in_memory, on_disk
-from da_framework.datasets.memmap import Stored
+from da_framework.datasets.memmap import MappedSamples
 from da_framework.training.module import Adaptation
 
 SHAPE = (3, 4, 4)
@@ -162,7 +162,7 @@ def test_roles_stay_on_disk_and_give_the_same_rows(tmp_path: Path) -> None:
     own, expected = (domains(data(tmp_path / "photos", in_memory=here)) for here in (False, True))
     assert isinstance(own.dataset["phone"].x, np.memmap)
     for samples, plain in zip(pools(own), pools(expected), strict=True):
-        assert isinstance(samples.x, Stored)
+        assert isinstance(samples.x, MappedSamples)
         for rows in (slice(None), slice(2, 5), torch.tensor([1, 0, 1])):
             for found, other in zip(samples.at(rows), plain.at(rows), strict=True):
                 assert torch.equal(found, other)

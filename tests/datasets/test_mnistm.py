@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 
 from da_framework.core.errors import InputError
 from da_framework.datasets.base import Array
-from da_framework.datasets.digits import ARRAYS, PHOTOS, RECIPE, read_photos
+from da_framework.datasets.digits_files import ARRAYS, PHOTOS, RECIPE, read_photos
 from da_framework.datasets.mnistm import blend, draw, rebuild
 
 

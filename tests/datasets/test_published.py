@@ -18,7 +18,7 @@ from da_framework.datasets.amazon_text import AmazonText
 from da_framework.datasets.msda import Denoising
 from da_framework.datasets.office_caltech10 import OfficeCaltech10
 from da_framework.datasets.office_caltech10_images import OfficeCaltech10Images
-from da_framework.datasets.published import Origin
+from da_framework.datasets.published import PublishedFile
 
 DATA = os.environ.get("DA_DATA", "data")
 ROLES: dict[str, Any] = {
@@ -168,8 +168,8 @@ def packed(folder: Path, monkeypatch: pytest.MonkeyPatch, **others: bytes) -> Pa
         for name, content in others.items():
             archive.writestr(f"dslr/mug/{name}.png", content)
     content = file.read_bytes()
-    origin = Origin(len(content), hashlib.sha256(content).hexdigest(), "made here")
-    monkeypatch.setattr(OfficeCaltech10Images, "origins", {file.name: origin})
+    published = PublishedFile(len(content), hashlib.sha256(content).hexdigest(), "made here")
+    monkeypatch.setattr(OfficeCaltech10Images, "origins", {file.name: published})
     return file
 
 

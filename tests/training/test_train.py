@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from da_framework.datasets import digits
+from da_framework.datasets import digits_files
 from da_framework.results import record as results
 from da_framework.training import dataset_cache, module
 from da_framework.training.build import compose
@@ -155,13 +155,13 @@ def test_target_labels_do_not_reach_the_weights(
 ) -> None:
     arguments = ("train", *CONVNET, f"method={method}", "steps=6", "evaluate_every=3")
     assert da(*arguments, "hydra.run.dir=honest").code == 0
-    with np.load(digits.PAIR) as archive:
+    with np.load(digits_files.PAIR) as archive:
         arrays = dict(archive)
     order = np.random.default_rng(0).permutation(len(arrays["y_usps"]))
     arrays["y_usps"] = arrays["y_usps"][order]
     shuffled = da.folder / "shuffled.npz"
     np.savez(shuffled, **arrays)
-    monkeypatch.setattr(digits, "PAIR", shuffled)
+    monkeypatch.setattr("da_framework.datasets.digits.PAIR", shuffled)
     assert da(*arguments, "hydra.run.dir=shuffled").code == 0
     assert same(da.weights("honest"), da.weights("shuffled"))
     honest, other = da.record("honest"), da.record("shuffled")

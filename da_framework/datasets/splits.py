@@ -1,0 +1,218 @@
+"""Roles and splits: which samples of which domain are trained, validated and tested on."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from da_framework.core.errors import InputError
+from da_framework.core.seeding import mix
+
+IntArray = NDArray[np.int64]
+"""Whole numbers: labels, or positions of samples within their domain."""
+
+
+class DomainRows(NamedTuple):
+    """Samples of one domain in one role.
+
+    Attributes:
+        domain: its name.
+        rows: positions of the samples within it.
+        labelled: whether their labels may be seen.
+    """
+
+    domain: str
+    rows: IntArray
+    labelled: bool
+
+
+@dataclass(frozen=True)
+class RoleSplit:
+    """The samples of every role.
+
+    Attributes:
+        train: role to what is trained on.
+        validation: ``source`` (labelled) and ``target`` (hidden), for validators.
+        test: the target samples that results are about.
+    """
+
+    train: Mapping[str, Sequence[DomainRows]]
+    validation: Mapping[str, Sequence[DomainRows]]
+    test: Sequence[DomainRows]
+
+
+@dataclass(frozen=True)
+class SplitRules:
+    """What decides a split beside the data; the keys are those of ``base.Roles``.
+
+    Attributes:
+        classes: names of all classes of the data set; a label is a position among them.
+        source_classes: those that are learnt.
+        target_classes: those that the target has.
+    """
+
+    classes: tuple[str, ...]
+    source_classes: tuple[str, ...]
+    target_classes: tuple[str, ...]
+    protocol: Literal["inductive", "transductive"]
+    labels_per_class: int | Literal["all"]
+    val: float
+    test: float
+    split_seed: int
+    label_shift: float | None
+
+
+class DomainSplitter:
+    """Splits one domain; every choice is drawn by the split seed, the domain and its purpose alone.
+
+    Args:
+        name: of the domain.
+        y: its labels.
+        tested: marks the official test part; ``None`` where there is none.
+        rules: what decides the split.
+    """
+
+    def __init__(
+        self, name: str, y: IntArray, tested: NDArray[np.bool_] | None, rules: SplitRules
+    ) -> None:
+        self.name = name
+        self.y = y
+        self.tested = tested
+        self.rules = rules
+
+    def split_source(self) -> tuple[IntArray, IntArray]:
+        """Samples to train on and to validate on, with the same shares of the classes."""
+        rows = self.select_classes(self.training_rows(), self.rules.source_classes)
+        held_out = self.hold_out(rows, self.rules.val, stratify=True)
+        return np.setdiff1d(rows, held_out), held_out
+
+    def split_target(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Samples to train, validate and test on; not stratified: labels decide nothing."""
+        rows = self.target_rows()
+        if self.rules.protocol == "transductive":
+            test = rows if self.tested is None else rows[self.tested[rows]]
+            return rows, test, test
+        if self.tested is None:
+            test = self.hold_out(rows, self.rules.test, stratify=False, purpose="test")
+        else:
+            test = rows[self.tested[rows]]
+        rows = np.setdiff1d(rows, test)
+        val = self.hold_out(rows, self.rules.val, stratify=False)
+        return np.setdiff1d(rows, val), val, test
+
+    def choose_labelled(self) -> IntArray:
+        """The target samples whose labels are given away, by ``labels_per_class``.
+
+        Raises:
+            InputError: a class has fewer.
+        """
+        count = self.rules.labels_per_class
+        rows = (
+            np.intersect1d(self.training_rows(), self.target_rows())
+            if self.rules.protocol == "transductive"
+            else self.split_target()[0]
+        )
+        learnt = self.rules.source_classes
+        shared = tuple(name for name in self.rules.target_classes if name in learnt)
+        rows = self.select_classes(rows, shared)
+        if count == "all":
+            return rows
+        if count == 0 or not shared:
+            return rows[:0]
+        generator = self.make_generator("labelled")
+        chosen = []
+        for class_name in shared:
+            of_class = self.select_classes(rows, (class_name,))
+            if len(of_class) < count:
+                raise InputError(
+                    f"dataset.labels_per_class={count}, but {self.name} has only "
+                    f"{len(of_class)} training samples of class {class_name}"
+                )
+            chosen.append(generator.choice(of_class, count, replace=False))
+        return np.sort(np.concatenate(chosen))
+
+    def training_rows(self) -> IntArray:
+        """All samples but those of the official test part."""
+        return np.arange(len(self.y)) if self.tested is None else np.flatnonzero(~self.tested)
+
+    def target_rows(self) -> IntArray:
+        """The samples that a target has: of its classes, in shares that the label shift draws."""
+        classes = self.rules.target_classes
+        rows = self.select_classes(np.arange(len(self.y)), classes)
+        if self.rules.label_shift is None:
+            return rows
+        generator = self.make_generator("label shift")
+        shares = generator.dirichlet([self.rules.label_shift] * len(classes))
+        groups = [self.select_classes(rows, (name,)) for name in classes]
+        # as many samples as the class that is short of them allows
+        total = min(
+            len(group) / share
+            for group, share in zip(groups, shares, strict=True)
+            if len(group) and share > 1e-9
+        )
+        picked = [
+            generator.permutation(group)[: round(share * total)]
+            for group, share in zip(groups, shares, strict=True)
+        ]
+        return np.sort(np.concatenate(picked))
+
+    def select_classes(self, rows: IntArray, classes: tuple[str, ...]) -> IntArray:
+        """Those samples whose class is one of these."""
+        labels = [self.rules.classes.index(name) for name in classes]
+        return rows[np.isin(self.y[rows], labels)]
+
+    def hold_out(
+        self, rows: IntArray, share: float, *, stratify: bool, purpose: str = "val"
+    ) -> IntArray:
+        """A share of the samples; stratified, that share of every class."""
+        generator = self.make_generator(purpose)
+        groups = [rows]
+        if stratify:
+            y = self.y[rows]
+            groups = [rows[y == label] for label in range(len(self.rules.classes))]
+        picked = [generator.permutation(group)[: round(share * len(group))] for group in groups]
+        return np.sort(np.concatenate(picked))
+
+    def make_generator(self, purpose: str) -> np.random.Generator:
+        """Random numbers that no other domain and no other purpose has."""
+        return np.random.default_rng(mix(self.rules.split_seed, self.name, purpose))
+
+
+def assign_roles(sources: Iterable[DomainSplitter], targets: Iterable[DomainSplitter]) -> RoleSplit:
+    """Splits domains and gives their samples their roles.
+
+    Raises:
+        InputError: nothing of a target is left to test on, or a class has too few samples.
+    """
+    train: dict[str, list[DomainRows]] = {"source": [], "target": [], "target_labelled": []}
+    validation: dict[str, list[DomainRows]] = {"source": [], "target": []}
+    tested: list[DomainRows] = []
+    for domain in sources:
+        rows, held_out = domain.split_source()
+        train["source"].append(DomainRows(domain.name, rows, labelled=True))
+        if domain.rules.val:  # without, the source is trained on whole and validated on nowhere
+            validation["source"].append(DomainRows(domain.name, held_out, labelled=True))
+    for domain in targets:
+        few = domain.choose_labelled()
+        rows, val, test = (np.setdiff1d(part, few) for part in domain.split_target())
+        train["target"].append(DomainRows(domain.name, rows, labelled=False))
+        train["target_labelled"].append(DomainRows(domain.name, few, labelled=True))
+        validation["target"].append(DomainRows(domain.name, val, labelled=False))
+        tested.append(DomainRows(domain.name, test, labelled=False))
+        if not len(test):
+            raise InputError(
+                f"no sample of the target {domain.name} is left to test on: "
+                + (
+                    f"labels_per_class={domain.rules.labels_per_class} takes them all; "
+                    "protocol=inductive keeps a test part"
+                    if len(few)
+                    else f"dataset.test={domain.rules.test} of {len(domain.y)} samples; raise it"
+                )
+            )
+    return RoleSplit(
+        {role: parts for role, parts in train.items() if any(len(part.rows) for part in parts)},
+        validation,
+        tested,
+    )

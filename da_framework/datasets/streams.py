@@ -1,0 +1,125 @@
+"""Endless streams of batches: every step's samples are a pure function of seed and step."""
+
+from collections.abc import Mapping
+from itertools import cycle
+
+import torch
+from torch import Tensor
+
+from da_framework.core.batch import Samples, as_input
+from da_framework.core.errors import InputError
+from da_framework.core.seeding import mix
+
+
+class Stream:
+    """Endless batches of one role: every sample once an epoch, the epochs shuffled.
+
+    Several domains have equal shares of a batch. A batch larger than its domain holds samples
+    twice.
+
+    Args:
+        samples: of the role.
+        size: of the global batch.
+        seed: of the order.
+        role: its name, for messages.
+    """
+
+    def __init__(self, samples: Samples, size: int, *, seed: int, role: str) -> None:
+        if size < 1:
+            raise InputError(f"the role {role} needs a batch size: dataset.batch_size.{role}=64")
+        self.samples = samples
+        self.size = size
+        self.role = role
+        domains = torch.unique(samples.domain).tolist()
+        if size < len(domains):
+            raise InputError(
+                f"dataset.batch_size.{role}={size} is too small for equal shares of "
+                f"{len(domains)} domains"
+            )
+        rows = [torch.nonzero(samples.domain == domain).squeeze(1) for domain in domains]
+        shares = [size // len(domains)] * len(domains)
+        for i, _ in zip(cycle(range(len(domains))), range(size % len(domains)), strict=False):
+            shares[i] += 1
+        self.samplers = [
+            EpochSampler(members, share, seed=mix(seed, index))
+            for index, (members, share) in enumerate(zip(rows, shares, strict=True))
+        ]
+
+    def batch(self, step: int, rank: int, world: int) -> Samples:
+        """This rank's slice of the global batch."""
+        if self.size % world:
+            raise InputError(
+                f"dataset.batch_size.{self.role}={self.size} cannot be shared by {world} processes"
+            )
+        taken = [sampler.take(step) for sampler in self.samplers]
+        rows = taken[0] if len(taken) == 1 else torch.cat(taken)
+        if world > 1:
+            local = self.size // world
+            rows = rows[local * rank : local * (rank + 1)]
+        x = as_input(self.samples.x[rows])  # before they move: samples of a file are read here
+        rows = rows.to(x.device)
+        # a sample's number is its position, and a lone domain is every sample's: nothing to look up
+        alone = len(taken) == 1 and len(rows) <= len(self.samples.domain)
+        return Samples(
+            x=x,
+            y=self.samples.y[rows],
+            domain=self.samples.domain[slice(len(rows)) if alone else rows],
+            row=rows,
+        )
+
+
+class EpochSampler:
+    """Samples of one domain, in an order that seed and epoch decide.
+
+    Batch k is cut out of the sequence of all epochs, which may end within a batch.
+
+    Args:
+        rows: positions of the samples within their role.
+        size: samples of the domain in a batch.
+        seed: of the orders.
+    """
+
+    def __init__(self, rows: Tensor, size: int, *, seed: int) -> None:
+        self.rows = rows
+        self.size = size
+        self.seed = seed
+        self._orders: dict[int, Tensor] = {}
+
+    def take(self, step: int) -> Tensor:
+        """Positions of the samples in batch ``step``."""
+        start, stop = step * self.size, (step + 1) * self.size
+        pieces = []
+        while start < stop:
+            number, first = divmod(start, len(self.rows))
+            piece = self._order(number)[first : first + stop - start]
+            pieces.append(piece)
+            start += len(piece)
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    def _order(self, number: int) -> Tensor:
+        if number not in self._orders:
+            generator = torch.Generator().manual_seed(mix(self.seed, number))
+            order = self.rows[torch.randperm(len(self.rows), generator=generator)]
+            self._orders = {k: v for k, v in self._orders.items() if k == number - 1}
+            self._orders[number] = order
+        return self._orders[number]
+
+
+class EndlessLoader:
+    """Yields zeros without end: a step fetches its batch itself, by ``Domains.batch``.
+
+    The step number lives in the module alone, so a resumed run cannot lose step.
+    """
+
+    def __iter__(self) -> "EndlessLoader":
+        return self
+
+    def __next__(self) -> int:
+        return 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Empty; that it exists tells the trainer that resuming is exact."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Restores nothing: there is no state."""
