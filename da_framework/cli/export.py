@@ -16,7 +16,7 @@ from da_framework.config.plugins import require_package
 from da_framework.config.schema import check_config, to_plain
 from da_framework.core.errors import InputError, one_line
 from da_framework.core.files import atomic_write, write_text
-from da_framework.datasets.inference import OWN
+from da_framework.datasets.inference import RUN_KEYS
 from da_framework.methods.base import Method
 from da_framework.training.restore import TrainedModel, as_target_samples, restore_model
 
@@ -223,7 +223,7 @@ def describe_model(model: TrainedModel, pick: str) -> dict[str, Any]:
             "dtype": inputs["dtype"],
             "columns": inputs.get("columns"),
             "meaning": inside,
-            "read": {key: dataset[key] for key in OWN if key in dataset},
+            "read": {key: dataset[key] for key in RUN_KEYS if key in dataset},
         },
         "output": {"name": "probabilities", "shape": ["rows", len(model.classes)]},
         "command": record["command"],

@@ -13,7 +13,7 @@ from rich.table import Table
 from da_framework.config.schema import check_config, to_plain
 from da_framework.core.errors import InputError
 from da_framework.core.files import atomic_write
-from da_framework.datasets.inference import unlabelled
+from da_framework.datasets.inference import open_new_samples
 from da_framework.training.restore import as_target_samples, restore_model
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def predict(
     """
     model = restore_model(run, pick=pick)
     method, classes = model.method, model.classes
-    reader = unlabelled(model.run.config["dataset"], dataset, model.inputs)
+    reader = open_new_samples(model.run.config["dataset"], dataset, model.inputs)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     method.to(device)
     counts: Counter[str] = Counter()

@@ -55,27 +55,27 @@ class AdaTime(Dataset):
         return [self.place / f"{part}_{name}.pt" for part in PARTS]
 
     def fingerprint(self, name: str) -> str:
-        self._complete(name)
+        self._check_files(name)
         return super().fingerprint(name)
 
     def licence(self, name: str) -> str:
         return self.origin.licence
 
     def load(self, name: str) -> Domain:
-        self._complete(name)
-        (x, y), (x_test, y_test) = (self._contents(file) for file in self.files(name))
+        self._check_files(name)
+        (x, y), (x_test, y_test) = (self._read_file(file) for file in self.files(name))
         if self.normalize:
             mean, deviation = x.mean((0, 2), keepdims=True), x.std((0, 2), keepdims=True)
-            x, x_test = ((one - mean) / np.maximum(deviation, 1e-12) for one in (x, x_test))
+            x, x_test = ((windows - mean) / np.maximum(deviation, 1e-12) for windows in (x, x_test))
         return Domain(
             np.concatenate([x, x_test]).astype(np.float32),
             np.concatenate([y, y_test]),
             np.repeat([False, True], [len(y), len(y_test)]),
         )
 
-    def _complete(self, name: str) -> None:
+    def _check_files(self, name: str) -> None:
         domains = dict.fromkeys((*self.domains, name))
-        files = [file for own in domains for file in self.files(own)]
+        files = [file for domain in domains for file in self.files(domain)]
         if lacking := [str(file) for file in files if not file.is_file()]:
             about = (
                 f"{len(self.names)} subjects, {len(self.classes)} classes, windows of "
@@ -83,12 +83,12 @@ class AdaTime(Dataset):
             )
             raise self.origin.missing(self.place, lacking, about=about)
 
-    def _contents(self, file: Path) -> tuple[Array, Array]:
+    def _read_file(self, file: Path) -> tuple[Array, Array]:
         """Windows and labels of a file."""
         import torch
 
         try:
-            with torch.serialization.safe_globals(plain_arrays()):
+            with torch.serialization.safe_globals(array_globals()):
                 held: Mapping[str, Any] = torch.load(file, weights_only=True)
             x = np.asarray(held["samples"], dtype=np.float64)
             y = np.asarray(held["labels"]).astype(np.int64).reshape(-1)
@@ -107,10 +107,10 @@ class AdaTime(Dataset):
         return x, y
 
 
-def plain_arrays() -> list[Any]:
-    """What a pickle of a numpy array names: safe to load, as it only holds numbers."""
+def array_globals() -> list[Any]:
+    """What a pickle of a numpy array names; safe to load, as an array only holds numbers."""
     from numpy._core.multiarray import _reconstruct
 
     kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32)]
-    own = "numpy.core.multiarray._reconstruct"  # its name before numpy 2
-    return [_reconstruct, (_reconstruct, own), np.ndarray, np.dtype, *kinds]
+    old_name = "numpy.core.multiarray._reconstruct"  # before numpy 2
+    return [_reconstruct, (_reconstruct, old_name), np.ndarray, np.dtype, *kinds]

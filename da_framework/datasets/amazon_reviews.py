@@ -1,4 +1,4 @@
-"""Amazon Reviews: are they kind, in four departments, as bags of words."""
+"""Amazon Reviews: their sentiment, in four departments, as bags of words."""
 
 from typing import Annotated, ClassVar, Literal, Unpack
 
@@ -6,20 +6,20 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from da_framework.core.types import Irrelevant
-from da_framework.datasets.base import Domain, Roles
+from da_framework.datasets.base import PARTS, Domain, Roles
 from da_framework.datasets.msda import Denoising
 from da_framework.datasets.published import Published, PublishedFile
 
-WORDS = 5000
+VOCABULARY_SIZE = 5000
 TRAINING = 2000
-"""Rows of a domain; they come first."""
+"""Training samples of a domain; they come first."""
 
 
 class AmazonReviews(Published):
     """Reviews of books, DVDs, electronics and kitchen tools: negative, or positive.
 
-    Counts of 5000 words and pairs of words; 2000 training rows a domain, the official rest is the
-    test part.
+    Counts of 5000 words and pairs of words; 2000 training samples of each domain; the official
+    rest is the test part.
 
     - Blitzer, Dredze, Pereira, "Biographies, Bollywood, Boom-boxes and Blenders", ACL 2007.
     - Chen et al., "Marginalized Denoising Autoencoders for Domain Adaptation", ICML 2012: the 5000.
@@ -27,7 +27,7 @@ class AmazonReviews(Published):
 
     Args:
         counts: ``raw``, ``log``: log(1 + count), or ``binary``.
-        denoising: layers that are fitted, without labels, to the training rows of the domains in
+        denoising: layers that are fitted, without labels, to the training samples of the domains in
             use; what they make of the counts stands beside them. ``None``: the counts alone.
         data_dir: the folder that holds ``amazon_reviews/``.
     """
@@ -63,25 +63,25 @@ class AmazonReviews(Published):
         return "none stated; used for research"
 
     def load(self, name: str) -> Domain:
-        found = self.bags(name)
+        bags = self.count_words(name)
         if self.denoising is None:
-            return found
-        every = [self.bags(one).x[:TRAINING] for one in sorted(self.domains)]
-        return found._replace(x=self.denoising(found.x, np.concatenate(every)))
+            return bags
+        every = [self.count_words(domain).x[:TRAINING] for domain in sorted(self.domains)]
+        return bags._replace(x=self.denoising(bags.x, np.concatenate(every)))
 
-    def bags(self, name: str) -> Domain:
-        """A domain's counts of words."""
+    def count_words(self, name: str) -> Domain:
+        """A domain's word counts."""
         arrays = self.load_arrays(name)
         parts = []
-        for part in ("train", "test"):
+        for part in PARTS:
             data, indices, indptr = (
-                arrays[f"{name}_{part}_{one}"] for one in ("data", "indices", "indptr")
+                arrays[f"{name}_{part}_{key}"] for key in ("data", "indices", "indptr")
             )
-            shape = (len(indptr) - 1, WORDS)
+            shape = (len(indptr) - 1, VOCABULARY_SIZE)
             sparse = csr_matrix((data.astype(np.float32), indices.astype(np.int32), indptr), shape)
             parts.append(sparse.toarray())
         x = np.concatenate(parts)
         if self.counts != "raw":
             x = np.log1p(x) if self.counts == "log" else (x > 0).astype(np.float32)
-        y = np.concatenate([arrays[f"{name}_{part}_y"] for part in ("train", "test")])
+        y = np.concatenate([arrays[f"{name}_{part}_y"] for part in PARTS])
         return Domain(x, y, np.repeat([False, True], [len(part) for part in parts]))

@@ -1,4 +1,4 @@
-"""Amazon Reviews: are they kind, in four departments, as they were written."""
+"""Amazon Reviews: their sentiment, in four departments, as texts."""
 
 import gzip
 import json
@@ -9,7 +9,7 @@ import numpy as np
 from da_framework.core.types import Count, Irrelevant
 from da_framework.datasets.base import Domain, Roles
 from da_framework.datasets.published import Published, PublishedFile
-from da_framework.datasets.tokenization import Vocabulary, identity, numbers
+from da_framework.datasets.tokenization import Vocabulary, token_ids, tokenizer_name
 
 
 class AmazonText(Published):
@@ -18,10 +18,10 @@ class AmazonText(Published):
     Blitzer, Dredze, Pereira, "Biographies, Bollywood, Boom-boxes and Blenders", ACL 2007.
 
     Args:
-        tokenizer: makes words numbers; see ``tokens.numbers``.
+        tokenizer: makes texts token ids; see ``tokenization.token_ids``.
         vocabulary: of the tokenizer ``words``.
-        length: words of a review, its title first; what is beyond is not read.
-        cache: folder where the numbers are kept; ``None``: nowhere.
+        length: token ids of a review, its title first; what is beyond is not read.
+        cache: folder where the token ids are kept; ``None``: nowhere.
         data_dir: the folder that holds ``amazon_reviews/``.
     """
 
@@ -50,7 +50,7 @@ class AmazonText(Published):
         self.vocabulary = vocabulary
         self.length = length
         self.cache = cache
-        self.tokens = identity(tokenizer, vocabulary)
+        self.tokens = tokenizer_name(tokenizer, vocabulary)
         super().__init__(data_dir=data_dir, **roles)
 
     def file(self, name: str) -> str:
@@ -62,7 +62,7 @@ class AmazonText(Published):
     def load(self, name: str) -> Domain:
         with gzip.open(self.verify_file(name), "rt", encoding="utf-8") as file:
             rows = [row for line in file if (row := json.loads(line))["domain"] == name]
-        x = numbers(
+        x = token_ids(
             [f"{row['title']} {row['text']}" for row in rows],
             tokenizer=self.tokenizer,
             vocabulary=self.vocabulary,

@@ -1,4 +1,4 @@
-"""Arrays: a file a domain, with inputs and labels."""
+"""Arrays: a file for each domain, with inputs and labels."""
 
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -17,14 +17,14 @@ from da_framework.datasets.custom import Discovered
 class Arrays(Discovered):
     """Inputs and labels in ``root/<domain>.npz``, or in ``root/<domain>/x.npy`` and ``y.npy``.
 
-    A file holds ``x`` and ``y``, and may mark official test rows by ``test``; or it holds
+    A file holds ``x`` and ``y``, and may mark the official test part by ``test``; or it holds
     ``x_train``, ``y_train``, ``x_test`` and ``y_test``. Inputs are images (uint8, channels first)
     or numbers of any shape, read as float32; labels are numbers or names. Files
-    ``.npy`` in uint8 or float32 are mapped: no more is held in memory than the rows in use.
+    ``.npy`` in uint8 or float32 are mapped: no more is held in memory than the samples in use.
 
     Args:
         root: the folder of the files.
-        shape: of one input, where rows are stored flat: [9, 128] is a series of 9 channels;
+        shape: of one input, where inputs are stored flat: [9, 128] is a series of 9 channels;
             ``None``: as stored.
     """
 
@@ -54,9 +54,9 @@ class Arrays(Discovered):
         return sorted({str(label) for label in self._contents(name)[1].tolist()})
 
     def _contents(self, name: str) -> tuple[Array, Array, Array | None]:
-        found: tuple[Array, Array, Array | None]
-        found = self.once(name, lambda: contents(self.files(name)))
-        return found
+        contents: tuple[Array, Array, Array | None]
+        contents = self.read_once(name, lambda: read_labelled_arrays(self.files(name)))
+        return contents
 
     def load(self, name: str) -> Domain:
         x, y, test = self._contents(name)
@@ -69,28 +69,28 @@ class Arrays(Discovered):
                     f"{self.files(name)[0]} are of {prod(x.shape[1:])}"
                 )
             x = x.reshape(-1, *self.shape)
-        return Domain(np.ascontiguousarray(x), self.labels(y), test)
+        return Domain(np.ascontiguousarray(x), self.encode_labels(y), test)
 
 
-def contents(files: Sequence[Path]) -> tuple[Array, Array, Array | None]:
-    """Inputs, labels and test marks of a domain's files.
+def read_labelled_arrays(files: Sequence[Path]) -> tuple[Array, Array, Array | None]:
+    """Reads inputs, labels and the marks of the test part from a domain's files.
 
     Raises:
-        InputError: it cannot be read, or holds something else.
+        InputError: a file cannot be read, or holds something else.
     """
     path = files[0]
     held: dict[str, Any]
     try:
         if path.suffix == ".npy":  # mapped: what is not asked for is not read
-            held = {own.stem: np.load(own, mmap_mode="r", allow_pickle=False) for own in files}
+            held = {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in files}
         else:
-            with np.load(path, allow_pickle=False) as file:
-                held = {name: file[name] for name in file.files}
+            with np.load(path, allow_pickle=False) as archive:
+                held = {name: archive[name] for name in archive.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} cannot be read: {one_line(error)}") from None
     if {"x_train", "y_train", "x_test", "y_test"} <= held.keys():
         test: Array | None
-        x, y = (np.concatenate([held[f"{one}_train"], held[f"{one}_test"]]) for one in "xy")
+        x, y = (np.concatenate([held[f"{key}_train"], held[f"{key}_test"]]) for key in "xy")
         test = np.arange(len(y)) >= len(held["y_train"])
     elif {"x", "y"} <= held.keys():
         x, y, test = held["x"], held["y"], held.get("test")

@@ -1,4 +1,4 @@
-"""The same rows seen another way: what a weak or strong augmentation makes of a batch.
+"""Weak and strong augmentations of a batch: the same samples, seen another way.
 
 torch is imported where it is used: a finished run is recognised without it.
 """
@@ -15,47 +15,47 @@ if TYPE_CHECKING:
 
 
 class BatchRandom:
-    """Random numbers for the rows of a batch: a process gets those of its own rows.
+    """Random numbers for the samples of a batch: a process gets those of its own share.
 
     Args:
-        rows: of the global batch.
-        own: which of them are this process's.
+        samples: how many the global batch has.
+        local: which of them are this process's.
         seed: of this batch.
         like: a tensor of the type and on the device that are wanted.
     """
 
-    def __init__(self, rows: int, own: slice, *, seed: int, like: "Tensor") -> None:
+    def __init__(self, samples: int, local: slice, *, seed: int, like: "Tensor") -> None:
         import torch
 
-        self.rows, self.own = rows, own
+        self.samples, self.local = samples, local
         # inputs may be whole numbers, random ones are not
         self.like = like if like.is_floating_point() else like.new_empty(0, dtype=torch.float32)
         self.generator = torch.Generator().manual_seed(seed)
 
     def normal(self, *shape: int) -> "Tensor":
-        """Standard normal numbers, a row of this shape for each row of the batch."""
+        """Standard normal numbers of this shape for each sample of the batch."""
         import torch
 
-        return torch.randn(self.rows, *shape, generator=self.generator)[self.own].to(self.like)
+        return torch.randn(self.samples, *shape, generator=self.generator)[self.local].to(self.like)
 
     def uniform(self, *shape: int) -> "Tensor":
-        """Numbers uniform in [-1, 1), a row of this shape for each row of the batch."""
+        """Numbers uniform in [-1, 1), of this shape for each sample of the batch."""
         import torch
 
-        drawn = torch.rand(self.rows, *shape, generator=self.generator)[self.own]
+        drawn = torch.rand(self.samples, *shape, generator=self.generator)[self.local]
         return (2 * drawn - 1).to(self.like)
 
 
 class View(ABC):
-    """How a role sees rows."""
+    """An augmentation: how a role sees its samples."""
 
     @abstractmethod
-    def __call__(self, x: "Tensor", draws: BatchRandom) -> "Tensor":
+    def __call__(self, x: "Tensor", random: BatchRandom) -> "Tensor":
         """Inputs of the same shape."""
 
 
 def check_images(view: View, x: "Tensor") -> None:
-    """Refuses what are no images.
+    """Refuses inputs that are not images.
 
     Raises:
         InputError: they are something else.
@@ -63,8 +63,8 @@ def check_images(view: View, x: "Tensor") -> None:
     if x.dim() != 4:
         raise InputError(
             f"{type(view).__name__} sees images, but the inputs are {tuple(x.shape[1:])}: "
-            "dataset.weak=null and dataset.strong=null leave rows as they are, views.Jitter is for "
-            "features"
+            "dataset.weak=null and dataset.strong=null leave samples as they are, "
+            "augmentations.Jitter is for features"
         )
 
 
@@ -80,13 +80,13 @@ class Jitter(View):
         self.noise = noise
         self.drop = drop
 
-    def __call__(self, x: "Tensor", draws: BatchRandom) -> "Tensor":
-        noisy = x + self.noise * draws.normal(*x.shape[1:])
-        return noisy * (draws.uniform(*x.shape[1:]) >= 2 * self.drop - 1)
+    def __call__(self, x: "Tensor", random: BatchRandom) -> "Tensor":
+        noisy = x + self.noise * random.normal(*x.shape[1:])
+        return noisy * (random.uniform(*x.shape[1:]) >= 2 * self.drop - 1)
 
 
 class WordsLeftOut(View):
-    """Texts of which words are missing: 0, which stands for no word, in their place.
+    """Texts with words left out: in their place is the token id 0, which stands for no word.
 
     Args:
         drop: share of the words.
@@ -95,8 +95,8 @@ class WordsLeftOut(View):
     def __init__(self, *, drop: Fraction) -> None:
         self.drop = drop
 
-    def __call__(self, x: "Tensor", draws: BatchRandom) -> "Tensor":
-        return x * (draws.uniform(*x.shape[1:]) >= 2 * self.drop - 1)
+    def __call__(self, x: "Tensor", random: BatchRandom) -> "Tensor":
+        return x * (random.uniform(*x.shape[1:]) >= 2 * self.drop - 1)
 
 
 class Crop(View):
@@ -131,17 +131,17 @@ class Crop(View):
         self.contrast = contrast
         self.saturation = saturation
 
-    def __call__(self, x: "Tensor", draws: BatchRandom) -> "Tensor":
+    def __call__(self, x: "Tensor", random: BatchRandom) -> "Tensor":
         import torch
         from torch.nn.functional import affine_grid, grid_sample
 
         check_images(self, x)
-        area = 1 - (1 - self.area) * (draws.uniform() + 1) / 2
+        area = 1 - (1 - self.area) * (random.uniform() + 1) / 2
         longer = (-area.log()).clamp(max=math.log(4 / 3))
-        stretch = torch.exp(draws.uniform() * longer / 2)
+        stretch = torch.exp(random.uniform() * longer / 2)
         width, height = area.sqrt() * stretch, area.sqrt() / stretch
-        across, down = draws.uniform(2).T
-        turn = torch.where(draws.uniform() < 2 * self.flip - 1, -1.0, 1.0)
+        across, down = random.uniform(2).T
+        turn = torch.where(random.uniform() < 2 * self.flip - 1, -1.0, 1.0)
         none = torch.zeros_like(width)
         rows = [
             torch.stack([turn * width, none, across * (1 - width)], 1),
@@ -150,7 +150,7 @@ class Crop(View):
         grid = affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
         seen = grid_sample(x, grid, padding_mode="border", align_corners=False)
         light, against, colour = (
-            1 + share * draws.uniform(1, 1, 1)
+            1 + share * random.uniform(1, 1, 1)
             for share in (self.brightness, self.contrast, self.saturation)
         )
         seen = light * (seen + 1) - 1
@@ -193,20 +193,20 @@ class Distortion(View):
         self.contrast = contrast
         self.cutout = cutout
 
-    def __call__(self, x: "Tensor", draws: BatchRandom) -> "Tensor":
+    def __call__(self, x: "Tensor", random: BatchRandom) -> "Tensor":
         import torch
         from torch.nn.functional import affine_grid, grid_sample
 
         check_images(self, x)
-        turn = torch.deg2rad(self.rotation * draws.uniform())
-        size = 1 + self.scale * draws.uniform()
-        move = 2 * self.translation * draws.uniform(2)
+        turn = torch.deg2rad(self.rotation * random.uniform())
+        size = 1 + self.scale * random.uniform()
+        move = 2 * self.translation * random.uniform(2)
         cos, sin = size * turn.cos(), size * turn.sin()
         rows = [torch.stack([cos, -sin, move[:, 0]], 1), torch.stack([sin, cos, move[:, 1]], 1)]
         grid = affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
         moved = grid_sample(x, grid, padding_mode="border", align_corners=False)
-        factor = 1 + self.contrast * draws.uniform(1, 1, 1)
-        centre = draws.uniform(2)
+        factor = 1 + self.contrast * random.uniform(1, 1, 1)
+        centre = random.uniform(2)
         height, width = (torch.linspace(-1, 1, side).to(x) for side in x.shape[-2:])
         inside = [
             (axis - centre[:, [number]]).abs() < self.cutout

@@ -10,18 +10,18 @@ from da_framework.core.errors import InputError, listed
 from da_framework.core.types import Count, Irrelevant, Positive
 from da_framework.datasets.base import Domain, SampleReport
 from da_framework.datasets.images import (
-    Keys,
-    Picture,
-    Pictures,
-    images,
-    other_files,
-    shortened,
+    ImageDataset,
+    ImageFile,
+    ImageKeys,
+    find_images,
+    find_other_files,
+    shorten_list,
 )
 from da_framework.datasets.origin import Origin
 
 
 class Lists(TypedDict):
-    """Official list files of a domain, in the data set's folder: a path and a number a line.
+    """Official lists of a domain's images, in the data set's folder: a path and a class a line.
 
     Attributes:
         train: of the training part; of everything, where there is no test part.
@@ -33,7 +33,7 @@ class Lists(TypedDict):
 
 
 class Place(TypedDict):
-    """Where a domain is.
+    """Where the images of a domain are.
 
     Attributes:
         path: its folder within the data set's: of the class folders, or what lists start from.
@@ -46,7 +46,7 @@ class Place(TypedDict):
     lists: NotRequired[Lists]
 
 
-class Benchmark(Pictures):
+class Benchmark(ImageDataset):
     """Images of a published benchmark in ``<data_dir>/<folder>``.
 
     An image's class is the folder it lies in, or, where that is none, its number in the list.
@@ -74,7 +74,7 @@ class Benchmark(Pictures):
         download: Annotated[bool, Irrelevant()],
         mirrors: Annotated[list[str], Irrelevant()],
         timeout: Annotated[Positive, Irrelevant()],
-        **keys: Unpack[Keys],
+        **keys: Unpack[ImageKeys],
     ) -> None:
         self.place = Path(data_dir).expanduser().absolute() / folder
         self.places = places
@@ -84,66 +84,68 @@ class Benchmark(Pictures):
         self.download = download
         self.mirrors = mirrors
         self.timeout = timeout
-        self.found: dict[str, list[Picture]] = {}
+        self._image_files: dict[str, list[ImageFile]] = {}
         super().__init__(**keys)
 
-    def pictures(self, name: str) -> Sequence[Picture]:
+    def image_files(self, name: str) -> Sequence[ImageFile]:
         """The images of a domain; none while something of it is missing."""
-        if name not in self.found:
+        if name not in self._image_files:
             if self._lacking(name):
                 return ()
-            self.found[name] = self._listed(name) or [
-                Picture(path, path.parent.name) for path in images(self._path(name))
+            self._image_files[name] = self._read_lists(name) or [
+                ImageFile(path, path.parent.name) for path in find_images(self._path(name))
             ]
-        return self.found[name]
+        return self._image_files[name]
 
     def fingerprint(self, name: str) -> str:
-        self._complete(name)
+        self._complete_files(name)
         return super().fingerprint(name)
 
     def licence(self, name: str) -> str:
         return self.origin.licence
 
     def load(self, name: str) -> Domain:
-        self._complete(name)
+        self._complete_files(name)
         return super().load(name)
 
     def inspections(self, name: str) -> Sequence[Callable[[bool], SampleReport]]:
-        self._complete(name)
+        self._complete_files(name)
         return super().inspections(name)
 
     def ignored(self, name: str) -> Sequence[Path]:
-        return [] if self._lists(name) else other_files(self._path(name), self.files(name))
+        return [] if self._lists(name) else find_other_files(self._path(name), self.files(name))
 
-    def _complete(self, name: str) -> None:
+    def _complete_files(self, name: str) -> None:
         """Sees to it that all domains in use are there, and are the published ones."""
         domains = dict.fromkeys((*self.domains, name))
-        incomplete = [own for own in domains if self._lacking(own)]
+        incomplete = [domain for domain in domains if self._lacking(domain)]
         if incomplete and self.download and set(incomplete) <= self.origin.files.keys():
             self.origin.fetch(self.place, domains, mirrors=self.mirrors, timeout=self.timeout)
-        if lacking := [line for own in domains for line in self._lacking(own)]:
-            sizes = ", ".join(f"{own} ({place['images']})" for own, place in self.places.items())
+        if lacking := [line for domain in domains for line in self._lacking(domain)]:
+            sizes = ", ".join(
+                f"{domain} ({place['images']})" for domain, place in self.places.items()
+            )
             about = f"{len(self.classes)} classes; images: {sizes}"
             raise self.origin.missing(self.place, lacking, about=about)
-        for own in domains:
-            self._check(own)
+        for domain in domains:
+            self._check_images(domain)
 
-    def _check(self, name: str) -> None:
-        pictures, expected = self.pictures(name), self.places[name]["images"]
-        if strange := sorted({picture.label for picture in pictures} - set(self.classes)):
+    def _check_images(self, name: str) -> None:
+        images, expected = self.image_files(name), self.places[name]["images"]
+        if strange := sorted({image.label for image in images} - set(self.classes)):
             raise InputError(
                 f"{self._path(name)} has the classes {listed(strange)}, which are none of "
                 f"{listed(self.classes)}"
             )
-        if len(pictures) != expected:
+        if len(images) != expected:
             raise InputError(
-                f"{self._path(name)} has {len(pictures)} images, the published {name} {expected}: "
+                f"{self._path(name)} has {len(images)} images, the published {name} {expected}: "
                 "unpack it again; or, if you mean to use them as they are, "
-                f"dataset.places.{name}.images={len(pictures)}"
+                f"dataset.places.{name}.images={len(images)}"
             )
 
     def _lacking(self, name: str) -> list[str]:
-        """What of a domain is not there."""
+        """The paths of a domain that are not there."""
         wanted = [self._path(name), *self._lists(name).values()]
         return [str(path) for path in wanted if not path.exists()]
 
@@ -156,25 +158,25 @@ class Benchmark(Pictures):
             for part, file in self.places[name].get("lists", {}).items()
         }
 
-    def _listed(self, name: str) -> list[Picture]:
+    def _read_lists(self, name: str) -> list[ImageFile]:
         """The images that a domain's lists name."""
-        found, wrong = [], []
+        images, wrong = [], []
         lists = self._lists(name)
         for part, file in lists.items():
             for line in file.read_text(encoding="utf-8").splitlines():
                 where, _, number = line.strip().rpartition(" ")
                 starts = (self._path(name), self.place)
-                path = next((own / where for own in starts if (own / where).is_file()), None)
+                path = next((start / where for start in starts if (start / where).is_file()), None)
                 if path is None or not number.isdigit():
                     wrong.append(f"{file}: {line}")
                     continue
                 label = path.parent.name
                 if label not in self.classes and int(number) < len(self.classes):
                     label = self.classes[int(number)]
-                found.append(Picture(path, label, part == "test" if "test" in lists else None))
+                images.append(ImageFile(path, label, part == "test" if "test" in lists else None))
         if wrong:
             raise InputError(
                 f"{len(wrong)} lines of the lists of {name} name no image that is there; unpack "
-                f"it again:\n  {shortened(wrong)}"
+                f"it again:\n  {shorten_list(wrong)}"
             )
-        return found
+        return images

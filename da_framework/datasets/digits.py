@@ -96,9 +96,9 @@ class Digits(Dataset):
         self.size = size or (16 if subset == "pair" else 28)
         most = min(7, (self.size - 1) // 2)
         if wrong := {
-            name: own
-            for name, own in (margin or {}).items()
-            if name not in self.names or abs(own) > most
+            name: width
+            for name, width in (margin or {}).items()
+            if name not in self.names or abs(width) > most
         }:
             raise InputError(
                 f"dataset.margin={wrong}: by domain ({listed(self.names)}) it has a whole number "

@@ -5,10 +5,16 @@ from pathlib import Path
 from typing import Unpack
 
 from da_framework.datasets.custom import Discovered
-from da_framework.datasets.images import Keys, Picture, Pictures, images, other_files
+from da_framework.datasets.images import (
+    ImageDataset,
+    ImageFile,
+    ImageKeys,
+    find_images,
+    find_other_files,
+)
 
 
-class Folder(Pictures, Discovered):
+class Folder(ImageDataset, Discovered):
     """Images in ``root/<domain>/<class>/``.
 
     Args:
@@ -18,7 +24,7 @@ class Folder(Pictures, Discovered):
 
     layout = "root/<domain>/<class>/<image>"
 
-    def __init__(self, *, root: str, **keys: Unpack[Keys]) -> None:
+    def __init__(self, *, root: str, **keys: Unpack[ImageKeys]) -> None:
         super().__init__(root=root, **keys)
 
     def discover(self) -> Iterable[str]:
@@ -27,13 +33,14 @@ class Folder(Pictures, Discovered):
         ]
 
     def class_names(self, name: str) -> Sequence[str]:
-        return sorted({picture.label for picture in self.pictures(name)})
+        return sorted({image.label for image in self.image_files(name)})
 
-    def pictures(self, name: str) -> Sequence[Picture]:
-        found: Sequence[Picture] = self.once(
-            name, lambda: [Picture(path, path.parent.name) for path in images(self.root / name)]
-        )
-        return found
+    def image_files(self, name: str) -> Sequence[ImageFile]:
+        files: Sequence[ImageFile] = self.read_once(name, lambda: self._find_files(name))
+        return files
+
+    def _find_files(self, name: str) -> list[ImageFile]:
+        return [ImageFile(path, path.parent.name) for path in find_images(self.root / name)]
 
     def ignored(self, name: str) -> Sequence[Path]:
-        return other_files(self.root / name, self.files(name))
+        return find_other_files(self.root / name, self.files(name))

@@ -1,4 +1,4 @@
-"""Pictures of one size: decoded into memory, or once into a file whose rows are read as needed."""
+"""Images of one size: decoded into memory, or once into a file that is read as needed."""
 
 import json
 import os
@@ -10,55 +10,56 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import psutil
 
 from da_framework.core.errors import InputError
 from da_framework.core.files import wait_for_lock
 from da_framework.datasets.base import Array
 
-CHUNK = 2**26
+DECODED_BYTES = 2**26
 """Bytes that are decoded together."""
-ROWS, DONE = "rows.bin", "done.json"
+IMAGES_FILE, PROGRESS_FILE = "rows.bin", "done.json"
 
 T = TypeVar("T")
 R = TypeVar("R")
 Decode = Callable[[int], Array | str]
-"""Makes a picture of its number, or says why it cannot."""
+"""Decodes an image by its number, or says why it cannot."""
 
 
-class Decoded(NamedTuple):
-    """Pictures that are decoded.
+class DecodedImages(NamedTuple):
+    """Decoded images, and what could not be decoded.
 
     Attributes:
-        x: those that can be, in their order; bytes.
-        broken: why the others cannot, by number.
+        x: those that could be decoded, in their order; bytes.
+        broken: why the others could not, by number.
     """
 
     x: Array
     broken: dict[int, str]
 
 
-def in_memory(decode: Decode, count: int, shape: Sequence[int]) -> Decoded:
-    """All pictures in one array."""
+def decode_in_memory(decode: Decode, count: int, shape: Sequence[int]) -> DecodedImages:
+    """Decodes all images into one array."""
     x = np.empty((count, *shape), np.uint8)  # what is not written costs nothing
-    rows, broken = 0, dict[int, str]()
-    for first, read in chunks(decode, 0, count, shape):
-        for picture in whole(read, first, broken):
-            x[rows] = picture
-            rows += 1
-    return Decoded(x[:rows], broken)
+    written, broken = 0, dict[int, str]()
+    for first, decoded in decode_chunks(decode, 0, count, shape):
+        for image in readable_images(decoded, first, broken):
+            x[written] = image
+            written += 1
+    return DecodedImages(x[:written], broken)
 
 
-def on_disk(decode: Decode, count: int, shape: Sequence[int], folder: Path) -> Decoded:
-    """All pictures in one file, which is mapped: a row is read when it is asked for.
+def decode_to_disk(decode: Decode, count: int, shape: Sequence[int], folder: Path) -> DecodedImages:
+    """Decodes all images into one file, which is mapped: an image is read when it is asked for.
 
     What is decoded is on the disk before it counts as done, so whatever ends a process, the next
     goes on where it was; of several at once one decodes, and the others wait for it.
 
     Args:
-        decode: makes a picture.
+        decode: makes an image of its number.
         count: how many there are.
         shape: of each.
-        folder: of these pictures alone.
+        folder: of these images alone.
 
     Raises:
         InputError: there is no room for them.
@@ -66,84 +67,87 @@ def on_disk(decode: Decode, count: int, shape: Sequence[int], folder: Path) -> D
     size = prod(shape)
     try:
         with wait_for_lock(folder, "decodes images"):
-            done, broken = progress(folder, size)
-            rows = done - len(broken)
+            done, broken = read_progress(folder, size)
+            written = done - len(broken)
             if (need := (count - done) * size) > (free := shutil.disk_usage(folder).free):
                 raise InputError(
                     f"{folder}: {need / 2**30:.1f} GiB of decoded images are to be kept here, and "
                     f"{free / 2**30:.1f} GiB are free; dataset.cache names another folder"
                 )
-            with (folder / ROWS).open("ab") as file:
-                file.truncate(rows * size)
-                for first, read in chunks(decode, done, count, shape):
-                    for picture in whole(read, first, broken):
-                        file.write(picture.tobytes())
-                        rows += 1
+            with (folder / IMAGES_FILE).open("ab") as file:
+                file.truncate(written * size)
+                for first, decoded in decode_chunks(decode, done, count, shape):
+                    for image in readable_images(decoded, first, broken):
+                        file.write(image.tobytes())
+                        written += 1
                     file.flush()
                     os.fsync(file.fileno())
-                    record(folder, first + len(read), broken)
+                    write_progress(folder, first + len(decoded), broken)
     except OSError as error:
         raise InputError(
             f"{folder}: {error.strerror}; dataset.cache names another folder, and "
             "dataset.in_memory=true needs none"
         ) from None
-    if not rows:
-        return Decoded(np.empty((0, *shape), np.uint8), broken)
-    return Decoded(np.memmap(folder / ROWS, np.uint8, "r", shape=(rows, *shape)), broken)
+    if not written:
+        return DecodedImages(np.empty((0, *shape), np.uint8), broken)
+    x = np.memmap(folder / IMAGES_FILE, np.uint8, "r", shape=(written, *shape))
+    return DecodedImages(x, broken)
 
 
-def progress(folder: Path, size: int) -> tuple[int, dict[int, str]]:
-    """How many pictures are done, and which of them are broken; none if the file is shorter."""
-    file, rows = folder / DONE, folder / ROWS
-    if file.is_file() and rows.is_file():
-        found = json.loads(file.read_text())
-        broken = {int(number): why for number, why in found["broken"].items()}
-        if rows.stat().st_size >= (found["done"] - len(broken)) * size:
-            return found["done"], broken
+def read_progress(folder: Path, size: int) -> tuple[int, dict[int, str]]:
+    """How many images are done, and which of them are broken; none if the file is shorter."""
+    file, images = folder / PROGRESS_FILE, folder / IMAGES_FILE
+    if file.is_file() and images.is_file():
+        progress = json.loads(file.read_text())
+        broken = {int(number): why for number, why in progress["broken"].items()}
+        if images.stat().st_size >= (progress["done"] - len(broken)) * size:
+            return progress["done"], broken
     return 0, {}
 
 
-def record(folder: Path, done: int, broken: dict[int, str]) -> None:
-    """Writes how many pictures are done, whole or not at all."""
-    partial = folder / f".{DONE}"
+def write_progress(folder: Path, done: int, broken: dict[int, str]) -> None:
+    """Writes how many images are done, whole or not at all, and waits until it is on the disk."""
+    partial = folder / f".{PROGRESS_FILE}"
     with partial.open("w") as file:
         json.dump({"done": done, "broken": broken}, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, folder / DONE)
+    os.replace(partial, folder / PROGRESS_FILE)
 
 
-def chunks(
+def decode_chunks(
     decode: Decode, start: int, count: int, shape: Sequence[int]
 ) -> Iterator[tuple[int, list[Array | str]]]:
-    """Pictures from a number on, some at a time, with the number of the first."""
-    many = max(1, CHUNK // prod(shape))
+    """Decodes images from a number on, some at a time; gives them with the number of the first."""
+    many = max(1, DECODED_BYTES // prod(shape))
     for first in range(start, count, many):
-        yield first, together(decode, range(first, min(first + many, count)))
+        yield first, map_threads(decode, range(first, min(first + many, count)))
 
 
-def whole(read: Iterable[Array | str], first: int, broken: dict[int, str]) -> Iterator[Array]:
-    """Those that could be decoded; the others are added to the broken."""
-    for number, picture in enumerate(read, first):
-        if isinstance(picture, str):
-            broken[number] = picture
+def readable_images(
+    decoded: Iterable[Array | str], first: int, broken: dict[int, str]
+) -> Iterator[Array]:
+    """Those images that could be decoded; the others are added to the broken."""
+    for number, image in enumerate(decoded, first):
+        if isinstance(image, str):
+            broken[number] = image
         else:
-            yield picture
+            yield image
 
 
-def together(function: Callable[[T], R], values: Iterable[T]) -> list[R]:
-    """A function of every value, on all cores: decoding and hashing let go of the interpreter."""
+def map_threads(function: Callable[[T], R], values: Iterable[T]) -> list[R]:
+    """Calls a function with every value, in threads: decoding and hashing release the GIL."""
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         return list(pool.map(function, values))
 
 
-def memory() -> int:
+def memory_limit() -> int:
     """Bytes of memory that this process may have: the machine's, or those of its control group."""
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    root, own = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-    line = own.read_text().rpartition("::/")[2].strip() if own.is_file() else ""
+    limits = [psutil.virtual_memory().total]
+    root, membership = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+    line = membership.read_text().rpartition("::/")[2].strip() if membership.is_file() else ""
     for folder in (root / line, *(root / line).parents):
         file = folder / "memory.max"
-        if file.is_file() and (said := file.read_text().strip()).isdigit():
-            limits.append(int(said))
+        if file.is_file() and (limit := file.read_text().strip()).isdigit():
+            limits.append(int(limit))
     return min(limits)

@@ -1,4 +1,4 @@
-"""Image files as rows: opened in parallel, upright, in eight bits, cut to one size."""
+"""Data sets of image files: opened in parallel, upright, in eight bits, cut to one size."""
 
 import hashlib
 import logging
@@ -17,30 +17,36 @@ from da_framework.core.errors import InputError, one_line
 from da_framework.core.files import file_sha256
 from da_framework.core.types import Count, Irrelevant
 from da_framework.datasets.base import Array, Dataset, Domain, Roles, SampleReport
-from da_framework.datasets.image_cache import Decoded, in_memory, memory, on_disk, together
+from da_framework.datasets.image_cache import (
+    DecodedImages,
+    decode_in_memory,
+    decode_to_disk,
+    map_threads,
+    memory_limit,
+)
 
 log = logging.getLogger(__name__)
 
-ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-SHARE = 1 / 8
-"""Of memory, that decoded images may take: the roles' own rows are as many again, and the jobs of
-a sweep share what several of them have read."""
-SHOWN = 20
+IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+MEMORY_SHARE = 1 / 8
+"""Of memory, that decoded images may take: the samples of the roles are as many again, and the jobs
+of a sweep share what several of them have read."""
+MESSAGE_LINES = 20
 """Lines of a list that a message holds."""
 THUMBNAIL = 64
-"""Side of a small picture, in pixels."""
+"""Side of a thumbnail, in pixels."""
 ORIENTATION = 0x0112
 
 OnError = Literal["stop", "skip"]
 InMemory = Literal["auto"] | bool
 
 
-class Held(TypedDict, total=False):
+class ImageStorage(TypedDict, total=False):
     """How decoded images are held, which changes no number; older records do not say it.
 
     Attributes:
-        in_memory: whether there, or in a file whose rows are read as needed; ``auto``: if they
-            take no more than an eighth of it.
+        in_memory: whether there, or in a file that is read as needed; ``auto``: if they take no
+            more than an eighth of it.
         cache: folder of those files; ``None``: there are none.
     """
 
@@ -48,7 +54,7 @@ class Held(TypedDict, total=False):
     cache: Annotated[str | None, Irrelevant()]
 
 
-class Keys(Roles, Held):
+class ImageKeys(Roles, ImageStorage):
     """The keys every data set of images has.
 
     Attributes:
@@ -62,8 +68,8 @@ class Keys(Roles, Held):
     on_error: OnError
 
 
-class Picture(NamedTuple):
-    """An image file.
+class ImageFile(NamedTuple):
+    """An image file with its class.
 
     Attributes:
         path: of the file.
@@ -76,8 +82,8 @@ class Picture(NamedTuple):
     test: bool | None = None
 
 
-class Pictures(Dataset):
-    """A data set whose rows are image files; what they are, a subclass says.
+class ImageDataset(Dataset):
+    """A data set whose samples are image files; which ones, a subclass says.
 
     Every image is turned upright as its camera says, scaled until its shorter side fits, and cut
     to a square about its middle.
@@ -115,106 +121,104 @@ class Pictures(Dataset):
         super().__init__(**others)
 
     @abstractmethod
-    def pictures(self, name: str) -> Sequence[Picture]:
+    def image_files(self, name: str) -> Sequence[ImageFile]:
         """The images of a domain, in an order that does not depend on the file system."""
 
     def files(self, name: str) -> Sequence[Path]:
-        return [picture.path for picture in self.pictures(name)]
+        return [image.path for image in self.image_files(name)]
 
     def fingerprint(self, name: str) -> str:
         """A hash of the images with their names and classes: a file in another class counts."""
         if name not in self._fingerprints:
             digest = hashlib.sha256()
-            pictures = self.pictures(name)
-            hashes = together(file_sha256, self.files(name))
-            for picture, sha256 in zip(pictures, hashes, strict=True):
-                name_and_class = f"{picture.label}/{picture.path.name}/{picture.test}\n"
+            hashes = map_threads(file_sha256, self.files(name))
+            for image, sha256 in zip(self.image_files(name), hashes, strict=True):
+                name_and_class = f"{image.label}/{image.path.name}/{image.test}\n"
                 digest.update(name_and_class.encode() + bytes.fromhex(sha256))
             self._fingerprints[name] = digest.hexdigest()[:16]
         return self._fingerprints[name]
 
     def load(self, name: str) -> Domain:
-        pictures = self.pictures(name)
-        decoded = self.decoded(name)
+        images = self.image_files(name)
+        decoded = self.decode(name)
         broken = [*decoded.broken.values()]
         if broken and self.on_error == "stop":
             for other in self.domains:  # one list of everything, not a domain at a time
-                broken += self.decoded(other).broken.values() if other != name else []
+                broken += self.decode(other).broken.values() if other != name else []
             raise InputError(
                 f"{len(broken)} images cannot be read (dataset.on_error=skip goes on without "
-                f"them; da data check looks at all):\n  {shortened(broken)}"
+                f"them; da data check looks at all):\n  {shorten_list(broken)}"
             )
-        kept = [own for number, own in enumerate(pictures) if number not in decoded.broken]
+        kept = [image for number, image in enumerate(images) if number not in decoded.broken]
         if not kept:
-            raise InputError(f"none of the {len(pictures)} images of {name} can be read")
+            raise InputError(f"none of the {len(images)} images of {name} can be read")
         if broken:
             log.info("%s: %d images cannot be read and are left out", name, len(broken))
             self.skipped[name] = broken
-        number = {one: label for label, one in enumerate(self.classes)}
+        label_of = {name: label for label, name in enumerate(self.classes)}
         return Domain(
             decoded.x,
-            np.array([number[picture.label] for picture in kept], dtype=np.int64),
-            None if pictures[0].test is None else np.array([bool(own.test) for own in kept]),
+            np.array([label_of[image.label] for image in kept], dtype=np.int64),
+            None if images[0].test is None else np.array([bool(image.test) for image in kept]),
         )
 
     def inspections(self, name: str) -> Sequence[Callable[[bool], SampleReport]]:
         return [
-            partial(seen, picture, partial(self.content, name, picture.path))
-            for picture in self.pictures(name)
+            partial(inspect_image, image, partial(self.content, name, image.path))
+            for image in self.image_files(name)
         ]
 
-    def decoded(self, name: str) -> Decoded:
+    def decode(self, name: str) -> DecodedImages:
         """The images of a domain, in memory or mapped, and why some cannot be read.
 
         Raises:
             InputError: there is no room for them.
         """
-        paths = [picture.path for picture in self.pictures(name)]
+        paths = [image.path for image in self.image_files(name)]
         shape = (self.channels, self.size, self.size)
 
-        def decode(number: int) -> Array | str:
+        def decode_file(number: int) -> Array | str:
             try:
-                return square(
-                    self.content(name, paths[number]), self.size, self.channels, crop=self.crop
-                )
+                content = self.content(name, paths[number])
+                return crop_square(content, self.size, self.channels, crop=self.crop)
             except Exception as error:  # what a damaged file makes of itself has no type
-                return reason(error)
+                return describe_failure(error)
 
-        if self.resident:
-            found = in_memory(decode, len(paths), shape)
+        if self.held_in_memory:
+            decoded = decode_in_memory(decode_file, len(paths), shape)
         else:
-            folder = Path(self.cache or "") / "images" / self._made_of(name)
-            found = on_disk(decode, len(paths), shape, folder)
-        return found._replace(
-            broken={number: f"{paths[number]}: {why}" for number, why in found.broken.items()}
+            folder = Path(self.cache or "") / "images" / self._cache_key(name)
+            decoded = decode_to_disk(decode_file, len(paths), shape, folder)
+        return decoded._replace(
+            broken={number: f"{paths[number]}: {why}" for number, why in decoded.broken.items()}
         )
 
     def content(self, name: str, path: Path) -> bytes:
-        """What an image file of a domain holds."""
+        """The bytes of an image file of a domain."""
         return path.read_bytes()
 
     @cached_property
-    def resident(self) -> bool:
+    def held_in_memory(self) -> bool:
         """Whether decoded images are held in memory.
 
         Raises:
             InputError: they cannot be, and there is no folder for them.
         """
-        count = sum(len(self.pictures(name)) for name in self.domains)
+        count = sum(len(self.image_files(name)) for name in self.domains)
         size = count * self.channels * self.size**2
-        fits = size <= SHARE * memory()
-        resident = fits if self.in_memory == "auto" else self.in_memory
-        words = f"{count} images, {size / 2**20:.1f} MiB decoded"
-        if not resident and self.cache is None:
+        fits = size <= MEMORY_SHARE * memory_limit()
+        in_memory = fits if self.in_memory == "auto" else self.in_memory
+        amount = f"{count} images, {size / 2**20:.1f} MiB decoded"
+        if not in_memory and self.cache is None:
             raise InputError(
-                f"{words}, are not held in memory, and there is no folder for them: "
+                f"{amount}, are not held in memory, and there is no folder for them: "
                 "dataset.cache=cache names one; dataset.in_memory=true needs none"
             )
-        where = "in memory" if resident else f"in {self.cache}/images, read as needed"
-        self.storage_note = f"{words}: {where}"
-        return resident
+        where = "in memory" if in_memory else f"in {self.cache}/images, read as needed"
+        self.storage_note = f"{amount}: {where}"
+        return in_memory
 
-    def _made_of(self, name: str) -> str:
+    def _cache_key(self, name: str) -> str:
         """A hash of all that decides the decoded images of a domain."""
         shape = (self.channels, self.size, self.crop)
         code = file_sha256(Path(__file__))
@@ -222,8 +226,8 @@ class Pictures(Dataset):
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 
-def square(content: bytes, size: int, channels: int, *, crop: float = 1.0) -> Array:
-    """An image upright, scaled, and cut to a square about its middle.
+def crop_square(content: bytes, size: int, channels: int, *, crop: float = 1.0) -> Array:
+    """Turns an image upright, scales it, and crops the square about its middle.
 
     Args:
         content: of a file; what Pillow raises of damaged ones is the caller's.
@@ -234,14 +238,14 @@ def square(content: bytes, size: int, channels: int, *, crop: float = 1.0) -> Ar
     Returns:
         Channels, height and width.
     """
-    image, _ = opened(content)
+    image, _ = open_upright(content)
     plain = image.convert("L" if channels == 1 else "RGB")
     fitted = ImageOps.fit(plain, (size, size), Image.Resampling.BILINEAR, bleed=(1 - crop) / 2)
     return np.asarray(fitted).reshape(size, size, -1).transpose(2, 0, 1)
 
 
-def opened(content: bytes) -> tuple[Image.Image, list[str]]:
-    """An image upright and in eight bits a channel; and what had to be done for that."""
+def open_upright(content: bytes) -> tuple[Image.Image, list[str]]:
+    """Opens an image, upright and in eight bits a channel; with notes on what that took."""
     if not content:
         raise ValueError("it is empty")
     deep = content.startswith(b"\x89PNG") and content[24:25] == b"\x10"
@@ -265,43 +269,43 @@ def opened(content: bytes) -> tuple[Image.Image, list[str]]:
     return upright, notes
 
 
-def reason(error: Exception) -> str:
-    """Why an image cannot be read, in words."""
+def describe_failure(error: Exception) -> str:
+    """Why an image cannot be read, for a message."""
     if isinstance(error, UnidentifiedImageError):
         return "it is not an image"
     return one_line(error) or type(error).__name__
 
 
-def seen(picture: Picture, content: Callable[[], bytes], small: bool) -> SampleReport:
-    """One image, read once for all that is to be known of it."""
-    found = SampleReport(str(picture.path), picture.label, picture.test)
+def inspect_image(file: ImageFile, content: Callable[[], bytes], thumbnail: bool) -> SampleReport:
+    """Reads an image once for all that is to be known of it."""
+    report = SampleReport(str(file.path), file.label, file.test)
     try:
-        image, notes = opened(content())
+        image, notes = open_upright(content())
         plain = image.convert("RGB")
     except Exception as error:  # what a damaged file makes of itself has no type
-        return found._replace(broken=reason(error))
+        return report._replace(broken=describe_failure(error))
     width, height = plain.size
-    return found._replace(
+    return report._replace(
         digest=hashlib.sha256(f"{width}x{height}".encode() + plain.tobytes()).hexdigest(),
         shape=(height, width),
         notes=tuple(notes),
-        thumbnail=np.asarray(ImageOps.fit(plain, (THUMBNAIL, THUMBNAIL))) if small else None,
+        thumbnail=np.asarray(ImageOps.fit(plain, (THUMBNAIL, THUMBNAIL))) if thumbnail else None,
     )
 
 
-def images(folder: Path) -> tuple[Path, ...]:
+def find_images(folder: Path) -> tuple[Path, ...]:
     """The images in the folders of a folder, in an order that the file system does not decide."""
-    found = (path for path in folder.glob("*/*") if path.suffix.lower() in ENDINGS)
-    return tuple(sorted(path for path in found if path.is_file()))
+    paths = (path for path in folder.glob("*/*") if path.suffix.lower() in IMAGE_ENDINGS)
+    return tuple(sorted(path for path in paths if path.is_file()))
 
 
-def other_files(folder: Path, known: Sequence[Path]) -> list[Path]:
-    """The files below a folder that are not among those known; hidden ones are nobody's."""
-    found = {path for path in folder.rglob("*") if path.is_file() and path.name[0] != "."}
-    return sorted(found - set(known))
+def find_other_files(folder: Path, known: Sequence[Path]) -> list[Path]:
+    """The files below a folder that are not among those known; hidden ones are not counted."""
+    files = {path for path in folder.rglob("*") if path.is_file() and path.name[0] != "."}
+    return sorted(files - set(known))
 
 
-def shortened(lines: Sequence[str]) -> str:
-    """A list for a message."""
-    more = [f"... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
-    return "\n  ".join([*lines[:SHOWN], *more])
+def shorten_list(lines: Sequence[str]) -> str:
+    """The first lines of a list and the number of the others, for a message."""
+    more = [f"... and {len(lines) - MESSAGE_LINES} more"] if len(lines) > MESSAGE_LINES else []
+    return "\n  ".join([*lines[:MESSAGE_LINES], *more])

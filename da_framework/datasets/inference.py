@@ -1,4 +1,4 @@
-"""New rows without labels, read as a trained run read its own."""
+"""New samples without labels, read as a trained run read its own."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,23 +12,29 @@ import numpy as np
 from da_framework.core.errors import InputError, listed, one_line
 from da_framework.datasets.arrays import Arrays
 from da_framework.datasets.base import SAMPLES_AT_ONCE, Array
-from da_framework.datasets.image_cache import together
-from da_framework.datasets.images import ENDINGS, Pictures, reason, shortened, square
-from da_framework.datasets.table import READERS, Table, ending, numeric, table
-from da_framework.datasets.text import Text, joined
-from da_framework.datasets.tokenization import numbers
+from da_framework.datasets.image_cache import map_threads
+from da_framework.datasets.images import (
+    IMAGE_ENDINGS,
+    ImageDataset,
+    crop_square,
+    describe_failure,
+    shorten_list,
+)
+from da_framework.datasets.table import READERS, Table, check_numeric, file_ending, read_table
+from da_framework.datasets.text import Text, join_columns
+from da_framework.datasets.tokenization import token_ids
 
-OWN = ("size", "channels", "crop", "shape", "tokenizer", "vocabulary", "length", "standardize")
-"""Keys that say what a network is given: those of the run, whatever is read."""
+RUN_KEYS = ("size", "channels", "crop", "shape", "tokenizer", "vocabulary", "length", "standardize")
+"""Keys that say what a network is given: always those of the run, whatever is read."""
 
 
-class Unlabelled(ABC):
-    """Rows in a file, or in the files of a folder at any depth.
+class NewSamples(ABC):
+    """Samples in a file, or in the files of a folder at any depth.
 
     Args:
         root: file or folder.
-        inputs: what the run knows of a row (``Run.inputs``).
-        keys: of the data set; those of ``OWN`` are the run's.
+        inputs: what the run knows of a sample (``Run.inputs``).
+        keys: of the data set; those of ``RUN_KEYS`` are the run's.
 
     Attributes:
         broken: what could not be read, and why.
@@ -36,9 +42,9 @@ class Unlabelled(ABC):
 
     endings: tuple[str, ...]
     names: tuple[str, ...] = ("file", "row")
-    """What the names of a row are called."""
+    """What the parts of a sample's name are called."""
     changed: tuple[str, ...] = ()
-    """Keys that may be others than the run's, beside the root."""
+    """Keys that may differ from those of the run, beside the root."""
 
     def __init__(self, root: str, inputs: Mapping[str, Any], keys: Mapping[str, Any]) -> None:
         self.root = Path(root).expanduser()
@@ -48,11 +54,11 @@ class Unlabelled(ABC):
         self.broken: list[str] = []
         if not self.root.exists():
             raise InputError(f"dataset.root={root}: {self.root} is not there")
-        found = sorted(self.root.rglob("*")) if self.root.is_dir() else [self.root]
+        paths = sorted(self.root.rglob("*")) if self.root.is_dir() else [self.root]
         self.files = [
             path
-            for path in found
-            if path.is_file() and ending(path).lower() in self.endings and path.name[0] != "."
+            for path in paths
+            if path.is_file() and file_ending(path).lower() in self.endings and path.name[0] != "."
         ]
         if not self.files:
             raise InputError(
@@ -61,18 +67,18 @@ class Unlabelled(ABC):
 
     @abstractmethod
     def blocks(self) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
-        """Names and inputs of some rows after the other.
+        """Names and inputs of the samples, some at a time.
 
         Raises:
             InputError: they are not what the run takes, or cannot be read.
         """
 
     def name(self, file: Path) -> str:
-        """A file as it is called below the root."""
+        """A file's path below the root."""
         return file.relative_to(self.root).as_posix() if self.root.is_dir() else file.name
 
-    def numbered(self, file: Path, x: Array) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
-        """The rows of a file, some at a time."""
+    def number_samples(self, file: Path, x: Array) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
+        """Names the samples of a file by their numbers; gives some at a time."""
         for start in range(0, len(x), SAMPLES_AT_ONCE):
             rows = np.ascontiguousarray(x[start : start + SAMPLES_AT_ONCE])
             if rows.dtype.kind == "f" and (bad := ~np.isfinite(rows.reshape(len(rows), -1))).any():
@@ -81,10 +87,10 @@ class Unlabelled(ABC):
             yield [(self.name(file), str(start + i)) for i in range(len(rows))], rows
 
 
-class NewPictures(Unlabelled):
+class NewImages(NewSamples):
     """Images, of the size and channels that the run was trained on."""
 
-    endings = ENDINGS
+    endings = IMAGE_ENDINGS
     names = ("file",)
     changed = ("on_error",)
 
@@ -96,47 +102,47 @@ class NewPictures(Unlabelled):
             )
         crop = self.keys.get("crop", 1.0)
 
-        def decoded(path: Path) -> Array | str:
+        def decode(path: Path) -> Array | str:
             try:
-                return square(path.read_bytes(), self.shape[1], self.shape[0], crop=crop)
+                return crop_square(path.read_bytes(), self.shape[1], self.shape[0], crop=crop)
             except Exception as error:  # what a damaged file makes of itself has no type
-                return f"{path}: {reason(error)}"
+                return f"{path}: {describe_failure(error)}"
 
         many = max(1, min(SAMPLES_AT_ONCE, 2**28 // prod(self.shape)))
         for start in range(0, len(self.files), many):
             files = self.files[start : start + many]
-            read = list(zip(files, together(decoded, files), strict=True))
-            self.broken += [own for _, own in read if isinstance(own, str)]
-            if kept := [(file, own) for file, own in read if not isinstance(own, str)]:
+            read = list(zip(files, map_threads(decode, files), strict=True))
+            self.broken += [why for _, why in read if isinstance(why, str)]
+            if kept := [(file, x) for file, x in read if not isinstance(x, str)]:
                 yield [(self.name(file),) for file, _ in kept], np.stack([x for _, x in kept])
         if self.broken and self.keys.get("on_error", "stop") == "stop":
             raise InputError(
                 f"{len(self.broken)} images cannot be read (+dataset.on_error=skip goes on "
-                f"without them):\n  {shortened(self.broken)}"
+                f"without them):\n  {shorten_list(self.broken)}"
             )
 
 
-class NewArrays(Unlabelled):
-    """Arrays: ``.npy``, or ``x`` in ``.npz``; labels are not looked at."""
+class NewArrays(NewSamples):
+    """Arrays: ``.npy``, or ``x`` in ``.npz``; labels are not read."""
 
     endings = (".npy", ".npz")
 
     def blocks(self) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
         known = [path for path in self.files if path.name not in ("y.npy", "test.npy")]
         for file in known:
-            x = self.array(file)
+            x = self.load_array(file)
             if x.ndim < 2 or prod(x.shape[1:]) != prod(self.shape):
                 raise InputError(
-                    f"{file} holds rows of the shape {x.shape[1:]}, the run takes {self.shape}"
+                    f"{file} holds samples of the shape {x.shape[1:]}, the run takes {self.shape}"
                 )
             byte = self.inputs["dtype"] == "uint8"
             if x.dtype.kind not in "biuf" or byte != (x.dtype == np.uint8):
                 raise InputError(f"{file} holds {x.dtype}, the run takes {self.inputs['dtype']}")
-            for names, rows in self.numbered(file, x):
+            for names, rows in self.number_samples(file, x):
                 yield names, rows.reshape(-1, *self.shape).astype(self.inputs["dtype"], copy=False)
 
-    def array(self, file: Path) -> Array:
-        """What a file holds; an ``.npy`` is mapped."""
+    def load_array(self, file: Path) -> Array:
+        """The inputs in a file; an ``.npy`` is mapped."""
         try:
             held = np.load(file, mmap_mode="r" if file.suffix == ".npy" else None)
             x: Array = held if file.suffix == ".npy" else held["x"]
@@ -146,8 +152,8 @@ class NewArrays(Unlabelled):
         return x
 
 
-class NewTable(Unlabelled):
-    """Rows of tables, by the run's columns and in its scale; other columns are not looked at."""
+class NewTable(NewSamples):
+    """Rows of tables, by the run's columns and in its scale; other columns are not read."""
 
     endings = tuple(READERS)
     changed = ("label", "domain", "drop")
@@ -161,22 +167,22 @@ class NewTable(Unlabelled):
                 )
             if "mean" in self.inputs:
                 x = (x - np.array(self.inputs["mean"])) / np.array(self.inputs["std"])
-            yield from self.numbered(file, x.astype(np.float32))
+            yield from self.number_samples(file, x.astype(np.float32))
 
     def features(self, file: Path) -> Array:
         """The columns that the run has; where it knows no names, all but those left out."""
-        rows = table(file)
+        rows = read_table(file)
         if columns := self.inputs.get("columns"):
-            rows = named(rows, columns, file)
+            rows = select_columns(rows, columns, file)
         else:
             others = [self.keys.get("label"), self.keys.get("domain"), *self.keys.get("drop", ())]
             rows = rows.drop(columns=others, errors="ignore")
-        x: Array = numeric(rows, file).to_numpy(dtype=np.float64)
+        x: Array = check_numeric(rows, file).to_numpy(dtype=np.float64)
         return x
 
 
-class NewTexts(Unlabelled):
-    """Texts in columns of tables, as numbers of the run's words."""
+class NewTexts(NewSamples):
+    """Texts in columns of tables, as token ids of the run's tokenizer."""
 
     endings = tuple(READERS)
     changed = ("text",)
@@ -185,59 +191,64 @@ class NewTexts(Unlabelled):
         if self.inputs["tokens"] is None:
             raise InputError(f"the run takes numbers of the shape {self.shape}, not texts")
         for file in self.files:
-            texts = joined(named(table(file), self.keys.get("text", ["text"]), file))
-            x = numbers(
+            columns = self.keys.get("text", ["text"])
+            texts = join_columns(select_columns(read_table(file), columns, file))
+            x = token_ids(
                 texts,
                 tokenizer=self.keys["tokenizer"],
                 vocabulary=self.keys["vocabulary"],
                 length=self.shape[0],
                 cache=None,
             )
-            yield from self.numbered(file, x)
+            yield from self.number_samples(file, x)
 
 
-def named(rows: Any, columns: Sequence[str], file: Path) -> Any:
+def select_columns(rows: Any, columns: Sequence[str], file: Path) -> Any:
     """Columns of a frame, in this order.
 
     Raises:
         InputError: some are not there.
     """
-    if missing := [own for own in columns if own not in rows.columns]:
+    if missing := [name for name in columns if name not in rows.columns]:
         raise InputError(f"{file} has no column {listed(missing)}; it has {listed(rows.columns)}")
     return rows[list(columns)]
 
 
-def unlabelled(
-    own: Mapping[str, Any], given: Mapping[str, Any], inputs: Mapping[str, Any]
-) -> Unlabelled:
-    """What reads new rows.
+def open_new_samples(
+    trained: Mapping[str, Any], given: Mapping[str, Any], inputs: Mapping[str, Any]
+) -> NewSamples:
+    """Opens new samples, to be read as a run read its own.
 
     Args:
-        own: config of the data set that the run was trained on.
-        given: keys to change, or another data set's config; those of ``OWN`` are the run's,
+        trained: config of the data set that the run was trained on.
+        given: keys to change, or another data set's config; those of ``RUN_KEYS`` are the run's,
             if they are not ``None``.
-        inputs: what the run knows of a row.
+        inputs: what the run knows of a sample.
 
     Raises:
         InputError: there is nothing to read, or a key is the run's own.
     """
     another = "_target_" in given
-    given = {key: value for key, value in given.items() if key not in OWN or value is not None}
-    keys = {**({} if another else own), **given, **{key: own[key] for key in OWN if key in own}}
+    given = {key: value for key, value in given.items() if key not in RUN_KEYS or value is not None}
+    keys = {
+        **({} if another else trained),
+        **given,
+        **{key: trained[key] for key in RUN_KEYS if key in trained},
+    }
     kind = resolve_name(keys["_target_"])
-    kinds: dict[type, Callable[..., Unlabelled]]
-    kinds = {Pictures: NewPictures, Text: NewTexts, Table: NewTable, Arrays: NewArrays}
-    made = next((new for old, new in kinds.items() if issubclass(kind, old)), None)
-    if made is None:  # a data set that is not laid out in files of one's own
+    kinds: dict[type, Callable[..., NewSamples]]
+    kinds = {ImageDataset: NewImages, Text: NewTexts, Table: NewTable, Arrays: NewArrays}
+    opener = next((new for old, new in kinds.items() if issubclass(kind, old)), None)
+    if opener is None:  # a published data set: its files are not laid out as a user's are
         images = inputs["dtype"] == "uint8" and len(inputs["shape"]) == 3
-        made = NewTexts if inputs["tokens"] else NewPictures if images else NewArrays
-    reader = made(given["root"], inputs, keys)
+        opener = NewTexts if inputs["tokens"] else NewImages if images else NewArrays
+    reader = opener(given["root"], inputs, keys)
     usable = ("root", *reader.changed)
     fixed = [key for key in given if key not in usable and not another]
-    fixed += [key for key in OWN if key in given and given[key] != own.get(key)]
+    fixed += [key for key in RUN_KEYS if key in given and given[key] != trained.get(key)]
     if fixed:
         raise InputError(
-            f"dataset.{fixed[0]}: rows are read as the run read its own; "
+            f"dataset.{fixed[0]}: samples are read as the run read its own; "
             f"keys that may be given are {listed(usable)}"
         )
     return reader

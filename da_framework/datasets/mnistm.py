@@ -51,7 +51,7 @@ def blend(digits: Array, photos: Sequence[Array], windows: Array) -> Array:
 def rebuild(
     mnist: Mapping[str, Array], photos: Mapping[str, Array], recipe: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """The published images, from what they were made of.
+    """The published images, from what they were arrays of.
 
     Args:
         mnist: ``x_train``, ``y_train``, ``x_test``, ``y_test``.
@@ -68,7 +68,7 @@ def rebuild(
             f"({listed(lacking[:5])}, ...) are not among the {len(photos)} given; "
             "all of BSDS500/data/images/train are needed"
         )
-    made: dict[str, Array] = {"recipe": np.array(ORIGINAL)}
+    arrays: dict[str, Array] = {"recipe": np.array(ORIGINAL)}
     for part in PARTS:
         index = recipe[f"index_{part}"]
         if index.max() >= len(mnist[f"x_{part}"]):
@@ -77,9 +77,9 @@ def rebuild(
                 f"{len(mnist[f'x_{part}'])} here; the whole of MNIST is needed"
             )
         ordered = [photos[name] for name in names]
-        made[f"x_{part}"] = blend(mnist[f"x_{part}"][index], ordered, recipe[f"loc_{part}"])
-        made[f"y_{part}"] = mnist[f"y_{part}"][index]
-    return made
+        arrays[f"x_{part}"] = blend(mnist[f"x_{part}"][index], ordered, recipe[f"loc_{part}"])
+        arrays[f"y_{part}"] = mnist[f"y_{part}"][index]
+    return arrays
 
 
 def draw(mnist: Mapping[str, Array], photos: Mapping[str, Array], seed: int) -> dict[str, Array]:
@@ -92,12 +92,12 @@ def draw(mnist: Mapping[str, Array], photos: Mapping[str, Array], seed: int) -> 
     """
     ordered = [photos[name] for name in sorted(photos)]
     room = np.array([photo.shape[:2] for photo in ordered]) - SIZE
-    made: dict[str, Array] = {"recipe": np.array(f"seed {seed}")}
+    arrays: dict[str, Array] = {"recipe": np.array(f"seed {seed}")}
     for part in PARTS:
         digits = mnist[f"x_{part}"]
         generator = np.random.default_rng(mix(seed, "mnistm", part))
         photo = generator.integers(len(ordered), size=len(digits))
         corner = generator.integers(room[photo], endpoint=True)
-        made[f"x_{part}"] = blend(digits, ordered, np.column_stack([photo, corner]))
-        made[f"y_{part}"] = mnist[f"y_{part}"]
-    return made
+        arrays[f"x_{part}"] = blend(digits, ordered, np.column_stack([photo, corner]))
+        arrays[f"y_{part}"] = mnist[f"y_{part}"]
+    return arrays

@@ -13,7 +13,7 @@ from da_framework.datasets.base import Array
 
 
 class Denoising:
-    r"""Layers that rebuild rows of which columns are lost, each from the output of the one before.
+    r"""Denoising layers that rebuild samples with columns lost, each from the output of the last.
 
     .. math:: W = \arg\min_W \mathbb{E} \sum_i \lVert x_i - W \tilde x_i \rVert^2 = P Q^{-1}
 
@@ -26,7 +26,7 @@ class Denoising:
     Args:
         layers: how many.
         noise: probability that a column is lost.
-        cache: folder in which denoised rows are kept for other runs; ``None``: they are not.
+        cache: folder in which denoised samples are kept for other runs; ``None``: they are not.
     """
 
     def __init__(
@@ -38,63 +38,63 @@ class Denoising:
         self.fitted: dict[str, list[Array]] = {}
 
     def __call__(self, x: Array, every: Array) -> Array:
-        """Rows (n, d) with every layer's output beside them: (n, (1 + layers) d).
+        """Samples (n, d) with every layer's output beside them: (n, (1 + layers) d).
 
         Args:
-            x: the rows.
-            every: rows of all domains, to which the layers are fitted.
+            x: the samples.
+            every: samples of all domains, to which the layers are fitted.
         """
-        fit = f"{self.layers} {self.noise} {digest(every)}"
+        fit = f"{self.layers} {self.noise} {hash_array(every)}"
 
-        def make() -> Array:
+        def denoise() -> Array:
             if fit not in self.fitted:
                 self.fitted[fit] = self.fit(every)
-            return denoised(x, self.fitted[fit])
+            return stack_outputs(x, self.fitted[fit])
 
-        key = hashlib.sha256(f"{fit} {digest(x)}".encode()).hexdigest()
-        return load_or_compute(self.cache, f"denoised-{key[:24]}", len(x), make)
+        key = hashlib.sha256(f"{fit} {hash_array(x)}".encode()).hexdigest()
+        return load_or_compute(self.cache, f"denoised-{key[:24]}", len(x), denoise)
 
     def fit(self, x: Array) -> list[Array]:
-        """The layers, each (d + 1, d), for rows (n, d) of all domains."""
-        found: list[Array] = []
+        """Fits the layers, each (d + 1, d), to samples (n, d) of all domains."""
+        layers: list[Array] = []
         for _ in range(self.layers):
-            found.append(self.layer(x))
-            x = passed(x, found[-1])
-        return found
+            layers.append(self.fit_layer(x))
+            x = apply_layer(x, layers[-1])
+        return layers
 
-    def layer(self, x: Array) -> Array:
-        """The solution for these rows (n, d): (d + 1, d)."""
-        rows = with_constant(x)
+    def fit_layer(self, x: Array) -> Array:
+        """Fits one layer (d + 1, d), in closed form, to samples (n, d)."""
+        rows = append_constant(x)
         survives = np.full(rows.shape[1], 1 - self.noise, dtype=x.dtype)
         survives[-1] = 1
         scatter = rows.T @ rows
         q = scatter * survives * survives[:, None]
-        # a little more, so that a column that no row has can be solved for
+        # a little more, so that a column that is 0 everywhere can be solved for
         np.fill_diagonal(q, scatter.diagonal() * survives + 1e-5)
         p = (scatter[:-1] * survives).T
         solved: Array = cho_solve(cho_factor(q, overwrite_a=True), p, overwrite_b=True)
         return solved
 
 
-def denoised(x: Array, layers: list[Array]) -> Array:
-    """Rows (n, d) and what every layer makes of them, side by side: (n, (1 + layers) d)."""
-    found = [x]
+def stack_outputs(x: Array, layers: list[Array]) -> Array:
+    """Samples (n, d) and the outputs of every layer, side by side: (n, (1 + layers) d)."""
+    outputs = [x]
     for layer in layers:
-        found.append(passed(found[-1], layer))
-    return np.concatenate(found, axis=1)
+        outputs.append(apply_layer(outputs[-1], layer))
+    return np.concatenate(outputs, axis=1)
 
 
-def digest(x: Array) -> str:
-    """That tells rows from all others."""
+def hash_array(x: Array) -> str:
+    """The sha256 of an array's shape, type and values."""
     return hashlib.sha256(f"{x.shape} {x.dtype}".encode() + x.tobytes()).hexdigest()
 
 
-def passed(x: Array, layer: Array) -> Array:
-    """Rows behind a layer."""
-    out: Array = np.tanh(with_constant(x) @ layer)
+def apply_layer(x: Array, layer: Array) -> Array:
+    """The output of a layer."""
+    out: Array = np.tanh(append_constant(x) @ layer)
     return out
 
 
-def with_constant(x: Array) -> Array:
-    """Rows with a column of ones behind."""
+def append_constant(x: Array) -> Array:
+    """Samples with a column of ones appended."""
     return np.concatenate([x, np.ones((len(x), 1), dtype=x.dtype)], axis=1)

@@ -36,7 +36,7 @@ Scale = Literal["zscore", "l2", "none"]
 
 
 class OfficeCaltech10(Published):
-    """Amazon, Caltech-256, DSLR and webcam pictures of the ten classes that all four have.
+    """Amazon, Caltech-256, DSLR and webcam images of the ten classes that all four have.
 
     Features ready made: ``surf`` (800 counts of visual words), ``mobilenet_v2`` (1280, pooled),
     ``googlenet`` (1024; not of caltech10), ``decaf6`` (4096; of dslr and webcam alone).
@@ -47,9 +47,9 @@ class OfficeCaltech10(Published):
 
     Args:
         features: which; or by domain.
-        normalize: ``zscore``: rows divided by their sum, then every column of a domain brought to
-            mean 0 and deviation 1, as is usual for SURF; ``l2``: rows of length √d,
-            so that networks see numbers of about 1; ``none``; or by domain.
+        normalize: ``zscore``: samples divided by their sum, then every column of a domain brought
+            to mean 0 and deviation 1, as is usual for SURF; ``l2``: samples of length √d, so that
+            networks see numbers of about 1; ``none``; or by domain.
         data_dir: the folder that holds ``office_caltech10/``.
     """
 
@@ -92,16 +92,16 @@ class OfficeCaltech10(Published):
         super().__init__(data_dir=data_dir, **roles)
 
     def file(self, name: str) -> str:
-        return FEATURES[self._of("features", name)]
+        return FEATURES[self._value_for("features", name)]
 
     def licence(self, name: str) -> str:
         return LICENCE
 
     def load(self, name: str) -> Domain:
         arrays = self.load_arrays(name)
-        features, normalize = self._of("features", name), self._of("normalize", name)
+        features, normalize = self._value_for("features", name), self._value_for("normalize", name)
         if f"{name}_X" not in arrays:
-            there = [own for own in self.names if f"{own}_X" in arrays]
+            there = [domain for domain in self.names if f"{domain}_X" in arrays]
             raise InputError(
                 f"dataset.features={features} is of {listed(there)} alone, not of {name}"
             )
@@ -119,8 +119,8 @@ class OfficeCaltech10(Published):
             classes=tuple(map(str, arrays["class_names"])),
         )
 
-    def _of(self, key: str, name: str) -> str:
-        """What a key is for a domain."""
+    def _value_for(self, key: str, name: str) -> str:
+        """The value of a key for a domain."""
         given: str | dict[str, str] = getattr(self, key)
         if isinstance(given, str):
             return given

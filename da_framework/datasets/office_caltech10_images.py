@@ -11,17 +11,17 @@ from pydantic import Field
 from da_framework.core.errors import InputError
 from da_framework.core.types import Count, Irrelevant
 from da_framework.datasets.base import Dataset, Roles
-from da_framework.datasets.images import InMemory, Picture, Pictures
+from da_framework.datasets.images import ImageDataset, ImageFile, InMemory
 from da_framework.datasets.office_caltech10 import CLASSES, DOMAINS, LICENCE
 from da_framework.datasets.published import Published, PublishedFile
 
 ARCHIVE = "images_256.zip"
-LARGEST = 16 * 2**20
+MAX_IMAGE_BYTES = 16 * 2**20
 """Bytes of one unpacked image that are read."""
 
 
-class OfficeCaltech10Images(Published, Pictures):
-    """Amazon, Caltech-256, DSLR and webcam pictures of the ten classes that all four have.
+class OfficeCaltech10Images(Published, ImageDataset):
+    """Amazon, Caltech-256, DSLR and webcam images of the ten classes that all four have.
 
     - Saenko et al., "Adapting Visual Category Models to New Domains", ECCV 2010.
     - Gong et al., "Geodesic Flow Kernel for Unsupervised Domain Adaptation", CVPR 2012.
@@ -30,7 +30,7 @@ class OfficeCaltech10Images(Published, Pictures):
         size: height and width, in pixels.
         crop: share of the shorter side that is kept; .875 is 224 of 256, as the field crops.
         data_dir: the folder that holds ``office_caltech10/``.
-        in_memory: whether decoded images are held there; see ``pictures.Held``.
+        in_memory: whether decoded images are held there; see ``images.ImageStorage``.
         cache: folder of the files that hold them otherwise.
     """
 
@@ -56,8 +56,8 @@ class OfficeCaltech10Images(Published, Pictures):
         cache: Annotated[str | None, Irrelevant()] = None,
         **roles: Unpack[Roles],
     ) -> None:
-        held: Any = {"size": size, "in_memory": in_memory, "cache": cache}
-        super().__init__(data_dir=data_dir, channels=3, on_error="stop", **held, **roles)
+        storage: Any = {"size": size, "in_memory": in_memory, "cache": cache}
+        super().__init__(data_dir=data_dir, channels=3, on_error="stop", **storage, **roles)
         self.crop = crop
 
     def file(self, name: str) -> str:
@@ -72,27 +72,27 @@ class OfficeCaltech10Images(Published, Pictures):
 
     @cached_property
     def archive(self) -> ZipFile:
-        """Open as long as the data set is."""
+        """The archive of the images, open as long as the data set is there."""
         return ZipFile(self.verify_file(self.names[0]))
 
-    def pictures(self, name: str) -> Sequence[Picture]:
+    def image_files(self, name: str) -> Sequence[ImageFile]:
         """The files in ``<domain>/<class>/`` of the archive.
 
         Raises:
             InputError: one is larger than an image is.
         """
-        found = []
+        images = []
         for member in self.archive.infolist():
             if member.is_dir() or not member.filename.startswith(f"{name}/"):
                 continue
             path = Path(member.filename)
-            if member.file_size > LARGEST:
+            if member.file_size > MAX_IMAGE_BYTES:
                 raise InputError(
                     f"{self.archive.filename}: {path} is said to unpack to {member.file_size} "
-                    f"bytes, more than the {LARGEST} that an image may have"
+                    f"bytes, more than the {MAX_IMAGE_BYTES} that an image may have"
                 )
-            found.append(Picture(path, path.parent.name))
-        return sorted(found, key=lambda picture: picture.path.as_posix())
+            images.append(ImageFile(path, path.parent.name))
+        return sorted(images, key=lambda image: image.path.as_posix())
 
     def content(self, name: str, path: Path) -> bytes:
         return self.archive.read(path.as_posix())

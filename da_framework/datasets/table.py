@@ -1,4 +1,4 @@
-"""Tables: a row a sample, a column its label, a column its domain."""
+"""Tables: a row for each sample, a column of labels, a column of domains."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from da_framework.datasets.custom import Discovered
 
 
 class Table(Discovered):
-    """Rows of a CSV or Parquet file, or of a file a domain in a folder.
+    """Rows of a CSV, JSONL or Parquet file, or of a folder with a file for each domain.
 
     All columns but label, domain and those left out are features and must be numbers.
 
@@ -47,14 +47,18 @@ class Table(Discovered):
 
     def discover(self) -> Iterable[str]:
         if self.root.is_dir():
-            return [stem(path) for path in sorted(self.root.iterdir()) if ending(path) in READERS]
+            return [
+                file_stem(path)
+                for path in sorted(self.root.iterdir())
+                if file_ending(path) in READERS
+            ]
         return sorted(set(self._column(self.root, self.domain).astype(str)))
 
     def files(self, name: str) -> Sequence[Path]:
         if self.root.is_file():
             return [self.root]
-        found = sorted(path for path in self.root.iterdir() if ending(path) in READERS)
-        return [path for path in found if stem(path) == name]
+        paths = sorted(path for path in self.root.iterdir() if file_ending(path) in READERS)
+        return [path for path in paths if file_stem(path) == name]
 
     def class_names(self, name: str) -> Sequence[str]:
         return sorted(set(self._rows(name)[self.label].astype(str)))
@@ -64,25 +68,26 @@ class Table(Discovered):
         if self.standardize:
             mean, std = self._scale(x)
             x = (x - mean) / std
-        y = self.labels(self._rows(name)[self.label].astype(str).to_numpy())
+        y = self.encode_labels(self._rows(name)[self.label].astype(str).to_numpy())
         return Domain(x.astype(np.float32), y)
 
     def inputs(self, name: str) -> dict[str, Any]:
-        found = super().inputs(name) | {
-            "columns": [str(own) for own in self._numbers(name).columns]
-        }
+        inputs = super().inputs(name)
+        inputs["columns"] = [str(column) for column in self._feature_columns(name).columns]
         if self.standardize:
             mean, std = self._scale(self._features(name))
-            found |= {"mean": mean.tolist(), "std": std.tolist()}
-        return found
+            inputs |= {"mean": mean.tolist(), "std": std.tolist()}
+        return inputs
 
     def _scale(self, x: Array) -> tuple[Array, Array]:
-        known = self._usual(x)
-        return known.mean(0), np.maximum(known.std(0), 1e-12)
+        """Mean and deviation by which features of these columns are standardized."""
+        fitted = self._rows_to_fit(x)
+        return fitted.mean(0), np.maximum(fitted.std(0), 1e-12)
 
-    def _usual(self, x: Array) -> Array:
-        sides = [[self._features(one) for one in side] for side in (self.source, self.target)]
-        alike = ([own for own in side if own.shape[1] == x.shape[1]] for side in sides)
+    def _rows_to_fit(self, x: Array) -> Array:
+        """The sources' rows of as many columns; else the target's, else these."""
+        sides = [[self._features(name) for name in side] for side in (self.source, self.target)]
+        alike = ([rows for rows in side if rows.shape[1] == x.shape[1]] for side in sides)
         return np.concatenate(next(filter(None, alike), [x]))
 
     def _rows(self, name: str) -> Any:
@@ -102,14 +107,14 @@ class Table(Discovered):
         return rows[column]
 
     def _table(self, file: Path) -> Any:
-        return self.once(str(file), lambda: table(file))
+        return self.read_once(str(file), lambda: read_table(file))
 
     def _features(self, name: str) -> Any:
-        return self._numbers(name).to_numpy(dtype=np.float64)
+        return self._feature_columns(name).to_numpy(dtype=np.float64)
 
-    def _numbers(self, name: str) -> Any:
+    def _feature_columns(self, name: str) -> Any:
         rows = self._rows(name).drop(columns=[self.label, self.domain, *self.drop], errors="ignore")
-        return numeric(rows, self.files(name)[0])
+        return check_numeric(rows, self.files(name)[0])
 
 
 READERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -117,45 +122,45 @@ READERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".parquet": ("read_parquet", {}),
     ".jsonl": ("read_json", {"lines": True}),
 }
-"""What pandas reads a file with, by its ending."""
+"""The function of pandas that reads a file, and its keywords, by the file's ending."""
 
 
-def stem(file: Path) -> str:
+def file_stem(file: Path) -> str:
     """A file's name without its endings."""
     return Path(file.name.removesuffix(".gz")).stem
 
 
-def ending(file: Path) -> str:
+def file_ending(file: Path) -> str:
     """A file's ending, packed or not."""
     return Path(file.name.removesuffix(".gz")).suffix
 
 
-def numeric(rows: Any, file: Path) -> Any:
-    """The same frame, if it is of numbers alone.
+def check_numeric(rows: Any, file: Path) -> Any:
+    """The same frame, which has numbers alone.
 
     Raises:
-        InputError: it is not; says which columns.
+        InputError: it does not; says which columns.
     """
-    words = [column for column, kind in rows.dtypes.items() if kind.kind not in "biuf"]
-    if words or not len(rows.columns):
+    others = [column for column, kind in rows.dtypes.items() if kind.kind not in "biuf"]
+    if others or not len(rows.columns):
         raise InputError(
-            f"{file}: the columns {listed(words)} are not numbers; "
-            f"leave them out: dataset.drop={words}".replace("'", "")
+            f"{file}: the columns {listed(others)} are not numbers; "
+            f"leave them out: dataset.drop={others}".replace("'", "")
         )
     return rows
 
 
-def table(file: Path) -> Any:
-    """A file as a frame.
+def read_table(file: Path) -> Any:
+    """Reads a file as a frame.
 
     Raises:
         InputError: it cannot be read.
     """
     import pandas as pd
 
-    if ending(file) not in READERS:
+    if file_ending(file) not in READERS:
         raise InputError(f"{file}: files that end in {listed(READERS)} are read")
-    reader, keys = READERS[ending(file)]
+    reader, keys = READERS[file_ending(file)]
     try:
         return getattr(pd, reader)(file, **keys)
     except (OSError, ValueError, EOFError, ImportError) as error:

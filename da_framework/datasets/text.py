@@ -5,7 +5,7 @@ from typing import Annotated, Any, Unpack
 from da_framework.core.types import Count, Irrelevant
 from da_framework.datasets.base import Dataset, Domain, Roles
 from da_framework.datasets.table import Table
-from da_framework.datasets.tokenization import Vocabulary, identity, numbers
+from da_framework.datasets.tokenization import Vocabulary, token_ids, tokenizer_name
 
 
 class Text(Table):
@@ -16,10 +16,10 @@ class Text(Table):
         text: the columns of the text, joined in this order.
         label: the column of the classes.
         domain: the column of the domains; of no meaning where the files are the domains.
-        tokenizer: makes words numbers; see ``tokens.numbers``.
+        tokenizer: makes texts token ids; see ``tokenization.token_ids``.
         vocabulary: of the tokenizer ``words``.
-        length: words of a text; what is beyond is not read.
-        cache: folder where the numbers are kept; ``None``: nowhere.
+        length: token ids of a text; what is beyond is not read.
+        cache: folder where the token ids are kept; ``None``: nowhere.
     """
 
     def __init__(
@@ -40,28 +40,28 @@ class Text(Table):
         self.vocabulary = vocabulary
         self.length = length
         self.cache = cache
-        self.tokens = identity(tokenizer, vocabulary)
+        self.tokens = tokenizer_name(tokenizer, vocabulary)
         super().__init__(root=root, label=label, domain=domain, drop=[], standardize=False, **roles)
 
     def load(self, name: str) -> Domain:
         rows = self._rows(name)
         for column in self.text:
             self._column(self.files(name)[0], column)
-        x = numbers(
-            joined(rows[self.text]),
+        x = token_ids(
+            join_columns(rows[self.text]),
             tokenizer=self.tokenizer,
             vocabulary=self.vocabulary,
             length=self.length,
             cache=self.cache,
         )
-        return Domain(x, self.labels(rows[self.label].astype(str).to_numpy()))
+        return Domain(x, self.encode_labels(rows[self.label].astype(str).to_numpy()))
 
     def inputs(self, name: str) -> dict[str, Any]:
-        return Dataset.inputs(self, name)  # words have no columns
+        return Dataset.inputs(self, name)  # token ids have no columns
 
 
-def joined(columns: Any) -> list[str]:
-    """The texts of a frame's columns, a line a row."""
+def join_columns(columns: Any) -> list[str]:
+    """Joins the text columns of a frame: a text for each row."""
     parts = columns.astype(object).fillna("").astype(str)
     texts: list[str] = parts.agg(" ".join, axis=1).tolist()
     return texts

@@ -132,13 +132,13 @@ def test_what_cannot_be_read_is_one_line(pictures: Any) -> None:
     assert "there is no file that ends in .bmp" in refused(pictures, "dataset.root=empty")
     for own in ((), ("dataset=folder",)):
         said = refused(pictures, "dataset.root=new", "dataset.size=9", *own)
-        assert said.startswith("dataset.size: rows are read as the run read its own")
+        assert said.startswith("dataset.size: samples are read as the run read its own")
         assert said.endswith("keys that may be given are root, on_error")
     assert "table.csv has 2 columns" in refused(pictures, "dataset=table", "dataset.root=table.csv")
     assert "not texts" in refused(pictures, "dataset=text", "dataset.root=table.csv")
     np.save("x.npy", np.zeros((2, 3, 9, 9), np.uint8))
     said = refused(pictures, "dataset=arrays", "dataset.root=x.npy")
-    assert said == "x.npy holds rows of the shape (3, 9, 9), the run takes (3, 8, 8)"
+    assert said == "x.npy holds samples of the shape (3, 9, 9), the run takes (3, 8, 8)"
     np.save("x.npy", np.zeros((2, 3, 8, 8)))
     said = refused(pictures, "dataset=arrays", "dataset.root=x.npy")
     assert said == "x.npy holds float64, the run takes uint8"

@@ -78,12 +78,12 @@ def test_hidden_labels_have_no_effect_and_given_ones_have(
 ) -> None:
     expected = ranked()
     whole = TwoMoons.load
-    assignment = TwoMoons.assign
+    split_roles = TwoMoons.split_roles
 
     def altered(given: bool) -> None:
-        def assign(self: TwoMoons) -> Any:
-            found = assignment(self)
-            for part in found.train.get("target_labelled", ()):
+        def altered_split(self: TwoMoons) -> Any:
+            split = split_roles(self)
+            for part in split.train.get("target_labelled", ()):
                 domain = whole(self, part.domain)
                 y = domain.y.copy()
                 hidden = torch.ones(len(y), dtype=torch.bool)
@@ -91,9 +91,9 @@ def test_hidden_labels_have_no_effect_and_given_ones_have(
                 rows = part.rows[:5] if given else hidden.numpy()
                 y[rows] = 1 - y[rows]
                 self.replace(part.domain, domain._replace(y=y))
-            return found
+            return split
 
-        monkeypatch.setattr(TwoMoons, "assign", assign)
+        monkeypatch.setattr(TwoMoons, "split_roles", altered_split)
 
     altered(given=False)
     assert ranked() == expected

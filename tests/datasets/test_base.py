@@ -51,15 +51,17 @@ def official(given: Domain) -> list[int]:
 
 
 def rows(parts: Any, name: str) -> list[int]:
-    found: list[int] = [row for part in parts if part.domain == name for row in part.rows.tolist()]
-    return found
+    numbers: list[int] = [
+        row for part in parts if part.domain == name for row in part.rows.tolist()
+    ]
+    return numbers
 
 
 def splits(dataset: Dataset) -> dict[str, list[int]]:
-    assigned = dataset.split_roles()
-    groups = {f"train {role}": parts for role, parts in assigned.train.items()}
-    groups |= {f"validation {role}": parts for role, parts in assigned.validation.items()}
-    groups["test"] = assigned.test
+    split = dataset.split_roles()
+    groups = {f"train {role}": parts for role, parts in split.train.items()}
+    groups |= {f"validation {role}": parts for role, parts in split.validation.items()}
+    groups["test"] = split.test
     return {
         f"{group} {part.domain}": part.rows.tolist()
         for group, parts in groups.items()
@@ -68,10 +70,10 @@ def splits(dataset: Dataset) -> dict[str, list[int]]:
 
 
 def test_every_row_of_the_source_has_one_role_and_its_label() -> None:
-    assigned = toy().split_roles()
-    train, validation = rows(assigned.train["source"], "art"), assigned.validation["source"]
+    split = toy().split_roles()
+    train, validation = rows(split.train["source"], "art"), split.validation["source"]
     assert sorted(train + rows(validation, "art")) == list(range(100))
-    assert all(part.labelled for part in (*assigned.train["source"], *validation))
+    assert all(part.labelled for part in (*split.train["source"], *validation))
 
 
 def test_source_validation_keeps_the_shares_of_the_classes() -> None:
@@ -81,32 +83,32 @@ def test_source_validation_keeps_the_shares_of_the_classes() -> None:
 
 
 def test_every_row_of_an_inductive_target_has_one_role_and_no_label() -> None:
-    assigned = toy().split_roles()
-    parts = (*assigned.train["target"], *assigned.validation["target"], *assigned.test)
+    split = toy().split_roles()
+    parts = (*split.train["target"], *split.validation["target"], *split.test)
     assert [len(part.rows) for part in parts] == [56, 14, 30]
     assert sorted(rows(parts, "photo")) == list(range(100))
     assert not any(part.labelled for part in parts)
-    assert "target_labelled" not in assigned.train
+    assert "target_labelled" not in split.train
 
 
 def test_an_official_test_part_is_the_test() -> None:
     domains = {name: domain(tested=20) for name in NAMES}
     dataset = toy(domains)
-    assigned = dataset.split_roles()
+    split = dataset.split_roles()
     tested = official(domains["photo"])
-    assert rows(assigned.test, "photo") == tested
-    assert not set(rows(assigned.train["target"], "photo")) & set(tested)
-    seen = rows(assigned.train["source"], "art") + rows(assigned.validation["source"], "art")
+    assert rows(split.test, "photo") == tested
+    assert not set(rows(split.train["target"], "photo")) & set(tested)
+    seen = rows(split.train["source"], "art") + rows(split.validation["source"], "art")
     assert not set(seen) & set(official(domains["art"]))
 
 
 @pytest.mark.parametrize("tested", [0, 20])
 def test_a_transductive_target_is_trained_on_whole_and_tested_on(tested: int) -> None:
     domains = {name: domain(tested=tested) for name in NAMES}
-    assigned = toy(domains, protocol="transductive").split_roles()
-    assert rows(assigned.train["target"], "photo") == list(range(100))
-    assert len(rows(assigned.test, "photo")) == (tested or 100)
-    assert rows(assigned.validation["target"], "photo") == rows(assigned.test, "photo")
+    split = toy(domains, protocol="transductive").split_roles()
+    assert rows(split.train["target"], "photo") == list(range(100))
+    assert len(rows(split.test, "photo")) == (tested or 100)
+    assert rows(split.validation["target"], "photo") == rows(split.test, "photo")
 
 
 def test_the_split_of_a_target_does_not_look_at_its_labels() -> None:
@@ -125,11 +127,11 @@ def test_the_few_labelled_rows_leave_the_target_and_every_evaluation(
 ) -> None:
     domains = {name: domain(tested=tested) for name in NAMES}
     dataset = toy(domains, protocol=protocol, labels_per_class=3)
-    assigned = dataset.split_roles()
-    (few,) = assigned.train["target_labelled"]
+    split = dataset.split_roles()
+    (few,) = split.train["target_labelled"]
     assert few.labelled
     assert np.bincount(dataset["photo"].y[few.rows]).tolist() == [3, 3, 3]
-    others = (*assigned.train["target"], *assigned.validation["target"], *assigned.test)
+    others = (*split.train["target"], *split.validation["target"], *split.test)
     assert not set(rows(others, "photo")) & set(few.rows.tolist())
 
 

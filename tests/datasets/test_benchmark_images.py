@@ -25,8 +25,8 @@ SIZES = {"office31": 31, "office_home": 65, "visda2017": 12, "domainnet": 345, "
 
 def node(name: str, folder: Path, **keys: Any) -> dict[str, Any]:
     """The dataset of a YAML, with room for a few images."""
-    found: dict[str, Any] = compose(f"dataset={name}", f"data_dir={folder}", "dataset.size=8")
-    return {**found["dataset"], **keys}
+    config: dict[str, Any] = compose(f"dataset={name}", f"data_dir={folder}", "dataset.size=8")
+    return {**config["dataset"], **keys}
 
 
 def twin(name: str, folder: Path, each: int = 2) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def twin(name: str, folder: Path, each: int = 2) -> dict[str, Any]:
                     lines[part].append(f"{where} {keys['classes'].index(kind)}")
         for part, file in place.get("lists", {}).items():
             (root / file).write_text("\n".join(lines[part]) + "\n")
-    few = {own: {**place, "images": 2 * each} for own, place in keys["places"].items()}
+    few = {domain: {**place, "images": 2 * each} for domain, place in keys["places"].items()}
     return {**keys, "places": few}
 
 
@@ -64,15 +64,15 @@ def test_a_benchmark_is_read_as_it_is_published(name: str, tmp_path: Path) -> No
     assert len(data.classes) == len(set(data.classes)) == SIZES[name]
     data.split_roles()
     official = name == "domainnet"
-    for own in data.names:
-        domain = data[own]
+    for domain_name in data.names:
+        domain = data[domain_name]
         assert domain.x.shape == (4, 3, 8, 8)
         for row, label in zip(domain.x, domain.y, strict=True):
             assert label == (SIZES[name] - 1 if row[0].mean() > 128 else 0)
         assert (domain.test is not None) == official
         if domain.test is not None:
             assert domain.test.sum() == 2
-        assert len(data.fingerprint(own)) == 16
+        assert len(data.fingerprint(domain_name)) == 16
 
 
 @pytest.mark.parametrize("name", [*BENCHMARKS, "uci_har"])
@@ -81,16 +81,16 @@ def test_what_is_missing_is_said_in_one_message(name: str, tmp_path: Path) -> No
     data = instantiate(keys)
     with pytest.raises(InputError) as error:
         data.fingerprint(data.target[0])
-    words = str(error.value)
+    message = str(error.value)
     place = tmp_path / keys["folder"]
     for part in (f"{place} lacks:", keys["origin"]["address"], "by hand: ", f"{place}/", "DA_DATA"):
-        assert part in words
-    for own, place_ in keys.get("places", {}).items():
-        assert f"{own} ({place_['images']})" in words
+        assert part in message
+    for domain, place_ in keys.get("places", {}).items():
+        assert f"{domain} ({place_['images']})" in message
     if keys["origin"]["files"]:
-        assert "dataset.download=true" in words
-        assert "http://csr.bu.edu/ftp/" in words
-    assert f"{len(data.classes)} classes" in words
+        assert "dataset.download=true" in message
+        assert "http://csr.bu.edu/ftp/" in message
+    assert f"{len(data.classes)} classes" in message
 
 
 def test_another_number_of_images_is_said_and_may_be_meant(tmp_path: Path) -> None:
@@ -126,15 +126,15 @@ def test_a_list_s_number_is_the_class_where_the_folder_is_none(tmp_path: Path) -
 def test_a_benchmark_is_fetched_where_that_is_possible(tmp_path: Path) -> None:
     keys = twin("domainnet", tmp_path / "published")
     place = tmp_path / "published" / "domainnet"
-    for own in ("clipart", "sketch"):
+    for domain in ("clipart", "sketch"):
         import shutil
 
-        shutil.make_archive(str(place / own), "zip", place, own)
-    for own, files in keys["origin"]["files"].items():
+        shutil.make_archive(str(place / domain), "zip", place, domain)
+    for domain, files in keys["origin"]["files"].items():
         for remote in files:
             remote["urls"] = [(place / remote["name"]).as_uri()]
             remote.update(size=None, hash=None)
-        assert files[0]["gives"] == own
+        assert files[0]["gives"] == domain
     keys |= {"data_dir": str(tmp_path / "new"), "download": True}
     data: Benchmark = instantiate(keys)
     assert len(data["clipart"].y) == len(data["sketch"].y) == 4
@@ -152,8 +152,8 @@ def test_a_file_in_another_class_is_other_data(tmp_path: Path) -> None:
 
 
 def ucihar(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = compose("dataset=uci_har", f"data_dir={folder}")
-    return dict(found["dataset"])
+    config: dict[str, Any] = compose("dataset=uci_har", f"data_dir={folder}")
+    return dict(config["dataset"])
 
 
 @pytest.mark.parametrize("kind", ["tensors", "arrays", "channels last"])

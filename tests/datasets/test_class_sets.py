@@ -75,15 +75,15 @@ SETS = [(None, None), PARTIAL, OPEN, UNIVERSAL]
 @pytest.mark.parametrize("sets", SETS)
 @pytest.mark.parametrize("protocol", ["inductive", "transductive"])
 def test_every_role_has_the_rows_of_its_classes_and_no_others(sets: Any, protocol: str) -> None:
-    own = domains(zoo(*sets, protocol=protocol))
+    data = domains(zoo(*sets, protocol=protocol))
     learnt, met = (set(given or Zoo.classes) for given in sets)
-    for samples in (own.train["source"], own.validation["source"]):
+    for samples in (data.train["source"], data.validation["source"]):
         assert set(true(samples.x)) == learnt
-    for samples in (own.train["target"], own.validation["target"], own.test):
+    for samples in (data.train["target"], data.validation["target"], data.test):
         assert set(true(samples.x)) == met
     parts = {
-        "source": [own.train["source"], own.validation["source"]],
-        "target": [own.train["target"], own.validation["target"], own.test],
+        "source": [data.train["source"], data.validation["source"]],
+        "target": [data.train["target"], data.validation["target"], data.test],
     }
     for role, name, classes in (("source", "art", learnt), ("target", "photo", met)):
         numbers = {int(n) for part in parts[role] for n in part.x[:, 1]}
@@ -94,15 +94,15 @@ def test_every_role_has_the_rows_of_its_classes_and_no_others(sets: Any, protoco
 
 @pytest.mark.parametrize("sets", SETS)
 def test_labels_are_positions_in_the_task_and_the_unknown_is_one_more(sets: Any) -> None:
-    own = domains(zoo(*sets))
-    classes = own.task.classes
+    data = domains(zoo(*sets))
+    classes = data.task.classes
     assert classes == tuple(name for name in Zoo.classes if name in (sets[0] or Zoo.classes))
-    for samples in (own.train["source"], own.validation["source"], own.batch(0)["source"]):
+    for samples in (data.train["source"], data.validation["source"], data.batch(0)["source"]):
         assert [classes[label] for label in samples.y.tolist()] == true(samples.x)
     expected = [
-        classes.index(name) if name in classes else len(classes) for name in true(own.test.x)
+        classes.index(name) if name in classes else len(classes) for name in true(data.test.x)
     ]
-    assert own.oracle.tolist() == expected
+    assert data.oracle.tolist() == expected
     assert (len(classes) in expected) == (sets in (OPEN, UNIVERSAL))
 
 
@@ -115,23 +115,23 @@ def test_several_unknown_classes_are_one_label() -> None:
 
 @pytest.mark.parametrize("given", [["owl", "cat"], ["cat", "owl"]])
 def test_the_order_in_which_classes_are_named_changes_nothing(given: list[str]) -> None:
-    one, other = domains(zoo(["cat", "owl"], ["cat", "owl"])), domains(zoo(given, given))
-    assert one.task == other.task
-    for mine, its in zip(one.batch(0).values(), other.batch(0).values(), strict=True):
+    data, other = domains(zoo(["cat", "owl"], ["cat", "owl"])), domains(zoo(given, given))
+    assert data.task == other.task
+    for mine, its in zip(data.batch(0).values(), other.batch(0).values(), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(mine, its, strict=True))
 
 
 @pytest.mark.parametrize("protocol", ["inductive", "transductive"])
 @pytest.mark.parametrize("labels", [2, "all"])
 def test_labels_are_given_away_for_known_classes_alone(labels: Any, protocol: str) -> None:
-    own = domains(zoo(*UNIVERSAL, labels_per_class=labels, protocol=protocol))
-    few = own.train["target_labelled"]
+    data = domains(zoo(*UNIVERSAL, labels_per_class=labels, protocol=protocol))
+    few = data.train["target_labelled"]
     assert set(true(few.x)) == {"dog", "owl"}
-    assert [own.task.classes[label] for label in few.y.tolist()] == true(few.x)
+    assert [data.task.classes[label] for label in few.y.tolist()] == true(few.x)
     if labels == 2:
         assert few.y.bincount(minlength=3).tolist() == [0, 2, 2]
     given = set(few.x[:, 1].tolist())
-    for samples in (own.train["target"], own.validation["target"], own.test):
+    for samples in (data.train["target"], data.validation["target"], data.test):
         assert not given & set(samples.x[:, 1].tolist())
         assert "yak" in true(samples.x)
 
@@ -140,17 +140,17 @@ def test_labels_are_given_away_for_known_classes_alone(labels: Any, protocol: st
 @pytest.mark.parametrize("labels", [0, 2])
 def test_naming_every_class_splits_as_naming_none(protocol: str, labels: int) -> None:
     every = list(Zoo.classes)
-    one = zoo(None, None, protocol=protocol, labels_per_class=labels).split_roles()
+    split = zoo(None, None, protocol=protocol, labels_per_class=labels).split_roles()
     other = zoo(every, every, protocol=protocol, labels_per_class=labels).split_roles()
 
     def flat(parts: Sequence[Any]) -> list[Any]:
         return [(part.domain, part.rows.tolist(), part.labelled) for part in parts]
 
-    for mine, its in ((one.train, other.train), (one.validation, other.validation)):
+    for mine, its in ((split.train, other.train), (split.validation, other.validation)):
         assert {role: flat(parts) for role, parts in mine.items()} == {
             role: flat(parts) for role, parts in its.items()
         }
-    assert flat(one.test) == flat(other.test)
+    assert flat(split.test) == flat(other.test)
 
 
 @pytest.mark.parametrize("key", ["source_classes", "target_classes"])
@@ -170,20 +170,20 @@ def test_wrong_names_are_refused(key: str, given: list[str], message: str) -> No
 @pytest.mark.parametrize("sets", SETS)
 @pytest.mark.parametrize("protocol", ["inductive", "transductive"])
 def test_target_labels_stop_at_the_door(sets: Any, protocol: str) -> None:
-    own = domains(zoo(*sets, protocol=protocol))
-    for samples in (own.train["target"], own.validation["target"], own.test):
+    data = domains(zoo(*sets, protocol=protocol))
+    for samples in (data.train["target"], data.validation["target"], data.test):
         assert (samples.y == UNLABELLED).all()
-    assert (own.batch(0)["target"].y == UNLABELLED).all()
+    assert (data.batch(0)["target"].y == UNLABELLED).all()
 
 
 @pytest.mark.parametrize("sets", SETS)
 def test_labels_say_which_target_rows_there_are_and_nothing_else(sets: Any) -> None:
-    one, other = domains(zoo(*sets)), domains(zoo(*sets, shuffled=True))
-    assert not torch.equal(one.oracle, other.oracle)
-    for role, samples in one.train.items():
+    data, other = domains(zoo(*sets)), domains(zoo(*sets, shuffled=True))
+    assert not torch.equal(data.oracle, other.oracle)
+    for role, samples in data.train.items():
         assert all(torch.equal(a, b) for a, b in zip(samples, other.train[role], strict=True))
-    assert torch.equal(one.test.x, other.test.x)
-    assert torch.equal(one.validation["target"].x, other.validation["target"].x)
+    assert torch.equal(data.test.x, other.test.x)
+    assert torch.equal(data.validation["target"].x, other.validation["target"].x)
 
 
 # label shift
@@ -193,8 +193,8 @@ def test_labels_say_which_target_rows_there_are_and_nothing_else(sets: Any) -> N
 def test_label_shift_leaves_rows_out_until_the_shares_are_as_drawn(protocol: str) -> None:
     def counted(alpha: float | None) -> Any:
         dataset = zoo(label_shift=alpha, protocol=protocol, val=0.0 if protocol[0] == "t" else 0.2)
-        assigned = dataset.split_roles()
-        parts = [*assigned.train["target"], *assigned.validation["target"], *assigned.test]
+        split = dataset.split_roles()
+        parts = [*split.train["target"], *split.validation["target"], *split.test]
         rows = np.unique(np.concatenate([part.rows for part in parts]))
         return np.bincount(dataset["photo"].y[rows], minlength=4)
 
@@ -216,8 +216,8 @@ def test_label_shift_is_of_the_split_seed_and_of_a_target_alone() -> None:
     assert rows() == rows()
     assert rows() != rows(split_seed=1)
     plain, shifted = (zoo(label_shift=alpha).split_roles() for alpha in (None, 0.5))
-    for one, other in zip(plain.train["source"], shifted.train["source"], strict=True):
-        np.testing.assert_array_equal(one.rows, other.rows)
+    for part, other in zip(plain.train["source"], shifted.train["source"], strict=True):
+        np.testing.assert_array_equal(part.rows, other.rows)
 
 
 @pytest.mark.parametrize("protocol", ["inductive", "transductive"])

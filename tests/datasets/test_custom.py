@@ -1,4 +1,4 @@
-"""Data of one's own: folders of images, arrays, tables."""
+"""A user's own data: folders of images, arrays, tables."""
 
 from collections.abc import Callable, Mapping
 from mmap import mmap
@@ -165,8 +165,8 @@ def test_large_arrays_are_mapped_and_take_the_shape_that_is_said(
 
 
 def frame(name: str, rows: int, seed: int) -> pd.DataFrame:
-    found = pd.DataFrame(5 + 3 * numbers(rows, seed), columns=["a", "b", "c"])
-    return found.assign(label=["yes", "no"] * (rows // 2), domain=name)
+    features = pd.DataFrame(5 + 3 * numbers(rows, seed), columns=["a", "b", "c"])
+    return features.assign(label=["yes", "no"] * (rows // 2), domain=name)
 
 
 @pytest.mark.parametrize("kind", ["one file", "a file a domain"])
@@ -177,8 +177,8 @@ def test_a_table_has_a_row_a_sample(tmp_path: Path, kind: str) -> None:
         pd.concat(frames.values()).to_csv(root, index=False)
     else:
         root = tmp_path
-        for name, own in frames.items():
-            own.to_csv(root / f"{name}.csv", index=False)
+        for name, rows in frames.items():
+            rows.to_csv(root / f"{name}.csv", index=False)
     keys: dict[str, Any] = {"label": "label", "domain": "domain", "drop": ["c"]}
     plain = Table(root=str(root), standardize=False, **keys, **ROLES)
     assert plain["phone"].y.tolist() == [1, 0, 1, 0]
@@ -201,9 +201,9 @@ def test_files_of_arrays_may_differ_in_columns(tmp_path: Path) -> None:
 
 def test_a_table_of_other_columns_is_standardized_by_its_own_rows(tmp_path: Path) -> None:
     for seed, name in enumerate(("studio", "shop", "phone", "web")):
-        own = frame(name, 6, seed)
-        own = own if name in ("studio", "phone") else own.assign(d=np.arange(6.0))
-        own.to_csv(tmp_path / f"{name}.csv", index=False)
+        rows = frame(name, 6, seed)
+        rows = rows if name in ("studio", "phone") else rows.assign(d=np.arange(6.0))
+        rows.to_csv(tmp_path / f"{name}.csv", index=False)
     data = table(tmp_path, target=["phone", "shop", "web"])
     x = {name: data[name].x for name in data.names}
     assert {name: own.shape[1] for name, own in x.items()} == {
@@ -277,8 +277,8 @@ def arrays(root: Path) -> Any:
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_cannot_be_used_is_said(tmp_path: Path, case: str) -> None:
-    make, words = WRONG[case]
-    with pytest.raises(InputError, match=words):
+    make, message = WRONG[case]
+    with pytest.raises(InputError, match=message):
         make(tmp_path)
 
 

@@ -60,9 +60,9 @@ def domains(
     return Domains(dataset, needed or ("source", "target"), seed=seed)
 
 
-def same(one: Batch, other: Batch) -> bool:
-    return one.keys() == other.keys() and all(
-        torch.equal(a, b) for a, b in zip(flat(one), flat(other), strict=True)
+def same(batch: Batch, other: Batch) -> bool:
+    return batch.keys() == other.keys() and all(
+        torch.equal(a, b) for a, b in zip(flat(batch), flat(other), strict=True)
     )
 
 
@@ -70,31 +70,31 @@ def flat(batch: Batch) -> list[Tensor]:
     return list(chain.from_iterable(batch.values()))
 
 
-def passes_of(own: Domains, role: str, domain: int, count: int) -> list[list[int]]:
-    """Row numbers of a domain as they come, cut into passes."""
-    members = (own.train[role].domain == domain).sum().item()
+def epochs_of(data: Domains, role: str, domain: int, count: int) -> list[list[int]]:
+    """Row numbers of a domain as they come, cut into epochs."""
+    members = (data.train[role].domain == domain).sum().item()
     seen: list[int] = []
     step = 0
     while len(seen) < count * members:
-        rows = own.batch(step)[role]
+        rows = data.batch(step)[role]
         seen += rows.row[rows.domain == domain].tolist()
         step += 1
     return [seen[i * int(members) : (i + 1) * int(members)] for i in range(count)]
 
 
 def test_a_batch_is_the_same_from_another_object_and_out_of_order() -> None:
-    one, other = domains(source=["art", "sketch"]), domains(source=["art", "sketch"])
-    in_order = [one.batch(step) for step in range(25)]
+    data, other = domains(source=["art", "sketch"]), domains(source=["art", "sketch"])
+    in_order = [data.batch(step) for step in range(25)]
     for step in (24, 3, 0, 17, 3):
         assert same(other.batch(step), in_order[step])
-        assert same(one.batch(step), in_order[step])
+        assert same(data.batch(step), in_order[step])
 
 
 def test_seeds_steps_and_roles_have_orders_of_their_own() -> None:
-    own, other = domains(seed=3), domains(seed=4)
-    assert not same(own.batch(0), other.batch(0))
-    assert not same(own.batch(0), own.batch(1))
-    numbers = [own.streams[role].samplers[0].seed for role in ("source", "target")]
+    data, other = domains(seed=3), domains(seed=4)
+    assert not same(data.batch(0), other.batch(0))
+    assert not same(data.batch(0), data.batch(1))
+    numbers = [data.streams[role].samplers[0].seed for role in ("source", "target")]
     assert len(set(numbers)) == 2
 
 
@@ -109,23 +109,23 @@ def test_global_random_numbers_are_neither_used_nor_drawn() -> None:
 
 
 @pytest.mark.parametrize("role", ["source", "target"])
-def test_every_row_comes_once_a_pass(role: str) -> None:
-    own = domains()
-    rows = len(own.train[role].x)
-    assert rows % own.dataset.batch_size[role]  # passes end within batches
-    passes = passes_of(own, role, 0 if role == "source" else 1, count=4)
-    assert [sorted(one) for one in passes] == [list(range(rows))] * 4
-    assert len({tuple(one) for one in passes}) == 4
+def test_every_row_comes_once_an_epoch(role: str) -> None:
+    data = domains()
+    rows = len(data.train[role].x)
+    assert rows % data.dataset.batch_size[role]  # epochs end within batches
+    epochs = epochs_of(data, role, 0 if role == "source" else 1, count=4)
+    assert [sorted(one) for one in epochs] == [list(range(rows))] * 4
+    assert len({tuple(one) for one in epochs}) == 4
 
 
-def test_domains_of_unequal_size_pass_each_in_its_own_time() -> None:
-    own = domains(source=["art", "sketch"])
-    source = own.train["source"]
+def test_domains_of_unequal_size_end_their_epochs_apart() -> None:
+    data = domains(source=["art", "sketch"])
+    source = data.train["source"]
     for domain in (0, 1):
         rows = sorted(source.row[source.domain == domain].tolist())
-        assert [sorted(one) for one in passes_of(own, "source", domain, 3)] == [rows] * 3
+        assert [sorted(one) for one in epochs_of(data, "source", domain, 3)] == [rows] * 3
     assert source.domain.bincount().tolist() == [31, 12]
-    assert passes_of(own, "source", 0, 1) != passes_of(own, "source", 1, 1)
+    assert epochs_of(data, "source", 0, 1) != epochs_of(data, "source", 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_domains_of_unequal_size_pass_each_in_its_own_time() -> None:
 )
 def test_sources_have_equal_shares_of_every_batch(size: int, shares: list[int]) -> None:
     sizes = {"source": size, "target": 6}
-    own = domains(source=["art", "sketch", "toys"], batch_size=sizes)
+    data = domains(source=["art", "sketch", "toys"], batch_size=sizes)
     for step in range(6):
-        assert own.batch(step)["source"].domain.bincount().tolist() == shares
+        assert data.batch(step)["source"].domain.bincount().tolist() == shares
 
 
 @pytest.mark.parametrize("source", [["art"], ["art", "sketch"], ["art", "sketch", "toys"]])
@@ -144,7 +144,7 @@ def test_the_shares_of_processes_are_the_global_batch(source: list[str], world: 
     whole = domains(source=source)
     ranks = [domains(source=source) for _ in range(world)]
     for step in (0, 1, 9):
-        parts = [own.batch(step, rank, world) for rank, own in enumerate(ranks)]
+        parts = [data.batch(step, rank, world) for rank, data in enumerate(ranks)]
         assert all(len(part["source"].x) == 8 // world for part in parts)
         joined = {
             role: Samples(*map(torch.cat, zip(*(part[role] for part in parts), strict=True)))
@@ -154,16 +154,16 @@ def test_the_shares_of_processes_are_the_global_batch(source: list[str], world: 
 
 
 def test_a_domain_smaller_than_the_batch_repeats_rows() -> None:
-    own = domains(batch_size={"source": 80, "target": 6})
-    assert len(own.train["source"].x) == 31
-    batch = own.batch(0)["source"]
+    data = domains(batch_size={"source": 80, "target": 6})
+    assert len(data.train["source"].x) == 31
+    batch = data.batch(0)["source"]
     assert len(batch.x) == 80
     assert set(batch.row.bincount().tolist()) == {2, 3}
-    assert [sorted(one) for one in passes_of(own, "source", 0, 5)] == [list(range(31))] * 5
+    assert [sorted(one) for one in epochs_of(data, "source", 0, 5)] == [list(range(31))] * 5
 
 
 def test_row_numbers_the_whole_role() -> None:
-    own = domains(
+    data = domains(
         "source",
         "target",
         "target_labelled",
@@ -171,49 +171,49 @@ def test_row_numbers_the_whole_role() -> None:
         target=["photo", "toys"],
         labels_per_class=2,
     )
-    for role, whole in own.train.items():
-        assert whole.row.tolist() == list(range(own.task.rows[role]))
+    for role, whole in data.train.items():
+        assert whole.row.tolist() == list(range(data.task.rows[role]))
         for step in range(5):
-            batch = own.batch(step)[role]
+            batch = data.batch(step)[role]
             expected = whole.at(batch.row)
             assert all(torch.equal(a, b) for a, b in zip(batch, expected, strict=True))
-    domain = sorted(set(own.train["target"].domain.tolist()))
-    assert [own.task.domains[d] for d in domain] == ["photo", "toys"]
+    domain = sorted(set(data.train["target"].domain.tolist()))
+    assert [data.task.domains[d] for d in domain] == ["photo", "toys"]
 
 
 def test_inputs_and_labels_stay_together() -> None:
-    own = domains("source", "target", "target_labelled", source=["toys"], labels_per_class=2)
+    data = domains("source", "target", "target_labelled", source=["toys"], labels_per_class=2)
     for role in ("source", "target_labelled"):
-        batch = own.batch(0)[role]
+        batch = data.batch(0)[role]
         assert_close(batch.x[:, 0].long(), batch.y)
         names = [Toy.names[int(number)] for number in batch.x[:, 2]]
-        assert names == [own.task.domains[d] for d in batch.domain.tolist()]
+        assert names == [data.task.domains[d] for d in batch.domain.tolist()]
 
 
 def test_bytes_become_floats_between_minus_one_and_one() -> None:
-    own = domains(kind=np.uint8)
-    assert own.train["source"].x.dtype == torch.uint8
-    batch = own.batch(0)["source"]
+    data = domains(kind=np.uint8)
+    assert data.train["source"].x.dtype == torch.uint8
+    batch = data.batch(0)["source"]
     assert batch.x.dtype == torch.float32
-    bytes_ = own.train["source"].x[batch.row].double()
+    bytes_ = data.train["source"].x[batch.row].double()
     assert_close(batch.x.double(), bytes_ / 127.5 - 1, rtol=0, atol=1e-6)
-    assert own.train["source"].x.dtype == torch.uint8  # the rows themselves stay bytes
+    assert data.train["source"].x.dtype == torch.uint8  # the rows themselves stay bytes
 
 
 @pytest.mark.parametrize("protocol", ["inductive", "transductive"])
 @pytest.mark.parametrize("labels_per_class", [0, 2])
 def test_target_labels_stop_at_the_door(protocol: str, labels_per_class: int) -> None:
     needed = ("source", "target", "target_labelled")[: 3 if labels_per_class else 2]
-    own = domains(*needed, protocol=protocol, labels_per_class=labels_per_class)
-    for samples in (own.train["target"], own.validation["target"], own.test):
+    data = domains(*needed, protocol=protocol, labels_per_class=labels_per_class)
+    for samples in (data.train["target"], data.validation["target"], data.test):
         assert (samples.y == UNLABELLED).all()
         assert len(samples.y)
     for step in range(5):
-        batch = own.batch(step)
+        batch = data.batch(step)
         assert (batch["target"].y == UNLABELLED).all()
         for role in batch.keys() - {"target"}:
             assert (batch[role].y != UNLABELLED).all()
-    assert (own.validation["source"].y != UNLABELLED).all()
+    assert (data.validation["source"].y != UNLABELLED).all()
 
 
 @pytest.mark.parametrize("protocol", ["inductive", "transductive"])
@@ -221,48 +221,48 @@ def test_target_labels_stop_at_the_door(protocol: str, labels_per_class: int) ->
 def test_the_oracle_has_the_true_labels_in_the_order_of_the_test(
     protocol: str, target: list[str]
 ) -> None:
-    own = domains(protocol=protocol, target=target)
-    assert torch.equal(own.oracle, own.test.x[:, 0].long())
-    assert set(own.oracle.tolist()) == {0, 1, 2}
-    assert len(set(own.test.domain.tolist())) == len(target)
+    data = domains(protocol=protocol, target=target)
+    assert torch.equal(data.oracle, data.test.x[:, 0].long())
+    assert set(data.oracle.tolist()) == {0, 1, 2}
+    assert len(set(data.test.domain.tolist())) == len(target)
 
 
 def test_transductive_rows_are_held_once() -> None:
-    own = domains(protocol="transductive")
-    assert own.test is own.validation["target"]
-    assert own.test is own.train["target"]
-    own.to(torch.device("cpu"))
-    assert own.test is own.validation["target"]
-    assert own.test is own.train["target"]
-    assert own.streams["target"].samples is own.train["target"]
+    data = domains(protocol="transductive")
+    assert data.test is data.validation["target"]
+    assert data.test is data.train["target"]
+    data.to(torch.device("cpu"))
+    assert data.test is data.validation["target"]
+    assert data.test is data.train["target"]
+    assert data.streams["target"].samples is data.train["target"]
 
 
 def test_inductive_rows_are_apart() -> None:
-    own = domains()
-    parts = (own.train["target"], own.validation["target"], own.test)
+    data = domains()
+    parts = (data.train["target"], data.validation["target"], data.test)
     numbers = [set(samples.x[:, 1].tolist()) for samples in parts]
     assert len(set.union(*numbers)) == sum(map(len, numbers)) == SIZES["photo"]
 
 
 def test_moving_changes_no_batch() -> None:
-    own, other = domains(source=["art", "sketch"]), domains(source=["art", "sketch"])
-    own.batch(2)
-    own.to(torch.device("cpu"))
-    assert same(own.batch(3), other.batch(3))
+    data, other = domains(source=["art", "sketch"]), domains(source=["art", "sketch"])
+    data.batch(2)
+    data.to(torch.device("cpu"))
+    assert same(data.batch(3), other.batch(3))
 
 
 def test_the_task_says_what_there_is() -> None:
-    own = domains(source=["toys", "art"], target=None)
-    assert own.task.classes == ("cat", "dog", "owl")
-    assert own.task.domains == ("toys", "art", "photo", "sketch")
-    assert own.task.shape == (3,)
-    assert own.task.rows == {role: len(samples.x) for role, samples in own.train.items()}
+    data = domains(source=["toys", "art"], target=None)
+    assert data.task.classes == ("cat", "dog", "owl")
+    assert data.task.domains == ("toys", "art", "photo", "sketch")
+    assert data.task.shape == (3,)
+    assert data.task.rows == {role: len(samples.x) for role, samples in data.train.items()}
 
 
 def test_a_method_of_the_target_alone_needs_no_source() -> None:
-    own = domains("target", source=[])
-    assert own.batch(0).keys() == {"target"}
-    assert own.validation.keys() == {"target"}
+    data = domains("target", source=[])
+    assert data.batch(0).keys() == {"target"}
+    assert data.validation.keys() == {"target"}
 
 
 @pytest.mark.parametrize(
@@ -324,31 +324,31 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return drawn
 
 
-def test_an_order_is_drawn_once_a_pass_and_only_two_are_kept(
+def test_an_order_is_drawn_once_an_epoch_and_only_two_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     drawn = counted(monkeypatch)
-    passes = EpochSampler(torch.arange(100, 110), 4, seed=1)
-    batches = [passes.take(step) for step in range(25)]  # ten passes
+    sampler = EpochSampler(torch.arange(100, 110), 4, seed=1)
+    batches = [sampler.take(step) for step in range(25)]  # ten epochs
     assert drawn == [10] * 10
-    assert len(passes._orders) == 2
+    assert len(sampler._orders) == 2
     assert len(torch.cat(batches)) == 100
-    assert all(torch.equal(passes.take(step), batches[step]) for step in (24, 0, 2, 12))
+    assert all(torch.equal(sampler.take(step), batches[step]) for step in (24, 0, 2, 12))
 
 
-def test_a_batch_across_two_passes_is_cut_from_both() -> None:
-    passes = EpochSampler(torch.arange(5), 3, seed=1)
-    taken = torch.cat([passes.take(step) for step in range(5)])
-    orders = torch.cat([passes._order(number) for number in range(3)])
+def test_a_batch_across_two_epochs_is_cut_from_both() -> None:
+    sampler = EpochSampler(torch.arange(5), 3, seed=1)
+    taken = torch.cat([sampler.take(step) for step in range(5)])
+    orders = torch.cat([sampler._order(number) for number in range(3)])
     assert torch.equal(taken, orders)
 
 
-def test_ticks_never_end_and_have_nothing_to_save() -> None:
-    ticks = domains().train_dataloader()
-    assert isinstance(ticks, EndlessLoader)
-    assert [next(iter(ticks)) for _ in range(3)] == [0, 0, 0]
-    ticks.load_state_dict(ticks.state_dict())
-    assert ticks.state_dict() == {}
+def test_the_loader_never_ends_and_has_nothing_to_save() -> None:
+    loader = domains().train_dataloader()
+    assert isinstance(loader, EndlessLoader)
+    assert [next(iter(loader)) for _ in range(3)] == [0, 0, 0]
+    loader.load_state_dict(loader.state_dict())
+    assert loader.state_dict() == {}
 
 
 def test_a_pair_stands_for_source_and_target() -> None:
@@ -358,12 +358,12 @@ def test_a_pair_stands_for_source_and_target() -> None:
 def test_rows_of_fewer_columns_have_zeros_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = domains(source=["art", "sketch"])
     monkeypatch.setattr(Toy, "widths", {"sketch": 4, "photo": 6})
-    own = domains(source=["art", "sketch"])
-    assert (own.task.shape, own.task.widths) == ((6,), (3, 4, 6))
-    assert own.task.columns == "art has 3 columns, sketch has 4 columns, photo has 6 columns"
+    data = domains(source=["art", "sketch"])
+    assert (data.task.shape, data.task.widths) == ((6,), (3, 4, 6))
+    assert data.task.columns == "art has 3 columns, sketch has 4 columns, photo has 6 columns"
     behind = torch.tensor([[0, 0, 0], [7, 0, 0], [7, 7, 7]]).float()
     for step in range(3):
-        batch, expected = own.batch(step), plain.batch(step)
+        batch, expected = data.batch(step), plain.batch(step)
         for role, samples in batch.items():
             assert torch.equal(samples.x[:, :3], expected[role].x)
             assert torch.equal(samples.x[:, 3:], behind[samples.domain])
@@ -376,5 +376,5 @@ def test_domains_of_the_same_columns_have_no_widths_of_their_own() -> None:
 
 def test_a_wider_domain_out_of_use_widens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Toy, "widths", {"toys": 9})
-    own = domains()
-    assert (own.task.shape, own.task.widths) == ((3,), ())
+    data = domains()
+    assert (data.task.shape, data.task.widths) == ((3,), ())

@@ -20,7 +20,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from da_framework.core.errors import InputError
-from da_framework.datasets import digits_files as module
+from da_framework.datasets import digits_files
 from da_framework.datasets.base import Array
 from da_framework.datasets.digits import Digits
 from da_framework.datasets.digits_files import FILES, PAIR, PHOTOS, RECIPE, STORED
@@ -77,7 +77,7 @@ def twins(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Array]]:
     """Small sets that pass for the published ones."""
     sets = {"mnist": small(28, 1), "usps": small(16, 2)}
     for name, arrays in sets.items():
-        monkeypatch.setitem(module.ARRAYS, name, hashes(arrays))
+        monkeypatch.setitem(digits_files.ARRAYS, name, hashes(arrays))
     return sets
 
 
@@ -86,7 +86,7 @@ def data_dir(tmp_path: Path, twins: dict[str, dict[str, Array]]) -> Path:
     """A folder with the small sets and with photographs and a recipe."""
     folder = tmp_path / "digits"
     for name, arrays in twins.items():
-        module.save_arrays(folder / f"{name}.npz", arrays)
+        digits_files.save_arrays(folder / f"{name}.npz", arrays)
     random = np.random.default_rng(3)
     names = ["one.jpg", "two.jpg"]
     with zipfile.ZipFile(folder / PHOTOS, "w") as archive:
@@ -98,7 +98,7 @@ def data_dir(tmp_path: Path, twins: dict[str, dict[str, Array]]) -> Path:
     for part, n in (("train", TRAIN - 1), ("test", TEST - 1)):
         recipe[f"loc_{part}"] = random.integers(0, [2, 9, 19], (n, 3)).astype(np.int16)
         recipe[f"index_{part}"] = np.arange(n, dtype=np.int32)
-    module.save_arrays(folder / RECIPE, recipe)
+    digits_files.save_arrays(folder / RECIPE, recipe)
     return tmp_path
 
 
@@ -107,8 +107,8 @@ def published(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same, where the small MNIST-M by the recipe passes for the published one."""
     folder = data_dir / "digits"
     with np.load(folder / RECIPE) as recipe, np.load(folder / "mnist.npz") as mnist:
-        made = rebuild(mnist, module.read_photos(folder / PHOTOS), recipe)
-    monkeypatch.setitem(module.ARRAYS, "mnistm", hashes(made))
+        rebuilt = rebuild(mnist, digits_files.read_photos(folder / PHOTOS), recipe)
+    monkeypatch.setitem(digits_files.ARRAYS, "mnistm", hashes(rebuilt))
     return data_dir
 
 
@@ -120,9 +120,9 @@ def prepare(*arguments: str) -> int:
 def test_the_pair_is_the_published_one() -> None:
     # sha256 of the arrays as converted from the authors' MNIST_vs_USPS.mat
     with np.load(PAIR) as arrays:
-        found = {key: hashlib.sha256(arrays[key].tobytes()).hexdigest() for key in arrays}
-    assert found["x_mnist"] == "ac943bfc6b9bd437d55d4e2afcbcb97a4658eece10debfffc1b9f31a1f307cda"
-    assert found["x_usps"] == "f245c2302e0c2c51c23a811c4cd096c7904d60ae050b3c72d2e9d1bab82b4c4f"
+        sha256 = {key: hashlib.sha256(arrays[key].tobytes()).hexdigest() for key in arrays}
+    assert sha256["x_mnist"] == "ac943bfc6b9bd437d55d4e2afcbcb97a4658eece10debfffc1b9f31a1f307cda"
+    assert sha256["x_usps"] == "f245c2302e0c2c51c23a811c4cd096c7904d60ae050b3c72d2e9d1bab82b4c4f"
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_a_margin_is_black_and_goes_to_the_domain_that_it_names(
 
 
 def test_a_margin_below_0_is_cut_off(published: Path) -> None:
-    image = module.load_mnistm(published / "digits")["x_test"][3]
+    image = digits_files.load_mnistm(published / "digits")["x_test"][3]
     x = digits(published, target=["mnistm"], margin={"mnistm": -2})["mnistm"].x
     assert_array_equal(x[TRAIN - 1 + 3], image[2:30, 2:30].transpose(2, 0, 1))
 
@@ -255,7 +255,7 @@ def test_all_have_three_channels_next_to_mnistm(published: Path) -> None:
 
 def test_mnistm_is_channels_first(published: Path) -> None:
     folder = published / "digits"
-    image = module.load_mnistm(folder)["x_test"][3]
+    image = digits_files.load_mnistm(folder)["x_test"][3]
     dataset = digits(published, target=["mnistm"], size=32)
     assert_array_equal(dataset["mnistm"].x[TRAIN - 1 + 3], image.transpose(2, 0, 1))
 
@@ -265,7 +265,7 @@ def test_mnistm_is_the_same_stored_or_rebuilt(published: Path) -> None:
     rebuilt = digits(published, target=["mnistm"])
     before = rebuilt["mnistm"]
     assert [file.name for file in rebuilt.files("mnistm")] == ["mnist.npz", PHOTOS, RECIPE]
-    module.prepare_mnistm(folder, None)
+    digits_files.prepare_mnistm(folder, None)
     (folder / PHOTOS).unlink()
     (folder / RECIPE).unlink()
     stored = digits(published, target=["mnistm"])
@@ -279,20 +279,20 @@ def test_mnistm_that_is_not_the_published_one_is_refused(data_dir: Path) -> None
     with pytest.raises(InputError, match=r"should be 3c689850.*libjpeg-turbo"):
         digits(data_dir, target=["mnistm"]).split_roles()
     arrays = small(32, 4) | {"recipe": np.array("original")}
-    module.save_arrays(data_dir / "digits" / STORED, arrays)
+    digits_files.save_arrays(data_dir / "digits" / STORED, arrays)
     with pytest.raises(InputError, match=r"mnistm.npz is not mnistm as published: .* 3c689850"):
         digits(data_dir, target=["mnistm"]).split_roles()
 
 
 def test_a_fresh_draw_needs_no_hash_and_no_recipe(data_dir: Path) -> None:
     (data_dir / "digits" / RECIPE).unlink()
-    file = module.prepare_mnistm(data_dir / "digits", 1)
+    file = digits_files.prepare_mnistm(data_dir / "digits", 1)
     with np.load(file) as arrays:
         assert str(arrays["recipe"]) == "seed 1"
     assert digits(data_dir, target=["mnistm"])["mnistm"].x.shape == (TRAIN + TEST, 3, 28, 28)
-    assert module.prepare_mnistm(data_dir / "digits", 1) == file
+    assert digits_files.prepare_mnistm(data_dir / "digits", 1) == file
     with pytest.raises(InputError, match=r"recipe: seed 1; wanted: original.*remove it first"):
-        module.prepare_mnistm(data_dir / "digits", None)
+        digits_files.prepare_mnistm(data_dir / "digits", None)
 
 
 def test_one_message_names_everything_that_is_missing(tmp_path: Path) -> None:
@@ -300,9 +300,10 @@ def test_one_message_names_everything_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
         dataset.split_roles()
     message = str(refused.value)
-    for name, origin in FILES.items():
-        assert message.count(f"  {name} ({origin.size} bytes, sha256 {origin.sha256})") == 1
-        assert origin.what in message
+    for name, published in FILES.items():
+        facts = f"{published.size} bytes, sha256 {published.sha256}"
+        assert message.count(f"  {name} ({facts})") == 1
+        assert published.what in message
     for part in (
         f"missing in {tmp_path / 'digits'}:",
         f"scripts/prepare_digits.py --data-dir {tmp_path}",
@@ -355,7 +356,7 @@ def test_damaged_files_are_named(
 ) -> None:
     file = published / "digits" / name
     if name == STORED:
-        module.prepare_mnistm(file.parent, None)
+        digits_files.prepare_mnistm(file.parent, None)
     damage(file)
     with pytest.raises(InputError, match=f"{name} cannot be read .*damaged or truncated: fetch"):
         digits(published, source=["usps"], target=["mnistm"]).split_roles()
@@ -363,7 +364,7 @@ def test_damaged_files_are_named(
 
 def test_another_archive_is_named(data_dir: Path) -> None:
     file = data_dir / "digits" / "usps.npz"
-    module.save_arrays(file, {"images": np.zeros(3)})
+    digits_files.save_arrays(file, {"images": np.zeros(3)})
     with pytest.raises(InputError, match=r"usps.npz has the arrays images, but not x_train"):
         digits(data_dir)["usps"]
 
@@ -374,10 +375,10 @@ def test_a_changed_value_is_refused_with_both_hashes(
 ) -> None:
     changed = {name: array.copy() for name, array in twins["usps"].items()}
     changed[key].flat[5] ^= 1
-    module.save_arrays(data_dir / "digits" / "usps.npz", changed)
-    expected, found = hashes(twins["usps"])[key], hashes(changed)[key]
+    digits_files.save_arrays(data_dir / "digits" / "usps.npz", changed)
+    expected, actual = hashes(twins["usps"])[key], hashes(changed)[key]
     with pytest.raises(
-        InputError, match=f"usps.npz is not usps.*{key} should be {expected}, but it is {found}"
+        InputError, match=f"usps.npz is not usps.*{key} should be {expected}, but it is {actual}"
     ):
         digits(data_dir)["usps"]
 
@@ -387,18 +388,18 @@ def test_photographs_must_be_there_and_large_enough(data_dir: Path) -> None:
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("readme.txt", "nothing here")
     with pytest.raises(InputError, match="holds 0 JPEG files; it should be a zip of the 200"):
-        module.read_photos(file)
+        digits_files.read_photos(file)
     with zipfile.ZipFile(file, "w") as archive, archive.open("a.jpg", "w") as stream:
         Image.new("L", (40, 31)).save(stream, "JPEG")
     with pytest.raises(InputError, match="holds 1 JPEG files, some below 32x32"):
-        module.read_photos(file)
+        digits_files.read_photos(file)
 
 
 def test_an_interrupted_save_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "usps.npz"
-    module.save_arrays(file, {"a": np.zeros(3)})
+    digits_files.save_arrays(file, {"a": np.zeros(3)})
     before = file.read_bytes()
 
     def full(stream: Any, **arrays: Array) -> None:
@@ -407,7 +408,7 @@ def test_an_interrupted_save_leaves_the_old_file(
 
     monkeypatch.setattr(np, "savez_compressed", full)
     with pytest.raises(InputError, match=r"cannot be written \(no space left"):
-        module.save_arrays(file, {"a": np.ones(3)})
+        digits_files.save_arrays(file, {"a": np.ones(3)})
     assert [path.name for path in tmp_path.iterdir()] == ["usps.npz"]
     assert file.read_bytes() == before
 
@@ -501,7 +502,7 @@ def test_a_download_that_came_damaged_is_refused(name: str, mirror: Path, tmp_pa
 def test_a_download_of_other_data_is_refused(
     mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(module.ARRAYS, "mnist", hashes(small(28, 9)))
+    monkeypatch.setitem(digits_files.ARRAYS, "mnist", hashes(small(28, 9)))
     with pytest.raises(InputError, match=r"mnist\.npz is not mnist as published"):
         digits(tmp_path / "new", download=True).split_roles()
     assert not (tmp_path / "new" / "digits" / "mnist.npz").exists()
@@ -564,7 +565,7 @@ def test_the_whole_sets_are_read_and_verified(name: str, train: int, test: int) 
 def test_a_stored_set_has_the_bytes_of_the_published_file(tmp_path: Path) -> None:
     # so a downloaded set and a copied one have the same fingerprint
     with np.load(Path(REAL or "") / "digits" / "usps.npz") as arrays:
-        module.save_arrays(tmp_path / "usps.npz", dict(arrays))
+        digits_files.save_arrays(tmp_path / "usps.npz", dict(arrays))
     content = (tmp_path / "usps.npz").read_bytes()
     assert hashlib.sha256(content).hexdigest() == FILES["usps.npz"].sha256
 
@@ -574,7 +575,7 @@ def coloured(folder: Path, name: str, seed: int) -> dict[str, Array]:
     random = np.random.default_rng(seed)
     arrays: dict[str, Array] = {}
     for remote, part, n in zip(
-        module.COLOURED[name], ("train", "test"), (TRAIN, TEST), strict=True
+        digits_files.COLOURED[name], ("train", "test"), (TRAIN, TEST), strict=True
     ):
         x = random.integers(0, 256, (n, 32, 32, 3), np.uint8)
         y = np.arange(n) % 10
@@ -618,9 +619,9 @@ def test_svhn_is_downloaded_and_a_mirror_is_asked_first(
 ) -> None:
     arrays = coloured(tmp_path / "elsewhere", "svhn", 5)
     near = tmp_path / "elsewhere" / "svhn"
-    for remote in module.COLOURED["svhn"]:
-        found = hashlib.md5((near / remote["name"]).read_bytes(), usedforsecurity=False).hexdigest()
-        monkeypatch.setitem(remote, "hash", f"md5:{found}")
+    for remote in digits_files.COLOURED["svhn"]:
+        md5 = hashlib.md5((near / remote["name"]).read_bytes(), usedforsecurity=False).hexdigest()
+        monkeypatch.setitem(remote, "hash", f"md5:{md5}")
         monkeypatch.setitem(remote, "size", None)
     roles: dict[str, Any] = {"subset": "five", "source": ["svhn"], "target": ["svhn"]}
     roles |= {"download": True, "mirrors": [near.as_uri()], "size": 32, "source": []}

@@ -34,7 +34,7 @@ class Server(SimpleHTTPRequestHandler):
     breaks: list[int]
     ranges = True
 
-    def log_message(self, *words: Any) -> None:
+    def log_message(self, *arguments: Any) -> None:
         pass
 
     def do_GET(self) -> None:
@@ -74,9 +74,9 @@ class Mirror:
         self.address = f"http://127.0.0.1:{self.server.server_port}"
 
     def remote(self, name: str = "data.bin", **keys: Any) -> Remote:
-        found = hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
+        sha256 = hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
         urls = [f"{self.address}/{name}"]
-        given: Any = {"name": name, "urls": urls, "hash": f"sha256:{found}"} | keys
+        given: Any = {"name": name, "urls": urls, "hash": f"sha256:{sha256}"} | keys
         return cast("Remote", given)
 
 
@@ -85,12 +85,12 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "data.bin").write_bytes(CONTENT)
-    own = Mirror(tmp_path / "served")
-    thread = threading.Thread(target=own.server.serve_forever, kwargs={"poll_interval": 0.01})
+    mirror = Mirror(tmp_path / "served")
+    thread = threading.Thread(target=mirror.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield own
-    own.server.shutdown()
-    own.server.server_close()
+    yield mirror
+    mirror.server.shutdown()
+    mirror.server.server_close()
     thread.join()
 
 
@@ -140,8 +140,8 @@ def test_mirrors_are_asked_first_and_a_wrong_one_is_passed_over(
     remote = mirror.remote(urls=["http://127.0.0.1:9/data.bin"])
     (mirror.folder / "other").mkdir()
     (mirror.folder / "other" / "data.bin").write_bytes(b"another")
-    found = get(remote, tmp_path, f"{mirror.address}/other/", mirror.address)
-    assert found.read_bytes() == CONTENT
+    file = get(remote, tmp_path, f"{mirror.address}/other/", mirror.address)
+    assert file.read_bytes() == CONTENT
     assert [path for path, _ in mirror.asked] == ["/other/data.bin", "/data.bin"]
 
 
@@ -149,8 +149,8 @@ def test_what_cannot_be_had_is_said_with_every_address(mirror: Mirror, tmp_path:
     wrong = mirror.remote(hash="md5:00", urls=["http://127.0.0.1:9/x", f"{mirror.address}/no"])
     with pytest.raises(InputError, match="could not be downloaded") as error:
         get(wrong, tmp_path, mirror.address)
-    for words in ("its md5 is", "127.0.0.1:9/x: ", "404", "dataset.mirrors="):
-        assert words in str(error.value)
+    for part in ("its md5 is", "127.0.0.1:9/x: ", "404", "dataset.mirrors="):
+        assert part in str(error.value)
     with pytest.raises(InputError, match="it has 10240 bytes, the published file 7"):
         get(mirror.remote(size=7), tmp_path)
     assert not list(tmp_path.glob("*data.bin*"))

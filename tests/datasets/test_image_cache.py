@@ -14,12 +14,15 @@ from PIL import Image
 from da_framework.cli.evaluate import evaluate
 from da_framework.core.batch import Batch
 from da_framework.core.errors import InputError
-from da_framework.datasets import image_cache as decoded
-from da_framework.datasets import images as pictures
+from da_framework.datasets import image_cache, images
 from da_framework.datasets.base import Array, Dataset
 from da_framework.datasets.datamodule import Domains
 from da_framework.datasets.folder import Folder
-from da_framework.datasets.image_cache import Decoded, in_memory, on_disk
+from da_framework.datasets.image_cache import (
+    DecodedImages,
+    decode_in_memory,
+    decode_to_disk,
+)
 from da_framework.datasets.memmap import MappedSamples
 from da_framework.training.module import Adaptation
 
@@ -32,7 +35,7 @@ SMALL = (
 
 
 class Decoder:
-    """Makes pictures of noise, but for those that are broken.
+    """Makes images of noise, but for those that are broken.
 
     Attributes:
         asked: the numbers it was asked for.
@@ -55,45 +58,45 @@ class Decoder:
 
 @pytest.fixture
 def two(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two pictures at a time."""
-    monkeypatch.setattr(decoded, "CHUNK", 2 * 48)
+    """Two images at a time."""
+    monkeypatch.setattr(image_cache, "DECODED_BYTES", 2 * 48)
 
 
-def same(one: Decoded, other: Decoded) -> None:
-    np.testing.assert_array_equal(one.x, other.x)
-    assert one.broken == other.broken
+def same(images: DecodedImages, others: DecodedImages) -> None:
+    np.testing.assert_array_equal(images.x, others.x)
+    assert images.broken == others.broken
 
 
 @pytest.mark.usefixtures("two")
 @pytest.mark.parametrize("broken", [(), (0, 4), (6,), range(7)])
 def test_both_forms_hold_the_same(tmp_path: Path, broken: Sequence[int]) -> None:
-    expected = in_memory(Decoder(broken), 7, SHAPE)
+    expected = decode_in_memory(Decoder(broken), 7, SHAPE)
     assert list(expected.broken) == list(broken)
     assert len(expected.x) == 7 - len(broken)
-    same(on_disk(Decoder(broken), 7, SHAPE, tmp_path), expected)
-    found = Decoder(broken)
-    same(on_disk(found, 7, SHAPE, tmp_path), expected)
-    assert not found.asked  # the second epoch costs no decoding
+    same(decode_to_disk(Decoder(broken), 7, SHAPE, tmp_path), expected)
+    again = Decoder(broken)
+    same(decode_to_disk(again, 7, SHAPE, tmp_path), expected)
+    assert not again.asked  # the second epoch costs no decoding
 
 
 @pytest.mark.usefixtures("two")
 def test_whatever_ends_it_the_next_goes_on(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        on_disk(Decoder([1], ends_at=5), 7, SHAPE, tmp_path)
-    with (tmp_path / decoded.ROWS).open("ab") as file:
+        decode_to_disk(Decoder([1], ends_at=5), 7, SHAPE, tmp_path)
+    with (tmp_path / image_cache.IMAGES_FILE).open("ab") as file:
         file.write(b"half a row")  # written, and not yet done
     rest = Decoder([1])
-    same(on_disk(rest, 7, SHAPE, tmp_path), in_memory(Decoder([1]), 7, SHAPE))
+    same(decode_to_disk(rest, 7, SHAPE, tmp_path), decode_in_memory(Decoder([1]), 7, SHAPE))
     assert sorted(rest.asked) == [4, 5, 6]
 
 
 @pytest.mark.usefixtures("two")
 def test_a_file_that_was_cut_is_made_anew(tmp_path: Path) -> None:
-    first = on_disk(Decoder(), 5, SHAPE, tmp_path)
+    first = decode_to_disk(Decoder(), 5, SHAPE, tmp_path)
     expected = np.array(first.x)
-    (tmp_path / decoded.ROWS).write_bytes(b"")
+    (tmp_path / image_cache.IMAGES_FILE).write_bytes(b"")
     again = Decoder()
-    np.testing.assert_array_equal(on_disk(again, 5, SHAPE, tmp_path).x, expected)
+    np.testing.assert_array_equal(decode_to_disk(again, 5, SHAPE, tmp_path).x, expected)
     assert len(again.asked) == 5
 
 
@@ -101,10 +104,10 @@ def test_a_file_that_was_cut_is_made_anew(tmp_path: Path) -> None:
 def test_of_several_at_once_one_decodes(tmp_path: Path) -> None:
     decoder = Decoder([2])
     with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(lambda _: on_disk(decoder, 9, SHAPE, tmp_path), range(3)))
+        results = list(pool.map(lambda _: decode_to_disk(decoder, 9, SHAPE, tmp_path), range(3)))
     assert sorted(decoder.asked) == list(range(9))
-    for own in found:
-        same(own, in_memory(Decoder([2]), 9, SHAPE))
+    for decoded in results:
+        same(decoded, decode_in_memory(Decoder([2]), 9, SHAPE))
 
 
 def test_no_room_and_no_leave_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,10 +116,10 @@ def test_no_room_and_no_leave_are_said(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("shutil.disk_usage", lambda folder: Free)
     with pytest.raises(InputError, match=r"0\.0 GiB are free; dataset\.cache names another folder"):
-        on_disk(Decoder(), 1, SHAPE, tmp_path)
+        decode_to_disk(Decoder(), 1, SHAPE, tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"File exists; dataset\.cache names another folder"):
-        on_disk(Decoder(), 1, SHAPE, tmp_path / "file")
+        decode_to_disk(Decoder(), 1, SHAPE, tmp_path / "file")
 
 
 def photos(root: Path, count: int = 12) -> None:
@@ -149,28 +152,30 @@ def data(root: Path, **keys: Any) -> Folder:
     return Folder(root=str(root), **given | keys)
 
 
-def domains(dataset: Dataset) -> Domains:
+def make_domains(dataset: Dataset) -> Domains:
     return Domains(dataset, ("source", "target"), seed=1, optional=("target_labelled",))
 
 
-def pools(own: Domains) -> list[Any]:
-    return [*own.train.values(), *own.validation.values(), own.test]
+def pools(domains: Domains) -> list[Any]:
+    return [*domains.train.values(), *domains.validation.values(), domains.test]
 
 
 def test_roles_stay_on_disk_and_give_the_same_rows(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
-    own, expected = (domains(data(tmp_path / "photos", in_memory=here)) for here in (False, True))
-    assert isinstance(own.dataset["phone"].x, np.memmap)
-    for samples, plain in zip(pools(own), pools(expected), strict=True):
+    mapped, expected = (
+        make_domains(data(tmp_path / "photos", in_memory=here)) for here in (False, True)
+    )
+    assert isinstance(mapped.dataset["phone"].x, np.memmap)
+    for samples, plain in zip(pools(mapped), pools(expected), strict=True):
         assert isinstance(samples.x, MappedSamples)
         for rows in (slice(None), slice(2, 5), torch.tensor([1, 0, 1])):
-            for found, other in zip(samples.at(rows), plain.at(rows), strict=True):
-                assert torch.equal(found, other)
+            for field, other in zip(samples.at(rows), plain.at(rows), strict=True):
+                assert torch.equal(field, other)
     for step in range(9):
-        batches = [one.batch(step, rank=1, world=1) for one in (own, expected)]
-        for role in own.train:
-            for found, other in zip(*(batch[role] for batch in batches), strict=True):
-                assert torch.equal(found, other)
+        batches = [one.batch(step, rank=1, world=1) for one in (mapped, expected)]
+        for role in mapped.train:
+            for field, other in zip(*(batch[role] for batch in batches), strict=True):
+                assert torch.equal(field, other)
 
 
 def test_the_place_is_chosen_by_size_and_said(
@@ -179,30 +184,30 @@ def test_the_place_is_chosen_by_size_and_said(
     photos(tmp_path / "photos")
     size = 72 * 3 * 8 * 8
     for memory, resident in ((8 * size, True), (8 * size - 8, False)):
-        monkeypatch.setattr(pictures, "memory", lambda memory=memory: memory)
-        own = data(tmp_path / "photos", in_memory="auto")
-        assert isinstance(own["phone"].x, np.memmap) != resident
+        monkeypatch.setattr(images, "memory_limit", lambda memory=memory: memory)
+        photographs = data(tmp_path / "photos", in_memory="auto")
+        assert isinstance(photographs["phone"].x, np.memmap) != resident
         where = "in memory" if resident else f"in {tmp_path}/cache/images, read as needed"
-        assert own.storage_note == f"72 images, 0.0 MiB decoded: {where}"
+        assert photographs.storage_note == f"72 images, 0.0 MiB decoded: {where}"
     with pytest.raises(InputError, match=r"no folder for them: dataset\.cache=cache names one"):
         data(tmp_path / "photos", in_memory="auto", cache=None)["phone"]
-    assert decoded.memory() > 2**28
+    assert image_cache.memory_limit() > 2**28
 
 
 @pytest.mark.parametrize(("name", "value"), [("size", 9), ("channels", 1), ("crop", 0.5), ("", 0)])
-def test_other_pictures_are_other_files(tmp_path: Path, name: str, value: float) -> None:
+def test_other_images_are_other_files(tmp_path: Path, name: str, value: float) -> None:
     root = tmp_path / "photos"
     photos(root, 2)
     before = np.array(data(root, in_memory=False)["phone"].x)
     if not name:
         Image.new("RGB", (8, 8), "red").save(root / "phone" / "cup" / "0.png")
-    found = []
+    read = []
     for here in (False, True):
         other = data(root, in_memory=here)
         setattr(other, name or "source", value or other.source)
-        found.append(other["phone"].x)
-    np.testing.assert_array_equal(found[0], found[1])
-    assert not np.array_equal(found[0], before)
+        read.append(other["phone"].x)
+    np.testing.assert_array_equal(read[0], read[1])
+    assert not np.array_equal(read[0], before)
     assert len([*(tmp_path / "cache" / "images").iterdir()]) == 2
 
 
@@ -211,15 +216,15 @@ def test_broken_images_stop_or_are_left_out_all_the_same(tmp_path: Path) -> None
     photos(root, 3)
     (root / "phone" / "cup" / "1.png").write_bytes(b"")
     (root / "studio" / "hat" / "2.png").write_text("no image")
-    said = []
+    messages = []
     for here in (True, False, False):
         with pytest.raises(InputError, match="2 images cannot be read") as error:
             data(root, in_memory=here)["phone"]
-        said.append(str(error.value))
+        messages.append(str(error.value))
         kept = data(root, in_memory=here, on_error="skip")
         assert len(kept["phone"].x) == len(kept["phone"].y) == 5
         assert kept.skipped == {"phone": [f"{root}/phone/cup/1.png: it is empty"]}
-    assert said[0] == said[1] == said[2]
+    assert messages[0] == messages[1] == messages[2]
 
 
 ENDS = (
@@ -238,9 +243,9 @@ def studio(da: Any) -> Any:
 
 
 def equal(da: Any, run: str, other: str) -> None:
-    one, two = da.weights(run), da.weights(other)
-    assert one.keys() == two.keys()
-    assert all(torch.equal(own, two[name]) for name, own in one.items())
+    weights, others = da.weights(run), da.weights(other)
+    assert weights.keys() == others.keys()
+    assert all(torch.equal(weight, others[name]) for name, weight in weights.items())
     for part in ("target", "source", "rows", "data"):
         assert da.record(run)[part] == da.record(other)[part]
 
@@ -279,8 +284,8 @@ def test_a_run_that_was_ended_goes_on_to_the_same_bits(
         ended = studio.train(*keys, f"dataset.in_memory={here}", run=run)
         assert "continuing from" in ended.out
         equal(studio, run, "straight")
-        found = evaluate(run=run, pick="last", data_dir=None, dataset={})
-        assert found["accuracy"] == studio.record("straight")["target"]["last"]["accuracy"]
+        evaluation = evaluate(run=run, pick="last", data_dir=None, dataset={})
+        assert evaluation["accuracy"] == studio.record("straight")["target"]["last"]["accuracy"]
 
 
 def test_what_is_on_disk_is_no_memory_of_python_s(tmp_path: Path) -> None:
@@ -289,8 +294,7 @@ def test_what_is_on_disk_is_no_memory_of_python_s(tmp_path: Path) -> None:
     peaks = {}
     for here in (True, False):
         tracemalloc.start()
-        own = domains(data(root, in_memory=here, size=128))
-        own.batch(3)
+        make_domains(data(root, in_memory=here, size=128)).batch(3)
         peaks[here] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peaks[True] > size

@@ -30,12 +30,12 @@ def photographs() -> dict[str, Array]:
 
 def recipe(train: int = 40, test: int = 8) -> dict[str, Array]:
     random = np.random.default_rng(2)
-    made: dict[str, Array] = {"photo_names": np.array(["b.jpg", "a.jpg"])}
+    arrays: dict[str, Array] = {"photo_names": np.array(["b.jpg", "a.jpg"])}
     for part, n in (("train", train), ("test", test)):
         windows = [random.integers(2, size=n), *random.integers(0, 9, (2, n))]
-        made[f"loc_{part}"] = np.stack(windows, axis=1).astype(np.int16)
-        made[f"index_{part}"] = np.arange(n, dtype=np.int32)[::-1]
-    return made
+        arrays[f"loc_{part}"] = np.stack(windows, axis=1).astype(np.int16)
+        arrays[f"index_{part}"] = np.arange(n, dtype=np.int32)[::-1]
+    return arrays
 
 
 def test_the_recipe_by_hand() -> None:
@@ -60,8 +60,8 @@ def test_blending_leaves_photographs_and_digits_alone() -> None:
 
 def test_rebuilding_follows_names_windows_and_index() -> None:
     digits, photos, how = mnist(), photographs(), recipe()
-    made = rebuild(digits, photos, how)
-    assert str(made["recipe"]) == "original"
+    rebuilt = rebuild(digits, photos, how)
+    assert str(rebuilt["recipe"]) == "original"
     for part in ("train", "test"):
         for row in (0, 3):
             photo, top, left = how[f"loc_{part}"][row]
@@ -69,8 +69,8 @@ def test_rebuilding_follows_names_windows_and_index() -> None:
             which = how[f"index_{part}"][row]
             digit = np.pad(digits[f"x_{part}"][which], 2)[..., None]
             expected = np.where(digit > 0, 255 - window, window)
-            assert_array_equal(made[f"x_{part}"][row], expected)
-            assert made[f"y_{part}"][row] == digits[f"y_{part}"][which]
+            assert_array_equal(rebuilt[f"x_{part}"][row], expected)
+            assert rebuilt[f"y_{part}"][row] == digits[f"y_{part}"][which]
 
 
 def test_a_recipe_for_other_parts_is_refused() -> None:
@@ -84,15 +84,15 @@ def test_a_recipe_for_other_parts_is_refused() -> None:
 
 def test_a_draw_is_a_function_of_its_seed() -> None:
     digits, photos = mnist(), photographs()
-    one = draw(digits, photos, 1)
-    assert str(one["recipe"]) == "seed 1"
+    first = draw(digits, photos, 1)
+    assert str(first["recipe"]) == "seed 1"
     again = draw(digits, dict(reversed(photos.items())), 1)
     other = draw(digits, photos, 2)
     for part in ("train", "test"):
-        assert one[f"x_{part}"].shape == (len(digits[f"x_{part}"]), 32, 32, 3)
-        assert_array_equal(one[f"x_{part}"], again[f"x_{part}"])
-        assert_array_equal(one[f"y_{part}"], digits[f"y_{part}"])
-        assert not np.array_equal(one[f"x_{part}"], other[f"x_{part}"])
+        assert first[f"x_{part}"].shape == (len(digits[f"x_{part}"]), 32, 32, 3)
+        assert_array_equal(first[f"x_{part}"], again[f"x_{part}"])
+        assert_array_equal(first[f"y_{part}"], digits[f"y_{part}"])
+        assert not np.array_equal(first[f"x_{part}"], other[f"x_{part}"])
 
 
 def test_a_draw_reaches_every_photograph_and_corner() -> None:
@@ -106,8 +106,8 @@ def test_a_draw_reaches_every_photograph_and_corner() -> None:
     }
     blank = {f"x_{part}": np.zeros((400, 28, 28), np.uint8) for part in ("train", "test")}
     labels = {f"y_{part}": np.zeros(400, np.int64) for part in ("train", "test")}
-    made = draw(blank | labels, photos, 0)
-    corners = {part: made[f"x_{part}"][:, 0, 0].tolist() for part in ("train", "test")}
+    drawn = draw(blank | labels, photos, 0)
+    corners = {part: drawn[f"x_{part}"][:, 0, 0].tolist() for part in ("train", "test")}
     everywhere = {
         (row, column, blue) for row in range(3) for column in range(4) for blue in (10, 20)
     }
@@ -119,6 +119,6 @@ def test_a_draw_reaches_every_photograph_and_corner() -> None:
 def test_the_published_images_are_rebuilt_bit_for_bit() -> None:
     folder = Path(os.environ["DA_DATA"]) / "digits"
     with np.load(folder / "mnist.npz") as digits, np.load(folder / RECIPE) as how:
-        made = rebuild(dict(digits), read_photos(folder / PHOTOS), dict(how))
+        rebuilt = rebuild(dict(digits), read_photos(folder / PHOTOS), dict(how))
     for key, expected in ARRAYS["mnistm"].items():
-        assert hashlib.sha256(made[key].tobytes()).hexdigest() == expected
+        assert hashlib.sha256(rebuilt[key].tobytes()).hexdigest() == expected

@@ -58,12 +58,11 @@ def test_layers_are_fitted_to_the_training_rows_of_both_sides_and_to_no_label() 
 
     means = np.concatenate([data[name].x[:2000] for name in ("books", "dvd")]).mean(0)
     for source, target in (("books", "dvd"), ("dvd", "books")):
-        found = reviews(denoising=Means(layers=1, noise=0.5), source=[source], target=[target])[
-            target
-        ]
-        assert found.x.shape[1] == 10000
-        np.testing.assert_array_equal(found.x[:, :5000], data[target].x)
-        np.testing.assert_allclose(found.x[-1, 5000:], np.tanh(means), rtol=1e-4)
+        layers = Means(layers=1, noise=0.5)
+        denoised = reviews(denoising=layers, source=[source], target=[target])[target]
+        assert denoised.x.shape[1] == 10000
+        np.testing.assert_array_equal(denoised.x[:, :5000], data[target].x)
+        np.testing.assert_allclose(denoised.x[-1, 5000:], np.tanh(means), rtol=1e-4)
 
 
 def needs(data: Any) -> None:
@@ -79,8 +78,8 @@ def test_surf_gives_the_published_nearest_neighbours() -> None:
     published |= {("webcam", "dslr"): 59.24, ("dslr", "caltech10"): 26.27}
     for (source, target), expected in published.items():
         judge = KNeighborsClassifier(1).fit(data[source].x, data[source].y)
-        found = 100 * judge.score(data[target].x, data[target].y)
-        assert found == pytest.approx(expected, abs=0.02)
+        accuracy = 100 * judge.score(data[target].x, data[target].y)
+        assert accuracy == pytest.approx(expected, abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -90,13 +89,13 @@ def test_surf_gives_the_published_nearest_neighbours() -> None:
 def test_features_have_their_shape_and_norm(features: str, width: int, rows: int) -> None:
     data = office(features)
     needs(data)
-    own = data["amazon"]
-    assert own.x.shape == (rows, width)
-    np.testing.assert_allclose(np.linalg.norm(own.x, axis=1), width**0.5, rtol=1e-3)
-    assert np.bincount(own.y).tolist() == [92, 82, 94, 99, 100, 100, 99, 100, 94, 98]
+    amazon = data["amazon"]
+    assert amazon.x.shape == (rows, width)
+    np.testing.assert_allclose(np.linalg.norm(amazon.x, axis=1), width**0.5, rtol=1e-3)
+    assert np.bincount(amazon.y).tolist() == [92, 82, 94, 99, 100, 100, 99, 100, 94, 98]
 
 
-def test_a_domain_that_a_feature_set_has_not_is_said() -> None:
+def test_a_domain_that_a_feature_set_lacks_is_named() -> None:
     data = office("decaf6")
     needs(data)
     assert data["dslr"].x.shape == (157, 4096)
@@ -120,14 +119,14 @@ def test_a_domain_has_the_features_and_the_norm_that_are_named_for_it() -> None:
 def test_reviews_are_the_published_counts() -> None:
     data = reviews()
     needs(data)
-    own = data["electronics"]
-    assert own.x.shape == (2000 + 5681, 5000)
-    assert own.test is not None
-    assert own.test.sum() == 5681
-    assert np.bincount(own.y[~own.test]).tolist() == [1000, 1000]
-    assert own.x.max() > 1
+    electronics = data["electronics"]
+    assert electronics.x.shape == (2000 + 5681, 5000)
+    assert electronics.test is not None
+    assert electronics.test.sum() == 5681
+    assert np.bincount(electronics.y[~electronics.test]).tolist() == [1000, 1000]
+    assert electronics.x.max() > 1
     assert set(np.unique(reviews("binary")["dvd"].x)) == {0, 1}
-    np.testing.assert_allclose(reviews("log")["electronics"].x, np.log1p(own.x))
+    np.testing.assert_allclose(reviews("log")["electronics"].x, np.log1p(electronics.x))
 
 
 @pytest.mark.parametrize(
@@ -139,8 +138,8 @@ def test_files_that_are_missing_or_damaged_are_named(tmp_path: Path, make: Any) 
     with pytest.raises(InputError, match="is not there; put it in place") as missing:
         data.fingerprint(name)
     file = data.files(name)[0]
-    origin = data.origins[file.name]
-    for part in (str(file), str(origin.size), origin.sha256, "https://", "DA_DATA"):
+    published = data.origins[file.name]
+    for part in (str(file), str(published.size), published.sha256, "https://", "DA_DATA"):
         assert part in str(missing.value) or file.name == "mobilenet_v2_1280.npz"
     file.parent.mkdir()
     file.write_bytes(b"PK")
@@ -148,13 +147,13 @@ def test_files_that_are_missing_or_damaged_are_named(tmp_path: Path, make: Any) 
         data[name]
 
 
-def pictures(data_dir: str = DATA, **keys: Any) -> OfficeCaltech10Images:
+def photographs(data_dir: str = DATA, **keys: Any) -> OfficeCaltech10Images:
     given: dict[str, Any] = {"size": 32, "crop": 0.875, "data_dir": data_dir} | keys
     return OfficeCaltech10Images(**given, **(ROLES | {"source": ["dslr"], "target": ["webcam"]}))
 
 
 def packed(folder: Path, monkeypatch: pytest.MonkeyPatch, **others: bytes) -> Path:
-    """An archive of three pictures with a white margin, and of what else is named."""
+    """An archive of three images with a white margin, and of what else is named."""
     file = folder / "office_caltech10" / "images_256.zip"
     file.parent.mkdir(exist_ok=True)
     with ZipFile(file, "w") as archive:
@@ -177,33 +176,33 @@ def test_images_come_out_of_their_archive_and_nothing_else_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = packed(tmp_path, monkeypatch)
-    data = pictures(str(tmp_path))
-    own = data["dslr"]
-    assert own.x.shape == (3, 3, 32, 32)
-    assert own.x.dtype == np.uint8
-    assert [data.classes[label] for label in own.y] == ["bike", "mug", "mug"]
-    assert own.x[:, 2].max(axis=(1, 2)).tolist() == [100, 0, 200]
-    assert not own.x[:, :2].any()  # the margin is cut off
+    data = photographs(str(tmp_path))
+    dslr = data["dslr"]
+    assert dslr.x.shape == (3, 3, 32, 32)
+    assert dslr.x.dtype == np.uint8
+    assert [data.classes[label] for label in dslr.y] == ["bike", "mug", "mug"]
+    assert dslr.x[:, 2].max(axis=(1, 2)).tolist() == [100, 0, 200]
+    assert not dslr.x[:, :2].any()  # the margin is cut off
     assert sorted(path.name for path in tmp_path.rglob("*")) == [file.name, "office_caltech10"]
     file.write_bytes(file.read_bytes() + b"x")
     with pytest.raises(InputError, match="damaged or another file"):
-        pictures(str(tmp_path)).fingerprint("dslr")
+        photographs(str(tmp_path)).fingerprint("dslr")
 
 
 def test_an_image_that_is_none_or_too_large_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("da_framework.datasets.office_caltech10_images.LARGEST", 2**16)
+    monkeypatch.setattr("da_framework.datasets.office_caltech10_images.MAX_IMAGE_BYTES", 2**16)
     packed(tmp_path, monkeypatch, large=bytes(2**16 + 1))
     with pytest.raises(InputError, match=r"mug/large\.png is said to unpack to 65537 bytes"):
-        pictures(str(tmp_path))["dslr"]
+        photographs(str(tmp_path))["dslr"]
     packed(tmp_path, monkeypatch, broken=b"broken")
     with pytest.raises(InputError, match=r"mug/broken\.png: it is not an image"):
-        pictures(str(tmp_path))["dslr"]
+        photographs(str(tmp_path))["dslr"]
 
 
 def test_the_images_are_those_that_the_features_are_of() -> None:
-    data, features = pictures(), office("mobilenet_v2")
+    data, features = photographs(), office("mobilenet_v2")
     needs(data)
     needs(features)
     np.testing.assert_array_equal(data["dslr"].y, features["dslr"].y)
@@ -213,7 +212,7 @@ def test_reviews_as_texts() -> None:
     keys: dict[str, Any] = {"tokenizer": "words", "vocabulary": 999, "length": 20, "cache": None}
     data = AmazonText(data_dir=DATA, **keys, **(ROLES | {"source": ["books"]}))
     needs(data)
-    own = data["dvd"]
-    assert own.x.shape == (2000, 20)
-    assert own.x.any(axis=1).all()
-    assert np.bincount(own.y).tolist() == [1000, 1000]
+    dvd = data["dvd"]
+    assert dvd.x.shape == (2000, 20)
+    assert dvd.x.any(axis=1).all()
+    assert np.bincount(dvd.y).tolist() == [1000, 1000]

@@ -1,4 +1,4 @@
-"""Texts as numbers."""
+"""Texts as token ids."""
 
 import json
 from pathlib import Path
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from da_framework.core.errors import InputError
-from da_framework.datasets import tokenization as tokens
+from da_framework.datasets import tokenization
 from da_framework.datasets.text import Text
-from da_framework.datasets.tokenization import hashed, numbers
+from da_framework.datasets.tokenization import hash_words, token_ids
 
 ROLES: dict[str, Any] = {
     "source": ["books"],
@@ -25,32 +25,32 @@ ROLES: dict[str, Any] = {
 KEYS: dict[str, Any] = {"tokenizer": "words", "vocabulary": 1000, "length": 6, "cache": None}
 
 
-def test_a_word_has_one_number_wherever_it_stands() -> None:
-    rows = hashed(["It's good, good!", "GOOD", "", "one two three four five six seven"], 1000, 6)
-    assert rows.dtype == np.int32
-    its, good, comma, again, bang, none = rows[0]
-    assert good == again == rows[1, 0]
+def test_a_word_has_one_token_id_wherever_it_stands() -> None:
+    ids = hash_words(["It's good, good!", "GOOD", "", "one two three four five six seven"], 1000, 6)
+    assert ids.dtype == np.int32
+    its, good, comma, again, bang, none = ids[0]
+    assert good == again == ids[1, 0]
     assert len({its, good, comma, bang}) == 4
     assert none == 0
-    assert not rows[2].any()
-    assert rows[3].all()
-    assert rows.min() >= 0
-    assert rows.max() < 1000
-    assert set(hashed(["a b c d e f"], 2, 6)[0]) == {1}
+    assert not ids[2].any()
+    assert ids[3].all()
+    assert ids.min() >= 0
+    assert ids.max() < 1000
+    assert set(hash_words(["a b c d e f"], 2, 6)[0]) == {1}
 
 
 def test_what_was_done_once_is_found_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts, keys = ["one two", "three"], KEYS | {"cache": str(tmp_path)}
-    first = numbers(texts, **keys)
-    monkeypatch.setattr(tokens, "hashed", lambda *_: pytest.fail("done again"))
-    np.testing.assert_array_equal(numbers(texts, **keys), first)
+    first = token_ids(texts, **keys)
+    monkeypatch.setattr(tokenization, "hash_words", lambda *_: pytest.fail("done again"))
+    np.testing.assert_array_equal(token_ids(texts, **keys), first)
     for other in ({"length": 5}, {"vocabulary": 999}, {"tokenizer": "gone"}):
         with pytest.raises((pytest.fail.Exception, InputError)):
-            numbers(texts, **(keys | other))
+            token_ids(texts, **(keys | other))
     with pytest.raises(pytest.fail.Exception):
-        numbers(["one", "two three"], **keys)
+        token_ids(["one", "two three"], **keys)
 
 
 def rows(domain: str) -> list[dict[str, Any]]:
@@ -73,9 +73,9 @@ def test_texts_of_a_file_or_of_a_folder(kind: str, tmp_path: Path) -> None:
     keys = {"root": str(root), "text": ["title", "text"], "label": "label", "domain": "domain"}
     data = Text(**keys, **KEYS, **ROLES)  # type: ignore[arg-type]
     assert (data.names, data.classes) == (("books", "tools"), ("0", "1"))
-    own = data["tools"]
-    assert own.y.tolist() == [0, 1, 0, 1, 0, 1]
-    np.testing.assert_array_equal(own.x, hashed([f"word{n} here" for n in range(6)], 1000, 6))
+    tools = data["tools"]
+    assert tools.y.tolist() == [0, 1, 0, 1, 0, 1]
+    np.testing.assert_array_equal(tools.x, hash_words([f"word{n} here" for n in range(6)], 1000, 6))
     wrong = Text(**(keys | {"text": ["body"]}), **KEYS, **ROLES)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no column 'body'; it has domain, label, title, text"):
         wrong["books"]
