@@ -98,18 +98,18 @@ def download_file(remote: Remote, folder: Path, *, mirrors: Sequence[str], timeo
     folder.mkdir(parents=True, exist_ok=True)
     reasons = []
     for url in [*(f"{mirror.rstrip('/')}/{name}" for mirror in mirrors), *remote["urls"]]:
-        difference: str | None = "nothing"
-        while difference:  # what was begun elsewhere, and is not the file, is begun anew
+        mismatch: str | None = "nothing"
+        while mismatch:  # what was begun elsewhere, and is not the file, is begun anew
             begun = partial.is_file()
             try:
                 receive_rest(url, partial, timeout)
             except (OSError, HTTPException, ValueError) as error:
                 reasons.append(f"{url}: {one_line(error) or type(error).__name__}")
                 break
-            if difference := describe_difference(partial, remote):
+            if mismatch := explain_mismatch(partial, remote):
                 partial.unlink()
                 if not begun:
-                    reasons.append(f"{url}: {difference}")
+                    reasons.append(f"{url}: {mismatch}")
                     break
         else:
             os.replace(partial, file)
@@ -176,7 +176,7 @@ def copy_with_progress(
             return  # the length says that there should be more
 
 
-def describe_difference(file: Path, remote: Remote) -> str | None:
+def explain_mismatch(file: Path, remote: Remote) -> str | None:
     """How a file differs from the published one, if it does."""
     size, wanted = remote.get("size"), remote.get("hash")
     if size is not None and file.stat().st_size != size:
