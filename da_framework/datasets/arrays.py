@@ -65,7 +65,7 @@ class Arrays(Discovered):
         if self.shape is not None:
             if prod(x.shape[1:]) != prod(self.shape):
                 raise InputError(
-                    f"dataset.shape={self.shape} is of {prod(self.shape)} numbers, the rows of "
+                    f"dataset.shape={self.shape} is of {prod(self.shape)} numbers, the samples of "
                     f"{self.files(name)[0]} are of {prod(x.shape[1:])}"
                 )
             x = x.reshape(-1, *self.shape)
@@ -102,6 +102,6 @@ def read_labelled_arrays(files: Sequence[Path]) -> tuple[Array, Array, Array | N
     if not np.issubdtype(x.dtype, np.number) or y.ndim != 1:
         raise InputError(
             f"{path}: x is {x.dtype} of shape {x.shape} and y has the shape {y.shape}; needed are "
-            "numbers and one label a row"
+            "numbers and one label a sample"
         )
     return x, y, None if test is None else test.astype(bool)

@@ -51,7 +51,7 @@ def blend(digits: Array, photos: Sequence[Array], windows: Array) -> Array:
 def rebuild(
     mnist: Mapping[str, Array], photos: Mapping[str, Array], recipe: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """The published images, from what they were arrays of.
+    """The published images, rebuilt from what they were made of.
 
     Args:
         mnist: ``x_train``, ``y_train``, ``x_test``, ``y_test``.

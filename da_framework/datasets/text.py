@@ -1,4 +1,4 @@
-"""Texts: a row of a table a sample, with a column or several of text."""
+"""Texts in tables: a row for each sample, one or several columns of text."""
 
 from typing import Annotated, Any, Unpack
 
@@ -9,7 +9,7 @@ from da_framework.datasets.tokenization import Vocabulary, token_ids, tokenizer_
 
 
 class Text(Table):
-    """Texts in a CSV, JSONL or Parquet file, or in a file a domain in a folder.
+    """Texts in a CSV, JSONL or Parquet file, or a folder with a file for each domain.
 
     Args:
         root: a file with a column that names the domain, or a folder of ``<domain>.csv``.

@@ -157,7 +157,7 @@ def test_large_arrays_are_mapped_and_take_the_shape_that_is_said(
     while getattr(base, "base", None) is not None and not isinstance(base, mmap):
         base = base.base
     assert isinstance(base, mmap) == (dtype != "float64")
-    with pytest.raises(InputError, match=r"shape=\[5\] is of 5 numbers, the rows of .* of 12"):
+    with pytest.raises(InputError, match=r"shape=\[5\] is of 5 numbers, the samples of .* of 12"):
         Arrays(root=str(tmp_path), shape=[5], **ROLES)["studio"]
     np.savez(tmp_path / "phone.npz", x=x, y=x[:, 0])
     with pytest.raises(InputError, match=r"holds phone as \.npz and as a folder"):
@@ -262,7 +262,7 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "no numbers": (
         lambda root: other_arrays(root, x=np.array(["a"]), y=np.zeros(1)),
-        "one label a row",
+        "one label a sample",
     ),
     "damaged arrays": (damaged, "studio.npz cannot be read"),
     "words": (wordy, "the columns note are"),
