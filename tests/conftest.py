@@ -75,14 +75,14 @@ class Commands:
 
     def record(self, run: str = "run") -> dict[str, Any]:
         """What ``result.json`` holds."""
-        found: dict[str, Any] = json.loads((self.folder / run / "result.json").read_text())
-        return found
+        weights: dict[str, Any] = json.loads((self.folder / run / "result.json").read_text())
+        return weights
 
     def weights(self, run: str = "run", pick: str = "last") -> dict[str, torch.Tensor]:
         """Of the model as a checkpoint holds them."""
         file = self.folder / run / "checkpoints" / f"{pick}.ckpt"
-        found: dict[str, torch.Tensor] = torch.load(file, weights_only=True)["state_dict"]
-        return found
+        record: dict[str, torch.Tensor] = torch.load(file, weights_only=True)["state_dict"]
+        return record
 
     def copy(self, run: str, other: str) -> None:
         """A run's folder once more."""

@@ -58,11 +58,11 @@ class Seen(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        found = function(*args, **(kwargs or {}))
+        actual = function(*args, **(kwargs or {}))
         self.operators.append(str(function))
-        if isinstance(found, Tensor):
-            self.largest = max(self.largest, found.numel())
-        return found
+        if isinstance(actual, Tensor):
+            self.largest = max(self.largest, actual.numel())
+        return actual
 
 
 def operators(run: Callable[[int], float]) -> float:
@@ -103,14 +103,14 @@ def test_measures_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     arguments = ["--quick", "--rows", "mmd", "--markdown", str(text), "--json", str(record)]
     benchmark.main(arguments)
     assert capsys.readouterr().out == text.read_text()
-    found = json.loads(record.read_text())
-    assert "torch" in found["versions"]
-    for line in found["lines"]:
+    actual = json.loads(record.read_text())
+    assert "torch" in actual["versions"]
+    for line in actual["lines"]:
         assert line["row"] == "mmd"
         assert len(line["values"]) == 3
         assert 0 < line["min"] <= line["median"] <= line["max"]
-    said = {(line["case"], line["what"]) for line in found["lines"] if line["device"] == "cpu"}
-    assert ("1024+1024 rows, 256 features", "ours to the floor") in said
+    output = {(line["case"], line["what"]) for line in actual["lines"] if line["device"] == "cpu"}
+    assert ("1024+1024 rows, 256 features", "ours to the floor") in output
 
 
 @pytest.mark.parametrize(

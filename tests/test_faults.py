@@ -75,8 +75,8 @@ def raised(number: signal.Signals) -> Callable[[], None]:
 def equals_whole(da: Any, run: str = "run") -> None:
     """The run ended as if nothing had happened, to the last bit and the last row."""
     for pick in ("last", "chosen"):
-        found, expected = da.weights(run, pick), da.weights("whole", pick)
-        assert all(torch.equal(found[name], expected[name]) for name in expected)
+        actual, expected = da.weights(run, pick), da.weights("whole", pick)
+        assert all(torch.equal(actual[name], expected[name]) for name in expected)
     for name in ("curve", "target", "source", "steps", "key"):
         assert da.record(run)[name] == da.record("whole")[name]
     tables = [(da.folder / own / "metrics.csv").read_text() for own in (run, "whole")]
@@ -193,10 +193,10 @@ def test_two_processes_of_one_command_do_not_meet_and_a_signal_from_outside_ends
     assert first.poll() is None
     first.send_signal(signal.SIGTERM)
     (da.folder / "go").touch()
-    _, said = first.communicate(timeout=60)
+    _, output = first.communicate(timeout=60)
     assert first.returncode == 75
-    assert said.startswith("SIGTERM ended training after step 9 ")
-    assert len(said.splitlines()) == 1
+    assert output.startswith("SIGTERM ended training after step 9 ")
+    assert len(output.splitlines()) == 1
     assert reached(da) == 9
     assert da.train(*KEYS).code == 0
     equals_whole(da)
@@ -208,9 +208,9 @@ def test_processes_that_train_together_end_together_and_continue(da: Any, whole:
     first = started(da, *keys)
     first.send_signal(signal.SIGTERM)
     (da.folder / "go").touch()
-    _, said = first.communicate(timeout=60)
-    assert first.returncode == 75, said
-    assert said.count("SIGTERM ended training after step ") == 1
+    _, output = first.communicate(timeout=60)
+    assert first.returncode == 75, output
+    assert output.count("SIGTERM ended training after step ") == 1
     assert reached(da) in (8, 10)  # where an evaluation, or a reading of the losses, comes next
     again = subprocess.run(
         [
@@ -369,10 +369,10 @@ def test_a_kill_between_two_renames_is_no_loss(da: Any, halted: Path) -> None:
 def test_two_damaged_checkpoints_are_named_with_the_way_out(da: Any, halted: Path) -> None:
     for name in ("last.ckpt", "previous.ckpt"):
         truncated(halted / name)
-    said = one_line(da.train(*KEYS))
+    output = one_line(da.train(*KEYS))
     for name in ("last.ckpt", "previous.ckpt"):
-        assert f"{halted / name} is damaged" in said
-    assert said.endswith("remove both and the same command begins anew")
+        assert f"{halted / name} is damaged" in output
+    assert output.endswith("remove both and the same command begins anew")
 
 
 # memory
@@ -390,16 +390,16 @@ def test_out_of_memory_names_the_batch_sizes_and_what_to_try(
     at(5, happen)
     ended = da.train("dataset.batch_size.source=32")
     assert ended.code == 2
-    said = one_line(ended)
-    assert said.startswith("out of memory (")
-    for words in ("dataset.batch_size.source=32", "try smaller ones", "trainer.devices=2"):
-        assert words in said
+    output = one_line(ended)
+    assert output.startswith("out of memory (")
+    for message in ("dataset.batch_size.source=32", "try smaller ones", "trainer.devices=2"):
+        assert message in output
 
 
 def test_a_network_too_large_to_build_is_said(da: Any) -> None:
-    said = one_line(da.train("network.backbone.widths=[10000000,10000000]"))
-    assert "out of memory (" in said
-    assert "a smaller network" in said
+    output = one_line(da.train("network.backbone.widths=[10000000,10000000]"))
+    assert "out of memory (" in output
+    assert "a smaller network" in output
 
 
 def test_a_job_that_failed_gives_its_memory_back(da: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,8 +427,8 @@ def test_a_device_out_of_memory_is_said(da: Any, monkeypatch: pytest.MonkeyPatch
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     monkeypatch.setattr(Adaptation, "take_step", step)
-    said = one_line(da.train())
-    assert "out of memory (CUDA out of memory. Tried to allocate 2.00 GiB.); the batch" in said
+    output = one_line(da.train())
+    assert "out of memory (CUDA out of memory. Tried to allocate 2.00 GiB.); the batch" in output
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(
@@ -539,8 +539,8 @@ def test_files_from_elsewhere_run_nothing(
         name = '"da_framework.networks.mlp.MLP"'
         assert name in text
         (folder / "result.json").write_text(text.replace(name, '"os.mkdir", "path": "exploded"'))
-    words = [w for word in command for w in (da.small if word == "{small}" else (word,))]
-    ended = da(*words)
+    message = [w for word in command for w in (da.small if word == "{small}" else (word,))]
+    ended = da(*message)
     assert not (da.folder / "exploded").exists()
     assert "Traceback" not in ended.out + ended.err
     if way == "pickle":
@@ -563,14 +563,14 @@ def calls(path: Path) -> Iterator[ast.Call]:
 def test_no_pickle_is_loaded(path: Path) -> None:
     text = path.read_text()
     modules = r"^\s*(?:import|from)\s+(?:c?[pP]ickle|dill|joblib|shelve|marshal|cloudpickle)\b.*$"
-    found = [line.strip() for line in re.findall(modules, text, flags=re.MULTILINE)]
-    assert set(found) <= {"from pickle import UnpicklingError"}
+    actual = [line.strip() for line in re.findall(modules, text, flags=re.MULTILINE)]
+    assert set(actual) <= {"from pickle import UnpicklingError"}
     assert not re.search(r"read_pickle|allow_pickle=True|weights_only=False", text)
     for call in calls(path):
-        words = {k.arg: k.value.value for k in call.keywords if isinstance(k.value, ast.Constant)}
+        message = {k.arg: k.value.value for k in call.keywords if isinstance(k.value, ast.Constant)}
         called = ast.unparse(call.func)
         if called in ("torch.load", "trainer.fit") or called.endswith("load_from_checkpoint"):
-            assert words.get("weights_only") is True, f"{path}:{call.lineno}"
+            assert message.get("weights_only") is True, f"{path}:{call.lineno}"
 
 
 # the table of the README

@@ -19,9 +19,9 @@ DANN = {"method": {"_target_": "da_framework.methods.dann.DANN"}}
 
 def loaded_by(code: str) -> set[str]:
     """The heavy modules that some code loads."""
-    words = f"import sys\n{code}\nprint('LOADED', *{HEAVY!r} & set(sys.modules))"
+    message = f"import sys\n{code}\nprint('LOADED', *{HEAVY!r} & set(sys.modules))"
     out = subprocess.run(
-        [sys.executable, "-c", words], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-c", message], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout
     return set(out.rpartition("LOADED")[2].split())
 
@@ -42,9 +42,9 @@ def test_the_package_alone_loads_nothing_heavy() -> None:
     assert loaded_by("import da_framework; dir(da_framework); da_framework.__version__") == set()
 
 
-@pytest.mark.parametrize("words", [["list"], ["--version"], ["--help"], ["list", "method"]])
-def test_listings_load_nothing_heavy(words: list[str]) -> None:
-    assert loaded_by(f"from da_framework.cli.main import main; main({words})") == set()
+@pytest.mark.parametrize("message", [["list"], ["--version"], ["--help"], ["list", "method"]])
+def test_listings_load_nothing_heavy(message: list[str]) -> None:
+    assert loaded_by(f"from da_framework.cli.main import main; main({message})") == set()
 
 
 def test_the_stub_names_what_is_there() -> None:

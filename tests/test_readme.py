@@ -36,8 +36,8 @@ def test_generated_parts_are_current() -> None:
 
 def test_the_table_of_gains_is_the_recorded_one() -> None:
     gains = loaded("method_gains", ROOT / "scripts" / "method_gains.py")
-    found = json.loads((gains.ROOT / "gains.recorded.json").read_text())
-    assert gains.table(found) in (gains.ROOT / "README.md").read_text()
+    actual = json.loads((gains.ROOT / "gains.recorded.json").read_text())
+    assert gains.table(actual) in (gains.ROOT / "README.md").read_text()
 
 
 def test_the_two_commands_at_the_top_are_those_of_ci() -> None:

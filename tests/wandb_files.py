@@ -41,8 +41,8 @@ def records(file: Path) -> Iterator[Any]:
 
 def pieces(folder: Path) -> list[Path]:
     """The files of a run, as they were begun: one, or more if it was continued."""
-    found = folder.glob("wandb/*run-*/run-*.wandb")
-    return sorted(found, key=lambda file: file.parent.name.removeprefix("offline-"))
+    all_records = folder.glob("wandb/*run-*/run-*.wandb")
+    return sorted(all_records, key=lambda file: file.parent.name.removeprefix("offline-"))
 
 
 def offline_run(folder: Path) -> list[Any]:
@@ -55,46 +55,46 @@ def offline_run(folder: Path) -> list[Any]:
 def whole(file: Path) -> list[Any]:
     """A piece to its end: the client's own process may write after ``finish`` has returned."""
     deadline = time.monotonic() + 20
-    found = list(records(file))
-    while not of(found, "exit"):
+    all_records = list(records(file))
+    while not of(all_records, "exit"):
         assert time.monotonic() < deadline, "the run never ended"
         time.sleep(0.05)
-        found = list(records(file))
-    return found
+        all_records = list(records(file))
+    return all_records
 
 
-def figures(found: list[Any]) -> list[dict[str, Any]]:
+def figures(all_records: list[Any]) -> list[dict[str, Any]]:
     """The rows of the history."""
     return [
         {
             item.key or ".".join(item.nested_key): json.loads(item.value_json)
             for item in own.history.item
         }
-        for own in found
+        for own in all_records
         if own.WhichOneof("record_type") == "history"
     ]
 
 
-def settings(found: list[Any]) -> dict[str, Any]:
+def settings(all_records: list[Any]) -> dict[str, Any]:
     """The config, as last updated."""
     known: dict[str, Any] = {}
-    for own in found:
-        kind = own.WhichOneof("record_type")
+    for record in all_records:
+        kind = record.WhichOneof("record_type")
         if kind in ("run", "config"):
-            update = own.run.config.update if kind == "run" else own.config.update
+            update = record.run.config.update if kind == "run" else record.config.update
             known |= {item.key: json.loads(item.value_json) for item in update if item.key}
     return known
 
 
-def of(found: list[Any], kind: str) -> list[Any]:
+def of(all_records: list[Any], kind: str) -> list[Any]:
     """The records of a kind."""
-    return [getattr(own, kind) for own in found if own.WhichOneof("record_type") == kind]
+    return [getattr(own, kind) for own in all_records if own.WhichOneof("record_type") == kind]
 
 
-def summary(found: list[Any]) -> dict[str, Any]:
+def summary(all_records: list[Any]) -> dict[str, Any]:
     """The last value of every figure."""
     return {
         item.key or ".".join(item.nested_key): json.loads(item.value_json)
-        for own in of(found, "summary")
+        for own in of(all_records, "summary")
         for item in own.update
     }

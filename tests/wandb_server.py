@@ -57,8 +57,8 @@ class Server(ThreadingHTTPServer):
 
     def answer(self, query: str, values: dict[str, Any]) -> dict[str, Any]:
         """To a question in GraphQL, told by what it asks for."""
-        found = re.search(r"(?:query|mutation)\s+(\w+)", query)
-        name = found[1] if found else ""
+        actual = re.search(r"(?:query|mutation)\s+(\w+)", query)
+        name = actual[1] if actual else ""
         project = {"id": "p", "name": values.get("project"), "entity": {"id": "e", "name": "user"}}
         if name == "UpsertBucket":
             run = str(values["name"])
@@ -137,18 +137,18 @@ class Handler(BaseHTTPRequestHandler):
         if not self.allowed():
             self.send(401, b'{"errors": [{"message": "user is not logged in"}]}')
             return
-        said = json.loads(body or b"{}")
+        output = json.loads(body or b"{}")
         if self.path.endswith("/file_stream"):
             run = self.path.split("/")[-2]
-            part = (said.get("files") or {}).get("wandb-history.jsonl")
+            part = (output.get("files") or {}).get("wandb-history.jsonl")
             if part:
                 for number, line in enumerate(part["content"], part["offset"]):
                     self.server.lines[run][number] = json.loads(line)
-            if "exitcode" in said:
-                self.server.ended[run] = said["exitcode"]
+            if "exitcode" in output:
+                self.server.ended[run] = output["exitcode"]
             self.send(200, b"{}")
             return
-        answer = self.server.answer(said.get("query", ""), said.get("variables") or {})
+        answer = self.server.answer(output.get("query", ""), output.get("variables") or {})
         self.send(200, json.dumps({"data": answer}).encode())
         self.server.lost |= self.server.leaving and "upsertBucket" in answer
 
@@ -164,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *words: object) -> None:
+    def log_message(self, *message: object) -> None:
         """Nothing."""
 
 

@@ -40,7 +40,7 @@ def record(
 
 
 @pytest.mark.parametrize(
-    ("given", "words", "advice"),
+    ("given", "message", "advice"),
     [
         (record((0.95, 0.7, 0.58)), "domains came together: a linear .* 58% accuracy, 95%", ""),
         (record((0.95, 0.55), source=0.3), "source accuracy is only 30%", "lower method.weight"),
@@ -66,11 +66,11 @@ def record(
         ),
     ],
 )
-def test_what_the_figures_mean_is_said(given: dict[str, Any], words: str, advice: str) -> None:
-    found = [own for own in diagnose(given) if re.search(words, own[0])]
-    assert len(found) == 1
-    assert advice in found[0][1]
-    assert bool(advice) == bool(found[0][1])
+def test_what_the_figures_mean_is_said(given: dict[str, Any], message: str, advice: str) -> None:
+    actual = [own for own in diagnose(given) if re.search(message, own[0])]
+    assert len(actual) == 1
+    assert advice in actual[0][1]
+    assert bool(advice) == bool(actual[0][1])
 
 
 def test_a_sound_run_needs_nothing() -> None:
@@ -86,7 +86,7 @@ def test_a_run_that_did_not_end_is_said_to_be_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "advice"),
+    ("message", "advice"),
     [
         ("step 60: the term domain is inf; last good checkpoint: x", "try: lower method.weight"),
         ("step 60: the term source is nan; last good checkpoint: x", "try: lower optimizer.lr, or"),
@@ -94,18 +94,18 @@ def test_a_run_that_did_not_end_is_said_to_be_so(tmp_path: Path) -> None:
     ],
 )
 def test_a_run_that_diverged_is_said_to_be_so_with_its_term_and_what_to_try(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, advice: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], message: str, advice: str
 ) -> None:
-    (tmp_path / "diverged.txt").write_text(f"{words}\n")
+    (tmp_path / "diverged.txt").write_text(f"{message}\n")
     rows = ["step,score,train/domain", "0,1,", "20,,0.7", "40,,31.25", "40,1,"]
     (tmp_path / "metrics.csv").write_text("\n".join(rows))
     print_diagnoses([tmp_path])
     folder, diverged, tried, *readings = capsys.readouterr().out.splitlines()
     assert folder == str(tmp_path)
-    assert diverged == f"  it diverged, and there is no result: {words}"
+    assert diverged == f"  it diverged, and there is no result: {message}"
     assert tried.startswith(f"    {advice}")
     shown = ["  domain was 0.7 at step 20, 31.2 at step 40"]
-    assert readings == (shown if "domain" in words else [])
+    assert readings == (shown if "domain" in message else [])
 
 
 def test_the_doctor_reads_a_run_that_diverged_until_it_is_trained_well(da: Any) -> None:

@@ -39,9 +39,9 @@ def rewrite(run: Path, **changes: Any) -> None:
 
 @pytest.mark.parametrize("pick", ["last", "chosen"])
 def test_the_numbers_are_those_of_the_record(da: Any, run: Path, pick: Any) -> None:
-    found = evaluate(run=str(run), pick=pick, data_dir=None, dataset={})
+    actual = evaluate(run=str(run), pick=pick, data_dir=None, dataset={})
     recorded = da.record()["target"][pick]
-    assert {key: found[key] for key in KEYS} == {key: recorded[key] for key in KEYS}
+    assert {key: actual[key] for key in KEYS} == {key: recorded[key] for key in KEYS}
     ended = da("evaluate", DELAY, "run=run", f"pick={pick}")
     assert (ended.code, ended.err) == (0, "")
     assert f"run: {pick} weights on 200 target rows" in ended.out
@@ -82,8 +82,8 @@ def test_data_may_have_moved(da: Any) -> None:
     keys = ("dataset=digits", "dataset.data_dir=old", "network=mlp", "steps=3")
     assert da.train(*keys).code == 0
     expected = da.record()["target"]["last"]["accuracy"]
-    found = evaluate(run="run", pick="last", data_dir="new", dataset={})
-    assert found["accuracy"] == expected
+    actual = evaluate(run="run", pick="last", data_dir="new", dataset={})
+    assert actual["accuracy"] == expected
     whole = {"subset": "full", "target": ["usps"]}
     with pytest.raises(InputError, match=r"missing in .*/new/digits"):
         evaluate(run="run", pick="last", data_dir="new", dataset=whole)
@@ -149,8 +149,8 @@ def test_hidden_targets_are_found_wherever_they_are() -> None:
 
 
 def test_rows_that_were_trained_on_are_said(da: Any, run: Path) -> None:
-    own = da("evaluate", "run=run")
-    assert "trained on" not in own.out + own.err
+    item = da("evaluate", "run=run")
+    assert "trained on" not in item.out + item.err
     other = da("evaluate", "run=run", "+dataset.split_seed=1")
     assert "of these rows were trained on" in other.out + other.err
 

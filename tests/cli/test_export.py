@@ -16,8 +16,8 @@ from tests.shared_runs import of_method, plain
 
 
 def written(name: str = "run") -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(name, "model.json").read_text())
-    return found
+    actual: dict[str, Any] = json.loads(Path(name, "model.json").read_text())
+    return actual
 
 
 def by_onnx(x: Any) -> torch.Tensor:
@@ -38,12 +38,12 @@ def test_both_files_are_the_run_with_its_preprocessing_inside(da: Any) -> None:
     ended = da("export", "run=run")
     assert (ended.code, ended.err) == (0, "")
     assert "run/model.onnx: probabilities within" in ended.out
-    found = written()
-    assert found["classes"] == ["cat", "dog"]
-    assert found["input"]["shape"] == ["rows", 1, 8, 8]
-    assert found["input"]["dtype"] == "uint8"
-    assert found["accuracy"]["last"] == da.record()["target"]["last"]["accuracy"]
-    assert max(found["differences"].values()) < 1e-5
+    actual = written()
+    assert actual["classes"] == ["cat", "dog"]
+    assert actual["input"]["shape"] == ["rows", 1, 8, 8]
+    assert actual["input"]["dtype"] == "uint8"
+    assert actual["accuracy"]["last"] == da.record()["target"]["last"]["accuracy"]
+    assert max(actual["differences"].values()) < 1e-5
     x = torch.randint(0, 256, (7, 1, 8, 8), dtype=torch.uint8)
     model = restore_model("run", pick="last")
     with torch.no_grad():

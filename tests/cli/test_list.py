@@ -29,9 +29,9 @@ def test_the_configs_are_the_list(group: str) -> None:
 
 @pytest.mark.parametrize("group", ["method", "dataset", "network", "validator"])
 def test_everything_says_what_it_is(group: str) -> None:
-    for name, words in names(group).items():
-        assert len(words) > 5, name
-        assert "cannot be found" not in words, name
+    for name, message in names(group).items():
+        assert len(message) > 5, name
+        assert "cannot be found" not in message, name
 
 
 def test_a_summary_is_the_docstring_s_first_line() -> None:
@@ -62,9 +62,9 @@ def test_a_comment_goes_before_the_docstring(tmp_path: Path) -> None:
     ],
 )
 def test_a_missing_module_is_named(target: str, missing: str) -> None:
-    words = first_docstring_line(target)
-    assert words.startswith("cannot be found: ")
-    assert missing in words
+    message = first_docstring_line(target)
+    assert message.startswith("cannot be found: ")
+    assert missing in message
 
 
 def test_a_name_that_the_module_lacks_has_no_words() -> None:
@@ -92,10 +92,10 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.usefixtures("plugin")
 def test_a_plugin_s_methods_are_listed_without_importing_them() -> None:
-    found = {name: (words, origin) for name, words, origin in list_group("method")}
-    assert found["foo"] == ("Does foo.", "listed")
-    assert found["lost"] == ("cannot be found: no module listed_da.lost", "listed")
-    assert found["dann"][1] == "da_framework"
+    actual = {name: (words, origin) for name, words, origin in list_group("method")}
+    assert actual["foo"] == ("Does foo.", "listed")
+    assert actual["lost"] == ("cannot be found: no module listed_da.lost", "listed")
+    assert actual["dann"][1] == "da_framework"
     assert "listed_da.methods" not in sys.modules
 
 
@@ -112,10 +112,10 @@ def test_the_list_is_printed_by_group(capsys: pytest.CaptureFixture[str]) -> Non
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.endswith("=")] == [f"{group}=" for group in GROUPS]
     main(["method"])
-    own = capsys.readouterr().out
-    assert own.startswith("method=\n")
-    assert "dataset=" not in own
-    (dann,) = [line for line in own.splitlines() if line.startswith("  dann ")]
+    item = capsys.readouterr().out
+    assert item.startswith("method=\n")
+    assert "dataset=" not in item
+    (dann,) = [line for line in item.splitlines() if line.startswith("  dann ")]
     assert dann.endswith("[da_framework]")
 
 

@@ -58,14 +58,14 @@ def test_hydras_help_lists_groups_and_keys(da: Any, command: str) -> None:
     assert ended.out.startswith(f"da {command} is powered by Hydra")
     listed = next(line for line in ended.out.splitlines() if line.startswith("method: "))
     assert {"control", "dann", "joint", "mmd"} <= set(listed.removeprefix("method: ").split(", "))
-    own = {
+    item = {
         "evaluate": "run: ???",
         "predict": "root: ???",
         "export": "formats:",
         "rank": "run: ???",
         "data check": "out: data_check",
     }
-    assert own.get(command, "flush_every: 50") in ended.out
+    assert item.get(command, "flush_every: 50") in ended.out
 
 
 def test_the_config_of_a_job_is_shown_and_nothing_written(da: Any) -> None:
@@ -157,10 +157,10 @@ def test_the_shell_completes(
 ) -> None:
     monkeypatch.setenv("COMP_LINE", line)
     monkeypatch.setenv("COMP_POINT", str(len(line)))
-    found = set(da("-sc", "query=bash").out.split())
-    assert expected <= found
+    actual = set(da("-sc", "query=bash").out.split())
+    assert expected <= actual
     begun = line.rpartition(" ")[2]
-    assert all(word.startswith(begun) for word in found)
+    assert all(word.startswith(begun) for word in actual)
 
 
 # names and keys
@@ -200,9 +200,13 @@ def test_all_unknown_names_and_keys_are_said_at_once(da: Any) -> None:
 
 
 def test_mistyped_keys_are_found_behind_pluses_too(da: Any) -> None:
-    said = lines(da, "optimizer.lrr=1", "+method.wieght=1", "++steeps=3")
-    assert [line.partition(":")[0] for line in said] == ["optimizer.lrr", "method.wieght", "steeps"]
-    nearest = [line.rpartition("did you mean ")[2].rpartition(".")[2] for line in said]
+    output = lines(da, "optimizer.lrr=1", "+method.wieght=1", "++steeps=3")
+    assert [line.partition(":")[0] for line in output] == [
+        "optimizer.lrr",
+        "method.wieght",
+        "steeps",
+    ]
+    nearest = [line.rpartition("did you mean ")[2].rpartition(".")[2] for line in output]
     assert nearest == ["lr?", "weight?", "steps?"]
     # and where there is nothing that Hydra itself refuses
     alone = {line.partition(":")[0] for line in lines(da, "+method.wieght=1", "++steeps=3")}
@@ -217,7 +221,7 @@ def test_keys_of_the_chosen_parts_are_known(da: Any) -> None:
 
 
 def test_wrong_types_and_ranges_are_said_at_once(da: Any) -> None:
-    said = lines(
+    output = lines(
         da,
         "optimizer.lr=abc",
         "steps=-3",
@@ -227,7 +231,7 @@ def test_wrong_types_and_ranges_are_said_at_once(da: Any) -> None:
         "method.coefficient.gamma=x",
         "trainer.precision=31",
     )
-    wrong = {line.partition(":")[0]: line for line in said}
+    wrong = {line.partition(":")[0]: line for line in output}
     assert wrong.keys() == {
         *("optimizer.lr", "steps", "method.weight", "seed", "dataset.batch_size.source"),
         *("method.coefficient.gamma", "trainer.precision"),
@@ -244,9 +248,9 @@ def test_a_malformed_override_is_named(da: Any, override: str) -> None:
 
 
 def test_a_value_that_hydra_cannot_read_is_shown_as_one_types_it(da: Any) -> None:
-    said = refused(da, "dataset=folder", "dataset.root=my phötos")
-    assert said.endswith("""as text: 'dataset.root="my phötos"'""")
-    (quoted,) = shlex.split(said.partition("as text: ")[2])
+    output = refused(da, "dataset=folder", "dataset.root=my phötos")
+    assert output.endswith("""as text: 'dataset.root="my phötos"'""")
+    (quoted,) = shlex.split(output.partition("as text: ")[2])
     assert "phötos is not there" in refused(
         da, "dataset=folder", quoted, "dataset.source=[a]", "dataset.target=[b]"
     )
@@ -268,13 +272,13 @@ def test_code_that_cannot_be_imported_is_named_once(da: Any) -> None:
 
 
 def test_missing_data_is_told_with_all_a_person_needs(da: Any) -> None:
-    said = refused(da, "dataset=digits_full", "data_dir=nowhere", "network=convnet")
+    output = refused(da, "dataset=digits_full", "data_dir=nowhere", "network=convnet")
     folder = da.folder / "nowhere"
     for name, origin in FILES.items():
         if name != "usps.npz":
-            assert f"{name} ({origin.size} bytes, sha256 {origin.sha256}): {origin.what}" in said
-    assert f"python scripts/prepare_digits.py --data-dir {folder}" in said
-    assert "DA_DATA" in said
+            assert f"{name} ({origin.size} bytes, sha256 {origin.sha256}): {origin.what}" in output
+    assert f"python scripts/prepare_digits.py --data-dir {folder}" in output
+    assert "DA_DATA" in output
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"no archive at all"])
@@ -305,7 +309,7 @@ def test_a_file_with_another_hash_is_named(da: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "words"),
+    ("overrides", "arguments"),
     [
         (["dataset.source=[curved]"], "the domains are straight, halfway, rotated"),
         (["dataset.target=[straigt]"], "dataset.target has 'straigt'"),
@@ -342,10 +346,10 @@ def test_a_file_with_another_hash_is_named(da: Any) -> None:
     ids=lambda part: " ".join(part) if isinstance(part, list) else "",
 )
 def test_what_cannot_be_trained_is_said_in_one_line(
-    da: Any, overrides: list[str], words: str
+    da: Any, overrides: list[str], arguments: str
 ) -> None:
     (line,) = lines(da, *overrides)
-    assert words in line
+    assert arguments in line
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is such an accelerator")
@@ -371,7 +375,7 @@ class Moons(TwoMoons):
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"),
+    ("damage", "arguments"),
     [
         ("domain.x[[3, 7], 0] = np.nan", "row 3 of rotated is NaN or infinite (2 such rows)"),
         ("domain.x[5, 1] = np.inf", "row 5 of rotated is NaN or infinite (1 such rows)"),
@@ -381,14 +385,14 @@ class Moons(TwoMoons):
     ],
 )
 def test_unusable_rows_are_named(
-    da: Any, monkeypatch: pytest.MonkeyPatch, damage: str, words: str
+    da: Any, monkeypatch: pytest.MonkeyPatch, damage: str, arguments: str
 ) -> None:
     (da.folder / "broken_moons.py").write_text(BROKEN.format(damage=damage))
     monkeypatch.syspath_prepend(da.folder)
     monkeypatch.delitem(sys.modules, "broken_moons", raising=False)
     (line,) = lines(da, "dataset._target_=broken_moons.Moons")
     monkeypatch.delitem(sys.modules, "broken_moons")
-    assert words in line
+    assert arguments in line
 
 
 def test_a_folder_that_cannot_be_written_is_named(da: Any) -> None:
@@ -430,15 +434,15 @@ def test_several_devices_in_a_sweep_are_refused_with_what_to_add(da: Any) -> Non
 
 def test_an_unknown_name_in_a_sweep_is_listed(da: Any) -> None:
     ended = da("train", *da.small, "-m", "method=dann,mmd1", "optimizer.lrr=1,2")
-    said = message(da, ended).splitlines()
-    assert said[0].startswith("method=mmd1: there is no such method; there are mmd, ")
-    assert said[1].startswith("optimizer.lrr: there is no such key")
+    output = message(da, ended).splitlines()
+    assert output[0].startswith("method=mmd1: there is no such method; there are mmd, ")
+    assert output[1].startswith("optimizer.lrr: there is no such key")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     command = f"{shlex.quote(sys.executable)} -m da_framework list"
-    words = f"({command}; echo ended with $? >&2) | head -n 1"
-    ended = subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=True)
+    arguments = f"({command}; echo ended with $? >&2) | head -n 1"
+    ended = subprocess.run(["bash", "-c", arguments], capture_output=True, text=True, check=True)
     assert ended.stdout == "method=\n"
     assert ended.stderr in ("ended with 141\n", "ended with 0\n")
 
@@ -463,9 +467,9 @@ def test_a_command_is_one_file_and_one_line(tmp_path: Path) -> None:
     assert table.count(last) == 1
     (copied / "cli" / "main.py").write_text(table.replace(last, block("new_command_line") + last))
 
-    def da(*words: str) -> str:
+    def da(*arguments: str) -> str:
         return subprocess.run(
-            [sys.executable, "-m", "da_framework", *words],
+            [sys.executable, "-m", "da_framework", *arguments],
             capture_output=True,
             text=True,
             cwd=tmp_path,

@@ -59,7 +59,7 @@ def test_in_a_checkout_it_is_three_files(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["Foo"], "'Foo' cannot be the name of a method"),
         (["1foo"], "cannot be the name of a method"),
@@ -72,7 +72,9 @@ def test_in_a_checkout_it_is_three_files(tmp_path: Path, monkeypatch: pytest.Mon
     ],
     ids=lambda part: " ".join(part) if isinstance(part, list) else "",
 )
-def test_what_cannot_be_written_is_refused_whole(da: Any, arguments: list[str], words: str) -> None:
+def test_what_cannot_be_written_is_refused_whole(
+    da: Any, arguments: list[str], message: str
+) -> None:
     (da.folder / "other").mkdir()
     (da.folder / "other" / "pyproject.toml").write_text("[project]")
     (da.folder / "full" / "tests").mkdir(parents=True)
@@ -80,7 +82,7 @@ def test_what_cannot_be_written_is_refused_whole(da: Any, arguments: list[str], 
     before = sorted(da.folder.rglob("*"))
     ended = da("new-method", *arguments)
     assert ended.code == 2
-    assert words.replace("my_da", "other") in ended.err
+    assert message.replace("my_da", "other") in ended.err
     assert sorted(da.folder.rglob("*")) == before
 
 

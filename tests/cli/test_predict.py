@@ -46,8 +46,8 @@ def own_probabilities() -> torch.Tensor:
     return run.module.method.evaluate_samples(run.domains.test).logits.double().softmax(1)
 
 
-def shares(found: list[dict[str, str]], classes: tuple[str, ...]) -> torch.Tensor:
-    values = [[float(row[f"probability of {name}"]) for name in classes] for row in found]
+def shares(actual: list[dict[str, str]], classes: tuple[str, ...]) -> torch.Tensor:
+    values = [[float(row[f"probability of {name}"]) for name in classes] for row in actual]
     return torch.tensor(values, dtype=torch.float64)
 
 
@@ -84,23 +84,23 @@ def test_images_without_labels_at_any_depth(pictures: Any) -> None:
     shutil.move("new/hat/0.png", "new/first.png")
     ended = pictures("predict", "run=run", "dataset.root=new")
     assert (ended.code, ended.err) == (0, "")
-    found = rows()
-    assert list(found[0]) == ["file", "class", "probability"]
-    assert {row["file"] for row in found} >= {"cup/deep er/größe.PNG", "first.png", "hat/3.png"}
-    assert len(found) == 24
-    assert all(row["class"] == "cup" for row in found if row["file"].startswith("cup"))
+    actual = rows()
+    assert list(actual[0]) == ["file", "class", "probability"]
+    assert {row["file"] for row in actual} >= {"cup/deep er/größe.PNG", "first.png", "hat/3.png"}
+    assert len(actual) == 24
+    assert all(row["class"] == "cup" for row in actual if row["file"].startswith("cup"))
     assert "12" in ended.out
 
 
 def test_the_probabilities_are_those_of_training(da: Any) -> None:
     of_photos(da)
-    found = predicted(root="photos/phone")
+    actual = predicted(root="photos/phone")
     expected = own_probabilities()
-    order = sorted(range(24), key=lambda row: found[row]["file"])
+    order = sorted(range(24), key=lambda row: actual[row]["file"])
     torch.testing.assert_close(
-        shares([found[row] for row in order], ("cup", "hat")), expected, atol=1e-6, rtol=0
+        shares([actual[row] for row in order], ("cup", "hat")), expected, atol=1e-6, rtol=0
     )
-    for row in found:
+    for row in actual:
         best = max(("cup", "hat"), key=lambda name: float(row[f"probability of {name}"]))
         assert row["class"] == best
         assert row["probability"] == row[f"probability of {best}"]
@@ -109,9 +109,9 @@ def test_the_probabilities_are_those_of_training(da: Any) -> None:
 def test_broken_images_stop_or_are_named_and_left_out(pictures: Any) -> None:
     Path("new/hat/bad.jpg").write_bytes(b"")
     Path("new/hat/notes.txt").write_text("no image")
-    said = refused(pictures, "dataset.root=new")
-    assert "1 images cannot be read" in said
-    assert "new/hat/bad.jpg: it is empty" in said
+    output = refused(pictures, "dataset.root=new")
+    assert "1 images cannot be read" in output
+    assert "new/hat/bad.jpg: it is empty" in output
     skipping = pictures("predict", "run=run", "dataset.root=new", "+dataset.on_error=skip")
     assert skipping.code == 0
     assert "left out: new/hat/bad.jpg: it is empty" in skipping.out + skipping.err
@@ -130,18 +130,18 @@ def test_what_cannot_be_read_is_one_line(pictures: Any) -> None:
     assert refused(pictures) == "dataset.root: must be given"
     assert refused(pictures, "dataset.root=nowhere").endswith("nowhere is not there")
     assert "there is no file that ends in .bmp" in refused(pictures, "dataset.root=empty")
-    for own in ((), ("dataset=folder",)):
-        said = refused(pictures, "dataset.root=new", "dataset.size=9", *own)
-        assert said.startswith("dataset.size: samples are read as the run read its own")
-        assert said.endswith("keys that may be given are root, on_error")
+    for item in ((), ("dataset=folder",)):
+        output = refused(pictures, "dataset.root=new", "dataset.size=9", *item)
+        assert output.startswith("dataset.size: samples are read as the run read its own")
+        assert output.endswith("keys that may be given are root, on_error")
     assert "table.csv has 2 columns" in refused(pictures, "dataset=table", "dataset.root=table.csv")
     assert "not texts" in refused(pictures, "dataset=text", "dataset.root=table.csv")
     np.save("x.npy", np.zeros((2, 3, 9, 9), np.uint8))
-    said = refused(pictures, "dataset=arrays", "dataset.root=x.npy")
-    assert said == "x.npy holds samples of the shape (3, 9, 9), the run takes (3, 8, 8)"
+    output = refused(pictures, "dataset=arrays", "dataset.root=x.npy")
+    assert output == "x.npy holds samples of the shape (3, 9, 9), the run takes (3, 8, 8)"
     np.save("x.npy", np.zeros((2, 3, 8, 8)))
-    said = refused(pictures, "dataset=arrays", "dataset.root=x.npy")
-    assert said == "x.npy holds float64, the run takes uint8"
+    output = refused(pictures, "dataset=arrays", "dataset.root=x.npy")
+    assert output == "x.npy holds float64, the run takes uint8"
 
 
 def test_a_record_of_before_inputs_stood_in_it_is_built_from_its_data(da: Any) -> None:
@@ -162,11 +162,11 @@ def test_methods_of_every_kind(da: Any, method: str) -> None:
     of_method(da, method)
     dataset = build(da.record()["config"], initialise=False).domains
     np.savez("new.npz", x=dataset.test.x.numpy())
-    found = predicted(root="new.npz")
+    actual = predicted(root="new.npz")
     expected = own_probabilities()
-    classes = tuple(name.removeprefix("probability of ") for name in list(found[0])[4:])
+    classes = tuple(name.removeprefix("probability of ") for name in list(actual[0])[4:])
     assert (classes[2:] == ("unknown",)) == (method in ("osbp", "uan"))
-    torch.testing.assert_close(shares(found, classes), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(shares(actual, classes), expected, atol=1e-6, rtol=0)
 
 
 def frames(root: Path, *, shift: float = 0.0) -> pd.DataFrame:
@@ -192,11 +192,11 @@ def test_tables_by_their_columns_and_the_run_s_scale(da: Any) -> None:
     Path("all.csv").unlink()
     other = frame[frame["domain"] == "south"]
     other[["weight", "height"]].assign(name="some one").to_csv("new.csv", index=False)
-    found = predicted(root="new.csv")
-    torch.testing.assert_close(shares(found, ("short", "tall")), expected, atol=1e-6, rtol=0)
+    actual = predicted(root="new.csv")
+    torch.testing.assert_close(shares(actual, ("short", "tall")), expected, atol=1e-6, rtol=0)
     # a row alone has no scale of its own
     other[["weight", "height"]].head(1).to_csv("one.csv", index=False)
-    assert predicted(root="one.csv") == [found[0] | {"file": "one.csv"}]
+    assert predicted(root="one.csv") == [actual[0] | {"file": "one.csv"}]
     Path("predictions.csv").unlink()
     other[["weight"]].to_csv("new.csv", index=False)
     assert refused(da, "dataset.root=new.csv") == ("new.csv has no column height; it has weight")
@@ -230,14 +230,14 @@ def test_texts(da: Any) -> None:
     frame.to_csv("all.csv", index=False)
     small = ("network=text", "network.width=8", "network.layers=1", "network.heads=2")
     keys = ("dataset=text", "dataset.root=all.csv", "dataset.source=[books]", "dataset.length=6")
-    words = ("dataset.vocabulary=50", "dataset.cache=null")
-    assert da.train(*keys, *small, *words, "steps=3", "feature_cache=null").code == 0
+    message = ("dataset.vocabulary=50", "dataset.cache=null")
+    assert da.train(*keys, *small, *message, "steps=3", "feature_cache=null").code == 0
     expected = own_probabilities()
     frame[frame["domain"] == "films"].drop(columns="label").to_json(
         "new.jsonl", lines=True, orient="records"
     )
-    found = predicted(root="new.jsonl")
-    torch.testing.assert_close(shares(found, ("bad", "good")), expected, atol=1e-6, rtol=0)
+    actual = predicted(root="new.jsonl")
+    torch.testing.assert_close(shares(actual, ("bad", "good")), expected, atol=1e-6, rtol=0)
     Path("predictions.csv").unlink()
     assert refused(da, "dataset.root=new.jsonl", "+dataset.text=[title]") == (
         "new.jsonl has no column title; it has text, domain"
@@ -250,9 +250,9 @@ def test_a_run_on_cached_features_reads_inputs(da: Any) -> None:
     assert da.train(*IMAGES, *keys).code == 0
     assert da.record()["inputs"]["widest"] == [3, 8, 8]
     assert "uint8" in da.record()["inputs"]["dtype"]
-    found = predicted(root="photos/phone")
+    actual = predicted(root="photos/phone")
     accuracy = evaluate(run="run", pick="last", data_dir=None, dataset={})["accuracy"]
-    right = [row["class"] == Path(row["file"]).parent.name for row in found]
+    right = [row["class"] == Path(row["file"]).parent.name for row in actual]
     assert sum(right) / len(right) == pytest.approx(accuracy)
 
 
@@ -261,5 +261,5 @@ def test_the_weights_picked_are_those_used(da: Any) -> None:
     for pick in ("last", "chosen"):
         model = restore_model("run", pick=pick)
         state = da.weights(pick=pick)
-        own = model.method.state_dict()
-        assert all(torch.equal(weight, state[f"method.{name}"]) for name, weight in own.items())
+        item = model.method.state_dict()
+        assert all(torch.equal(weight, state[f"method.{name}"]) for name, weight in item.items())

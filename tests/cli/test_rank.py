@@ -36,8 +36,8 @@ def ranked(*, run: tuple[str, ...] = ("poor", "good"), by: Any = "log_me") -> An
     return rank(run=list(run), pick="last", by=by, out=None, data_dir=None, dataset=dataset)
 
 
-def names(found: Any) -> list[str]:
-    return [row["run"] for row in found["ranking"]]
+def names(actual: Any) -> list[str]:
+    return [row["run"] for row in actual["ranking"]]
 
 
 def refused(da: Any, *overrides: str) -> str:
@@ -51,21 +51,21 @@ def refused(da: Any, *overrides: str) -> str:
 
 @pytest.mark.parametrize("by", SCORES)
 def test_the_network_that_has_learnt_the_moons_is_first(runs: Path, by: str) -> None:
-    found = ranked(by=by)
-    assert names(found) == ["good", "poor"]
-    assert found["rows"] == 20
-    assert found == ranked(by=by, run=("good", "poor"))
+    actual = ranked(by=by)
+    assert names(actual) == ["good", "poor"]
+    assert actual["rows"] == 20
+    assert actual == ranked(by=by, run=("good", "poor"))
 
 
 def test_the_table_and_the_file_say_the_same(da: Any, runs: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("*") if path.is_file()}
     ended = da("rank", RUNS, *MOONS, "by=nce", "out=new/ranking.json")
     assert (ended.code, ended.err) == (0, ""), ended
-    found = json.loads((runs / "new" / "ranking.json").read_text())
-    assert found["ranking"] == ranked(by="nce")["ranking"]
+    actual = json.loads((runs / "new" / "ranking.json").read_text())
+    assert actual["ranking"] == ranked(by="nce")["ranking"]
     assert "last weights on 20 labelled rows of halfway" in ended.out
     rows = [line for line in ended.out.splitlines() if "good" in line or "poor" in line]
-    for line, row in zip(rows, found["ranking"], strict=True):
+    for line, row in zip(rows, actual["ranking"], strict=True):
         shown = [cell.strip() for cell in line.strip("│ ").split("│")]
         assert shown == [row["run"], *(f"{row[name]:.4f}" for name in SCORES)]
     after = {path: path.stat().st_mtime_ns for path in runs.rglob("*") if path.is_file()}

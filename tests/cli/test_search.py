@@ -19,14 +19,14 @@ class Killed(BaseException):
     """Nobody catches it."""
 
 
-def searched(da: Any, *words: str, folder: str = "search") -> Any:
-    return da("search", *da.small, *KEYS, *words, f"folder={folder}")
+def searched(da: Any, *overrides: str, folder: str = "search") -> Any:
+    return da("search", *da.small, *KEYS, *overrides, f"folder={folder}")
 
 
 def summary(da: Any, folder: str = "search") -> dict[str, Any]:
     text = (da.folder / folder / "search.json").read_text()
-    found: dict[str, Any] = json.loads(text)
-    return found
+    actual: dict[str, Any] = json.loads(text)
+    return actual
 
 
 def records(folder: Path) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def test_values_are_those_of_a_sweep_or_an_interval(word: str, expected: OneOf |
 
 
 @pytest.mark.parametrize(
-    ("word", "words"),
+    ("word", "overrides"),
     [
         ("optimizer.lr=log(1e-4)", "two numbers are needed, as in optimizer.lr=log(0.001,0.1)"),
         ("optimizer.lr=log(a,b)", "two numbers are needed"),
@@ -78,18 +78,18 @@ def test_values_are_those_of_a_sweep_or_an_interval(word: str, expected: OneOf |
         ("objective=accuracy", "objective: "),
     ],
 )
-def test_what_cannot_be_searched_is_said_in_one_line(da: Any, word: str, words: str) -> None:
+def test_what_cannot_be_searched_is_said_in_one_line(da: Any, word: str, overrides: str) -> None:
     ended = da("search", "method=dann,mmd", word)
     assert ended.code == 2
-    assert words in ended.err
+    assert overrides in ended.err
     assert len(ended.err.splitlines()) == 1
     assert not list(da.folder.iterdir())
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
-    with pytest.raises(InputError) as said:
+    with pytest.raises(InputError) as output:
         parse_space(["seed=1,", "optimizer.lr=log(1)", "method=dann"])
-    assert len(str(said.value).splitlines()) == 2
+    assert len(str(output.value).splitlines()) == 2
 
 
 def test_nothing_to_search_is_an_error(da: Any) -> None:
@@ -108,12 +108,12 @@ def test_help_shows_the_keys_with_their_defaults(da: Any) -> None:
 
 def test_a_search_that_none_can_run_ends_at_once_and_begins_anew_when_mended(da: Any) -> None:
     # the file that the network would begin with is not there yet
-    words = ("seed=1,2", "method=fine_tuning", "init_from=start", "dataset.labels_per_class=3")
-    ended = searched(da, *words, "trials=2")
+    overrides = ("seed=1,2", "method=fine_tuning", "init_from=start", "dataset.labels_per_class=3")
+    ended = searched(da, *overrides, "trials=2")
     assert ended.code == 2
     assert ended.err.startswith("no trial could be run; the last: ")
     assert da.train("method=source_only", run="start").code == 0
-    assert searched(da, *words, "trials=2").code == 0
+    assert searched(da, *overrides, "trials=2").code == 0
     assert [trial["state"] for trial in summary(da)["trials"]] == ["done", "done"]
 
 
@@ -129,14 +129,14 @@ def test_a_folder_may_have_any_name(da: Any) -> None:
 def test_the_best_by_the_validator_is_named_with_its_command(da: Any) -> None:
     ended = searched(da, *SPACE, "trials=3", "pruning=false")
     assert (ended.code, ended.err) == (0, "")
-    found = summary(da)
+    actual = summary(da)
     runs = records(da.folder / "search")
-    scores = [runs[trial["folder"]]["chosen"]["score"] for trial in found["trials"]]
-    assert [trial["value"] for trial in found["trials"]] == scores
-    best = found["trials"][scores.index(max(scores))]
-    assert found["best"] == best["command"]
+    scores = [runs[trial["folder"]]["chosen"]["score"] for trial in actual["trials"]]
+    assert [trial["value"] for trial in actual["trials"]] == scores
+    best = actual["trials"][scores.index(max(scores))]
+    assert actual["best"] == best["command"]
     assert ended.out.endswith(f"  {best['command']}\n")
-    assert "note" not in found
+    assert "note" not in actual
     assert "without a label" in ended.out
     # the command is whole, and nothing of the search is in it
     alone = da(*shlex.split(best["command"])[1:], "hydra.run.dir=alone")
@@ -151,16 +151,16 @@ def test_a_choice_by_target_labels_is_stamped(da: Any) -> None:
     ended = searched(da, *SPACE, "trials=3", "objective=oracle", "pruning=false")
     assert ended.code == 0
     assert "chosen by target labels" in ended.out
-    found = summary(da)
-    assert found["note"].startswith("chosen by target labels")
+    actual = summary(da)
+    assert actual["note"].startswith("chosen by target labels")
     runs = records(da.folder / "search")
-    values = [trial["value"] for trial in found["trials"]]
-    assert values == [runs[t["folder"]]["oracle"]["accuracy"] for t in found["trials"]]
+    values = [trial["value"] for trial in actual["trials"]]
+    assert values == [runs[t["folder"]]["oracle"]["accuracy"] for t in actual["trials"]]
 
 
 def test_a_failing_trial_fails_alone(da: Any) -> None:
-    words = ("method=joint", "dataset.labels_per_class=2,9999")
-    ended = searched(da, *words, "trials=4", "pruning=false")
+    overrides = ("method=joint", "dataset.labels_per_class=2,9999")
+    ended = searched(da, *overrides, "trials=4", "pruning=false")
     assert ended.code == 0
     states = [trial["state"] for trial in summary(da)["trials"]]
     assert set(states) == {"done", "failed"}

@@ -34,7 +34,7 @@ class Killed(BaseException):
     """Nobody catches it."""
 
 
-def found(folder: Path) -> dict[str, Any]:
+def sweep_results(folder: Path) -> dict[str, Any]:
     """What the runs of a sweep came to, by the folders' names."""
     return {
         file.parent.name: {
@@ -54,10 +54,10 @@ def starts(text: str, word: str) -> list[str]:
 @pytest.fixture
 def watch(tmp_path: Path) -> Iterator[SweepMonitor]:
     jobs = [["steps=9", "method=dann", f"seed={seed}"] for seed in range(5)]
-    own = SweepMonitor(tmp_path, jobs)
-    own.console.file = StringIO()
-    own.folder.mkdir()
-    yield own
+    item = SweepMonitor(tmp_path, jobs)
+    item.console.file = StringIO()
+    item.folder.mkdir()
+    yield item
     sweeps.CURRENT.clear()
 
 
@@ -104,7 +104,7 @@ def test_an_error_of_ours_fails_alone_and_its_traceback_is_in_the_log(
     ended = da("train", "-m", *da.small, "seed=1,2", "hydra.sweeper.max_batch_size=1")
     assert ended.code == 1
     assert starts(ended.err, "  RuntimeError: what nobody thought of")
-    assert len(found(da.folder)) == 1
+    assert len(sweep_results(da.folder)) == 1
     (log,) = (file for file in da.folder.rglob("da.log") if "Traceback" in file.read_text())
     assert "seed_1" in str(log)
 
@@ -132,8 +132,8 @@ def test_a_sweep_killed_twice_and_repeated_ends_like_one_that_was_not(
     last = da(*command, "hydra.sweep.dir=killed")
     assert taken < 2 * 20 + 2 * 10  # none was run twice
     assert (last.code, whole.code) == (2, 2)
-    assert len(found(da.folder / "whole")) == 2
-    assert found(da.folder / "killed") == found(da.folder / "whole")
+    assert len(sweep_results(da.folder / "whole")) == 2
+    assert sweep_results(da.folder / "killed") == sweep_results(da.folder / "whole")
     assert starts(last.err, "failed: da ") == starts(whole.err, "failed: da ")
 
 
@@ -143,7 +143,7 @@ def test_a_sweep_that_another_process_runs_is_refused(da: Any) -> None:
     assert ended.code == 2
     assert ended.err.startswith("another process is training in here: wait for it, or ")
     assert "hydra.sweep.dir=" in ended.err
-    assert not found(da.folder)
+    assert not sweep_results(da.folder)
 
 
 # what is shown
@@ -195,8 +195,8 @@ def test_a_launcher_that_gives_up_is_one_line(
     sweeps.CURRENT.append(watch)
     watch.start()
     tell(watch, 0, "failed", words="", code=2, tail=["the last line"])
-    said = r"gave up: a worker was killed; .* the same command continues"
-    with pytest.raises(InputError, match=said), monitor_sweep():
+    output = r"gave up: a worker was killed; .* the same command continues"
+    with pytest.raises(InputError, match=output), monitor_sweep():
         raise RuntimeError("a worker\nwas killed")
     assert "  the last line" in capsys.readouterr().err
     assert not sweeps.CURRENT
@@ -264,11 +264,11 @@ def test_joblib_starts_no_more_processes_than_there_are_jobs(
     ids=["joblib", "submitit"],
 )
 def test_other_launchers_end_as_the_basic_one_does(da: Any, launcher: str) -> None:
-    own, *keys = launcher.split()
+    item, *keys = launcher.split()
     basic = da(*JOINT, *da.small, "hydra.sweep.dir=basic")
-    ended = da(*JOINT, *da.small, "hydra.sweep.dir=other", f"hydra/launcher={own}", *keys)
+    ended = da(*JOINT, *da.small, "hydra.sweep.dir=other", f"hydra/launcher={item}", *keys)
     assert (ended.code, basic.code) == (2, 2)
-    assert found(da.folder / "other") == found(da.folder / "basic")
+    assert sweep_results(da.folder / "other") == sweep_results(da.folder / "basic")
     assert len(starts(ended.err, "done: ")) == 2
     ours = starts(ended.err, "failed: da train")
     assert ours == starts(basic.err, "failed: da train")
@@ -301,19 +301,19 @@ def test_sixty_runs_of_which_five_fail_killed_twice_end_like_a_sweep_left_alone(
             time.sleep(0.02)
         if until is not None:
             process.send_signal(signal.SIGKILL)
-        _, said = process.communicate()
-        return process.returncode, said
+        _, output = process.communicate()
+        return process.returncode, output
 
     assert sweep("killed", until=15)[0] == -signal.SIGKILL
     assert sweep("killed", until=40)[0] == -signal.SIGKILL
-    code, said = sweep("killed")
+    code, output = sweep("killed")
     whole = sweep("whole")
     assert (code, whole[0]) == (2, 2)
-    assert len(found(tmp_path / "killed")) == 55
-    assert found(tmp_path / "killed") == found(tmp_path / "whole")
-    failed = starts(said, "failed: da train")
+    assert len(sweep_results(tmp_path / "killed")) == 55
+    assert sweep_results(tmp_path / "killed") == sweep_results(tmp_path / "whole")
+    failed = starts(output, "failed: da train")
     assert len(failed) == 5
     assert all("dataset.labels_per_class=9999" in line for line in failed)
     assert failed == starts(whole[1], "failed: da train")
-    assert said.endswith("5 of 60 jobs failed; the same command tries them again\n")
+    assert output.endswith("5 of 60 jobs failed; the same command tries them again\n")
     assert (tmp_path / "killed" / STATES).is_dir()

@@ -51,13 +51,13 @@ def test_keys_are_the_constructors(group: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_baseline_transfers_nothing(name: str) -> None:
-    own = method_class(compose(f"method={name}"))
-    if own.baseline and own.closed_form:
-        assert "return {}" in inspect.getsource(own.solve)  # type: ignore[attr-defined]
+    item = method_class(compose(f"method={name}"))
+    if item.baseline and item.closed_form:
+        assert "return {}" in inspect.getsource(item.solve)  # type: ignore[attr-defined]
         return
     inherited = ("terms", "method_terms", "objectives", "updated", "refresh")
-    plain = all(getattr(own, part) is getattr(Method, part) for part in inherited)
-    assert own.baseline == (plain and len({*own.roles, *own.optional}) == 1)
+    plain = all(getattr(item, part) is getattr(Method, part) for part in inherited)
+    assert item.baseline == (plain and len({*item.roles, *item.optional}) == 1)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -80,10 +80,10 @@ def test_a_method_runs_a_step_on_two_moons(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_cites_its_paper_and_shows_its_formula(name: str) -> None:
-    words = inspect.getdoc(instantiate(compose(f"method={name}")["method"]).func) or ""
-    assert re.search(r"https://\S+", words)
-    assert re.search(r"\b(19|20)\d\d\b", words)
-    assert ".. math::" in words
+    message = inspect.getdoc(instantiate(compose(f"method={name}")["method"]).func) or ""
+    assert re.search(r"https://\S+", message)
+    assert re.search(r"\b(19|20)\d\d\b", message)
+    assert ".. math::" in message
 
 
 @pytest.mark.parametrize("name", [name for group, name in GROUPS if group == "network"])

@@ -20,8 +20,8 @@ BEFORE = Path(__file__).parents[1] / "training" / "run_of_0_1"
 
 
 def record() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((BEFORE / "result.json").read_text())
-    return found
+    actual: dict[str, Any] = json.loads((BEFORE / "result.json").read_text())
+    return actual
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_a_run_made_before_is_evaluated_predicted_from_exported_and_reported(da:
 def test_it_is_a_cell_with_a_run_of_today(da: Any) -> None:
     shutil.copytree(BEFORE, da.folder / "runs" / "before")
     keys = [word for word in record()["command"].split()[2:] if not word.startswith("hydra.")]
-    words = [word.strip("'").replace("optimizer=adam", "optimizer=adamw") for word in keys]
-    assert da("train", *words, "seed=2", "hydra.run.dir=runs/now").code == 0
+    message = [word.strip("'").replace("optimizer=adam", "optimizer=adamw") for word in keys]
+    assert da("train", *message, "seed=2", "hydra.run.dir=runs/now").code == 0
     out = da("report", "runs").out
     assert out.count("dann") == 1, out
 

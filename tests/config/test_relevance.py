@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from da_framework.config import relevance
+from da_framework.config.catalog import config_roots
 from da_framework.config.plugins import conf_dir
 from da_framework.config.relevance import irrelevant_keys, is_irrelevant, relevant_config
 from da_framework.config.schema import read_signature
@@ -85,7 +86,7 @@ def test_a_plugin_s_keys_count_by_its_marks(
         "        scratch: Annotated[str, Irrelevant()],\n        colour: str,\n    ): ...\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    roots = [*relevance.config_roots(), ("marked_da", package / "conf")]
+    roots = [*config_roots(), ("marked_da", package / "conf")]
     monkeypatch.setattr(relevance, "config_roots", lambda: iter(roots))
     irrelevant_keys.cache_clear()
     try:

@@ -46,11 +46,11 @@ def test_a_slug_has_no_sign_that_a_shell_or_a_file_system_minds() -> None:
 
 
 def test_the_hash_ignores_order_and_sees_everything_else() -> None:
-    words = ["dann"]
-    first = slug(words, hashed=["a=1", "b=2"])
-    assert slug(words, hashed=["b=2", "a=1"]) == first
-    assert slug(words, hashed=["a=1", "b=3"]) != first
-    assert slug(words, hashed=["a=1b=2"]) != first
+    message = ["dann"]
+    first = slug(message, hashed=["a=1", "b=2"])
+    assert slug(message, hashed=["b=2", "a=1"]) == first
+    assert slug(message, hashed=["a=1", "b=3"]) != first
+    assert slug(message, hashed=["a=1b=2"]) != first
     assert slug(["word"] * 100, hashed=["a=1"]) != slug(["word"] * 100, hashed=["a=2"])
 
 

@@ -214,9 +214,9 @@ def test_a_type_without_a_schema_is_left_alone() -> None:
 
 
 def test_instantiate_gives_plain_values() -> None:
-    made = instantiate(OmegaConf.create(method(coefficient=RAMP)))
-    assert isinstance(made, partial)
-    built = made(object())
+    created = instantiate(OmegaConf.create(method(coefficient=RAMP)))
+    assert isinstance(created, partial)
+    built = created(object())
     assert type(built.hidden) is list
     assert isinstance(built.coefficient, SigmoidRamp)
 

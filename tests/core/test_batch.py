@@ -22,10 +22,10 @@ def test_a_term_weighs_one_and_an_objective_moves_the_model_unless_told() -> Non
 
 def test_bytes_become_numbers_between_minus_one_and_one() -> None:
     x = torch.arange(256, dtype=torch.uint8).reshape(4, 1, 8, 8)
-    made = as_input(x)
-    assert made.dtype == torch.float32
-    assert made.shape == x.shape
-    assert_close(made.flatten(), torch.linspace(-1, 1, 256))
+    built = as_input(x)
+    assert built.dtype == torch.float32
+    assert built.shape == x.shape
+    assert_close(built.flatten(), torch.linspace(-1, 1, 256))
     assert torch.equal(x.flatten(), torch.arange(256, dtype=torch.uint8)), "given bytes are kept"
 
 

@@ -80,16 +80,16 @@ def test_a_closed_form_takes_the_features_of_a_network_trained_on_them(da: Any, 
 def test_a_run_resumes_bit_for_bit(root: Path, name: str) -> None:
     config = compose(f"method={name}", *overrides(root))
     with fit_for_method(config) as config:
-        kept, words = resumes_bit_for_bit(config)
-    assert kept, words
+        kept, message = resumes_bit_for_bit(config)
+    assert kept, message
 
 
 @pytest.mark.parametrize("name", ["source_only", "dann", "mcd"])
 def test_two_processes_equal_one_although_layers_are_without_rows(root: Path, name: str) -> None:
     torch.set_num_threads(1)
     config = compose(f"method={name}", *overrides(root))
-    kept, words = two_processes_equal_one(config)
-    assert kept, words
+    kept, message = two_processes_equal_one(config)
+    assert kept, message
 
 
 def test_a_run_is_evaluated_and_gone_on_from(da: Any, root: Path) -> None:
@@ -124,8 +124,8 @@ def test_a_target_that_nothing_explains_is_warned_of(da: Any, root: Path) -> Non
 def test_the_radius_of_a_perturbation_is_by_the_row_s_own_columns(root: Path) -> None:
     run = build(compose("method=vada", *overrides(root), "method.radius=0.5"))
     method: Any = run.module.method
-    found = method.reach(torch.tensor([2, 0, 1]))
-    torch.testing.assert_close(found, 0.5 * torch.tensor([[8.0], [3.0], [5.0]]).sqrt())
+    actual = method.reach(torch.tensor([2, 0, 1]))
+    torch.testing.assert_close(actual, 0.5 * torch.tensor([[8.0], [3.0], [5.0]]).sqrt())
     same = build(compose("method=vada", "dataset=two_moons", "network=mlp", "method.radius=0.5"))
     method = same.module.method
     assert method.reach(torch.tensor([0, 1])) == 0.5 * 2**0.5

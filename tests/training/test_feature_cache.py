@@ -36,14 +36,14 @@ def test_a_run_with_features_ends_where_one_with_inputs_does(
     if method_class(config(name, tmp_path)).closed_form:
         pytest.skip("is fitted to features that are there")
     with fit_for_method(config(name, tmp_path)) as ready:
-        found = fit_config(ready)
+        actual = fit_config(ready)
         with monkeypatch.context() as patch:
             patch.setattr("da_framework.training.build.served", lambda dataset, *_: dataset)
             expected = fit_config(ready)
-    wide = found.domains.train[next(iter(found.domains.train))].x.shape[1]
-    assert wide == (2 if method_class(ready).needs_raw_inputs or found.domains.views else 64)
-    one, other = found.module.state_dict(), expected.module.state_dict()
-    assert_close(one, other, rtol=1e-4, atol=1e-5)
+    wide = actual.domains.train[next(iter(actual.domains.train))].x.shape[1]
+    assert wide == (2 if method_class(ready).needs_raw_inputs or actual.domains.views else 64)
+    first, other = actual.module.state_dict(), expected.module.state_dict()
+    assert_close(first, other, rtol=1e-4, atol=1e-5)
 
 
 def test_an_evaluation_takes_the_inputs_themselves(da: Any) -> None:
@@ -71,20 +71,20 @@ def test_what_was_computed_is_found_again_and_nothing_else(
     dataset, network = parts
     rows = sum(len(dataset[name].x) for name in dataset.domains)
     with caplog.at_level(logging.INFO):
-        one = with_cached_features(dataset, network, tmp_path, "cpu")
+        first = with_cached_features(dataset, network, tmp_path, "cpu")
         other = with_cached_features(dataset, network, tmp_path, "cpu")
         with torch.no_grad():
             next(network.encoder.backbone.parameters()).add_(1)
         third = with_cached_features(dataset, network, tmp_path, "cpu")
-    words = [record.message.partition(";")[0] for record in caplog.records]
+    message = [record.message.partition(";")[0] for record in caplog.records]
     none, all_ = (
         f"features of 0 samples found, of {rows} computed",
         f"features of {rows} samples found, of 0 computed",
     )
-    assert words == [none, all_, none]
+    assert message == [none, all_, none]
     name = dataset.domains[0]
-    np.testing.assert_array_equal(one[name].x, other[name].x)
-    assert not np.allclose(one[name].x, third[name].x)
+    np.testing.assert_array_equal(first[name].x, other[name].x)
+    assert not np.allclose(first[name].x, third[name].x)
     assert dataset[name].x.shape[1] == 2  # as it was
 
 
@@ -103,9 +103,9 @@ def test_a_damaged_file_is_computed_anew(
         file.unlink()
     else:
         file.write_bytes(harmed)
-    found = with_cached_features(dataset, network, tmp_path, "cpu")
+    actual = with_cached_features(dataset, network, tmp_path, "cpu")
     for name in dataset.domains:
-        np.testing.assert_array_equal(found[name].x, expected[name].x)
+        np.testing.assert_array_equal(actual[name].x, expected[name].x)
 
 
 def test_two_at_once_compute_once(parts: Any, tmp_path: Path) -> None:
@@ -132,8 +132,8 @@ def test_a_folder_that_cannot_be_written_costs_a_warning(
 ) -> None:
     dataset, network = parts
     (tmp_path / "file").write_text("")
-    found = with_cached_features(dataset, network, tmp_path / "file" / "below", "cpu")
-    assert found[dataset.domains[0]].x.shape[1] == 64
+    actual = with_cached_features(dataset, network, tmp_path / "file" / "below", "cpu")
+    assert actual[dataset.domains[0]].x.shape[1] == 64
     assert "are not kept" in caplog.text
 
 

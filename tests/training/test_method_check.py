@@ -101,10 +101,10 @@ class PassADomain(Method):
         self.critic = nn.Sequential(nn.BatchNorm1d(width, affine=False), nn.Linear(width, 1))
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
-        own = [self.critic(reverse_gradient(side.features, 1.0)) for side in (source, target)]
+        item = [self.critic(reverse_gradient(side.features, 1.0)) for side in (source, target)]
         return {
             "domain": Term(
-                nn.functional.softplus(-own[0]).mean() + nn.functional.softplus(own[1]).mean()
+                nn.functional.softplus(-item[0]).mean() + nn.functional.softplus(item[1]).mean()
             )
         }
 
@@ -150,9 +150,9 @@ class OwnBatch(Method):
 
     def outputs(self, batch: Any) -> Any:
         gather, self.gather = self.gather, lambda x: x
-        found = super().outputs(batch)
+        actual = super().outputs(batch)
         self.gather = gather
-        return found
+        return actual
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
         gap = source.features.mean(0) - target.features.mean(0)
@@ -256,10 +256,10 @@ def test_reading_hidden_labels_is_caught(monkeypatch: pytest.MonkeyPatch) -> Non
     load = TwoMoons.__getitem__
 
     def spied(self: TwoMoons, name: str) -> Any:
-        found = load(self, name)
+        actual = load(self, name)
         if name == "rotated":
-            Peeking.data = found
-        return found
+            Peeking.data = actual
+        return actual
 
     monkeypatch.setattr(TwoMoons, "__getitem__", spied)
     passed, detail = check.ignores_target_labels(broken(Peeking))

@@ -200,12 +200,14 @@ def classify(network: nn.Module, batch: Batch) -> Tensor:
     return cross_entropy(logits, batch["source"].y)
 
 
-def close(one: nn.Module, other: nn.Module) -> None:
-    assert_close(dict(one.state_dict()), dict(other.state_dict()), rtol=1e-9, atol=1e-11)
+def close(first: nn.Module, other: nn.Module) -> None:
+    assert_close(dict(first.state_dict()), dict(other.state_dict()), rtol=1e-9, atol=1e-11)
 
 
-def equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+def equal(first: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return first.keys() == other.keys() and all(
+        torch.equal(first[name], other[name]) for name in first
+    )
 
 
 # a step is what the paper says it is
@@ -229,10 +231,10 @@ def test_source_only_equals_a_loop_by_hand(clip: float | None, scheduler: Schedu
 
 
 def test_reverse_validation_is_training_by_hand_from_the_target_back() -> None:
-    found: list[Outputs] = []
+    actual: list[Outputs] = []
 
     def watched(outputs: Validation) -> float:
-        found.append(outputs.reverse())
+        actual.append(outputs.reverse())
         return reverse_validation(outputs)
 
     fit = Fit()
@@ -245,8 +247,8 @@ def test_reverse_validation_is_training_by_hand_from_the_target_back() -> None:
         optimizer.step(torch.autograd.grad(loss, optimizer.parameters), LR)
     held_out = fit.domains.validation["source"]
     logits = network(held_out.x)[1]
-    assert_close(found[-1].logits, logits.float())
-    assert torch.equal(found[-1].y, held_out.y)
+    assert_close(actual[-1].logits, logits.float())
+    assert torch.equal(actual[-1].y, held_out.y)
     right = (logits.argmax(1) == held_out.y).double().mean()
     assert trained.picks["last"]["score"] == pytest.approx(right.item())
 
@@ -295,8 +297,8 @@ def test_dann_equals_two_players_by_hand() -> None:
             torch.autograd.grad(task, players[1], retain_graph=True),
             torch.autograd.grad(0.7 * domain, players[2]),
         ]
-        for own, move in zip((encoder, head, discriminator), moves, strict=True):
-            own.step(move, LR)
+        for item, move in zip((encoder, head, discriminator), moves, strict=True):
+            item.step(move, LR)
     close(trained.method, method)
 
 
@@ -324,9 +326,9 @@ def test_the_schedule_drives_the_learning_rate_of_every_group() -> None:
     module = Fit().run(steps=5, flush_every=1, scheduler=scheduler, optimizer=optimizer)
     rates = [row["train/lr"] for row in module.history if "train/lr" in row]
     ((built, _),) = module.parts.values()
-    found = {round(group["lr"], 9) for group in built.param_groups}
+    actual = {round(group["lr"], 9) for group in built.param_groups}
     last = LR * scheduler(4 / 5)
-    assert found == {round(last, 9), round(0.1 * last, 9)}
+    assert actual == {round(last, 9), round(0.1 * last, 9)}
     factor = rates[0] / LR
     assert rates == pytest.approx([factor * LR * scheduler(step / 5) for step in range(5)])
 
@@ -423,8 +425,8 @@ def test_the_picks_are_the_last_and_the_best_trained() -> None:
     curve = {r["step"]: r["oracle/accuracy"] for r in module.history if "oracle/accuracy" in r}
     del curve[0]
     assert module.picks["oracle"]["step"] == max(curve, key=curve.__getitem__)
-    for own in module.picks.values():
-        assert own["target"]["accuracy"] == curve[own["step"]]
+    for item in module.picks.values():
+        assert item["target"]["accuracy"] == curve[item["step"]]
 
 
 def test_the_oracle_is_the_best_by_true_labels_and_never_the_untrained() -> None:
@@ -468,17 +470,17 @@ def test_validators_see_hidden_labels_and_results_true_ones() -> None:
         assert (outputs["target"].y == UNLABELLED).all()
         assert torch.equal(evaluation.oracle.y, fit.domains.oracle)
         hits = evaluation.oracle.logits.argmax(1) == fit.domains.oracle
-        found = evaluation.reading["target"]["accuracy"]
-        assert found == pytest.approx(hits.double().mean().item())
+        actual = evaluation.reading["target"]["accuracy"]
+        assert actual == pytest.approx(hits.double().mean().item())
     assert module.picks["last"] == ears.heard[-1].reading
 
 
 def test_picks_have_the_distance_between_validation_rows() -> None:
     ears = Ears()
     module = Fit().run(callbacks=[ears])
-    for own in ears.heard:
-        expected = domain_mmd(own.validation["source"], own.validation["target"])
-        assert own.reading["target"]["mmd"] == expected
+    for item in ears.heard:
+        expected = domain_mmd(item.validation["source"], item.validation["target"])
+        assert item.reading["target"]["mmd"] == expected
     assert "mmd" in module.picks["chosen"]["target"]
 
 
@@ -493,12 +495,12 @@ def test_a_method_is_shown_its_whole_roles_before_every_epoch() -> None:
     train = fit.domains.train["target"]
     for _, outputs, weight in fit.method.seen:
         assert outputs.keys() == {"target"}
-        own = outputs["target"]
-        assert torch.equal(own.row, train.row)
-        assert torch.equal(own.x, train.x)
-        assert (own.y == UNLABELLED).all()
+        item = outputs["target"]
+        assert torch.equal(item.row, train.row)
+        assert torch.equal(item.x, train.x)
+        assert (item.y == UNLABELLED).all()
         # made with the weights of that moment: but for them, one constant a class is left
-        rest = own.logits - own.features @ weight.T
+        rest = item.logits - item.features @ weight.T
         assert_close(rest, rest[:1].expand_as(rest), atol=1e-5, rtol=0)
 
 
@@ -602,13 +604,13 @@ def test_a_meter_gives_means_and_forgets() -> None:
     assert meter.compute_and_reset() == {}
 
 
-@pytest.mark.parametrize(("value", "words"), [(math.nan, "nan"), (-math.inf, "-inf")])
-def test_a_meter_names_the_first_value_that_is_not_finite(value: float, words: str) -> None:
+@pytest.mark.parametrize(("value", "message"), [(math.nan, "nan"), (-math.inf, "-inf")])
+def test_a_meter_names_the_first_value_that_is_not_finite(value: float, message: str) -> None:
     meter = Meter()
     meter.add(6, {"a": Term(torch.tensor(1.0)), "b": Term(torch.tensor(2.0))})
     meter.add(7, {"a": Term(torch.tensor(1.0)), "b": Term(torch.tensor(value))})
     meter.add(8, {"a": Term(torch.tensor(math.nan))})
-    with pytest.raises(DivergedError, match=rf"^step 7: the term b is {words}$"):
+    with pytest.raises(DivergedError, match=rf"^step 7: the term b is {message}$"):
         meter.compute_and_reset()
 
 
@@ -640,10 +642,10 @@ def called(tree: ast.AST) -> set[str]:
 
 
 def test_a_step_of_the_trainer_never_waits_for_the_device() -> None:
-    own = functions(PACKAGE / "training" / "module.py")
+    item = functions(PACKAGE / "training" / "module.py")
     for name in ("training_step", "take_step", "step_parts"):
-        assert not called(own[f"Adaptation.{name}"]) & WAITS, name
-    assert not called(own["Meter.add"]) & WAITS
+        assert not called(item[f"Adaptation.{name}"]) & WAITS, name
+    assert not called(item["Meter.add"]) & WAITS
 
 
 def test_lightning_s_own_logging_is_not_used() -> None:
@@ -663,9 +665,9 @@ def test_lightning_s_own_logging_is_not_used() -> None:
     "file", sorted((PACKAGE / "methods").glob("[a-z]*.py")), ids=lambda file: file.stem
 )
 def test_a_method_s_step_never_waits_for_the_device(file: Path) -> None:
-    for name, own in functions(file).items():
+    for name, item in functions(file).items():
         if name.rpartition(".")[2] in ("terms", "objectives", "updated"):
-            assert not called(own) & (WAITS - {"log"}), name
+            assert not called(item) & (WAITS - {"log"}), name
 
 
 class TwoParts(Method):
@@ -675,11 +677,11 @@ class TwoParts(Method):
     inside: bool = True
 
     def parts(self) -> Mapping[str, Sequence[nn.Module]]:
-        own: dict[str, list[nn.Module]] = {
+        item: dict[str, list[nn.Module]] = {
             "encoder": [self.network.encoder],
             "head": [self.network.head],
         }
-        return own if self.inside else {"encoder": own["encoder"]}
+        return item if self.inside else {"encoder": item["encoder"]}
 
     def objectives(self, batch: Batch) -> Iterator[Objective]:
         outputs = self.outputs(batch)

@@ -70,21 +70,21 @@ def fitted(folder: Path, *overrides: str) -> dict[str, torch.Tensor]:
     trainer = build_trainer(config, callbacks=[Checkpoints(str(folder)), Files(folder)], loggers=[])
     trainer.fit(run.module, datamodule=run.domains)
     file = folder / "checkpoints" / "last.ckpt"
-    found: dict[str, torch.Tensor] = torch.load(file, weights_only=True)["state_dict"]
-    return found
+    actual: dict[str, torch.Tensor] = torch.load(file, weights_only=True)["state_dict"]
+    return actual
 
 
 @pytest.mark.parametrize("method", ["source_only", "mmd", "joint", "dann"])
 def test_two_processes_end_where_one_does(tmp_path: Path, method: str) -> None:
     torch.set_num_threads(1)
     keys = (f"method={method}", "network.dropout=0.0", "dataset.batch_size.target_labelled=4")
-    one = fitted(tmp_path / "one", *keys)
+    single = fitted(tmp_path / "one", *keys)
     two = fitted(
         tmp_path / "two", *keys, "trainer.devices=2", "trainer.strategy=ddp_fork", "seed=1"
     )
-    assert largest_gap(one, two) < 1e-9
+    assert largest_gap(single, two) < 1e-9
     # they did train, and both processes hold the same figures and picks
-    assert largest_gap(one, fitted(tmp_path / "other", *keys, "seed=2")) > 1e-3
+    assert largest_gap(single, fitted(tmp_path / "other", *keys, "seed=2")) > 1e-3
     first, second = ((tmp_path / "two" / f"rank-{rank}").read_text() for rank in (0, 1))
     assert first == second
 
@@ -105,13 +105,13 @@ def test_the_relaunched_command_equals_one_process(da: Any) -> None:
     )
     assert ended.returncode == 0, ended
     assert largest_gap(da.weights("one"), da.weights("two")) < 1e-9
-    one, two = da.record("one"), da.record("two")
+    single, two = da.record("one"), da.record("two")
     # where and how a run was trained is no part of what it is
-    assert one["key"] == two["key"]
+    assert single["key"] == two["key"]
     for pick in ("last", "chosen", "oracle"):
-        found, expected = two["target"][pick], one["target"][pick]
+        actual, expected = two["target"][pick], single["target"][pick]
         for name in ("step", "score", "accuracy", "f1", "calibration_error"):
-            assert found[name] == pytest.approx(expected[name], abs=1e-9)
+            assert actual[name] == pytest.approx(expected[name], abs=1e-9)
     # said and written once
     assert ended.stdout.count("dann: straight -> rotated") == 1
     assert len(list((da.folder / "two").rglob("*.csv"))) == 1
@@ -227,15 +227,15 @@ def test_four_processes_equal_one_and_a_run_goes_on_with_two_then_one_then_two(
             name: torch.load(tmp_path / method / name / "checkpoints/last.ckpt", weights_only=True)
             for name in ("one", "four", "turns")
         }
-        one = states["one"]
+        single = states["one"]
         for state in states.values():
             assert state["adaptation"]["step"] == 12
-            assert largest_gap(state["state_dict"], one["state_dict"]) < 1e-9, method
+            assert largest_gap(state["state_dict"], single["state_dict"]) < 1e-9, method
             # 41 rows are tested on, which four do not share evenly: their figures are of all
-            for pick, own in state["adaptation"]["picks"].items():
-                expected = one["adaptation"]["picks"][pick]["target"]
-                assert own["target"]["accuracy"] == expected["accuracy"]
-                assert own["target"]["f1"] == pytest.approx(expected["f1"], abs=1e-9)
+            for pick, item in state["adaptation"]["picks"].items():
+                expected = single["adaptation"]["picks"][pick]["target"]
+                assert item["target"]["accuracy"] == expected["accuracy"]
+                assert item["target"]["f1"] == pytest.approx(expected["f1"], abs=1e-9)
         ranks = [(tmp_path / method / "four" / f"rank-{rank}").read_text() for rank in range(4)]
         assert len(set(ranks)) == 1
 

@@ -41,9 +41,9 @@ def weights(config: dict[str, Any], *callbacks: Callback) -> dict[str, Tensor]:
     return dict(fit_config(config, callbacks=list(callbacks)).module.state_dict())
 
 
-def gap(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
-    assert one.keys() == other.keys()
-    return max((one[name].double() - other[name]).abs().max().item() for name in one)
+def gap(first: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    assert first.keys() == other.keys()
+    return max((first[name].double() - other[name]).abs().max().item() for name in first)
 
 
 # precision
@@ -80,9 +80,9 @@ class Single(MixedPrecision):
 class Recorded(torch.amp.GradScaler):
     """Notes what is asked of it."""
 
-    def __init__(self, said: list[str], **keys: Any) -> None:
+    def __init__(self, output: list[str], **keys: Any) -> None:
         super().__init__("cpu", **keys)
-        self.said = said
+        self.said = output
 
     def unscale_(self, optimizer: torch.optim.Optimizer) -> None:
         self.said.append("unscale")
@@ -100,24 +100,24 @@ class Recorded(torch.amp.GradScaler):
 def test_of_each_objective_all_is_unscaled_and_clipped_then_stepped_and_the_scale_updated_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    said: list[str] = []
+    output: list[str] = []
     clip = nn.utils.clip_grad_norm_
 
     def clipped(*args: Any, **keys: Any) -> Tensor:
-        said.append("clip")
+        output.append("clip")
         return clip(*args, **keys)
 
     monkeypatch.setattr(nn.utils, "clip_grad_norm_", clipped)
     config = moons("mcd", "method.repeats=1", "optimizer.clip=0.5")
     # so that a clip before the unscaling, or a scale that is updated too soon, would show
-    scaler = Recorded(said, init_scale=2.0**16, growth_interval=1)
-    found = weights(config, Scaled(scaler, half=False))
+    scaler = Recorded(output, init_scale=2.0**16, growth_interval=1)
+    actual = weights(config, Scaled(scaler, half=False))
     both = ["unscale", "clip", "unscale", "clip", "step", "step", "update"]
-    one = ["unscale", "clip", "step", "update"]
-    assert said == (both + one + one) * config["steps"]
+    first = ["unscale", "clip", "step", "update"]
+    assert output == (both + first + first) * config["steps"]
     assert scaler.get_scale() == 2.0 ** (16 + 3 * config["steps"])
     # a power of two costs no digit
-    assert gap(found, weights(config)) < 1e-6
+    assert gap(actual, weights(config)) < 1e-6
 
 
 @pytest.mark.parametrize("method", ["dann", "mcd"])
@@ -125,13 +125,13 @@ def test_a_scale_that_overflows_costs_the_step_and_falls(method: str) -> None:
     config = moons(method)
     untrained = copy.deepcopy(build(config).module.state_dict())
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
-    found = weights(config, Scaled(scaler, half=True))
+    actual = weights(config, Scaled(scaler, half=True))
     assert scaler.get_scale() < 2.0**127
-    assert all(value.isfinite().all() for value in found.values())
-    assert gap(found, dict(untrained)) == 0  # not one step in twelve was small enough
+    assert all(value.isfinite().all() for value in actual.values())
+    assert gap(actual, dict(untrained)) == 0  # not one step in twelve was small enough
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**18)
-    found = weights(config, Scaled(scaler, half=True))
-    assert 0 < gap(found, weights(config)) < 0.03
+    actual = weights(config, Scaled(scaler, half=True))
+    assert 0 < gap(actual, weights(config)) < 0.03
 
 
 @pytest.mark.parametrize(

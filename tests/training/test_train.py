@@ -45,16 +45,16 @@ def test_the_record_holds_what_it_promises(da: Any) -> None:
     assert (ended.code, ended.err) == (0, "")
     record = da.record()
     for pick in PICKS:
-        own = record["target"][pick]
-        assert {"step", "score", "mmd"} <= own.keys()
-        assert 0 <= own["mmd"] <= 2
-        for found in (own, record["source"][pick]):
-            assert {"accuracy", "precision", "recall", "f1", "calibration_error"} <= found.keys()
+        item = record["target"][pick]
+        assert {"step", "score", "mmd"} <= item.keys()
+        assert 0 <= item["mmd"] <= 2
+        for actual in (item, record["source"][pick]):
+            assert {"accuracy", "precision", "recall", "f1", "calibration_error"} <= actual.keys()
             for name in ("precision", "recall", "f1"):
-                assert len(found[f"{name}_per_class"]) == len(record["classes"])
-                assert 0 <= found[name] <= 1
-        assert 0 <= own["accuracy"] <= 1
-        assert f"{own['accuracy']:.2%}" in ended.out
+                assert len(actual[f"{name}_per_class"]) == len(record["classes"])
+                assert 0 <= actual[name] <= 1
+        assert 0 <= item["accuracy"] <= 1
+        assert f"{item['accuracy']:.2%}" in ended.out
     assert record["baseline"] is False
     assert record["target"]["last"]["step"] == record["steps"] == 20
     curve = {row["step"]: row for row in record["curve"]}
@@ -81,8 +81,8 @@ def test_the_record_holds_what_it_promises(da: Any) -> None:
 def test_pictures_are_drawn(da: Any) -> None:
     ended = da("train", *da.small[:-1], "callback.tsne.rows=50", "hydra.run.dir=run")
     assert ended.code == 0
-    found = {path.name for path in (da.folder / "run").glob("*.png")}
-    assert found == {"curves.png", "confusion.png", "tsne.png"}
+    actual = {path.name for path in (da.folder / "run").glob("*.png")}
+    assert actual == {"curves.png", "confusion.png", "tsne.png"}
 
 
 def test_a_finished_run_is_shown_without_training(da: Any) -> None:
@@ -176,16 +176,16 @@ def test_steps_in_a_lightning_batch_change_nothing(
     da: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = ("network.dropout=0.3", "evaluate_every=7", "flush_every=4", "checkpoint_every=5")
-    found = []
+    actual = []
     for run, tick in (("many", 0.0), ("one", 1.0), ("some", 0.03)):
         now = iter(np.arange(0, 1e4, tick) if tick else iter(lambda: 0.0, 1.0))
         monkeypatch.setattr(module, "perf_counter", lambda now=now: float(next(now)))
         assert da.train(*keys, run=run).code == 0
-        found.append((da.weights(run), da.record(run)["curve"], metrics(da, run)))
-    for weights, curve, table in found[1:]:
-        assert same(weights, found[0][0])
-        assert curve == found[0][1]
-        assert table == found[0][2]
+        actual.append((da.weights(run), da.record(run)["curve"], metrics(da, run)))
+    for weights, curve, table in actual[1:]:
+        assert same(weights, actual[0][0])
+        assert curve == actual[0][1]
+        assert table == actual[0][2]
 
 
 def metrics(da: Any, run: str) -> str:
@@ -221,8 +221,8 @@ def test_a_sweep_of_values_with_equals_signs_and_brackets_runs(da: Any) -> None:
         "train", "-m", *da.small, "dataset.source=[straight],[rotated]", "dataset.target=null"
     )
     assert ended.code == 0, ended
-    found = [json.loads(file.read_text()) for file in da.folder.glob("multirun/*/*/result.json")]
-    assert sorted(record["domains"]["source"] for record in found) == [["rotated"], ["straight"]]
+    actual = [json.loads(file.read_text()) for file in da.folder.glob("multirun/*/*/result.json")]
+    assert sorted(record["domains"]["source"] for record in actual) == [["rotated"], ["straight"]]
 
 
 # kills
@@ -269,9 +269,9 @@ def kill_when(folder: Path, arguments: tuple[str, ...], begun: str, delay: float
 def equal_to_undisturbed(da: Any, run: str, *, table: bool = True) -> None:
     for pick in ("last", "chosen"):
         assert same(da.weights(run, pick), da.weights("whole", pick))
-    found, expected = da.record(run), da.record("whole")
+    actual, expected = da.record(run), da.record("whole")
     for name in ("curve", "target", "source", "steps", "key"):
-        assert found[name] == expected[name]
+        assert actual[name] == expected[name]
     if table:
         assert metrics(da, run) == metrics(da, "whole")
 
@@ -442,5 +442,5 @@ def test_classes_that_differ_by_case_alone_are_pointed_out(da: Any) -> None:
         (da.folder / f"{name}.csv").write_text("\n".join(["x,label", *rows]))
     keys = ("dataset=table", f"dataset.root={da.folder}", "dataset.source=[a]", "steps=2")
     assert da.train(*keys, "dataset.target=[b]").code == 0
-    said = (da.folder / "run" / "da.log").read_text()
-    assert "warning: Cat is written otherwise in the source" in said
+    output = (da.folder / "run" / "da.log").read_text()
+    assert "warning: Cat is written otherwise in the source" in output

@@ -18,13 +18,13 @@ def test_it_begins_where_the_other_ended(da: Any) -> None:
     first = start(da)
     ended = da.train("method=control", first, "steps=1", "optimizer.lr=1e-30", run="second")
     assert ended.code == 0, ended
-    one, other = da.weights("first"), da.weights("second")
-    assert one.keys() == other.keys()
-    for name, weight in one.items():
+    single, other = da.weights("first"), da.weights("second")
+    assert single.keys() == other.keys()
+    for name, weight in single.items():
         torch.testing.assert_close(weight, other[name])
     da.train("method=control", "steps=1", "optimizer.lr=1e-30", run="fresh")
     fresh = da.weights("fresh")
-    assert any(not torch.equal(fresh[name], one[name]) for name in one)
+    assert any(not torch.equal(fresh[name], single[name]) for name in single)
 
 
 def test_it_is_recognised_by_the_weights_and_not_by_their_place(da: Any) -> None:
@@ -49,7 +49,7 @@ def test_a_finished_run_is_evaluated_without_what_it_began_with(da: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("first", "overrides", "words"),
+    ("first", "overrides", "message"),
     [
         ("missing", [], "init_from=missing"),
         (
@@ -65,19 +65,19 @@ def test_a_finished_run_is_evaluated_without_what_it_began_with(da: Any) -> None
     ],
 )
 def test_what_cannot_be_begun_with_is_refused(
-    da: Any, first: str, overrides: list[str], words: str
+    da: Any, first: str, overrides: list[str], message: str
 ) -> None:
     start(da)
     (da.folder / "torn.ckpt").write_bytes(b"PK")
     ended = da.train(f"init_from={first}", *overrides, run="second")
     assert ended.code == 2
-    assert words in ended.err
+    assert message in ended.err
     assert len(ended.err.strip().splitlines()) == 1
 
 
 def test_a_mixture_has_the_two_ends_and_what_lies_between(da: Any) -> None:
     first = start(da)
-    one = da.weights("first")
+    single = da.weights("first")
     still = ("method=control", "steps=1", "optimizer.lr=1e-30")
     da.train(*still, run="random")
     random = da.weights("random")
@@ -91,7 +91,7 @@ def test_a_mixture_has_the_two_ends_and_what_lies_between(da: Any) -> None:
         ended = da.train(*still, first, f"init_share={share}", f"init_function={function}", run=run)
         assert ended.code == 0, ended
         for name, weight in da.weights(run).items():
-            mixed = share * one[name] + (1 - share) * random[name]
+            mixed = share * single[name] + (1 - share) * random[name]
             expected = mixed.tanh() if function == "tanh" else mixed
             near = None if share in (0.25, 0.5) else 0.0
             torch.testing.assert_close(weight, expected, rtol=near, atol=near)
@@ -102,12 +102,12 @@ def test_a_fresh_head_learns_other_classes(da: Any) -> None:
     keys = (first, "dataset.labels_per_class=3", "dataset.source_classes=[lower]", "steps=1")
     ended = da.train("method=lwf", *keys, "init_head=fresh", "optimizer.lr=1e-30", run="second")
     assert ended.code == 0, ended
-    one, other = da.weights("first"), da.weights("second")
+    single, other = da.weights("first"), da.weights("second")
     assert other["method.network.head.0.weight"].shape[0] == 1
     former = other["method.former_head.0.weight"]
-    torch.testing.assert_close(former, one["method.network.head.0.weight"])
+    torch.testing.assert_close(former, single["method.network.head.0.weight"])
     name = "method.network.encoder.backbone.1.weight"
-    torch.testing.assert_close(other[name], one[name])
+    torch.testing.assert_close(other[name], single[name])
 
 
 def test_how_to_begin_without_a_run_is_refused(da: Any) -> None:
@@ -131,7 +131,7 @@ def test_teachers_are_former_runs_and_a_run_is_another_with_others(da: Any) -> N
 
 
 @pytest.mark.parametrize(
-    ("overrides", "words"),
+    ("overrides", "message"),
     [
         (["method=distillation"], "teachers=[runs/a,runs/b] names their folders"),
         (["method=dann", "teachers=[first]"], "DANN learns from none"),
@@ -139,11 +139,11 @@ def test_teachers_are_former_runs_and_a_run_is_another_with_others(da: Any) -> N
         (["method=distillation", "teachers=[first]", "dataset=digits"], "of another network"),
     ],
 )
-def test_what_cannot_teach_is_refused(da: Any, overrides: list[str], words: str) -> None:
+def test_what_cannot_teach_is_refused(da: Any, overrides: list[str], message: str) -> None:
     start(da)
     ended = da.train(*overrides, run="second")
     assert ended.code == 2
-    assert words in ended.err
+    assert message in ended.err
     assert len(ended.err.strip().splitlines()) == 1
 
 

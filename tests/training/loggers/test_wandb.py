@@ -32,27 +32,27 @@ def _nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{closed_port()}")
 
-    def asked(*words: object, **keys: object) -> str:
-        raise AssertionError(f"asked for {words}")
+    def asked(*message: object, **keys: object) -> str:
+        raise AssertionError(f"asked for {message}")
 
     monkeypatch.setattr("builtins.input", asked)
     monkeypatch.setattr("getpass.getpass", asked)
 
 
 def closed_port() -> int:
-    with socket.socket() as own:
-        own.bind(("127.0.0.1", 0))
-        port: int = own.getsockname()[1]
+    with socket.socket() as client:
+        client.bind(("127.0.0.1", 0))
+        port: int = client.getsockname()[1]
         return port
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """One that knows the key."""
-    with serving() as own:
-        monkeypatch.setenv("WANDB_BASE_URL", own.address)
+    with serving() as client:
+        monkeypatch.setenv("WANDB_BASE_URL", client.address)
         monkeypatch.setenv("WANDB_API_KEY", KEY)
-        yield own
+        yield client
 
 
 def logger(folder: Path, **keys: Any) -> Wandb:
@@ -63,9 +63,9 @@ def logger(folder: Path, **keys: Any) -> Wandb:
     return Wandb(folder=str(folder), **(given | keys))
 
 
-def score(own: Wandb, *steps: int) -> None:
+def score(client: Wandb, *steps: int) -> None:
     for step in steps:
-        own.log_metrics({"score": 0.25 * step}, step=step)
+        client.log_metrics({"score": 0.25 * step}, step=step)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -87,34 +87,34 @@ def test_without_a_key_a_run_is_offline_and_nobody_is_asked(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
-    own = logger(folder, group="sweep", tags=["digits", "t" * 100])
-    own.log_hyperparams({"seed": 3, "method": {"weight": 0.5}, "notes": "n" * 2 * BLOCK})
-    own.log_tag("mnist -> usps")
+    client = logger(folder, group="sweep", tags=["digits", "t" * 100])
+    client.log_hyperparams({"seed": 3, "method": {"weight": 0.5}, "notes": "n" * 2 * BLOCK})
+    client.log_tag("mnist -> usps")
     for step in range(3):
-        own.log_metrics({"train/source": 1.5 - step, "score": 0.25 * step}, step=10 * step)
-    close_loggers([own], done=True)
+        client.log_metrics({"train/source": 1.5 - step, "score": 0.25 * step}, step=10 * step)
+    close_loggers([client], done=True)
     assert warnings(caplog) == [
         f"W&B is offline (no API key: run wandb login); send it later: da sync {folder}"
     ]
     assert "".join(capfd.readouterr()).strip() == ""
-    found = offline_run(folder)
-    rows = [row for row in figures(found) if "score" in row]
+    actual = offline_run(folder)
+    rows = [row for row in figures(actual) if "score" in row]
     assert [row["train/source"] for row in rows] == [1.5, 0.5, -0.5]
     assert [row["score"] for row in rows] == [0.0, 0.25, 0.5]
     assert [row[STEP] for row in rows] == [0, 10, 20]
-    known = settings(found)
+    known = settings(actual)
     assert known["seed"] == 3
     assert known["notes"] == "n" * 2 * BLOCK  # longer than a block
     assert known["method"] == {"weight": 0.5}
-    (run,) = {own.run_id for own in of(found, "run")}
+    (run,) = {own.run_id for own in of(actual, "run")}
     assert len(run) == 16
-    first, *_, last = of(found, "run")
+    first, *_, last = of(actual, "run")
     assert (first.project, first.display_name) == ("p", "run")
     assert (first.run_group, first.job_type) == ("sweep", "dann")
     assert list(last.tags) == ["digits", "t" * 64, "mnist -> usps"]
-    axes = {own.glob_name or own.name: own.step_metric for own in of(found, "metric")}
+    axes = {own.glob_name or own.name: own.step_metric for own in of(actual, "metric")}
     assert axes["*"] == STEP
-    assert [own.exit_code for own in of(found, "exit")] == [0]
+    assert [own.exit_code for own in of(actual, "exit")] == [0]
 
 
 def test_an_unreachable_server_makes_a_run_offline_at_once(
@@ -122,10 +122,10 @@ def test_an_unreachable_server_makes_a_run_offline_at_once(
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     begun = time.perf_counter()
-    own = logger(tmp_path / "run")
+    client = logger(tmp_path / "run")
     assert time.perf_counter() - begun < 5
-    score(own, 1)
-    close_loggers([own], done=True)
+    score(client, 1)
+    close_loggers([client], done=True)
     (line,) = warnings(caplog)
     assert line.startswith("W&B is offline (127.0.0.1:")
     assert "does not answer" in line
@@ -135,15 +135,15 @@ def test_an_unreachable_server_makes_a_run_offline_at_once(
 def test_two_runs_of_a_process_are_two_runs_there(tmp_path: Path) -> None:
     ids = []
     for number, name in enumerate(("one", "two")):
-        own = logger(tmp_path / name)
-        own.log_hyperparams({"seed": number})
-        own.log_metrics({"score": float(number)}, step=1)
-        close_loggers([own], done=True)
+        client = logger(tmp_path / name)
+        client.log_hyperparams({"seed": number})
+        client.log_metrics({"score": float(number)}, step=1)
+        close_loggers([client], done=True)
     for number, name in enumerate(("one", "two")):
-        found = offline_run(tmp_path / name)
-        assert scores(figures(found)) == [float(number)]
-        assert settings(found)["seed"] == number
-        ids += [own.run_id for own in of(found, "run")][:1]
+        actual = offline_run(tmp_path / name)
+        assert scores(figures(actual)) == [float(number)]
+        assert settings(actual)["seed"] == number
+        ids += [own.run_id for own in of(actual, "run")][:1]
     assert len(set(ids)) == 2
 
 
@@ -152,16 +152,16 @@ def test_the_environment_says_offline_without_a_word(
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setattr(loggers, "why_offline", lambda: 1 / 0)
-    own = logger(tmp_path / "run")
-    score(own, 1)
-    close_loggers([own], done=True)
+    client = logger(tmp_path / "run")
+    score(client, 1)
+    close_loggers([client], done=True)
     assert not warnings(caplog)
     assert not pieces(tmp_path / "run")
 
 
 def test_a_run_that_did_not_end_well_says_so(tmp_path: Path) -> None:
-    own = logger(tmp_path / "run")
-    close_loggers([own], done=False)
+    client = logger(tmp_path / "run")
+    close_loggers([client], done=False)
     assert [own.exit_code for own in of(offline_run(tmp_path / "run"), "exit")] == [1]
 
 
@@ -169,10 +169,10 @@ def test_where_even_files_fail_training_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    own = logger(tmp_path / "run")
-    own.log_checkpoints({tmp_path / "gone.ckpt": ["last"]})
-    score(own, 1)
-    close_loggers([own], done=True)
+    client = logger(tmp_path / "run")
+    client.log_checkpoints({tmp_path / "gone.ckpt": ["last"]})
+    score(client, 1)
+    close_loggers([client], done=True)
     (line,) = warnings(caplog)
     assert line.startswith("W&B fails (")
     assert "gone.ckpt" in line
@@ -219,15 +219,15 @@ def test_a_run_arrives_and_goes_on_as_the_same_run(
     checkpoint = tmp_path / "last.ckpt"
     checkpoint.write_bytes(b"weights")
     for steps in ((1, 2, 3), (4, 5)):
-        own = logger(folder, group="sweep")
-        own.log_hyperparams({"seed": 3})
-        score(own, *steps)
-        own.log_checkpoints({checkpoint: ["last", "chosen"]})
-        close_loggers([own], done=True)
-    ((run, said),) = server.runs.items()
+        client = logger(folder, group="sweep")
+        client.log_hyperparams({"seed": 3})
+        score(client, *steps)
+        client.log_checkpoints({checkpoint: ["last", "chosen"]})
+        close_loggers([client], done=True)
+    ((run, output),) = server.runs.items()
     assert run == (folder / "wandb.id").read_text()
-    assert (said["project"], said["groupName"], said["jobType"]) == ("p", "sweep", "dann")
-    assert json.loads(said["config"])["seed"] == {"value": 3}
+    assert (output["project"], output["groupName"], output["jobType"]) == ("p", "sweep", "dann")
+    assert json.loads(output["config"])["seed"] == {"value": 3}
     assert scores(server.history(run)) == [0.25, 0.5, 0.75, 1.0, 1.25]
     assert server.ended[run] == 0
     assert server.resumed == [3]
@@ -259,26 +259,26 @@ def test_training_does_not_wait_for_a_server_that_fails(
     begun = time.perf_counter()
     if when == "before":
         fault(server)
-    own = logger(folder, patience=1.0)
-    score(own, 1, 2)
+    client = logger(folder, patience=1.0)
+    score(client, 1, 2)
     if when == "amid":
         assert server.runs
         fault(server)
     begun = time.perf_counter()
-    score(own, 3, 4)
+    score(client, 3, 4)
     assert time.perf_counter() - begun < 0.5
-    own.ensure()
-    own.log_table("classes", columns=["class"], data=[["a"]], step=4)
-    close_loggers([own], done=True)
+    client.ensure()
+    client.log_table("classes", columns=["class"], data=[["a"]], step=4)
+    close_loggers([client], done=True)
     assert time.perf_counter() - begun < 10
     (line,) = warnings(caplog)
     assert line.startswith("W&B is offline (127.0.0.1:")
     assert line.endswith(f"send it later: da sync {folder}")
     *broken, last = pieces(folder)
-    found = [*(record for file in broken for record in records(file)), *whole(last)]
-    kept = figures(found)
+    actual = [*(record for file in broken for record in records(file)), *whole(last)]
+    kept = figures(actual)
     assert scores(kept) == [0.25, 0.5, 0.75, 1.0]
-    assert {own.run_id for own in of(found, "run")} == {(folder / "wandb.id").read_text()}
+    assert {own.run_id for own in of(actual, "run")} == {(folder / "wandb.id").read_text()}
     assert any("classes" in row or "classes._type" in row for row in kept)
     assert not any(is_sent(file) for file in pieces(folder))
 
@@ -287,16 +287,16 @@ def test_a_client_that_dies_takes_nothing_with_it(
     server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "run"
-    own = logger(folder)
-    own.log_hyperparams({"seed": 3})
-    score(own, 1, 2)
+    client = logger(folder)
+    client.log_hyperparams({"seed": 3})
+    score(client, 1, 2)
     time.sleep(0.4)
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     (core,) = [c for c in children if "wandb-core" in Path(f"/proc/{c}/cmdline").read_text()]
     os.kill(int(core), signal.SIGKILL)
     time.sleep(0.2)
-    score(own, 3, 4)
-    close_loggers([own], done=True)
+    score(client, 3, 4)
+    close_loggers([client], done=True)
     (line,) = warnings(caplog)
     assert line.startswith("W&B is offline (")
     first, second = pieces(folder)
@@ -310,15 +310,15 @@ def test_a_client_that_dies_takes_nothing_with_it(
 
 def test_closing_ends_every_logger() -> None:
     ended: list[str] = []
-    own: Any = SimpleNamespace(finalize=ended.append)
-    close_loggers([own, own], done=True)
-    close_loggers([own], done=False)
+    client: Any = SimpleNamespace(finalize=ended.append)
+    close_loggers([client, client], done=True)
+    close_loggers([client], done=False)
     close_loggers([], done=True)
     assert ended == ["success", "success", "failed"]
 
 
 def test_tensorboard_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(*words: object, **keys: object) -> None:
+    def gone(*message: object, **keys: object) -> None:
         raise ModuleNotFoundError("no tensorboard")
 
     monkeypatch.setattr(tensorboard_logger, "TensorBoardLogger", gone)

@@ -45,10 +45,10 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    with serving() as own:
-        monkeypatch.setenv("WANDB_BASE_URL", own.address)
+    with serving() as running:
+        monkeypatch.setenv("WANDB_BASE_URL", running.address)
         monkeypatch.setenv("WANDB_API_KEY", KEY)
-        yield own
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(run: Path) -> list[Any]:
+def logged_records(run: Path) -> list[Any]:
     return offline_run(run)
 
 
@@ -81,48 +81,51 @@ def curve(folder: Path) -> list[dict[str, float]]:
 def logged(rows: list[dict[str, Any]]) -> list[dict[str, float]]:
     """Those of the curve, as ``metrics.csv`` has them."""
     kinds = ("train/", "score", "oracle/", "source/", "domains/", "diagnosis/")
-    own = [row for row in rows if any(name.startswith(kinds) for name in row)]
+    running = [row for row in rows if any(name.startswith(kinds) for name in row)]
     return [
-        {"step": row[STEP], **{n: v for n, v in row.items() if n.startswith(kinds)}} for row in own
+        {"step": row[STEP], **{n: v for n, v in row.items() if n.startswith(kinds)}}
+        for row in running
     ]
 
 
 # one run
 
 
-def test_it_is_known_by_its_sweep_method_and_data(run: Path, found: list[Any]) -> None:
-    last = of(found, "run")[-1]
+def test_it_is_known_by_its_sweep_method_and_data(run: Path, logged_records: list[Any]) -> None:
+    last = of(logged_records, "run")[-1]
     assert (last.run_group, last.job_type) == ("weights", "mmd")
     assert list(last.tags) == ["two_moons", "straight -> rotated"]
     assert (last.project, last.display_name) == ("da_framework", run.name)
     assert last.run_id == (run / "wandb.id").read_text()
 
 
-def test_its_config_is_the_whole_config_and_the_code(run: Path, found: list[Any]) -> None:
+def test_its_config_is_the_whole_config_and_the_code(run: Path, logged_records: list[Any]) -> None:
     record = json.loads((run / "result.json").read_text())
-    known = settings(found)
+    known = settings(logged_records)
     assert {name: known[name] for name in record["config"]} == record["config"]
     assert known["code"] == record["code"]
     (piece,) = pieces(run)
     assert "torch==" in (piece.parent / "files" / "requirements.txt").read_text()
 
 
-def test_every_point_of_the_curve_is_there(run: Path, found: list[Any]) -> None:
+def test_every_point_of_the_curve_is_there(run: Path, logged_records: list[Any]) -> None:
     expected = curve(run)
     assert len(expected) > 10
-    assert logged(figures(found)) == expected
-    assert {own.glob_name: own.step_metric for own in of(found, "metric")}["*"] == STEP
+    assert logged(figures(logged_records)) == expected
+    assert {own.glob_name: own.step_metric for own in of(logged_records, "metric")}["*"] == STEP
 
 
-def test_the_summary_has_the_three_numbers(run: Path, found: list[Any]) -> None:
+def test_the_summary_has_the_three_numbers(run: Path, logged_records: list[Any]) -> None:
     target = json.loads((run / "result.json").read_text())["target"]
-    known = summary(found)
+    known = summary(logged_records)
     for pick in ("last", "chosen", "oracle"):
         assert known[f"target/{pick}"] == target[pick]["accuracy"]
 
 
-def test_the_pictures_are_those_of_the_folder(run: Path, found: list[Any]) -> None:
-    (row,) = [row for row in figures(found) if any(name.startswith("tsne") for name in row)]
+def test_the_pictures_are_those_of_the_folder(run: Path, logged_records: list[Any]) -> None:
+    (row,) = [
+        row for row in figures(logged_records) if any(name.startswith("tsne") for name in row)
+    ]
     media = next((run / "wandb").glob("offline-run-*/files"))
     for name in ("tsne", "confusion", "curves"):
         path = row.get(f"{name}.path") or row[name]["path"]
@@ -142,15 +145,17 @@ def test_a_table_has_every_class_of_every_pick(run: Path) -> None:
     ]
 
 
-def test_the_checkpoints_are_an_artifact_and_not_copied(run: Path, found: list[Any]) -> None:
-    models = [own for own in of(found, "artifact") if own.type == "model"]
+def test_the_checkpoints_are_an_artifact_and_not_copied(
+    run: Path, logged_records: list[Any]
+) -> None:
+    models = [own for own in of(logged_records, "artifact") if own.type == "model"]
     aliases = {alias for own in models for alias in own.aliases}
     assert {"last", "chosen"} <= aliases
     target = json.loads((run / "result.json").read_text())["target"]
     files = {}
-    for own in models:
-        (entry,) = own.manifest.contents
-        for alias in own.aliases:
+    for running in models:
+        (entry,) = running.manifest.contents
+        for alias in running.aliases:
             files[alias] = Path(entry.local_path)
     assert files["last"] == run / "checkpoints" / "last.ckpt"
     same = target["chosen"]["step"] == target["last"]["step"]
