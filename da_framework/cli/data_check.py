@@ -84,8 +84,9 @@ def inspect_domain(dataset: Dataset, name: str) -> list[SampleReport]:
     calls = dataset.inspections(name)
     every = max(1, math.ceil(len(calls) / SHEET))
     columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    bar = Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True)
+    hidden = not sys.stderr.isatty()
+    console = Console(stderr=True, quiet=hidden)  # a hidden bar of rich 13 ends in an empty line
+    bar = Progress(*columns, console=console, disable=hidden, transient=True)
     with bar, ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         rows = pool.map(lambda number: calls[number](number % every == 0), range(len(calls)))
         return list(bar.track(rows, total=len(calls)))

@@ -96,7 +96,10 @@ def export(
     tried = [made_up_inputs(model, count) for count in BATCHES]
     with silence_exporters(), explain_export_errors(run):
         program = torch.export.export(
-            network, (tried[-1],), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)
+            network,
+            (tried[-1],),
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            strict=False,  # the default since torch 2.7
         )
     differences = {}
     for name in formats:
