@@ -11,7 +11,7 @@ from da_framework.datasets.msda import Denoising
 from da_framework.datasets.published import Published, PublishedFile
 
 VOCABULARY_SIZE = 5000
-TRAINING = 2000
+TRAINING_SAMPLES = 2000
 """Training samples of a domain; they come first."""
 
 
@@ -66,7 +66,7 @@ class AmazonReviews(Published):
         bags = self.count_words(name)
         if self.denoising is None:
             return bags
-        every = [self.count_words(domain).x[:TRAINING] for domain in sorted(self.domains)]
+        every = [self.count_words(domain).x[:TRAINING_SAMPLES] for domain in sorted(self.domains)]
         return bags._replace(x=self.denoising(bags.x, np.concatenate(every)))
 
     def count_words(self, name: str) -> Domain:

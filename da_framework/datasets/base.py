@@ -24,7 +24,7 @@ from da_framework.datasets.splits import (
     IntArray,
     RoleSplit,
     SplitRules,
-    assign_roles,
+    split_domains,
 )
 
 Array = NDArray[Any]
@@ -276,7 +276,7 @@ class Dataset(ABC):
             InputError: nothing of a target is left to test on, or a class has too few samples.
         """
         # lazily: of domains that cannot be used, the first is named
-        return assign_roles(
+        return split_domains(
             map(self.domain_splitter, self.source), map(self.domain_splitter, self.target)
         )
 

@@ -180,7 +180,9 @@ class DomainSplitter:
         return np.random.default_rng(mix(self.rules.split_seed, self.name, purpose))
 
 
-def assign_roles(sources: Iterable[DomainSplitter], targets: Iterable[DomainSplitter]) -> RoleSplit:
+def split_domains(
+    sources: Iterable[DomainSplitter], targets: Iterable[DomainSplitter]
+) -> RoleSplit:
     """Splits domains and gives their samples their roles.
 
     Raises:
