@@ -5,6 +5,7 @@ A part stands between ``<!-- name -->`` and ``<!-- /name -->``; a test holds all
 
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -35,6 +36,7 @@ AGAINST = {
 """What the methods of a recorded sweep are compared with."""
 
 
+@cache  # a part stands in one document, and a document asks for all
 def parts() -> dict[str, str]:
     """Every generated part by name."""
     dann = (ROOT / "da_framework" / "methods" / "dann.py").read_text()

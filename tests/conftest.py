@@ -1,4 +1,4 @@
-"""What the tests of the command line share: ``da`` in this process, in a folder of its own."""
+"""What all tests share: processes side by side, and ``da`` in this process, in a folder."""
 
 import json
 import logging
@@ -11,11 +11,35 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from filelock import FileLock
+
+# processes side by side would take each other's cores; read when torch is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 
 from da_framework.cli.main import main
 
+TESTS = Path(__file__).parent
 SMALL = ("dataset=two_moons", "network=mlp", "steps=20", "logger=[]", "callback=[]")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Tests run side by side where all are asked for; a few would only wait for the workers."""
+    options = config.option
+    if getattr(options, "numprocesses", 0) is not None or options.usepdb:
+        return  # pytest-xdist is not there, or is told what to do
+    if any(Path(given).resolve() == TESTS for given in config.args):
+        options.numprocesses = min(4, core_count())
+        options.dist = "worksteal"  # tests of a file stay together, and with them what they share
+
+
+def core_count() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Ended(NamedTuple):
@@ -55,23 +79,35 @@ class Commands:
         """A small run in the folder ``run``."""
         return self("train", *SMALL, f"hydra.run.dir={run}", *overrides)
 
-    def once(self, name: str, *overrides: str, data: Callable[[], object] | None = None) -> None:
-        """A small run in the folder ``run``, trained by the first test that asks for its name.
+    def train_once(
+        self,
+        name: str,
+        *overrides: str,
+        run: str = "run",
+        data: Callable[[], object] | None = None,
+    ) -> None:
+        """A small run, trained by the first test that asks for its name, in whichever process.
 
         Args:
-            name: of overrides and data; the later tests are given copies of the run and its data.
+            name: of folder, overrides and data; the later tests are given copies of what is new.
             overrides: of the run.
+            run: its folder.
             data: writes the files that it reads.
         """
         kept = self.kept / name
-        if kept.exists():
-            shutil.copytree(kept, self.folder, dirs_exist_ok=True)
-            return
-        if data:
-            data()
-        ended = self.train(*overrides)
-        assert ended.code == 0, ended
-        shutil.copytree(self.folder, kept)
+        with FileLock(f"{kept}.lock"):
+            if kept.exists():
+                shutil.copytree(kept, self.folder, dirs_exist_ok=True)
+                return
+            before = set(self.folder.iterdir())
+            if data:
+                data()
+            ended = self.train(*overrides, run=run)
+            assert ended.code == 0, ended
+            kept.mkdir()
+            for path in set(self.folder.iterdir()) - before:
+                copy = shutil.copytree if path.is_dir() else shutil.copy2
+                copy(path, kept / path.name)
 
     def record(self, run: str = "run") -> dict[str, Any]:
         """What ``result.json`` holds."""
@@ -91,8 +127,11 @@ class Commands:
 
 @pytest.fixture(scope="session")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where runs are kept that several tests share."""
-    return tmp_path_factory.mktemp("kept")
+    """Where runs are kept that several tests share, those of other processes among them."""
+    folder = tmp_path_factory.getbasetemp()
+    kept = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "kept"
+    kept.mkdir(exist_ok=True)
+    return kept
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ KEYS = {
 
 def plain(da: Any) -> None:
     """A run of the default method, with a choice among four evaluations."""
-    da.once("plain", "evaluate_every=5")
+    da.train_once("plain", "evaluate_every=5")
 
 
 def of_method(da: Any, method: str) -> None:
     """A run of a few steps."""
-    da.once(method, f"method={method}", "steps=4", *KEYS.get(method, ()))
+    da.train_once(method, f"method={method}", "steps=4", *KEYS.get(method, ()))

@@ -19,7 +19,7 @@ KEYS = ("accuracy", "precision", "recall", "f1", "calibration_error", "rows")
 
 @pytest.fixture
 def run(da: Any) -> Path:
-    assert da.train("evaluate_every=5", "steps=30").code == 0
+    da.train_once("thirty_steps", "evaluate_every=5", "steps=30")
     return Path(da.folder) / "run"
 
 

@@ -67,7 +67,7 @@ IMAGES = ("dataset=folder", "dataset.root=photos", "dataset.source=[studio]", "d
 
 
 def of_photos(da: Any) -> None:
-    da.once("photos", *IMAGES, data=lambda: photos(Path("photos")))
+    da.train_once("photos", *IMAGES, data=lambda: photos(Path("photos")))
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ DETERMINISTIC = (
     "jda_2013/digits_baselines",
     "jda_2013/digits",
 )
+QUICK = ("webcam-dslr", "dslr-webcam", "mnist-usps")
+"""Columns of the smallest data; the others are for CI."""
 
 
 def cells() -> Any:
@@ -22,7 +24,9 @@ def cells() -> Any:
         paper = compose(f"experiments={table}")["paper"]
         for method, row in paper["rows"].items():
             for column, value in zip(paper["columns"], row, strict=True):
-                yield pytest.param(table, method, column, value, id=f"{table}-{method}-{column}")
+                name = f"{table}-{method}-{column}"
+                marks = () if column in QUICK else (pytest.mark.slow,)
+                yield pytest.param(table, method, column, value, id=name, marks=marks)
 
 
 @pytest.mark.parametrize(("table", "method", "column", "value"), list(cells()))

@@ -283,10 +283,9 @@ def whole(da: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     monkeypatch.syspath_prepend(da.folder)
     monkeypatch.delitem(sys.modules, "early", raising=False)
     torch.set_num_threads(1)  # as in the process that is killed
-    arguments = ("train", *CONVNET, *CONTINUED)
-    assert da(*arguments, "hydra.run.dir=whole").code == 0
+    da.train_once("undisturbed", *CONVNET, *CONTINUED, run="whole")
     assert da.record("whole")["target"]["chosen"]["step"] == 5
-    return arguments
+    return ("train", *CONVNET, *CONTINUED)
 
 
 def test_a_killed_run_ends_as_if_nothing_had_happened(da: Any, whole: tuple[str, ...]) -> None:
