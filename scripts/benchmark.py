@@ -431,7 +431,9 @@ def relative(source: Tensor, target: Tensor) -> Tensor:
 
 def ours(source: Tensor, target: Tensor) -> Tensor:
     """The discrepancy of the method ``mmd``."""
-    return losses.mmd(source, target, bandwidths=relative(source, target), ladder=True)
+    return losses.mmd(
+        source, target, bandwidths=relative(source, target), geometric_bandwidths=True
+    )
 
 
 def by_class(source: Tensor, target: Tensor) -> Tensor:
@@ -456,7 +458,7 @@ def there_and_back(
 def composed(call: Callable[[], float]) -> float:
     """What a call gives when the whole kernel matrix is there at once, and autograd derives it."""
 
-    def whole(*given: Any, ladder: bool) -> Tensor:
+    def whole(*given: Any, geometric_bandwidths: bool) -> Tensor:
         return losses.composed_sum(*given)
 
     with patch.object(losses, "kernel_sum", whole):

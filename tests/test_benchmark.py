@@ -95,7 +95,7 @@ def test_the_mmd_holds_the_features_and_one_tile(n: int, loss: str) -> None:
     sides = benchmark.features(n, d, CPU)
     with Seen() as seen:
         benchmark.there_and_back(getattr(benchmark, loss), sides)()
-    assert seen.largest == max(losses.TILE**2, 2 * n * d)
+    assert seen.largest == max(losses.KERNEL_TILE**2, 2 * n * d)
 
 
 def test_measures_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,1 +1,1 @@
-"""What watches a run: progress, diagnostics, checkpoints and pictures."""
+"""What watches a run: progress, diagnostics, checkpoints and figures."""

@@ -17,16 +17,16 @@ class Evaluation:
         step: steps of training done.
         task: classes and domains.
         validation: outputs of held-out ``source`` and of ``target``, whose labels are hidden.
-        oracle: outputs of the tested target rows with their true labels: for results alone.
-        reading: the figures, as they stand in the curve.
-        warnings: what a person should know, in words.
+        oracle: outputs of the tested target samples with their true labels: for results alone.
+        figures: its numbers, as they stand in the curve.
+        warnings: sentences for a person.
     """
 
     step: int
     task: Task
     validation: Mapping[str, Outputs]
     oracle: Outputs
-    reading: Mapping[str, Any]
+    figures: Mapping[str, Any]
     warnings: tuple[str, ...] = field(default=())
 
 

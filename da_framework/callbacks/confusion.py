@@ -34,7 +34,7 @@ class Confusion(Callback):
 
 
 def draw_confusion(path: Path, counts: Int[Tensor, "k k"], classes: tuple[str, ...]) -> None:
-    """Rows are true classes, each in percent of its own rows."""
+    """Draws a confusion matrix: a row is a true class, in percent of its own samples."""
     k = len(classes)
     share = counts / counts.sum(1, keepdim=True).clamp_min(1)
     side = min(3.2 + 0.32 * k, 16.0)

@@ -1,4 +1,4 @@
-"""Says in words when training goes wrong in a way the losses do not show."""
+"""Warns in words when training goes wrong in a way the losses do not show."""
 
 import logging
 import math
@@ -16,30 +16,38 @@ from da_framework.metrics.domain_distance import domain_accuracy
 
 log = logging.getLogger(__name__)
 
-SEEN = 0.65
+VISIBLE_SHIFT = 0.65
 """Domain accuracy from which on a shift is there to be seen."""
 
 
 class Diagnostics(Callback):
-    """Reads how well domains, features and task are, and warns once of each thing that is ill.
+    """Follows how features, domains and task fare, and warns once of each thing that goes wrong.
 
-    The figures stand in the history as ``diagnosis/...``; reading them changes no number.
+    The figures stand in the history as ``diagnosis/...``; measuring them changes no number.
 
     Args:
-        spread: share of the untrained features' variance under which they count as collapsed.
-        majority: share of target rows in one class above which predictions count as collapsed.
-        pull: of the added terms' gradient, relative to the labels', above which a task that is
-            not learnt counts as lost to them.
-        rows: of each side, at most, that domains are told apart by.
-        readings: of gradients in a run; each costs about three steps.
+        min_feature_variance: share of the untrained features' variance under which they count as
+            collapsed.
+        max_class_share: share of target samples in one class above which predictions count as
+            collapsed.
+        max_gradient_ratio: norm of the added terms' gradient, relative to the labels', above which
+            a task that is not learnt counts as lost to them.
+        rows: samples of each side, at most, that domains are told apart by.
+        readings: evaluations in a run at which gradients are measured; each costs about three
+            steps.
     """
 
     def __init__(
-        self, spread: float, majority: float, pull: float, rows: int, readings: int
+        self,
+        min_feature_variance: float,
+        max_class_share: float,
+        max_gradient_ratio: float,
+        rows: int,
+        readings: int,
     ) -> None:
-        self.spread = spread
-        self.majority = majority
-        self.pull = pull
+        self.min_feature_variance = min_feature_variance
+        self.max_class_share = max_class_share
+        self.max_gradient_ratio = max_gradient_ratio
         self.rows = rows
         self.readings = readings
 
@@ -48,33 +56,33 @@ class Diagnostics(Callback):
         if self.is_due(module) and (ratio := gradient_ratio(module)) is not None:
             figures["gradient_ratio"] = ratio
         module.record({f"diagnosis/{name}": value for name, value in figures.items()})
-        found = {"method": "; ".join(evaluation.warnings)} if evaluation.warnings else {}
+        sentences = {"method": "; ".join(evaluation.warnings)} if evaluation.warnings else {}
         if evaluation.step > 0:
-            found |= dict(self.faults(evaluation, figures, module.history, module.steps))
-        for kind, words in found.items():
+            sentences |= dict(self.faults(evaluation, figures, module.history, module.steps))
+        for kind, sentence in sentences.items():
             if kind not in module.verdicts:
-                module.verdicts[kind] = {"step": evaluation.step, "words": words}
+                module.verdicts[kind] = {"step": evaluation.step, "words": sentence}
                 if trainer.is_global_zero:
-                    log.warning("warning at step %d: %s", evaluation.step, words)
+                    log.warning("warning at step %d: %s", evaluation.step, sentence)
 
     def figures(self, evaluation: Evaluation) -> dict[str, float]:
-        """What the outputs of an evaluation tell."""
+        """The figures that the outputs of an evaluation give."""
         target = evaluation.validation["target"]
         counts = target.logits.argmax(1).bincount()
-        found = {
-            "spread": variance(list(evaluation.validation.values())),
+        figures = {
+            "spread": feature_variance(list(evaluation.validation.values())),
             "majority": counts.max().item() / len(target.logits),
         }
         if "source" in evaluation.validation:
             source = evaluation.validation["source"]
-            # one row cannot be fitted to and tested on
+            # one sample cannot be fitted to and tested on
             if min(len(source.features), len(target.features)) > 1:
                 accuracy = domain_accuracy(source.features, target.features, rows=self.rows)
-                found |= {"domain_accuracy": accuracy, "a_distance": max(0.0, 4 * accuracy - 2)}
-        return found
+                figures |= {"domain_accuracy": accuracy, "a_distance": max(0.0, 4 * accuracy - 2)}
+        return figures
 
     def is_due(self, module: Any) -> bool:
-        """Whether gradients are to be read at this evaluation: the first of every share."""
+        """Whether gradients are measured at this evaluation: the first of every share."""
         if module.step == 0 or module.method.closed_form:
             return False
         step, steps = int(module.step), int(module.steps)
@@ -88,38 +96,46 @@ class Diagnostics(Callback):
         history: Sequence[Mapping[str, Any]],
         steps: int,
     ) -> Iterator[tuple[str, str]]:
-        """Kinds of what is ill, each with a sentence."""
-        before = next(iter(column(history, "diagnosis/spread")), 0.0)
-        if figures["spread"] < self.spread * before:
+        """What goes wrong: its kind, and a sentence for a person."""
+        before = next(iter(history_column(history, "diagnosis/spread")), 0.0)
+        if figures["spread"] < self.min_feature_variance * before:
             yield (
                 "features",
                 f"features have collapsed: their variance is {figures['spread'] / before:.0e} of"
                 " what it was untrained; lower method.weight, ramp it, or use batch norm",
             )
-        if figures["majority"] > self.majority:
+        if figures["majority"] > self.max_class_share:
             yield (
                 "predictions",
                 f"predictions have collapsed: {figures['majority']:.0%} of target rows are in one "
                 "class; lower method.weight or the learning rate",
             )
-        losses = column(history, "train/domain")
+        losses = history_column(history, "train/domain")
         blind = bool(losses) and all(abs(loss - math.log(2)) < 0.003 for loss in losses)
-        if blind and 4 * evaluation.step >= steps and figures.get("domain_accuracy", 0.5) > SEEN:
+        if (
+            blind
+            and 4 * evaluation.step >= steps
+            and figures.get("domain_accuracy", 0.5) > VISIBLE_SHIFT
+        ):
             yield (
                 "discriminator",
                 "the discriminator is at chance from the start: it cannot see the shift, which a "
                 f"linear classifier sees with {figures['domain_accuracy']:.0%} accuracy; is it "
                 "given the features, is it learning, are its logits of more than one value?",
             )
-        ratios = column(history, "diagnosis/gradient_ratio")
+        ratios = history_column(history, "diagnosis/gradient_ratio")
         if ratios and not any(ratios) and 2 * evaluation.step >= steps:
             yield (
                 "gradient",
                 "what the method adds does not reach the encoder: its gradient there is 0; its "
                 "weight or coefficient is 0, or it is computed from detached features",
             )
-        source = column(history, "source/accuracy")
-        if ratios and max(ratios) > self.pull and lost(source, len(evaluation.task.classes)):
+        source = history_column(history, "source/accuracy")
+        if (
+            ratios
+            and max(ratios) > self.max_gradient_ratio
+            and is_task_lost(source, len(evaluation.task.classes))
+        ):
             yield (
                 "task",
                 f"the task is lost: held-out source accuracy is {source[-1]:.0%} (best so far "
@@ -128,21 +144,21 @@ class Diagnostics(Callback):
             )
 
 
-def column(history: Sequence[Mapping[str, Any]], name: str) -> list[float]:
-    """A figure over the run."""
+def history_column(history: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    """The values of a figure over the run, where it was recorded."""
     return [row[name] for row in history if name in row]
 
 
-def lost(accuracies: Sequence[float], classes: int) -> bool:
+def is_task_lost(accuracies: Sequence[float], classes: int) -> bool:
     """Whether a task is near chance, or well below what it was."""
     chance = 1 / classes
     near = accuracies[-1] < chance + 0.25 * (1 - chance)
     return near or accuracies[-1] < max(accuracies) - 0.1
 
 
-def variance(outputs: Sequence[Outputs]) -> float:
+def feature_variance(outputs: Sequence[Outputs]) -> float:
     """Mean squared distance of features from their mean."""
-    features = torch.cat([own.features for own in outputs])
+    features = torch.cat([side.features for side in outputs])
     return (features - features.mean(0)).square().sum(1).mean().item()
 
 
@@ -162,25 +178,25 @@ def gradient_ratio(module: Any) -> float | None:
         batch = module.domains.batch(module.step, module.global_rank, module.trainer.world_size)
         for objective in method.objectives(batch):
             moved = [m for name in objective.updates for m in parts[name]]
-            own = {id(p) for m in moved for p in m.parameters()}
-            read = [p for p in encoder if id(p) in own]
+            moved_ids = {id(p) for m in moved for p in m.parameters()}
+            reached = [p for p in encoder if id(p) in moved_ids]
             for added in (False, True):
                 terms = [
                     t
                     for name, t in objective.terms.items()
                     if (name not in LABELLED_ROLES) == added
                 ]
-                if read and terms:
+                if reached and terms:
                     total = sum(term.weight * term.value for term in terms)
-                    norms[added] = norms.get(added, 0.0) + norm(total, read)
+                    norms[added] = norms.get(added, 0.0) + gradient_norm(total, reached)
     with torch.no_grad():
         for buffer, kept in buffers:
             buffer.copy_(kept)
     return norms[True] / norms[False] if True in norms and norms.get(False) else None
 
 
-def norm(value: Any, parameters: Sequence[Tensor]) -> float:
-    """Of a value's gradient in these parameters."""
+def gradient_norm(value: Any, parameters: Sequence[Tensor]) -> float:
+    """Euclidean norm of a value's gradient in these parameters."""
     if not value.requires_grad:
         return 0.0
     gradients = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)

@@ -66,12 +66,12 @@ class ProgressBar(Callback):
         self, trainer: pl.Trainer, module: pl.LightningModule, evaluation: Evaluation
     ) -> None:
         if self.bar.disable and trainer.is_global_zero:
-            source = evaluation.reading.get("source", {}).get("accuracy")
+            source = evaluation.figures.get("source", {}).get("accuracy")
             log.info(
                 "step %d of %d: score %.4f%s",
                 evaluation.step,
                 self.total,
-                evaluation.reading["score"],
+                evaluation.figures["score"],
                 "" if source is None else f", held-out source accuracy {source:.3f}",
             )
 

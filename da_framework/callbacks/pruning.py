@@ -28,5 +28,5 @@ class Pruning(Callback):
     ) -> None:
         # the untrained network says nothing, and a whole run has nothing left to save
         between = 0 < evaluation.step < module.steps  # type: ignore[operator]
-        if between and self.hopeless(evaluation.step, self.worth(evaluation.reading)):
+        if between and self.hopeless(evaluation.step, self.worth(evaluation.figures)):
             raise PrunedError(f"pruned at step {evaluation.step}")

@@ -40,7 +40,7 @@ class TSNE(Callback):
         for side, outputs in evaluation.validation.items():
             picked = slice(None, None, max(1, -(-len(outputs.features) // self.rows)))
             self.last[side] = outputs.features[picked].cpu().numpy()
-            # of the target what is predicted: its labels are not for pictures of training
+            # of the target what is predicted: its labels are not for figures of training
             labels = outputs.y if side == "source" else outputs.logits.argmax(1)
             self.last[f"{side}_class"] = names[labels[picked].cpu().numpy()]
         if evaluation.step == 0:
@@ -60,22 +60,22 @@ def draw_features(path: Path, moments: dict[str, dict[str, Array]]) -> None:
 
     with save_figure(path, width=4.6 * len(moments), height=4.4) as figure:
         panels = figure.subplots(1, len(moments), squeeze=False)[0]
-        for axes, (moment, own) in zip(panels, moments.items(), strict=True):
-            sides = [side for side in ("source", "target") if side in own]
-            features = np.concatenate([own[side] for side in sides]).astype(np.float64)
+        for axes, (moment, arrays) in zip(panels, moments.items(), strict=True):
+            sides = [side for side in ("source", "target") if side in arrays]
+            features = np.concatenate([arrays[side] for side in sides]).astype(np.float64)
             perplexity = min(30.0, (len(features) - 1) / 3)
             plane = manifold.TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(
                 features
             )
             start = 0
             for side, colour in (("source", SOURCE), ("target", TARGET)):
-                if side in own:
-                    points = plane[start : start + len(own[side])]
+                if side in arrays:
+                    points = plane[start : start + len(arrays[side])]
                     start += len(points)
                     axes.scatter(*points.T, s=9, color=colour, alpha=0.65, linewidths=0, label=side)
                     if side == "source":
-                        for label in np.unique(own["source_class"]):
-                            x, y = np.median(points[own["source_class"] == label], axis=0)
+                        for label in np.unique(arrays["source_class"]):
+                            x, y = np.median(points[arrays["source_class"] == label], axis=0)
                             axes.text(
                                 x,
                                 y,

@@ -1,4 +1,4 @@
-"""What many validators make of every evaluation, so that they can be compared."""
+"""Scores every evaluation by many validators, so that these can be compared."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -16,8 +16,8 @@ class Validators(Callback):
     """Records the score of each validator in the history, as ``validator/...``.
 
     The run's own validator alone chooses, and no number of the run changes. The untrained model is
-    not scored. A validator is left out where it needs what the data has not, or its score is not
-    finite; reverse validation always, for it trains as long as the run has.
+    not scored. A validator is left out where it needs what the data does not have, or its score is
+    not finite; reverse validation always, for it trains as long as the run has.
 
     Args:
         validators: by name.

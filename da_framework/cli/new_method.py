@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Unpack
 
 from da_framework.core.batch import Outputs, Task, Term
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.network import Network
 from da_framework.core.types import NonNegative
 
@@ -33,14 +33,14 @@ class $kind(Method):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: w of the distance among the terms.
     """
 
     aligns: ClassVar = True
 
     def __init__(
-        self, network: Network, task: Task, *, weight: NonNegative, **base: Unpack[Base]
+        self, network: Network, task: Task, *, weight: NonNegative, **base: Unpack[MethodKeys]
     ) -> None:
         super().__init__(network, task, **base)
         self.weight = weight

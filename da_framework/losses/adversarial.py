@@ -21,9 +21,9 @@ def domain_adversarial(
     https://arxiv.org/abs/1505.07818
 
     Args:
-        logits: of being source; the first n rows are source, the other m target.
-        n: how many rows are source.
-        weights: of the rows in their domain's mean, as factors; ``None`` is 1 for all.
+        logits: of being source; the first n samples are source, the other m target.
+        n: how many samples are source.
+        weights: of the samples in their domain's mean, as factors; ``None`` is 1 for all.
     """
     source, target = softplus(-logits[:n]), softplus(logits[n:])
     if weights is not None:

@@ -16,7 +16,7 @@ def class_mmd(
     p: Float[Tensor, "m k"],
     bandwidths: Float[Tensor, " b"],
 ) -> Float[Tensor, ""]:
-    r"""Mean over classes of the squared MMD of rows weighed by class ("local" MMD; biased).
+    r"""Local maximum mean discrepancy: mean over classes of the squared MMD of weighted samples.
 
     .. math::
         \frac1{|K|} \sum_{c \in K} \Big\lVert \sum_i w^S_{ic} \phi(x^S_i)
@@ -29,8 +29,8 @@ def class_mmd(
 
     Zhu et al., "Deep Subdomain Adaptation Network for Image Classification", TNNLS 2021.
     https://arxiv.org/abs/2106.09388
-    Departure: K are the classes that some source row has and some target row is put in, where the
-    paper has all; a class no row has, has no mean. Without any the value is 0.
+    Departure: K are the classes that some source sample has and some target sample is put in, where
+    the paper has all; a class no sample has, has no mean. Without any the value is 0.
 
     Args:
         source, target: features of the two batches.
@@ -42,7 +42,9 @@ def class_mmd(
     labels = one_hot(y, p.shape[1])
     shared = labels.any(0) & one_hot(p.argmax(1), p.shape[1]).any(0)
     sides = [side.to(torch.promote_types(source.dtype, torch.float)) for side in (labels, p)]
-    own, other = (side / side.sum(0).clamp_min(torch.finfo(side.dtype).tiny) for side in sides)
-    weights = torch.cat([own, -other]) * shared
+    w_source, w_target = (
+        side / side.sum(0).clamp_min(torch.finfo(side.dtype).tiny) for side in sides
+    )
+    weights = torch.cat([w_source, -w_target]) * shared
     total = mmd.kernel_sum([source], [target], [bandwidths], lambda i, j: weights[i] @ weights[j].T)
     return total / shared.sum().clamp_min(1)

@@ -7,7 +7,7 @@ from da_framework.losses.entropy import row_entropy
 
 
 def class_confusion(logits: Float[Tensor, "rows k"], *, temperature: float) -> Float[Tensor, ""]:
-    r"""Share of a class's predictions that falls on other classes, averaged over classes.
+    r"""Class confusion: share of a class's predictions on other classes, averaged over classes.
 
     .. math::
         \frac1k \sum_j \sum_{j' \ne j} \tilde C_{jj'}, \qquad
@@ -15,7 +15,7 @@ def class_confusion(logits: Float[Tensor, "rows k"], *, temperature: float) -> F
         C = P^\top W P, \quad P = \operatorname{softmax}(Z / T), \quad
         W_{ii} \propto 1 + e^{-H(p_i)}
 
-    In [0, 1 - 1/k]: 0 where every prediction is certain and no class is left out. Certain rows
+    In [0, 1 - 1/k]: 0 where every prediction is certain and no class is left out. Certain samples
     weigh up to twice as much as uncertain ones; no gradient goes through W.
 
     Jin et al., "Minimum Class Confusion for Versatile Domain Adaptation", ECCV 2020.
@@ -25,11 +25,11 @@ def class_confusion(logits: Float[Tensor, "rows k"], *, temperature: float) -> F
     quotient is all there is to compute, and the scale of W cancels.
 
     Args:
-        logits: of rows whose labels are not known.
+        logits: of samples whose labels are not known.
         temperature: T, above 0; more than 1 softens predictions that are too sure.
     """
     log_p = (logits / temperature).log_softmax(1)
     weights = 1 + (-row_entropy(log_p)).exp()
     log_w = weights.detach().log()[:, None]
-    # in logarithms: a class that no row is put in would be 0 / 0
+    # in logarithms: a class that no sample is put in would be 0 / 0
     return 1 - ((log_w + 2 * log_p).logsumexp(0) - (log_w + log_p).logsumexp(0)).exp().mean()

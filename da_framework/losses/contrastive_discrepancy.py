@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from da_framework.core.types import Count
-from da_framework.losses.mmd import gaussian, squared_distances
+from da_framework.losses.mmd import gaussian, pairwise_squared_distances
 
 
 def contrastive_discrepancy(
@@ -18,14 +18,14 @@ def contrastive_discrepancy(
     classes: Count,
     bandwidths: Float[Tensor, " b"],
 ) -> Float[Tensor, ""]:
-    r"""Mean squared MMD of the same class less that of different classes.
+    r"""Contrastive domain discrepancy: mean squared MMD of the same class less that of others.
 
     .. math::
         \frac1K \sum_c D_{cc} - \frac{1}{K (K-1)} \sum_{c \ne c'} D_{cc'},
         D_{cc'} = \overline{k(S_c, S_c)} + \overline{k(T_{c'}, T_{c'})}
         - 2 \, \overline{k(S_c, T_{c'})}
 
-    over the K classes of which the batch has rows of both domains; 0 where there is none.
+    over the K classes of which the batch has samples of both domains; 0 where there is none.
 
     Kang et al., "Contrastive Adaptation Network for Unsupervised Domain Adaptation", CVPR 2019.
     https://arxiv.org/abs/1901.00976
@@ -33,12 +33,12 @@ def contrastive_discrepancy(
     Args:
         source, target: features of the two batches.
         y_source: labels.
-        y_target: labels made up for the target; negative ones leave a row out.
+        y_target: labels made up for the target; negative ones leave a sample out.
         classes: how many there are.
         bandwidths: the widths of the Gaussian kernels, of which the mean is taken.
     """
     n = len(source)
-    kernel = gaussian(squared_distances(torch.cat([source, target])), bandwidths)
+    kernel = gaussian(pairwise_squared_distances(torch.cat([source, target])), bandwidths)
     s, t = (_members(y, classes, kernel) for y in (y_source, y_target))
     here, there = s.sum(0) > 0, t.sum(0) > 0
     within_source = (s * (kernel[:n, :n] @ s)).sum(0)
@@ -53,6 +53,6 @@ def contrastive_discrepancy(
 
 
 def _members(y: Int[Tensor, " rows"], classes: int, like: Tensor) -> Float[Tensor, "rows classes"]:
-    """Each row's share in its class's mean; none where the label is negative."""
+    """Each sample's share in its class's mean; none where the label is negative."""
     member = one_hot(y.clamp_min(0), classes).to(like) * (y >= 0).to(like)[:, None]
     return member / member.sum(0).clamp_min(1)

@@ -9,13 +9,13 @@ from torch.autograd.function import once_differentiable
 
 
 def coral(source: Float[Tensor, "n d"], target: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
-    r"""Squared distance of the covariances.
+    r"""CORAL: the squared distance of the covariances.
 
     .. math::
         \frac{1}{4 d^2} \lVert C_S - C_T \rVert_F^2, \qquad
         C = \frac{1}{n - 1} \sum_i (x_i - \bar x)(x_i - \bar x)^\top
 
-    Blind to the means. The covariance of a single row is 0.
+    Blind to the means. The covariance of a single sample is 0.
 
     Sun, Saenko, "Deep CORAL: Correlation Alignment for Deep Domain Adaptation", ECCV 2016
     workshops, eq. 1-3. https://arxiv.org/abs/1607.01719
@@ -30,7 +30,7 @@ def coral(source: Float[Tensor, "n d"], target: Float[Tensor, "m d"]) -> Float[T
 def log_coral(
     source: Float[Tensor, "n d"], target: Float[Tensor, "m d"], *, ridge: float
 ) -> Float[Tensor, ""]:
-    r"""Squared log-Euclidean distance of the covariances: along the curved space they live in.
+    r"""Log-Euclidean CORAL: the squared distance of the covariances' logarithms.
 
     .. math::
         \frac{1}{4 d^2} \lVert \log (C_S + \epsilon I) - \log (C_T + \epsilon I) \rVert_F^2
@@ -39,7 +39,7 @@ def log_coral(
 
     Morerio, Cavazza, Murino, "Minimal-Entropy Correlation Alignment for Unsupervised Deep Domain
     Adaptation", ICLR 2018. https://arxiv.org/abs/1711.10288
-    Departure: the ridge, without which fewer rows than features have no logarithm.
+    Departure: the ridge, without which fewer samples than features have no logarithm.
 
     Args:
         source, target: features of the two batches.
@@ -55,7 +55,7 @@ def log_coral(
 
 
 def covariance(x: Float[Tensor, "rows d"]) -> Float[Tensor, "d d"]:
-    """Unbiased; never in half precision, whatever autocast says."""
+    """Unbiased covariance; never in half precision, whatever autocast says."""
     with torch.autocast(x.device.type, enabled=False):
         x = x if x.dtype == torch.float64 else x.float()
         x = x - x.mean(0)
@@ -63,7 +63,7 @@ def covariance(x: Float[Tensor, "rows d"]) -> Float[Tensor, "d d"]:
 
 
 class _Log(torch.autograd.Function):
-    """Of a symmetric matrix with positive eigenvalues.
+    """Logarithm of a symmetric matrix with positive eigenvalues.
 
     The gradient of an eigendecomposition is infinite where eigenvalues are equal, as those of dead
     features are; that of the logarithm is not (the formula of Daletskii and Krein).
@@ -75,8 +75,8 @@ class _Log(torch.autograd.Function):
         # positive in exact arithmetic; rounding must not make a logarithm of something negative
         values = values.clamp_min(torch.finfo(values.dtype).eps * values[-1])
         ctx.save_for_backward(values, vectors)
-        found: Tensor = vectors * values.log() @ vectors.T
-        return found
+        logarithm: Tensor = vectors * values.log() @ vectors.T
+        return logarithm
 
     @staticmethod
     @once_differentiable

@@ -1,4 +1,4 @@
-"""Losses between what a teacher and a student make of the same rows."""
+"""Losses between what a teacher and a student make of the same samples."""
 
 import torch
 from jaxtyping import Float
@@ -9,7 +9,7 @@ from torch.nn.functional import log_softmax, normalize, smooth_l1_loss
 def distillation(
     logits: Float[Tensor, "n k"], *, probabilities: Float[Tensor, "n k"], temperature: float
 ) -> Float[Tensor, ""]:
-    r"""Cross-entropy of soft labels, as softened as the teacher's.
+    r"""Knowledge distillation: cross-entropy of soft labels, as softened as the teacher's.
 
     .. math:: -\frac{T^2}{n} \sum_{i} \sum_c p_{ic} \log \operatorname{softmax}(z_i / T)_c
 
@@ -28,7 +28,7 @@ def distillation(
 def relative_distances(
     student: Float[Tensor, "n d"], teacher: Float[Tensor, "n e"]
 ) -> Float[Tensor, ""]:
-    r"""Huber loss between the two networks' distances of rows, each relative to their mean.
+    r"""Relational distillation by distances: their Huber loss, each relative to the mean.
 
     .. math:: \overline{\ell_1 \left( \frac{\lVert s_i - s_j \rVert}{\mu_s},
         \frac{\lVert t_i - t_j \rVert}{\mu_t} \right)}
@@ -37,14 +37,14 @@ def relative_distances(
     https://arxiv.org/abs/1904.05068
 
     Args:
-        student, teacher: features of the same rows, of any widths; none of the teacher is learnt.
+        student, teacher: features of the same samples, of any widths; none of the teacher is
+            learnt.
     """
-    own, other = _distances(student), _distances(teacher.detach().to(student))
-    return smooth_l1_loss(own, other)
+    return smooth_l1_loss(_distances(student), _distances(teacher.detach().to(student)))
 
 
 def angles(student: Float[Tensor, "n d"], teacher: Float[Tensor, "n e"]) -> Float[Tensor, ""]:
-    r"""Huber loss between the cosines of the angles that any three rows make.
+    r"""Relational distillation by angles: Huber loss of the cosines that any three samples make.
 
     .. math:: \overline{\ell_1 ( \cos \angle s_i s_j s_k, \; \cos \angle t_i t_j t_k )}
 
@@ -52,7 +52,7 @@ def angles(student: Float[Tensor, "n d"], teacher: Float[Tensor, "n e"]) -> Floa
     https://arxiv.org/abs/1904.05068
 
     Args:
-        student, teacher: features of the same rows; memory grows with the cube of their number.
+        student, teacher: features of the same samples; memory grows with the cube of their number.
     """
     return smooth_l1_loss(_cosines(student), _cosines(teacher.detach().to(student)))
 

@@ -13,12 +13,12 @@ def entropy(logits: Float[Tensor, "rows k"]) -> Float[Tensor, ""]:
     https://papers.nips.cc/paper/2740-semi-supervised-learning-by-entropy-minimization
 
     Args:
-        logits: of rows whose labels are not known.
+        logits: of samples whose labels are not known.
     """
     return row_entropy(logits).mean()
 
 
 def row_entropy(logits: Float[Tensor, "rows k"]) -> Float[Tensor, " rows"]:
-    """Entropy of each row's prediction, in nats."""
+    """Entropy of each sample's prediction, in nats."""
     log_p = logits.log_softmax(1)
     return -(log_p.exp() * log_p).sum(1)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def stepwise_norm(features: Float[Tensor, "rows d"], *, step: float) -> Float[Tensor, ""]:
-    r"""Squared distance of each row's norm from itself and a little more.
+    r"""Stepwise adaptive feature norm: squared distance of a norm from itself and a little more.
 
     .. math::
         \frac1n \sum_i \big( \lVert f_i \rVert - (\lVert f_i \rVert_0 + \Delta r) \big)^2
@@ -27,7 +27,7 @@ def stepwise_norm(features: Float[Tensor, "rows d"], *, step: float) -> Float[Te
 
 
 def hard_norm(features: Float[Tensor, "rows d"], *, radius: float) -> Float[Tensor, ""]:
-    r"""Squared distance of the mean norm from a radius.
+    r"""Hard adaptive feature norm: squared distance of the mean norm from a radius.
 
     .. math:: \left( \frac1n \sum_i \lVert f_i \rVert - R \right)^2
 

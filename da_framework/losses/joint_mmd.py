@@ -14,7 +14,7 @@ def joint_mmd(
     *,
     bandwidths: Sequence[Float[Tensor, " _"]],
 ) -> Float[Tensor, ""]:
-    r"""Squared MMD under the product of the layers' kernels (biased: never negative).
+    r"""Joint MMD: squared MMD under the product of the layers' kernels (biased: never negative).
 
     .. math::
         \overline{k(S, S)} + \overline{k(T, T)} - 2\,\overline{k(S, T)}, \qquad

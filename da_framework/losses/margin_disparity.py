@@ -15,7 +15,7 @@ def margin_disparity(
     target_logits: Float[Tensor, "m k"],
     margin: Positive,
 ) -> Float[Tensor, ""]:
-    r"""What the adversarial classifier minimises: minus the margin disparity discrepancy.
+    r"""Minus the margin disparity discrepancy: what the adversarial classifier minimises.
 
     .. math::
         -\frac{\gamma}{n} \sum_i \log p'_{\hat y_i}(s_i)

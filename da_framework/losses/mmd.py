@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Estimator = Literal["biased", "unbiased", "linear"]
+MMDEstimator = Literal["biased", "unbiased", "linear"]
 Bandwidth = Literal["mean", "median", "fixed"]
 Weight = Callable[[slice, slice], float | Tensor]
 """Of each pair of these rows with these columns: a matrix, or one number for all of them."""
 _Pair = tuple[slice, slice, float | Tensor]
 
-TILE = 512
+KERNEL_TILE = 512
 """Rows and columns of the kernel matrix that are there at a time."""
 
 
@@ -24,8 +24,8 @@ def mmd(
     target: Float[Tensor, "m d"],
     *,
     bandwidths: Float[Tensor, " b"],
-    estimator: Estimator = "biased",
-    ladder: bool = False,
+    estimator: MMDEstimator = "biased",
+    geometric_bandwidths: bool = False,
 ) -> Float[Tensor, ""]:
     r"""Squared maximum mean discrepancy under the mean of Gaussian kernels.
 
@@ -34,8 +34,8 @@ def mmd(
         k(x, y) = \frac1B \sum_b \exp\left(-\frac{\lVert x - y \rVert^2}{2 \sigma_b^2}\right)
 
     ``biased`` averages over all pairs (eq. 5; between 0 and 2), ``unbiased`` leaves out each
-    row with itself (eq. 3; may be negative), ``linear`` walks once over neighbouring pairs of rows
-    (lemma 14; O(n d), noisy, drops the rows one domain has more of).
+    sample with itself (eq. 3; may be negative), ``linear`` walks once over neighbouring pairs of
+    samples (lemma 14; O(n d), noisy, drops the samples one domain has more of).
 
     Gretton et al., "A Kernel Two-Sample Test", JMLR 2012.
     https://jmlr.org/papers/v13/gretton12a.html
@@ -47,11 +47,11 @@ def mmd(
         source, target: features of the two batches.
         bandwidths: the widths σ_b, in units of the features.
         estimator: ``biased``, ``unbiased`` or ``linear``.
-        ladder: whether each width is √2 times the one before; the tiles then need a single
-            exponential, of which the other kernels are squares.
+        geometric_bandwidths: whether each width is √2 times the one before; the tiles then need a
+            single exponential, of which the other kernels are squares.
 
     Raises:
-        ValueError: fewer than two rows of a domain, for the estimators that need pairs within.
+        ValueError: fewer than two samples of a domain, for the estimators that need pairs within.
     """
     if estimator != "biased" and min(len(source), len(target)) < 2:
         raise ValueError(
@@ -61,7 +61,13 @@ def mmd(
     if estimator == "linear":
         return _linear(source, target, bandwidths)
     unbiased = estimator == "unbiased"
-    return product_mmd([source], [target], [bandwidths], unbiased=unbiased, ladder=ladder)
+    return product_mmd(
+        [source],
+        [target],
+        [bandwidths],
+        unbiased=unbiased,
+        geometric_bandwidths=geometric_bandwidths,
+    )
 
 
 def relative_mmd(
@@ -70,9 +76,9 @@ def relative_mmd(
     *,
     policy: Bandwidth,
     factors: list[float],
-    estimator: Estimator,
+    estimator: MMDEstimator,
 ) -> Float[Tensor, ""]:
-    """The same with widths relative to these very features: ``bandwidths`` says how."""
+    """The squared MMD with widths relative to these very features: ``bandwidths`` says how."""
     widths = bandwidths(source, target, policy=policy, factors=source.new_tensor(factors))
     return mmd(source, target, bandwidths=widths, estimator=estimator)
 
@@ -83,7 +89,7 @@ def product_mmd(
     bandwidths: Sequence[Float[Tensor, " _"]],
     *,
     unbiased: bool = False,
-    ladder: bool = False,
+    geometric_bandwidths: bool = False,
 ) -> Float[Tensor, ""]:
     """Squared MMD under the product of the layers' kernels, each the mean of its own widths'."""
     n, m = len(source[0]), len(target[0])
@@ -94,9 +100,9 @@ def product_mmd(
         target,
         bandwidths,
         lambda rows, columns: table[rows.start >= n][columns.start >= n],
-        ladder=ladder,
+        geometric_bandwidths=geometric_bandwidths,
     )
-    # what a row is to itself is 1, and has no gradient
+    # what a sample is to itself is 1, and has no gradient
     return total - (1 / (n - 1) + 1 / (m - 1)) if unbiased else total
 
 
@@ -106,9 +112,9 @@ def kernel_sum(
     bandwidths: Sequence[Float[Tensor, " _"]],
     weight: Weight,
     *,
-    ladder: bool = False,
+    geometric_bandwidths: bool = False,
 ) -> Float[Tensor, ""]:
-    r"""Sum over all pairs of rows of both domains, a tile at a time.
+    r"""Sum over all pairs of samples of both domains, a tile at a time.
 
     .. math:: \sum_{ij} w_{ij} \prod_l k_l(z^l_i, z^l_j), \quad z = (S, T)
 
@@ -116,10 +122,10 @@ def kernel_sum(
         source, target: what each layer makes of the two batches, layer by layer.
         bandwidths: the widths σ of each layer's kernels, of which the mean is taken.
         weight: w, symmetric; asked of tiles that never straddle the border of the domains.
-        ladder: whether each width is √2 times the one before.
+        geometric_bandwidths: whether each width is √2 times the one before.
     """
     with torch.autocast(source[0].device.type, enabled=False):
-        return _Streaming.apply(bandwidths, weight, ladder, *source, *target)  # type: ignore[no-any-return]
+        return _Streaming.apply(bandwidths, weight, geometric_bandwidths, *source, *target)  # type: ignore[no-any-return]
 
 
 def composed_sum(
@@ -128,9 +134,11 @@ def composed_sum(
     bandwidths: Sequence[Float[Tensor, " _"]],
     weight: Weight,
 ) -> Float[Tensor, ""]:
-    """The same of the whole kernel matrix at once, which autograd derives as often as asked."""
+    """The sum over the whole kernel matrix at once, which autograd derives as often as asked."""
     layers = zip(source, target, bandwidths, strict=True)
-    kernels = [gaussian(squared_distances(torch.cat([s, t])), own) for s, t, own in layers]
+    kernels = [
+        gaussian(pairwise_squared_distances(torch.cat([s, t])), widths) for s, t, widths in layers
+    ]
     kernel, n = prod(kernels[1:], start=kernels[0]), len(source[0])
     sides = slice(0, n), slice(n, len(kernel))
     blocks = [(weight(i, j) * kernel[i, j]).sum() for i, j in product(sides, sides)]
@@ -145,10 +153,10 @@ def gaussian(
     return torch.stack(kernels).mean(0)
 
 
-def squared_distances(z: Float[Tensor, "rows d"]) -> Float[Tensor, "rows rows"]:
-    """Squared Euclidean distances between all rows, the diagonal exactly 0.
+def pairwise_squared_distances(z: Float[Tensor, "rows d"]) -> Float[Tensor, "rows rows"]:
+    """Squared Euclidean distances between all samples, the diagonal exactly 0.
 
-    Rows are centred first: in single precision the Gram matrix of features far from the origin
+    Samples are centred first: in single precision the Gram matrix of features far from the origin
     would cancel. Never in half precision, whatever autocast says.
     """
     with torch.autocast(z.device.type, enabled=False):
@@ -165,11 +173,11 @@ def bandwidths(
     policy: Bandwidth,
     factors: Float[Tensor, " b"],
 ) -> Float[Tensor, " b"]:
-    r"""Widths σ_b of the kernels, without gradient.
+    r"""Widths σ_b of the Gaussian kernels, without gradient.
 
     .. math:: 2 \sigma_b^2 = f_b \cdot D, \quad D = \text{mean or median of } \lVert x - y \rVert^2
 
-    over the pairs of different rows of both batches together; the mean has a closed form in
+    over the pairs of different samples of both batches together; the mean has a closed form in
     O((n+m) d).
 
     Args:
@@ -186,7 +194,7 @@ def bandwidths(
         scale = 2 * torch.stack(squares).sum() / max(len(z) - 1, 1)
     else:
         i, j = torch.triu_indices(len(z), len(z), offset=1, device=z.device)
-        scale = squared_distances(z)[i, j].median()
+        scale = pairwise_squared_distances(z)[i, j].median()
     # collapsed features have no distance: a floor keeps the kernel 1 and its gradient 0
     return (factors * scale.clamp_min(1e-12) / 2).sqrt()
 
@@ -213,7 +221,11 @@ class _Streaming(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, bandwidths: Sequence[Tensor], weight: Weight, ladder: bool, *sides: Tensor
+        ctx: Any,
+        bandwidths: Sequence[Tensor],
+        weight: Weight,
+        geometric_bandwidths: bool,
+        *sides: Tensor,
     ) -> Tensor:
         source, target = _halves(sides)
         layers = [_centred(torch.cat(pair)) for pair in zip(source, target, strict=True)]
@@ -229,7 +241,7 @@ class _Streaming(torch.autograd.Function):
                 squared.addmm_(z[rows], z[columns].T, alpha=-2).clamp_min_(0)
                 if rows == columns:
                     squared.fill_diagonal_(0)
-                kernel, slope = _kernel_and_slope(squared, rate, ladder)
+                kernel, slope = _kernel_and_slope(squared, rate, geometric_bandwidths)
                 kernels.append(kernel)
                 slopes.append(slope)
             w = weights / prod(map(len, bandwidths))
@@ -248,15 +260,17 @@ class _Streaming(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         number = len(ctx.saved_tensors) // 3
-        made, sides = ctx.saved_tensors[:number], ctx.saved_tensors[number:]
+        gradients, sides = ctx.saved_tensors[:number], ctx.saved_tensors[number:]
         source, target = _halves(sides)
-        if torch.is_grad_enabled():  # it will be derived once more: what was made is a constant
+        if (
+            torch.is_grad_enabled()
+        ):  # it will be derived once more: the gradients kept are constants
             value = outer[0] * composed_sum(source, target, *ctx.given)
             learning = [x for x in sides if x.requires_grad]
-            found = iter(torch.autograd.grad(value, learning, create_graph=True))
-            return None, None, None, *(next(found) if x.requires_grad else None for x in sides)
-        parts = [z[: len(s)] for z, s in zip(made, source, strict=True)]
-        parts += [z[len(s) :] for z, s in zip(made, source, strict=True)]
+            derived = iter(torch.autograd.grad(value, learning, create_graph=True))
+            return None, None, None, *(next(derived) if x.requires_grad else None for x in sides)
+        parts = [z[: len(s)] for z, s in zip(gradients, source, strict=True)]
+        parts += [z[len(s) :] for z, s in zip(gradients, source, strict=True)]
         return None, None, None, *((outer[0] * g).to(x) for g, x in zip(parts, sides, strict=True))
 
 
@@ -267,7 +281,7 @@ def _halves(sides: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]
 def _pairs(n: int, z: Tensor, weight: Weight) -> Iterator[_Pair]:
     """The kernel matrix's tiles on and above the diagonal, with their weights."""
     total = len(z)
-    if total < TILE // 2:  # in one tile: what a small batch costs is the number of operators
+    if total < KERNEL_TILE // 2:  # in one tile: what a small batch costs is the number of operators
         whole, sides = slice(0, total), (slice(0, n), slice(n, total))
         weights = z.new_empty(total, total)
         for rows, columns in product(sides, sides):
@@ -279,7 +293,7 @@ def _pairs(n: int, z: Tensor, weight: Weight) -> Iterator[_Pair]:
 
 
 def _tiles(start: int, stop: int) -> list[slice]:
-    return [slice(i, min(i + TILE, stop)) for i in range(start, stop, TILE)]
+    return [slice(i, min(i + KERNEL_TILE, stop)) for i in range(start, stop, KERNEL_TILE)]
 
 
 def _attract(gradient: Tensor, pull: Tensor, z: Tensor, others: Tensor) -> None:
@@ -288,14 +302,16 @@ def _attract(gradient: Tensor, pull: Tensor, z: Tensor, others: Tensor) -> None:
     gradient.addmm_(pull, others, alpha=-4)
 
 
-def _kernel_and_slope(squared: Tensor, rates: Tensor, ladder: bool) -> tuple[Tensor, Tensor]:
+def _kernel_and_slope(
+    squared: Tensor, rates: Tensor, geometric_bandwidths: bool
+) -> tuple[Tensor, Tensor]:
     """Sum of the kernels at squared distances, and its derivative; widest kernel first."""
-    one = torch.exp(-rates[-1] * squared)
-    kernel, slope = one.clone(), -rates[-1] * one
+    term = torch.exp(-rates[-1] * squared)
+    kernel, slope = term.clone(), -rates[-1] * term
     for rate in rates.flip(0)[1:]:
-        one = one.square_() if ladder else torch.exp(-rate * squared)
-        kernel += one
-        slope.addcmul_(one, -rate)
+        term = term.square_() if geometric_bandwidths else torch.exp(-rate * squared)
+        kernel += term
+        slope.addcmul_(term, -rate)
     return kernel, slope
 
 

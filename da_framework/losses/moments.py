@@ -15,7 +15,7 @@ def moment_distance(
     sources: Count,
     orders: Count,
 ) -> Float[Tensor, ""]:
-    r"""Distances of the first moments, between sources and target and among the sources.
+    r"""Moment distance: between sources and target and among the sources, of the first moments.
 
     .. math::
         \sum_{k=1}^{K} \left( \frac1N \sum_i \lVert \overline{S_i^k} - \overline{T^k} \rVert
@@ -28,7 +28,7 @@ def moment_distance(
 
     Args:
         features: of all domains.
-        domain: of each row: under ``sources`` one of the sources, from there on the target.
+        domain: of each sample: under ``sources`` one of the sources, from there on the target.
         sources: N.
         orders: K.
     """

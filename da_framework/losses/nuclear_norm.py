@@ -6,20 +6,21 @@ from torch import Tensor
 
 
 def negative_nuclear_norm(logits: Float[Tensor, "rows k"]) -> Float[Tensor, ""]:
-    r"""Minus the sum of the singular values of the matrix of predictions, by its rows.
+    r"""Minus the nuclear norm of the matrix of predictions, divided by the number of its rows.
 
     .. math::
         -\frac1n \lVert P \rVert_* = -\frac1n \sum_i \sigma_i(P), \qquad
         P = \operatorname{softmax}(Z)
 
-    It is in :math:`[-\sqrt{\min(n, k) / n},\, -1 / \sqrt{n k}]`: least where every prediction is
-    certain and all classes are predicted equally often, greatest where all are undecided.
+    The nuclear norm is the sum of the singular values. The loss is in
+    :math:`[-\sqrt{\min(n, k) / n},\, -1 / \sqrt{n k}]`: least where every prediction is certain and
+    all classes are predicted equally often, greatest where all are undecided.
 
     Cui et al., "Towards Discriminability and Diversity: Batch Nuclear-norm Maximization under Label
     Insufficient Situations", CVPR 2020. https://arxiv.org/abs/2003.12237
 
     Args:
-        logits: of rows whose labels are not known.
+        logits: of samples whose labels are not known.
     """
     p = logits.softmax(1)
     # there is no singular value decomposition in half precision

@@ -8,12 +8,12 @@ from da_framework.core.types import Share
 
 
 def unknown_boundary(logits: Float[Tensor, "rows k"], *, boundary: Share) -> Float[Tensor, ""]:
-    r"""Binary cross-entropy of the last class's probability with a fixed share.
+    r"""Boundary of the unknown: binary cross-entropy of the last class with a fixed share.
 
     .. math:: -\frac1m \sum_i \left( t \log p_{ik} + (1 - t) \log (1 - p_{ik}) \right)
 
-    Least where every row is unknown with probability t. Saito et al., "Open Set Domain Adaptation
-    by Backpropagation", ECCV 2018. https://arxiv.org/abs/1804.10427
+    Least where every sample is unknown with probability t. Saito et al., "Open Set Domain
+    Adaptation by Backpropagation", ECCV 2018. https://arxiv.org/abs/1804.10427
 
     Args:
         logits: the last column is the unknown's.

@@ -8,7 +8,7 @@ from da_framework.core.types import Count
 
 
 def spectral_penalty(features: Float[Tensor, "rows d"], *, largest: Count) -> Float[Tensor, ""]:
-    r"""Sum of the squares of the largest singular values of a batch of features.
+    r"""Spectral penalty: sum of the squares of the largest singular values of a batch of features.
 
     .. math:: \sum_{i=1}^{k} \sigma_i^2
 

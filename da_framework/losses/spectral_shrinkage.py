@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def spectral_shrinkage(features: Float[Tensor, "n d"], *, smallest: int) -> Float[Tensor, ""]:
-    r"""Sum of the squares of the smallest singular values.
+    r"""Spectral shrinkage: sum of the squares of the smallest singular values of the features.
 
     .. math:: \sum_{i=1}^{k} \sigma_{-i}^2(F)
 

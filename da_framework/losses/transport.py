@@ -4,11 +4,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from da_framework.losses.mmd import squared_distances
+from da_framework.losses.mmd import pairwise_squared_distances
 
 
 def optimal_coupling(cost: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
-    r"""The cheapest way to move n equal masses onto m equal ones, exact and without gradient.
+    r"""Optimal transport of n equal masses onto m equal ones, exact and without gradient.
 
     .. math::
         \arg\min_\gamma \sum_{ij} \gamma_{ij} c_{ij} \quad \text{so that} \quad
@@ -38,7 +38,7 @@ def joint_cost(
     feature_weight: float,
     label_weight: float,
 ) -> Float[Tensor, "n m"]:
-    r"""What it costs to take a target row for a source row: its features and its label.
+    r"""What it costs to take a target sample for a source sample: its features and its label.
 
     .. math:: c_{ij} = \alpha \lVert f_i - f_j \rVert^2 - \lambda \log p_j(y_i)
 
@@ -52,5 +52,7 @@ def joint_cost(
         feature_weight: α.
         label_weight: λ.
     """
-    distances = squared_distances(torch.cat([source, target]))[: len(source), len(source) :]
+    distances = pairwise_squared_distances(torch.cat([source, target]))[
+        : len(source), len(source) :
+    ]
     return feature_weight * distances - label_weight * logits.log_softmax(1)[:, y].T

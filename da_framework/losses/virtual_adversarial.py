@@ -16,7 +16,7 @@ def virtual_adversarial(
     radius: float | Float[Tensor, "rows 1"],
     iterations: int = 1,
 ) -> Float[Tensor, ""]:
-    r"""Mean divergence of the predictions at rows and at the worst place near them.
+    r"""Virtual adversarial loss: mean divergence of predictions at samples and the worst near them.
 
     .. math::
         \frac1n \sum_i \mathrm{KL}\left( p(x_i) \,\Vert\, p(x_i + r_i) \right), \qquad
@@ -24,7 +24,7 @@ def virtual_adversarial(
         g_i = \nabla_{d} \, \mathrm{KL}\left( p(x_i) \,\Vert\, p(x_i + d) \right)
         \Big|_{d = \xi u_i}
 
-    Near a row the divergence is a quadratic form; each :math:`g_i` is one power iteration from
+    Near a sample the divergence is a quadratic form; each :math:`g_i` is one power iteration from
     :math:`u_i` towards the eigenvector that is moved most. Neither :math:`r_i` nor
     :math:`p(x_i)` has a gradient.
 
@@ -34,11 +34,11 @@ def virtual_adversarial(
     curvature of a difference are alike. Never in half precision, whatever autocast says.
 
     Args:
-        predict: logits of inputs, the same for the same input, and of each row by itself: no
+        predict: logits of inputs, the same for the same input, and of each sample by itself: no
             dropout and no statistics of the batch.
         x: inputs.
         noise: where the power iteration begins: standard normal, like x.
-        radius: ε, the Euclidean length of each :math:`r_i`; of all, or by row.
+        radius: ε, the Euclidean length of each :math:`r_i`; of all, or by sample.
         iterations: of the power method.
     """
     step = torch.finfo(x.dtype).eps ** 0.5
@@ -60,10 +60,10 @@ def virtual_adversarial(
 
 
 def unit(x: Float[Tensor, "rows ..."]) -> Float[Tensor, "rows ..."]:
-    """Every row at length 1; one of zeros stays."""
+    """Every sample at length 1; one of zeros stays."""
     flat = x.flatten(1)
     # first by the largest: squares of small gradients would underflow
     flat = flat / flat.abs().amax(1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
     length = flat.square().sum(1, keepdim=True).sqrt()
-    # the largest being 1, only a row of zeros is shorter
+    # the largest being 1, only a sample of zeros is shorter
     return (flat / length.clamp_min(1)).view_as(x)

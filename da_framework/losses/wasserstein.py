@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def critic_gap(source: Float[Tensor, " n"], target: Float[Tensor, " m"]) -> Float[Tensor, ""]:
-    r"""How much higher a critic scores the source than the target.
+    r"""Wasserstein critic's gap: how much higher it scores the source than the target.
 
     .. math:: \overline{c(S)} - \overline{c(T)}
 
@@ -25,7 +25,7 @@ def critic_gap(source: Float[Tensor, " n"], target: Float[Tensor, " m"]) -> Floa
 def gradient_penalty(
     critic: Callable[[Tensor], Tensor], points: Float[Tensor, "rows d"]
 ) -> Float[Tensor, ""]:
-    r"""How far the critic's slope is from 1 at these points.
+    r"""Gradient penalty: mean squared distance of the critic's slope from 1 at these points.
 
     .. math:: \frac1n \sum_i \left( \lVert \nabla c(x_i) \rVert - 1 \right)^2
 
@@ -33,7 +33,7 @@ def gradient_penalty(
     https://arxiv.org/abs/1704.00028
 
     Args:
-        critic: a score for each row.
+        critic: a score for each sample.
         points: where its slope is looked at; no gradient goes to them.
     """
     points = points.detach().requires_grad_()

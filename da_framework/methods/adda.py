@@ -11,14 +11,14 @@ from torch.nn.functional import softplus
 from da_framework.core.batch import Batch, Objective, Outputs, Task, Term
 from da_framework.core.types import Count, NonNegative
 from da_framework.losses.adversarial import domain_adversarial
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.adversary import Discriminator
 from da_framework.networks.frozen import Frozen
 from da_framework.networks.network import Network
 
 
 class ADDA(Method):
-    r"""The target's encoder learns to be taken for the source's, which stays as it was trained.
+    r"""Adversarial discriminative domain adaptation: the target's encoder imitates the source's.
 
     .. math::
         \min_{d} \; -\frac w2 \left( \overline{\log \sigma(d(f_s(S)))}
@@ -28,7 +28,7 @@ class ADDA(Method):
     Both encoders begin as the one that was trained on the source; :math:`f_s` and the head are
     frozen. A step is a move of the discriminator, then one of the target's encoder, whose labels
     are inverted. No labels are learnt from: the network's own encoder is :math:`f_t`. Evaluated
-    are target rows by :math:`f_t` and source rows by :math:`f_s`, both under the same head.
+    are target samples by :math:`f_t` and source samples by :math:`f_s`, both under the same head.
 
     Tzeng et al., "Adversarial Discriminative Domain Adaptation", CVPR 2017.
     https://arxiv.org/abs/1702.05464
@@ -38,7 +38,7 @@ class ADDA(Method):
 
     Args:
         network: encoder and head, trained on the source.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         hidden: widths of the discriminator's hidden layers; 500, 500 are the paper's for digits.
         weight: w of both players' losses: under SGD, a factor on the learning rate.
     """
@@ -57,7 +57,7 @@ class ADDA(Method):
         *,
         hidden: list[Count],
         weight: NonNegative,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, **base)
         self.trained = Frozen(network)
@@ -71,9 +71,12 @@ class ADDA(Method):
         features, logits = self.network(x, domain)
         if domain is None:
             return features, logits
-        source = (domain < self.task.sources)[:, None]
-        own_features, own_logits = self.trained(x, domain)
-        return torch.where(source, own_features, features), torch.where(source, own_logits, logits)
+        is_source = (domain < self.task.sources)[:, None]
+        source_features, source_logits = self.trained(x, domain)
+        return (
+            torch.where(is_source, source_features, features),
+            torch.where(is_source, source_logits, logits),
+        )
 
     def parts(self) -> Mapping[str, Sequence[nn.Module]]:
         return {"encoder": [self.network.encoder], "discriminator": [self.discriminator]}
@@ -88,8 +91,8 @@ class ADDA(Method):
         outputs = self.outputs(batch)
         source, target = outputs["source"].features, outputs["target"].features
         logits = self.discriminator(torch.cat([source, target.detach()]))
-        told = Term(domain_adversarial(logits, n=len(source)), self.weight)
-        yield Objective({"discriminator": told}, updates=("discriminator",))
+        discriminated = Term(domain_adversarial(logits, n=len(source)), self.weight)
+        yield Objective({"discriminator": discriminated}, updates=("discriminator",))
         # the encoder has not moved since: its features are those of before
-        taken = Term(softplus(-self.discriminator(target)).mean(), self.weight)
-        yield Objective({"domain": taken, **self.extras(outputs)}, updates=("encoder",))
+        inverted = Term(softplus(-self.discriminator(target)).mean(), self.weight)
+        yield Objective({"domain": inverted, **self.extras(outputs)}, updates=("encoder",))

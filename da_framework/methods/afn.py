@@ -6,12 +6,12 @@ from typing import Literal, Unpack
 from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.types import NonNegative, Positive
 from da_framework.losses.feature_norm import hard_norm, stepwise_norm
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.network import Network
 
 
 class AFN(Method):
-    r"""Features of both domains that grow in norm, step by step or towards one radius.
+    r"""Adaptive feature norm: feature norms of both domains grow, stepwise or towards one radius.
 
     .. math::
         \min_{f,\, c} \; L_y(c \circ f) + w \sum_{D \in \{S, T\}} \frac{1}{|D|} \sum_{x \in D}
@@ -23,8 +23,8 @@ class AFN(Method):
 
     Xu, Li, Yang, Lin, "Larger Norm More Transferable: An Adaptive Feature Norm Approach for
     Unsupervised Domain Adaptation", ICCV 2019. https://arxiv.org/abs/1811.07456
-    Departures: both domains weigh the same, whatever their rows; dropout is the ordinary one, not
-    the paper's that preserves the norm; our step is .03, not 1, with which the norms of a small
+    Departures: both domains weigh the same, whatever their samples; dropout is the ordinary one,
+    not the paper's that preserves the norm; our step is .03, not 1, with which the norms of a small
     network trained from scratch grow until the classification loss diverges.
     On the tasks of ``experiments/method_gains`` it harms: in a network trained from scratch it
     lengthens the target's features in the direction that they have already (on the digits from half
@@ -33,7 +33,7 @@ class AFN(Method):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: w of the norms among the terms.
         variant: ``stepwise`` or ``hard``.
         step: Δr of the stepwise one, in units of the features; what is learnt goes by w Δr.
@@ -49,7 +49,7 @@ class AFN(Method):
         variant: Literal["stepwise", "hard"],
         step: Positive,
         radius: Positive,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, **base)
         self.weight = weight
@@ -59,9 +59,9 @@ class AFN(Method):
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
         values = [
-            stepwise_norm(own.features, step=self.step)
+            stepwise_norm(side.features, step=self.step)
             if self.variant == "stepwise"
-            else hard_norm(own.features, radius=self.radius)
-            for own in (source, target)
+            else hard_norm(side.features, radius=self.radius)
+            for side in (source, target)
         ]
         return {"norm": Term(values[0] + values[1], self.weight)}

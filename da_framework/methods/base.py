@@ -28,8 +28,8 @@ from da_framework.networks.network import Network
 BatchNorm = Literal["shared", "separate", "domain"]
 
 
-class Base(TypedDict):
-    """The keys every method has; their defaults stand in ``conf/train.yaml``.
+class MethodKeys(TypedDict):
+    """The keys that every method has; their defaults stand in ``conf/train.yaml``.
 
     Attributes:
         alpha: share of the source in the joint loss.
@@ -45,7 +45,7 @@ class Base(TypedDict):
 
 
 class Method(nn.Module):
-    r"""Classification by the weighted joint loss.
+    r"""What every method is: classification by the weighted joint loss, and the terms it adds.
 
     .. math:: \alpha L(\text{source}) + (1 - \alpha) L(\text{target labelled})
 
@@ -54,7 +54,7 @@ class Method(nn.Module):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         alpha: share of the source in the joint loss.
         batch_norm: one pass over all roles, one each, or statistics of each domain's own: Chang et
             al., "Domain-Specific Batch Normalization", CVPR 2019.
@@ -67,7 +67,7 @@ class Method(nn.Module):
     optional: ClassVar[tuple[str, ...]] = ("target_labelled",)
     """What it holds as well where the data has it."""
     refreshes: ClassVar[tuple[str, ...]] = ()
-    """Roles whose outputs over all training rows ``refresh`` is given."""
+    """Roles whose outputs over all training samples ``refresh`` is given."""
     baseline: ClassVar[bool] = False
     """Whether it transfers nothing: what a method that does must not fall below."""
     aligns: ClassVar[bool] = False
@@ -146,8 +146,11 @@ class Method(nn.Module):
 
     def all_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         """The weighted joint loss, what the method adds, and what the configuration adds."""
-        own = {**self.classification(outputs), **self.method_terms(outputs)}
-        return {**own, **self.extras(outputs)}
+        return {
+            **self.classification(outputs),
+            **self.method_terms(outputs),
+            **self.extras(outputs),
+        }
 
     def extras(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         """The terms added by configuration: ``term=[...]``.
@@ -166,14 +169,14 @@ class Method(nn.Module):
         """After an objective's step: moving averages and the like."""
 
     def refresh(self, outputs: Mapping[str, Outputs]) -> None:
-        """Before every epoch, given the outputs over the training rows of ``refreshes``.
+        """Before every epoch, given the outputs over the training samples of ``refreshes``.
 
         What it makes belongs in buffers, or a resumed run would not have it. Inputs may be on disk:
         ``x[rows]`` reads some of them, ``x[:]`` all.
         """
 
     def reset_fitted(self) -> None:
-        """Drops what a refresh has fitted, where other rows could not be trained on from it."""
+        """Drops what a refresh has fitted, where other samples could not be trained on from it."""
 
     def warnings(self, outputs: Mapping[str, Outputs]) -> Iterator[str]:
         """What a person should know, in words, given the outputs of an evaluation."""
@@ -211,11 +214,11 @@ class Method(nn.Module):
     def cross_entropy(
         self, logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]
     ) -> Float[Tensor, ""]:
-        """Of labels smoothed as the configuration says."""
+        """Cross-entropy with labels that are smoothed as the configuration says."""
         return cross_entropy(logits, y, label_smoothing=self.label_smoothing)
 
     def normal(self, *shape: int, like: Tensor) -> Tensor:
-        """Standard normal numbers, the same on all processes: for rows of the global batch."""
+        """Standard normal numbers, the same on all processes: for samples of the global batch."""
         return torch.randn(shape, generator=self.generator).to(like)
 
     def uniform(self, *shape: int, like: Tensor) -> Tensor:
@@ -224,7 +227,7 @@ class Method(nn.Module):
 
     @torch.no_grad()
     def evaluate_samples(self, samples: Samples, *, size: int = 512) -> Outputs:
-        """Outputs as evaluated, without gradient, at most ``size`` rows at a time; modes return."""
+        """Outputs as evaluated, without gradient, at most ``size`` samples a pass; modes return."""
         # in the weights' own precision, whoever asks
         with evaluating(self), torch.autocast(samples.x.device.type, enabled=False):
             size = samples_per_pass(samples.x.shape, size)

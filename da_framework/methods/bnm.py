@@ -6,12 +6,12 @@ from typing import Unpack
 from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.types import NonNegative
 from da_framework.losses.nuclear_norm import negative_nuclear_norm
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.network import Network
 
 
 class BNM(Method):
-    r"""A matrix of target predictions of large nuclear norm: certain and diverse at once.
+    r"""Batch nuclear-norm maximization: target predictions that are certain and diverse at once.
 
     .. math::
         \min_{f,\, c} \; L_y(c \circ f) - \frac{w}{m} \lVert P \rVert_*, \qquad
@@ -26,12 +26,12 @@ class BNM(Method):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: w of the nuclear norm among the terms.
     """
 
     def __init__(
-        self, network: Network, task: Task, *, weight: NonNegative, **base: Unpack[Base]
+        self, network: Network, task: Task, *, weight: NonNegative, **base: Unpack[MethodKeys]
     ) -> None:
         super().__init__(network, task, **base)
         self.weight = weight

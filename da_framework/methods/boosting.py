@@ -1,4 +1,4 @@
-"""Boosting that forgets source rows it keeps getting wrong."""
+"""Boosting that forgets source samples it keeps getting wrong."""
 
 from collections.abc import Callable
 from math import ceil, log, sqrt
@@ -14,19 +14,20 @@ class Learner(Protocol):
     """A classifier of scikit-learn that takes weights."""
 
     def fit(self, x: Any, y: Any, *, sample_weight: Any) -> Any:
-        """Learns from weighted rows."""
+        """Learns from weighted samples."""
 
     def predict(self, x: Any) -> Any:
-        """Labels of rows."""
+        """Labels of samples."""
 
 
 class Boosted(NamedTuple):
-    """What boosting has made.
+    """The result of boosting: its learners, how they vote, and how samples came to weigh.
 
     Attributes:
         learners: one a round.
-        votes: what the word of each counts; 0 in the first half of the rounds.
-        weights: of the source's rows and then the target's, before each round and after the last.
+        votes: weight of each learner's vote; 0 in the first half of the rounds.
+        weights: of the source's samples and then the target's, before each round and after the
+            last.
         classes: how many there are.
     """
 
@@ -37,12 +38,12 @@ class Boosted(NamedTuple):
 
     def scores(self, x: Float[np.ndarray, "rows d"]) -> Float[np.ndarray, "rows k"]:
         """Share of the votes that each class has; the largest is what is predicted."""
-        found: Float[np.ndarray, "rows k"] = np.zeros((len(x), self.classes))
+        scores: Float[np.ndarray, "rows k"] = np.zeros((len(x), self.classes))
         for learner, vote in zip(self.learners, self.votes, strict=True):
             if vote > 0:
-                found[np.arange(len(x)), np.asarray(learner.predict(x))] += vote
-        found /= self.votes.sum()
-        return found
+                scores[np.arange(len(x)), np.asarray(learner.predict(x))] += vote
+        scores /= self.votes.sum()
+        return scores
 
 
 def tradaboost(
@@ -55,36 +56,36 @@ def tradaboost(
     rounds: Count,
     classes: int,
 ) -> Boosted:
-    r"""Boosting on a few labelled target rows, helped by those source rows that agree with them.
+    r"""TrAdaBoost: boosting on a few labelled target samples and the source samples that agree.
 
     .. math::
         \epsilon_t = \frac{\sum_{i \in T} w_i [h_t(x_i) \ne y_i]}{\sum_{i \in T} w_i}, \qquad
         \beta_t = \frac{\epsilon_t}{(1 - \epsilon_t) (k - 1)}, \qquad
         \beta = \frac{1}{1 + \sqrt{2 \ln n / N}}
 
-    A round's learner is fitted to all rows as they are weighted. A target row it has wrong then
-    counts :math:`1 / \beta_t` times as much, as in AdaBoost; a source row :math:`\beta` times, so
-    that rows which contradict the target are forgotten. Of N rounds the learners from the
-    :math:`\lceil N / 2 \rceil`-th on vote, each with :math:`\ln 1 / \beta_t`.
+    A round's learner is fitted to all samples as they are weighted. A target sample it has wrong
+    then counts :math:`1 / \beta_t` times as much, as in AdaBoost; a source sample :math:`\beta`
+    times, so that samples which contradict the target are forgotten. Of N rounds the learners from
+    the :math:`\lceil N / 2 \rceil`-th on vote, each with :math:`\ln 1 / \beta_t`.
 
     Dai et al., "Boosting for Transfer Learning", ICML 2007, algorithm 1.
     https://doi.org/10.1145/1273496.1273521
     Departures: the paper has two classes, for which this is its rule but for ties; the k - 1 of
     more is that of SAMME (Zhu et al., "Multi-class AdaBoost", Statistics and Its Interface 2009,
     https://doi.org/10.4310/SII.2009.v2.n3.a8). A learner no better than chance on the target, for
-    which the paper is not defined, moves no target row and has no vote, and the source's go on to
-    shrink; one without a mistake there is taken to have half a row wrong, or its vote would be
-    infinite.
+    which the paper is not defined, moves no target sample and has no vote, and the source's go on
+    to shrink; one without a mistake there is taken to have half a sample wrong, or its vote would
+    be infinite.
 
     Args:
-        source, y_source: rows and labels of the source; each begins with weight 1 / n.
-        target, y_target: those of the few labelled target rows; each begins with weight 1 / m.
+        source, y_source: samples and labels of the source; each begins with weight 1 / n.
+        target, y_target: those of the few labelled target samples; each begins with weight 1 / m.
         learner: makes a weak learner, anew each round.
         rounds: N.
         classes: k; labels are below it.
 
     Raises:
-        ValueError: a domain without rows.
+        ValueError: a domain without samples.
     """
     n, m = len(source), len(target)
     if min(n, m) < 1:
@@ -95,10 +96,10 @@ def tradaboost(
     weights = np.repeat([1 / n, 1 / m], [n, m])
     learners, votes, history = [], np.zeros(rounds), [weights]
     for t in range(rounds):
-        made = learner()
-        made.fit(x, y, sample_weight=weights / weights.sum())
-        learners.append(made)
-        wrong = np.asarray(made.predict(x)) != y
+        fitted = learner()
+        fitted.fit(x, y, sample_weight=weights / weights.sum())
+        learners.append(fitted)
+        wrong = np.asarray(fitted.predict(x)) != y
         error = weights[n:] @ wrong[n:] / weights[n:].sum()
         error = min(max(error, min(0.5 / m, chance)), chance)
         shrink = error / (1 - error) / (classes - 1)

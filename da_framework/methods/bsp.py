@@ -7,24 +7,26 @@ from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.schedules import Schedule
 from da_framework.core.types import Count, Finite, NonNegative
 from da_framework.losses.spectral_penalty import spectral_penalty
-from da_framework.methods.base import Base
+from da_framework.methods.base import MethodKeys
 from da_framework.methods.dann import DANN
 from da_framework.networks.network import Network
 
 
 class BSP(DANN):
-    r"""DANN whose features may not lean on a few directions, which is all that it would keep.
+    r"""Batch spectral penalization: DANN with a penalty on the features' largest singular values.
 
     .. math::
         \min_{f,\, c} \; \max_{d} \; L_y(c \circ f) - w \lambda_p L_d(d \circ f)
         + \beta \sum_{i=1}^{k} \left( \sigma_i^2(f(S)) + \sigma_i^2(f(T)) \right)
+
+    Features may not lean on a few directions, which are all that DANN would keep.
 
     Chen et al., "Transferability vs. Discriminability: Batch Spectral Penalization for Adversarial
     Domain Adaptation", ICML 2019. https://proceedings.mlr.press/v97/chen19i.html
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         hidden: widths of the discriminator's hidden layers.
         weight: w of the domain loss among the terms.
         coefficient: λ of the gradient reversal, as a function of progress.
@@ -46,7 +48,7 @@ class BSP(DANN):
         coefficient: Schedule | Finite,
         penalty: NonNegative,
         largest: Count,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(
             network, task, hidden=hidden, weight=weight, coefficient=coefficient, **base
@@ -55,5 +57,6 @@ class BSP(DANN):
         self.largest = largest
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
-        one, other = (spectral_penalty(s.features, largest=self.largest) for s in (source, target))
-        return {**super().terms(source, target), "spectral": Term(one + other, self.penalty)}
+        penalties = [spectral_penalty(s.features, largest=self.largest) for s in (source, target)]
+        spectral = Term(penalties[0] + penalties[1], self.penalty)
+        return {**super().terms(source, target), "spectral": spectral}

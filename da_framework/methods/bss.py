@@ -8,13 +8,13 @@ import torch
 from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.types import Count, Fraction, NonNegative
 from da_framework.losses.spectral_shrinkage import spectral_shrinkage
-from da_framework.methods.base import Base
+from da_framework.methods.base import MethodKeys
 from da_framework.methods.fine_tuning import FineTuning
 from da_framework.networks.network import Network
 
 
 class BSS(FineTuning):
-    r"""Fine-tuning with a penalty on the smallest singular values of a batch's features.
+    r"""Batch spectral shrinkage: fine-tuning that penalises the smallest singular values.
 
     .. math:: L_y + \eta \sum_{i=1}^{k} \sigma_{-i}^2(F)
 
@@ -26,7 +26,7 @@ class BSS(FineTuning):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: η; .001 is the paper's.
         smallest: k; 1 is the paper's.
         gradual: as of ``FineTuning``.
@@ -40,17 +40,17 @@ class BSS(FineTuning):
         weight: NonNegative,
         smallest: Count,
         gradual: Fraction,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, gradual=gradual, **base)
         self.weight = weight
         self.smallest = smallest
 
     def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
-        own = outputs["target_labelled"]
-        # each row once: a row seen twice in a batch would make a singular value 0
-        order = own.row.argsort(stable=True)
-        rows = own.row[order]
-        once = order[torch.cat([rows.new_ones(1), rows.diff()]).bool()]
-        value = spectral_shrinkage(own.features[once], smallest=self.smallest)
+        labelled = outputs["target_labelled"]
+        # each sample once: a sample seen twice in a batch would make a singular value 0
+        order = labelled.row.argsort(stable=True)
+        sorted_rows = labelled.row[order]
+        first_seen = order[torch.cat([sorted_rows.new_ones(1), sorted_rows.diff()]).bool()]
+        value = spectral_shrinkage(labelled.features[first_seen], smallest=self.smallest)
         return {"shrinkage": Term(value, self.weight)}

@@ -9,28 +9,32 @@ from torch import Tensor
 
 from da_framework.core.batch import Batch, Objective, Outputs, Task
 from da_framework.core.types import Count
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.network import Network
 
 FAR = -1e9
-"""Logit of a class that no labelled row has."""
+"""Logit of a class that no labelled sample has."""
 
 
 class ClosedForm(Method):
-    """A map that is solved for, given all training rows at once; no step of a gradient.
+    """A map that is solved for, given all training samples at once; no step of a gradient.
 
     It is fitted to the features of the network's encoder, which stays as it is: ready features
-    (``network=identity``), or those of a trained network (``init_from``). The labelled rows, as
+    (``network=identity``), or those of a trained network (``init_from``). The labelled samples, as
     mapped, are what the classifier learns. Everything is computed in double precision.
 
     Args:
         network: encoder; its head is not used.
-        task: classes, domains and rows.
-        classifier: on the mapped rows: ``1nn`` (Euclidean), ``logistic`` or ``svm``
+        task: classes, domains and samples.
+        classifier: on the mapped samples: ``1nn`` (Euclidean), ``logistic`` or ``svm``
             (linear, C = 1; both scikit-learn's).
     """
 
     closed_form: ClassVar = True
+    weight: Tensor
+    bias: Tensor
+    reference: Tensor
+    labels: Tensor
     exempt_from: ClassVar[Mapping[str, str]] = {
         "takes_any_batch": "is fitted to all rows at once",
         "takes_extra_terms": "has no objective that they could be added to",
@@ -43,7 +47,7 @@ class ClosedForm(Method):
         task: Task,
         *,
         classifier: Literal["1nn", "logistic", "svm"],
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network.requires_grad_(False), task, **base)
         self.classifier = classifier
@@ -57,7 +61,7 @@ class ClosedForm(Method):
         return {}
 
     def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
-        """Rows of one side, mapped; without a map as they are."""
+        """Samples of one side, mapped; without a map as they are."""
         return x
 
     @property
@@ -72,7 +76,7 @@ class ClosedForm(Method):
         return {}
 
     def refresh(self, outputs: Mapping[str, Outputs]) -> None:
-        x = {role: own.features.double() for role, own in outputs.items()}
+        x = {role: side.features.double() for role, side in outputs.items()}
         self.keep(self.solve(x["source"], outputs["source"].y, x["target"]))
         labelled = [role for role in ("source", "target_labelled") if role in outputs]
         z = torch.cat([self.transform(x[role], source=role == "source") for role in labelled])
@@ -88,14 +92,14 @@ class ClosedForm(Method):
             z = self.transform(features.double(), source=False)
             return z, self.judge(z)
         sides = {True: domain < self.task.sources, False: domain >= self.task.sources}
-        rows = torch.cat([torch.nonzero(own).squeeze(1) for own in sides.values()])
+        rows = torch.cat([torch.nonzero(inside).squeeze(1) for inside in sides.values()])
         z = torch.cat(
-            [self.transform(features[own].double(), source=side) for side, own in sides.items()]
+            [self.transform(features[inside].double(), source=s) for s, inside in sides.items()]
         )[rows.argsort()]
         return z, self.judge(z)
 
     def learn(self, z: Float[Tensor, "n e"], y: Int[Tensor, " n"]) -> Mapping[str, Tensor]:
-        """The classifier."""
+        """Fits the classifier to mapped samples; gives its tensors by the buffers' names."""
         if self.classifier == "1nn":
             return {"reference": z, "labels": y}
         from sklearn.linear_model import LogisticRegression
@@ -106,26 +110,28 @@ class ClosedForm(Method):
             if self.classifier == "logistic"
             else LinearSVC(random_state=0, max_iter=100000)
         ).fit(z.cpu().numpy(), y.cpu().numpy())
-        return dict(zip(("weight", "bias"), linear(model, len(self.task.classes), z), strict=True))
+        return dict(
+            zip(("weight", "bias"), linear_weights(model, len(self.task.classes), z), strict=True)
+        )
 
     def judge(self, z: Float[Tensor, "rows e"]) -> Float[Tensor, "rows k"]:
-        """Logits; of the nearest neighbour, by how much a class's nearest row is farther."""
+        """Logits; of the nearest neighbour, by how much a class's nearest sample is farther."""
         if self.classifier != "1nn":
-            return z @ self.get_buffer("weight").T + self.get_buffer("bias")
-        reference, labels = self.get_buffer("reference"), self.get_buffer("labels")
+            return z @ self.weight.T + self.bias
+        reference, labels = self.reference, self.labels
         squared = z.square().sum(1)[:, None] + reference.square().sum(1) - 2 * z @ reference.T
         # not by scatter_reduce, which could be exported for one number of rows alone
         classes = range(len(self.task.classes))
-        own = [torch.where(labels == label, squared, -FAR).amin(1) for label in classes]
-        nearest = torch.stack(own, dim=1)
+        by_class = [torch.where(labels == label, squared, -FAR).amin(1) for label in classes]
+        nearest = torch.stack(by_class, dim=1)
         return nearest.amin(1, keepdim=True) - nearest
 
     def reset_fitted(self) -> None:
         self._buffers.clear()
 
-    def keep(self, found: Mapping[str, Tensor]) -> None:
-        """As buffers: what is fitted survives in checkpoints."""
-        for name, value in found.items():
+    def keep(self, fitted: Mapping[str, Tensor]) -> None:
+        """Keeps tensors as buffers: what is fitted survives in checkpoints."""
+        for name, value in fitted.items():
             self.register_buffer(name, value)
 
     def _load_from_state_dict(
@@ -133,20 +139,20 @@ class ClosedForm(Method):
     ) -> None:
         """Makes room first: what was fitted is as large as the data it was fitted to."""
         for name, value in state_dict.items():
-            own = name.removeprefix(prefix)
-            if name.startswith(prefix) and "." not in own:
-                self.register_buffer(own, torch.empty_like(value))
+            buffer = name.removeprefix(prefix)
+            if name.startswith(prefix) and "." not in buffer:
+                self.register_buffer(buffer, torch.empty_like(value))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 class Components(ClosedForm):
-    """One that keeps so many directions.
+    """A method in closed form that keeps a number of directions.
 
     Args:
         network: encoder; its head is not used.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         components: how many.
-        classifier: on the mapped rows.
+        classifier: on the mapped samples.
     """
 
     def __init__(
@@ -156,18 +162,18 @@ class Components(ClosedForm):
         *,
         components: Count,
         classifier: Literal["1nn", "logistic", "svm"],
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, classifier=classifier, **base)
         self.components = components
 
 
-def linear(model: Any, classes: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def linear_weights(model: Any, classes: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Weight and bias of a linear classifier of scikit-learn, a row for every class there is."""
-    found = [torch.as_tensor(own).to(like) for own in (model.coef_, model.intercept_)]
+    pair = [torch.as_tensor(values).to(like) for values in (model.coef_, model.intercept_)]
     if len(model.classes_) == 2:  # scikit-learn has one row for both
-        found = [torch.cat([-own, own]) / 2 for own in found]
-    weight = like.new_zeros(classes, found[0].shape[1])
+        pair = [torch.cat([-values, values]) / 2 for values in pair]
+    weight = like.new_zeros(classes, pair[0].shape[1])
     bias = like.new_full((classes,), FAR)
-    weight[model.classes_], bias[model.classes_] = found
+    weight[model.classes_], bias[model.classes_] = pair
     return weight, bias

@@ -4,22 +4,24 @@ from collections.abc import Mapping
 from typing import ClassVar, Unpack
 
 import torch
+from torch import Tensor
 
 from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.types import Fraction, NonNegative
 from da_framework.losses.distillation import distillation
-from da_framework.methods.base import Base
+from da_framework.methods.base import MethodKeys
 from da_framework.methods.fine_tuning import FineTuning
 from da_framework.networks.network import Network
 
 
 class CoTuning(FineTuning):
-    r"""Fine-tuning that also teaches the former head what its classes have to do with the new.
+    r"""Co-tuning: fine-tuning that also teaches the former head how its classes relate to the new.
 
     .. math:: L_y + \lambda \, L\big( p(y_S \mid y_T), \; c_S \circ f \big)
 
-    :math:`p(y_S \mid y_T)` is the mean prediction of the former network on the labelled rows of a
-    class, before the first step. The former head :math:`c_S` learns as well, and is not evaluated.
+    :math:`p(y_S \mid y_T)` is the mean prediction of the former network on the labelled samples of
+    a class, before the first step. The former head :math:`c_S` learns as well, and is not
+    evaluated.
 
     You, Kou, Long, Wang, "Co-Tuning for Transfer Learning", NeurIPS 2020, algorithm 1, the direct
     way. https://papers.nips.cc/paper/2020/hash/c8067ad1937f728f51288b3eb986afaa-Abstract.html
@@ -27,12 +29,14 @@ class CoTuning(FineTuning):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: λ; 2.3 is what the paper's library uses.
         gradual: as of ``FineTuning``.
     """
 
     refreshes: ClassVar = ("target_labelled",)
+
+    relation: Tensor
 
     def __init__(
         self,
@@ -41,29 +45,31 @@ class CoTuning(FineTuning):
         *,
         weight: NonNegative,
         gradual: Fraction,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, gradual=gradual, **base)
         self.former_head = network.former_head().requires_grad_(True)
         self.weight = weight
-        former = len([*self.former_head.parameters()][-1])
-        self.register_buffer("relation", torch.full((len(task.classes), former), 1 / former))
+        former_classes = len([*self.former_head.parameters()][-1])
+        self.register_buffer(
+            "relation", torch.full((len(task.classes), former_classes), 1 / former_classes)
+        )
 
     def refresh(self, outputs: Mapping[str, Outputs]) -> None:
         if self.progress:  # by the former network, which is gone after the first step
             return
-        own = outputs["target_labelled"]
+        labelled = outputs["target_labelled"]
         head = self.former_head
         with torch.no_grad():
-            p = head(own.features.to(next(head.parameters()))).softmax(1)
-        for label in torch.unique(own.y).tolist():
-            self.get_buffer("relation")[label] = p[own.y == label].mean(0)
+            p = head(labelled.features.to(next(head.parameters()))).softmax(1)
+        for label in torch.unique(labelled.y).tolist():
+            self.relation[label] = p[labelled.y == label].mean(0)
 
     def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
-        own = outputs["target_labelled"]
+        labelled = outputs["target_labelled"]
         value = distillation(
-            self.former_head(own.features),
-            probabilities=self.get_buffer("relation")[own.y],
+            self.former_head(labelled.features),
+            probabilities=self.relation[labelled.y],
             temperature=1.0,
         )
         return {"relation": Term(value, self.weight)}

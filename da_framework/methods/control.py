@@ -4,7 +4,7 @@ from da_framework.methods.base import Method
 
 
 class Control(Method):
-    r"""The source's labels, with the target in the same forward passes but in no loss.
+    r"""Control: source-only training whose batch norm sees the target, which is in no loss.
 
     .. math:: \min_{f,\, c} \; L_y(c \circ f)
 

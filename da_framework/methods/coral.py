@@ -9,13 +9,13 @@ from torch import Tensor
 
 from da_framework.core.batch import Task
 from da_framework.core.types import Positive
-from da_framework.methods.base import Base
+from da_framework.methods.base import MethodKeys
 from da_framework.methods.closed_form import ClosedForm
 from da_framework.networks.network import Network
 
 
 class CORAL(ClosedForm):
-    r"""Source rows whitened, then coloured as the target's are; target rows as they are.
+    r"""Correlation alignment: source samples are whitened, then coloured as the target's are.
 
     .. math::
         z = (x - \mu_S) \, (C_S + \rho I)^{-1/2} (C_T + \rho I)^{1/2} + \mu_T
@@ -26,12 +26,15 @@ class CORAL(ClosedForm):
 
     Args:
         network: encoder; its head is not used.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         ridge: ρ, in squared units of the features; 1 is the paper's.
         classifier: on the recoloured source.
     """
 
     aligns: ClassVar = True
+    source_mean: Tensor
+    target_mean: Tensor
+    recolour: Tensor
 
     def __init__(
         self,
@@ -40,7 +43,7 @@ class CORAL(ClosedForm):
         *,
         ridge: Positive,
         classifier: Literal["1nn", "logistic", "svm"],
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, classifier=classifier, **base)
         self.ridge = ridge
@@ -61,8 +64,7 @@ class CORAL(ClosedForm):
     def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
         if not source:
             return x
-        own, other = self.get_buffer("source_mean"), self.get_buffer("target_mean")
-        return (x - own) @ self.get_buffer("recolour") + other
+        return (x - self.source_mean) @ self.recolour + self.target_mean
 
 
 def matrix_power(
@@ -70,5 +72,5 @@ def matrix_power(
 ) -> Float[Tensor, "d d"]:
     """Real power of a symmetric matrix, the ridge added to its eigenvalues."""
     values, vectors = torch.linalg.eigh(covariance)
-    power_of: Tensor = vectors * (values.clamp_min(0) + ridge) ** power @ vectors.T
-    return power_of
+    raised: Tensor = vectors * (values.clamp_min(0) + ridge) ** power @ vectors.T
+    return raised

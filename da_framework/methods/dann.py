@@ -4,18 +4,19 @@ from collections.abc import Mapping
 from typing import ClassVar, Unpack
 
 import torch
+from torch import Tensor
 
 from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.schedules import Schedule, as_schedule
 from da_framework.core.types import Count, Finite, NonNegative
 from da_framework.losses.adversarial import domain_adversarial
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.adversary import Discriminator, reverse_gradient
 from da_framework.networks.network import Network
 
 
 class DANN(Method):
-    r"""Features from which a discriminator cannot tell the domain.
+    r"""Domain-adversarial training: features from which a discriminator cannot tell the domain.
 
     .. math::
         \min_{f,\, c} \; \max_{d} \; L_y(c \circ f) - w \lambda_p L_d(d \circ f), \qquad
@@ -31,7 +32,7 @@ class DANN(Method):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         hidden: widths of the discriminator's hidden layers.
         weight: w of the domain loss among the terms.
         coefficient: λ of the gradient reversal, as a function of progress.
@@ -47,7 +48,7 @@ class DANN(Method):
         hidden: list[Count],
         weight: NonNegative,
         coefficient: Schedule | Finite,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, **base)
         self.discriminator = Discriminator(network.feature_dim, hidden)
@@ -55,7 +56,13 @@ class DANN(Method):
         self.coefficient = as_schedule(coefficient)
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        return {"domain": Term(self.domain_loss(source, target), self.weight)}
+
+    def domain_loss(
+        self, source: Outputs, target: Outputs, weights: Tensor | None = None
+    ) -> Tensor:
+        """What the discriminator minimises, and behind gradient reversal the encoder maximises."""
         features = torch.cat([source.features, target.features])
         # one pass over both domains: batch norm a pass a domain would erase the shift
         logits = self.discriminator(reverse_gradient(features, self.coefficient(self.progress)))
-        return {"domain": Term(domain_adversarial(logits, n=len(source.features)), self.weight)}
+        return domain_adversarial(logits, n=len(source.features), weights=weights)

@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal, Unpack
 
 from da_framework.core.batch import Outputs, Task, Term
-from da_framework.core.schedules import Schedule, as_schedule
-from da_framework.core.types import Finite, NonNegative, Positive
+from da_framework.core.types import Positive
 from da_framework.losses.coral import coral, log_coral
-from da_framework.methods.base import Base, Method
+from da_framework.methods.ramped import RampedKeys, RampedMethod
 from da_framework.networks.network import Network
 
 
-class DeepCORAL(Method):
-    r"""Features whose two domains have the same covariance.
+class DeepCORAL(RampedMethod):
+    r"""Deep correlation alignment: features whose two domains have the same covariance.
 
     .. math::
         \min_{f,\, c} \; L_y(c \circ f) + \frac{w \, r_p}{4 d^2} \lVert C_S - C_T \rVert_F^2
@@ -26,7 +25,7 @@ class DeepCORAL(Method):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: w of the distance among the terms; for the division by 4 d² a large one.
         ramp: r, a factor on the weight, as a function of progress.
         metric: of covariances: ``euclidean`` or ``log_euclidean``.
@@ -40,15 +39,11 @@ class DeepCORAL(Method):
         network: Network,
         task: Task,
         *,
-        weight: NonNegative,
-        ramp: Schedule | Finite,
         metric: Literal["euclidean", "log_euclidean"],
         ridge: Positive,
-        **base: Unpack[Base],
+        **ramped: Unpack[RampedKeys],
     ) -> None:
-        super().__init__(network, task, **base)
-        self.weight = weight
-        self.ramp = as_schedule(ramp)
+        super().__init__(network, task, **ramped)
         self.metric: Literal["euclidean", "log_euclidean"] = metric
         self.ridge = ridge
 
@@ -56,4 +51,4 @@ class DeepCORAL(Method):
         features = source.features, target.features
         euclidean = self.metric == "euclidean"
         value = coral(*features) if euclidean else log_coral(*features, ridge=self.ridge)
-        return {"coral": Term(value, self.weight * self.ramp(self.progress))}
+        return {"coral": self.ramped(value)}

@@ -8,30 +8,31 @@ from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.errors import InputError
 from da_framework.core.types import NonNegative
 from da_framework.losses.transport import joint_cost, optimal_coupling
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.network import Network
 
 
 class DeepJDOT(Method):
-    r"""Target rows near source rows, and labelled like them, as optimal transport pairs them.
+    r"""Deep joint distribution optimal transport: pairs samples by features and labels at once.
 
     .. math::
         \min_{f,\, c} \; L_y(c \circ f) + w \min_\gamma \sum_{ij} \gamma_{ij} \big( \alpha
         \lVert f(x^S_i) - f(x^T_j) \rVert^2 + \lambda L(y_i, c \circ f(x^T_j)) \big)
 
-    Every batch :math:`\gamma` is the exact coupling of its rows, each of equal mass, and is then
+    Every batch :math:`\gamma` is the exact coupling of its samples, each of equal mass, and is then
     held fixed while the network learns. It is solved on the CPU: every step waits for the device.
 
     Damodaran, Kellenberger, Flamary, Tuia, Courty, "DeepJDOT: Deep Joint Distribution Optimal
     Transport for Unsupervised Domain Adaptation", ECCV 2018. https://arxiv.org/abs/1803.10081
     Departure: α and λ, the paper's for other networks, are ours for small ones. They are small for
-    a reason: the coupling moves all mass, so that rows of different classes must meet where a batch
-    has not the same number of each. With 64 and 64 rows of MNIST and USPS that is a quarter of the
-    rows at least, with 500 still 14 %, and at λ = 1 these labels harm more than the others help.
+    a reason: the coupling moves all mass, so that samples of different classes must meet where a
+    batch does not have the same number of each. With 64 and 64 samples of MNIST and USPS that is a
+    quarter of the samples at least, with 500 still 14 %, and at λ = 1 these labels harm more than
+    the others help.
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: w of the transport among the terms.
         feature_weight: α of the features' distance.
         label_weight: λ of the cross-entropy.
@@ -47,7 +48,7 @@ class DeepJDOT(Method):
         weight: NonNegative,
         feature_weight: NonNegative,
         label_weight: NonNegative,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         if find_spec("ot") is None:
             raise InputError("DeepJDOT needs POT: pip install 'da_framework[ot]'")

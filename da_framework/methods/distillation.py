@@ -1,4 +1,4 @@
-"""What former networks say of the target's rows."""
+"""What former networks say of the target's samples."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Unpack
@@ -10,12 +10,12 @@ from da_framework.core.batch import Outputs, Task, Term, as_input
 from da_framework.core.errors import InputError
 from da_framework.core.types import NonNegative, Positive
 from da_framework.losses.distillation import distillation
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.network import Network
 
 
 class Distillation(Method):
-    r"""A network that learns from several frozen ones, and from labels where there are any.
+    r"""Knowledge distillation: a network learns from several frozen ones, and from labels if any.
 
     .. math:: L_y + w \, T^2 L \Big( \sum_t a_t \, p_T(z^t), \; p_T(z) \Big), \qquad
         \sum_t a_t = 1
@@ -28,7 +28,7 @@ class Distillation(Method):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows; its teachers have the same classes.
+        task: classes, domains and samples; its teachers have the same classes.
         weight: w.
         temperature: T.
         shares: a, before they are brought to sum 1; ``None``: all the same.
@@ -47,7 +47,7 @@ class Distillation(Method):
         weight: NonNegative,
         temperature: Positive,
         shares: list[Positive] | None,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, **base)
         self.weight = weight
@@ -58,23 +58,23 @@ class Distillation(Method):
                 f"method.shares has {len(self.shares)} numbers for {len(task.teachers)} teachers"
             )
         for teacher in task.teachers:
-            if (there := teacher.module.classes) != network.classes:
+            if (classes := teacher.module.classes) != network.classes:
                 raise InputError(
-                    f"teachers: one has {there} classes, this network {network.classes}; "
+                    f"teachers: one has {classes} classes, this network {network.classes}; "
                     "method=relational_distillation compares features instead"
                 )
 
     def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
-        rows = [outputs[role] for role in ("target", "target_labelled") if role in outputs]
-        x = torch.cat([as_input(own.x) for own in rows])
-        logits = torch.cat([own.logits for own in rows])
-        value = distillation(logits, probabilities=self.taught_by(x), temperature=self.temperature)
+        sides = [outputs[role] for role in ("target", "target_labelled") if role in outputs]
+        x = torch.cat([as_input(side.x) for side in sides])
+        logits = torch.cat([side.logits for side in sides])
+        value = distillation(logits, probabilities=self.teach(x), temperature=self.temperature)
         return {"teachers": Term(value, self.weight)}
 
-    def taught_by(self, x: Tensor) -> Tensor:
+    def teach(self, x: Tensor) -> Tensor:
         """The teachers' mean prediction."""
-        said = [
+        weighted = [
             share * (teacher.to(x.device)(x)[1] / self.temperature).softmax(1)
             for share, teacher in zip(self.shares, self.task.teachers, strict=True)
         ]
-        return torch.stack(said).sum(0) / sum(self.shares)
+        return torch.stack(weighted).sum(0) / sum(self.shares)

@@ -24,7 +24,7 @@ Read = Literal[
 
 
 class Extra:
-    r"""One more term of the objective.
+    r"""An extra term: any loss that the configuration adds to the objective of any method.
 
     .. math:: w \, r_p \, \ell(\text{what is read})
 

@@ -1,4 +1,4 @@
-"""Training on the labelled target rows, from the weights of a source run."""
+"""Training on the labelled target samples, from the weights of a source run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Unpack
@@ -7,12 +7,12 @@ from torch import nn
 
 from da_framework.core.batch import Batch, Objective, Task
 from da_framework.core.types import Fraction
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.network import Network
 
 
 class FineTuning(Method):
-    r"""The network of a former run, trained further on the labelled target rows alone.
+    r"""Fine-tuning: the network of a former run, trained further on labelled target samples alone.
 
     .. math:: \min_{f,\, c} \; L_y(c \circ f; T_{\text{labelled}}),
         \qquad (f, c)_0 = \text{those of } \texttt{init\_from}
@@ -27,7 +27,7 @@ class FineTuning(Method):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         gradual: share of training at which the last stage is unfrozen, the others evenly before;
             0 trains all of them from the start.
     """
@@ -37,7 +37,7 @@ class FineTuning(Method):
     needs_init_from: ClassVar = True
 
     def __init__(
-        self, network: Network, task: Task, *, gradual: Fraction, **base: Unpack[Base]
+        self, network: Network, task: Task, *, gradual: Fraction, **base: Unpack[MethodKeys]
     ) -> None:
         super().__init__(network, task, **base)
         self.gradual = gradual

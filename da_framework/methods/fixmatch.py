@@ -6,12 +6,12 @@ from typing import ClassVar, Unpack
 from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.types import NonNegative, Share
 from da_framework.losses.consistency import hard_consistency
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.network import Network
 
 
 class FixMatch(Method):
-    r"""What is surely predicted of a target row must be predicted of it distorted as well.
+    r"""FixMatch: what is surely predicted of a target sample is its label once it is distorted.
 
     .. math::
         \min_{f,\, c} \; L_y(c \circ f) + \frac{w}{m} \sum_i
@@ -22,13 +22,13 @@ class FixMatch(Method):
 
     Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence",
     NeurIPS 2020, eq. 4. https://arxiv.org/abs/2001.07685
-    Departures: the unlabelled rows are the target's; the weak view is the row as it is, where the
-    paper flips and shifts it, and the labelled rows are not augmented; evaluated are the weights
-    themselves, not their moving average.
+    Departures: the unlabelled samples are the target's; the weak view is the sample as it is, where
+    the paper flips and shifts it, and the labelled samples are not augmented; evaluated are the
+    weights themselves, not their moving average.
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: w; 1 is the paper's.
         threshold: τ; .95 is the paper's.
     """
@@ -42,7 +42,7 @@ class FixMatch(Method):
         *,
         weight: NonNegative,
         threshold: Share,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, **base)
         self.weight = weight

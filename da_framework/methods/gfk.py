@@ -8,11 +8,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from da_framework.methods.closed_form import Components
-from da_framework.methods.pca import principal
+from da_framework.methods.pca import principal_directions
 
 
 class GFK(Components):
-    r"""Rows as seen from all the subspaces on the way from the source's to the target's at once.
+    r"""Geodesic flow kernel: integrates over all subspaces between source and target.
 
     .. math::
         G = \int_0^1 \Phi(t) \Phi(t)^\top dt, \qquad z = (x - \mu) \, G^{1/2}
@@ -25,26 +25,28 @@ class GFK(Components):
 
     Args:
         network: encoder; its head is not used.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         components: of each subspace; at most half the features, as in the paper.
         classifier: on z, whose Euclidean distances are those of the kernel G.
     """
 
     aligns: ClassVar = True
+    source_mean: Tensor
+    target_mean: Tensor
+    projection: Tensor
 
     def solve(
         self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
     ) -> Mapping[str, Tensor]:
         components = min(self.components, max(source.shape[1] // 2, 1))
-        own, other = (principal(x, components) for x in (source, target))
-        count = min(own.shape[1], other.shape[1])
-        flow = geodesic_flow(own[:, :count], other[:, :count])
+        bases = [principal_directions(x, components) for x in (source, target)]
+        count = min(basis.shape[1] for basis in bases)
+        flow = geodesic_flow(*(basis[:, :count] for basis in bases))
         means = {"source_mean": source.mean(0), "target_mean": target.mean(0)}
         return {**means, "projection": flow}
 
     def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
-        mean = self.get_buffer("source_mean" if source else "target_mean")
-        return (x - mean) @ self.get_buffer("projection")
+        return (x - (self.source_mean if source else self.target_mean)) @ self.projection
 
 
 def geodesic_flow(
@@ -64,9 +66,11 @@ def geodesic_flow(
     beside = beside / sines.clamp_min(1e-12)
     # sin(2θ) / 2θ and (1 - cos(2θ)) / 2θ, whose limits at 0 are 1 and 0
     double = 2 * angles
-    one = torch.sinc(double / torch.pi)
-    other = torch.where(double > 1e-6, (1 - double.cos()) / double.clamp_min(1e-6), angles)
-    blocks = torch.stack([torch.stack([1 + one, other], -1), torch.stack([other, 1 - one], -1)], -2)
+    sine = torch.sinc(double / torch.pi)
+    cosine = torch.where(double > 1e-6, (1 - double.cos()) / double.clamp_min(1e-6), angles)
+    blocks = torch.stack(
+        [torch.stack([1 + sine, cosine], -1), torch.stack([cosine, 1 - sine], -1)], -2
+    )
     values, vectors = torch.linalg.eigh(blocks / 2)
     roots = vectors * values.clamp_min(0).sqrt()[:, None, :]
     frame = torch.stack([start, beside], -1)  # a plane of two directions for each angle

@@ -5,18 +5,18 @@ from typing import Annotated, ClassVar, Literal, Unpack
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from da_framework.core.batch import Outputs, Task, Term
-from da_framework.core.schedules import Schedule, as_schedule
-from da_framework.core.types import Finite, NonNegative, Positive
+from da_framework.core.types import Positive
 from da_framework.losses.joint_mmd import joint_mmd
 from da_framework.losses.mmd import bandwidths
-from da_framework.methods.base import Base, Method
+from da_framework.methods.ramped import RampedKeys, RampedMethod
 from da_framework.networks.network import Network
 
 
-class JAN(Method):
-    r"""Features and predictions that are jointly distributed alike in both domains.
+class JAN(RampedMethod):
+    r"""Joint adaptation network: features and predictions are jointly distributed alike.
 
     .. math::
         \min_{f,\, c} \; L_y(c \circ f) + w \, r_p \, \mathrm{JMMD}^2, \qquad
@@ -26,12 +26,13 @@ class JAN(Method):
 
     Long, Zhu, Wang, Jordan, "Deep Transfer Learning with Joint Adaptation Networks", ICML 2017.
     https://arxiv.org/abs/1605.06636
-    Departures: all pairs of rows, where the paper has an estimate in linear time; several kernels a
-    layer, their widths relative to the batch. The adversarial variant, JAN-A, is not here.
+    Departures: all pairs of samples, where the paper has an estimate in linear time; several
+    kernels a layer, their widths relative to the batch. The adversarial variant, JAN-A, is not
+    here.
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: w of the discrepancy among the terms.
         ramp: r, a factor on the weight, as a function of progress.
         bandwidth: what the kernels' widths are relative to: the ``mean`` or ``median`` squared
@@ -40,30 +41,26 @@ class JAN(Method):
     """
 
     aligns: ClassVar = True
+    factors: Tensor
 
     def __init__(
         self,
         network: Network,
         task: Task,
         *,
-        weight: NonNegative,
-        ramp: Schedule | Finite,
         bandwidth: Literal["mean", "median"],
         factors: Annotated[list[Positive], Field(min_length=1)],
-        **base: Unpack[Base],
+        **ramped: Unpack[RampedKeys],
     ) -> None:
-        super().__init__(network, task, **base)
-        self.weight = weight
-        self.ramp = as_schedule(ramp)
+        super().__init__(network, task, **ramped)
         self.bandwidth: Literal["mean", "median"] = bandwidth
         self.register_buffer("factors", torch.tensor(factors))
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
-        layers = [(own.features, own.logits.softmax(1)) for own in (source, target)]
-        factors = self.get_buffer("factors")
+        layers = [(side.features, side.logits.softmax(1)) for side in (source, target)]
         widths = [
-            bandwidths(s, t, policy=self.bandwidth, factors=factors)
+            bandwidths(s, t, policy=self.bandwidth, factors=self.factors)
             for s, t in zip(*layers, strict=True)
         ]
         value = joint_mmd(*layers, bandwidths=widths)
-        return {"joint_mmd": Term(value, self.weight * self.ramp(self.progress))}
+        return {"joint_mmd": self.ramped(value)}

@@ -10,19 +10,19 @@ from torch.nn.functional import one_hot
 
 from da_framework.core.batch import Task
 from da_framework.core.types import Count, Positive
-from da_framework.methods.base import Base
+from da_framework.methods.base import MethodKeys
 from da_framework.methods.tca import TCA, difference_of_means
 from da_framework.networks.network import Network
 
 
 class JDA(TCA):
-    r"""Transfer components in which the means of every class agree as well, by pseudo-labels.
+    r"""Joint distribution adaptation: transfer components that match each class by pseudo-labels.
 
     .. math::
         M = M_0 + \sum_{c=1}^{C} M_c, \qquad M_c = e_c e_c^\top
 
-    :math:`e_c` is 1 over their number on the source's rows of class c, and minus that on the
-    target's rows that the classifier, after the round before, puts in it.
+    :math:`e_c` is 1 over their number on the source's samples of class c, and minus that on the
+    target's samples that the classifier, after the round before, puts in it.
 
     Long, Wang, Ding, Sun, Yu, "Transfer Feature Learning with Joint Distribution Adaptation",
     ICCV 2013. https://doi.org/10.1109/ICCV.2013.274
@@ -31,13 +31,13 @@ class JDA(TCA):
 
     Args:
         network: encoder; its head is not used.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         rounds: of projecting and labelling anew; 10 is the paper's.
         components: columns of A.
         ridge: ρ.
         kernel: as of ``TCA``.
-        normalize_features: rows to length 1 before.
-        normalize_projection: rows to length 1 after.
+        normalize_features: samples to length 1 before.
+        normalize_projection: samples to length 1 after.
         classifier: on the projection.
     """
 
@@ -53,7 +53,7 @@ class JDA(TCA):
         normalize_features: bool,
         normalize_projection: bool,
         classifier: Literal["1nn", "logistic", "svm"],
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(
             network,
@@ -71,18 +71,18 @@ class JDA(TCA):
     def solve(
         self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
     ) -> Mapping[str, Tensor]:
-        k, classes = self.lifted(source, target), len(self.task.classes)
+        k, classes = self.lift_training(source, target), len(self.task.classes)
         differences = difference_of_means(source, target) * classes**0.5
         for _ in range(self.rounds):
-            self.keep(self.found(k, differences))
+            self.keep(self.fit_components(k, differences))
             self.keep(self.learn(self.transform(source, source=True), y))
-            pseudo = self.judge(self.transform(target, source=False)).argmax(1)
-            within = torch.cat([_shares(y, classes), -_shares(pseudo, classes)])
+            pseudo_labels = self.judge(self.transform(target, source=False)).argmax(1)
+            within = torch.cat([_class_shares(y, classes), -_class_shares(pseudo_labels, classes)])
             differences = torch.cat([differences[:, :1], within.to(k)], dim=1)
         return {}
 
 
-def _shares(y: Int[Tensor, " rows"], classes: int) -> Float[Tensor, "rows k"]:
+def _class_shares(y: Int[Tensor, " rows"], classes: int) -> Float[Tensor, "rows k"]:
     """One over the rows of its class in each row's own column."""
     rows = one_hot(y, classes).double()
     return rows / rows.sum(0).clamp_min(1)

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.types import Fraction, NonNegative
-from da_framework.methods.base import Base
+from da_framework.methods.base import MethodKeys
 from da_framework.methods.fine_tuning import FineTuning
 from da_framework.networks.frozen import Frozen
 from da_framework.networks.network import Network
 
 
 class L2SP(FineTuning):
-    r"""Fine-tuning with a penalty on the distance from the starting point.
+    r"""L2-SP: fine-tuning with a penalty on the squared distance from the starting point.
 
     .. math:: \Omega(w) = \frac{\alpha}{2} \lVert w_S - w_S^0 \rVert^2
         + \frac{\beta}{2} \lVert w_{\bar S} \rVert^2
@@ -27,7 +27,7 @@ class L2SP(FineTuning):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: α.
         new_weight: β.
         gradual: as of ``FineTuning``.
@@ -41,7 +41,7 @@ class L2SP(FineTuning):
         weight: NonNegative,
         new_weight: NonNegative,
         gradual: Fraction,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, gradual=gradual, **base)
         self.start = Frozen(network)

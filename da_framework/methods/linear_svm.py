@@ -9,13 +9,13 @@ from torch import Tensor
 
 from da_framework.core.batch import Task
 from da_framework.core.types import Positive
-from da_framework.methods.base import Base
+from da_framework.methods.base import MethodKeys
 from da_framework.methods.closed_form import FAR, ClosedForm
 from da_framework.networks.network import Network
 
 
 class LinearSVM(ClosedForm):
-    r"""The widest margin between each class and the rest, on the labelled rows alone.
+    r"""Linear support vector machine: the widest margin on labelled samples alone, no transfer.
 
     .. math:: \min_{w, b} \tfrac12 \lVert w \rVert^2
         + C \sum_i \max(0, 1 - y_i (w^\top f(x_i) + b))
@@ -26,14 +26,14 @@ class LinearSVM(ClosedForm):
 
     Args:
         network: encoder; its head is not used.
-        task: classes, domains and rows.
-        cost: :math:`C`, what a row on the wrong side costs.
+        task: classes, domains and samples.
+        cost: :math:`C`, what a sample on the wrong side costs.
     """
 
     baseline: ClassVar = True
 
     def __init__(
-        self, network: Network, task: Task, *, cost: Positive, **base: Unpack[Base]
+        self, network: Network, task: Task, *, cost: Positive, **base: Unpack[MethodKeys]
     ) -> None:
         super().__init__(network, task, classifier="svm", **base)
         self.cost = cost

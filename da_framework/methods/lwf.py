@@ -6,14 +6,14 @@ from typing import Unpack
 from da_framework.core.batch import Outputs, Task, Term, as_input
 from da_framework.core.types import Fraction, NonNegative, Positive
 from da_framework.losses.distillation import distillation
-from da_framework.methods.base import Base
+from da_framework.methods.base import MethodKeys
 from da_framework.methods.fine_tuning import FineTuning
 from da_framework.networks.frozen import Frozen
 from da_framework.networks.network import Network
 
 
 class LwF(FineTuning):
-    r"""Fine-tuning whose former head still says of the new rows what it said before.
+    r"""Learning without forgetting: fine-tuning whose former head still predicts as it did before.
 
     .. math:: L_y + w \, T^2 L \big( p_T(c_S^0 \circ f^0), \; p_T(c_S \circ f) \big)
 
@@ -23,7 +23,7 @@ class LwF(FineTuning):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: w; 1 is the paper's.
         temperature: T; 2 is the paper's.
         gradual: as of ``FineTuning``.
@@ -37,7 +37,7 @@ class LwF(FineTuning):
         weight: NonNegative,
         temperature: Positive,
         gradual: Fraction,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, gradual=gradual, **base)
         self.former_head = network.former_head().requires_grad_(True)
@@ -47,10 +47,10 @@ class LwF(FineTuning):
         self.temperature = temperature
 
     def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
-        own = outputs["target_labelled"]
-        x = as_input(own.x).to(next(self.before.parameters(), own.features))
+        labelled = outputs["target_labelled"]
+        x = as_input(labelled.x).to(next(self.before.parameters(), labelled.features))
         before = (self.head_before(self.before(x)) / self.temperature).softmax(1)
         value = distillation(
-            self.former_head(own.features), probabilities=before, temperature=self.temperature
+            self.former_head(labelled.features), probabilities=before, temperature=self.temperature
         )
         return {"former": Term(value, self.weight)}

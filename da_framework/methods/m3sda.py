@@ -6,15 +6,14 @@ from typing import ClassVar, Unpack
 import torch
 
 from da_framework.core.batch import Outputs, Task, Term
-from da_framework.core.schedules import Schedule, as_schedule
-from da_framework.core.types import Count, Finite, NonNegative
+from da_framework.core.types import Count
 from da_framework.losses.moments import moment_distance
-from da_framework.methods.base import Base, Method
+from da_framework.methods.ramped import RampedKeys, RampedMethod
 from da_framework.networks.network import Network
 
 
-class M3SDA(Method):
-    r"""Features whose first moments are those of the target in every source.
+class M3SDA(RampedMethod):
+    r"""Moment matching for multi-source domain adaptation: the sources have the target's moments.
 
     .. math::
         \min_{f,\, c} \; L_y(c \circ f) + w \, r_p \, \mathrm{MD}^2(f(S_1), \dots, f(S_N), f(T))
@@ -29,7 +28,7 @@ class M3SDA(Method):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: w of the distance among the terms.
         ramp: r, a factor on the weight, as a function of progress.
         orders: how many moments; 2 is the paper's.
@@ -42,14 +41,10 @@ class M3SDA(Method):
         network: Network,
         task: Task,
         *,
-        weight: NonNegative,
-        ramp: Schedule | Finite,
         orders: Count,
-        **base: Unpack[Base],
+        **ramped: Unpack[RampedKeys],
     ) -> None:
-        super().__init__(network, task, **base)
-        self.weight = weight
-        self.ramp = as_schedule(ramp)
+        super().__init__(network, task, **ramped)
         self.orders = orders
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
@@ -59,4 +54,4 @@ class M3SDA(Method):
             sources=self.task.sources,
             orders=self.orders,
         )
-        return {"moments": Term(value, self.weight * self.ramp(self.progress))}
+        return {"moments": self.ramped(value)}

@@ -6,12 +6,12 @@ from typing import Unpack
 from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.types import NonNegative, Positive
 from da_framework.losses.confusion import class_confusion
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.network import Network
 
 
 class MCC(Method):
-    r"""Target predictions that do not mistake one class for another.
+    r"""Minimum class confusion: target predictions that do not mistake one class for another.
 
     .. math::
         \min_{f,\, c} \; L_y(c \circ f) + \frac{w}{k} \sum_j \sum_{j' \ne j} \tilde C_{jj'}, \qquad
@@ -24,7 +24,7 @@ class MCC(Method):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: w of the confusion among the terms.
         temperature: τ of the predictions; above 1 it softens those that are too sure.
     """
@@ -36,7 +36,7 @@ class MCC(Method):
         *,
         weight: NonNegative,
         temperature: Positive,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, **base)
         self.weight = weight

@@ -9,32 +9,33 @@ from torch import Tensor, nn
 from da_framework.core.batch import Batch, Objective, Outputs, Task, Term
 from da_framework.core.types import Count, NonNegative
 from da_framework.losses.discrepancy import l1_discrepancy
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.domain_norm import has_batchnorm
 from da_framework.networks.network import Network
 
 
 class MCD(Method):
-    r"""Two heads look for target rows that they can disagree on; the encoder leaves them none.
+    r"""Maximum classifier discrepancy: two heads raise it on the target, the encoder lowers it.
 
     .. math::
         A: \min_{f,\, c_1,\, c_2} L_y \qquad
         B: \min_{c_1,\, c_2} L_y - w \, d(T) \qquad
         C: \min_{f} w \, d(T)
 
-    with :math:`L_y = L_y(c_1 \circ f) + L_y(c_2 \circ f)` and d the mean absolute difference of
-    the heads' probabilities on the target. A step is A, B and then C several times.
+    Two heads look for target samples that they can disagree on; the encoder leaves them none.
+    :math:`L_y = L_y(c_1 \circ f) + L_y(c_2 \circ f)`, and d is the mean absolute difference
+    of the heads' probabilities on the target. A step is A, B and then C several times.
 
     Saito et al., "Maximum Classifier Discrepancy for Unsupervised Domain Adaptation", CVPR 2018,
     section 3.3. https://arxiv.org/abs/1712.02560
     Evaluated is the mean of both heads' logits, the ensemble of the authors' code.
     Departure: source and target go through the encoder together in all three moves, so that batch
-    norm normalises a row alike in each; ``batch_norm=separate`` keeps them apart. Where they share
-    no statistics, C passes the target alone.
+    norm normalises a sample alike in each; ``batch_norm=separate`` keeps them apart. Where they
+    share no statistics, C passes the target alone.
 
     Args:
         network: encoder and one head; the other is made like it.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: w of the discrepancy in B and C; 1 is the paper's.
         repeats: of C in a step; the paper has 2, 3 and 4.
     """
@@ -50,7 +51,7 @@ class MCD(Method):
         *,
         weight: NonNegative,
         repeats: Count,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, **base)
         self.second = network.another_head()
@@ -73,11 +74,11 @@ class MCD(Method):
         outputs = self.outputs(batch)
         terms = {**self.supervised(outputs), **self.disagreement(outputs, -self.weight)}
         yield Objective(terms, updates=("heads",))
-        apart = self.batch_norm == "separate" or not has_batchnorm(self.network)
-        seen = {"target": batch["target"]} if apart else batch
+        independent = self.batch_norm == "separate" or not has_batchnorm(self.network)
+        passed = {"target": batch["target"]} if independent else batch
         for _ in range(self.repeats):
             yield Objective(
-                self.disagreement(self.outputs(seen), self.weight), updates=("encoder",)
+                self.disagreement(self.outputs(passed), self.weight), updates=("encoder",)
             )
 
     def supervised(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
@@ -92,6 +93,6 @@ class MCD(Method):
         value = self.discrepancy(target.logits, self.second(target.features))
         return {"discrepancy": Term(value, weight)}
 
-    def discrepancy(self, one: Tensor, other: Tensor) -> Tensor:
-        """How much two predictions of the same rows differ, from their logits."""
-        return l1_discrepancy(one, other)
+    def discrepancy(self, first: Tensor, second: Tensor) -> Tensor:
+        """How much two predictions of the same samples differ, from their logits."""
+        return l1_discrepancy(first, second)

@@ -11,13 +11,13 @@ from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.schedules import Schedule, as_schedule
 from da_framework.core.types import Count, Finite, NonNegative, Positive
 from da_framework.losses.adversarial import domain_adversarial
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.adversary import Discriminator, reverse_gradient
 from da_framework.networks.network import Network
 
 
 class MDAN(Method):
-    r"""A discriminator for each source; the source that is hardest now counts most.
+    r"""Multisource domain adversarial network: a discriminator a source; the hardest counts most.
 
     .. math::
         \min_{f,\, c} \; \max_{d_1 \dots d_N} \; \frac1\gamma \log \sum_{i=1}^{N} \exp \left(
@@ -34,7 +34,7 @@ class MDAN(Method):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         hidden: widths of the discriminators' hidden layers.
         weight: w of the domain losses.
         coefficient: λ of the gradient reversal, as a function of progress.
@@ -55,7 +55,7 @@ class MDAN(Method):
         weight: NonNegative,
         coefficient: Schedule | Finite,
         sharpness: Positive,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, **base)
         self.discriminators = nn.ModuleList(
@@ -74,12 +74,12 @@ class MDAN(Method):
         )
         labels, domains = [], []
         for number, discriminator in enumerate(self.discriminators):
-            own = (source.domain == number).to(costs)
+            member = (source.domain == number).to(costs)
             # a mean over the rows of this source, as factors within the mean over all
-            own = own * (len(own) / own.sum().clamp_min(1))
-            labels.append((own * costs).mean())
-            weights = torch.cat([own, torch.ones_like(target.logits[:, 0])])
-            value = domain_adversarial(discriminator(features), n=len(own), weights=weights)
+            member = member * (len(member) / member.sum().clamp_min(1))
+            labels.append((member * costs).mean())
+            weights = torch.cat([member, torch.ones_like(target.logits[:, 0])])
+            value = domain_adversarial(discriminator(features), n=len(member), weights=weights)
             domains.append(value)
         label, domain = torch.stack(labels), torch.stack(domains)
         hard = (self.sharpness * (label - self.weight * coefficient * domain)).softmax(0).detach()

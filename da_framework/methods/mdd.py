@@ -9,13 +9,13 @@ from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.schedules import Schedule, as_schedule
 from da_framework.core.types import Finite, NonNegative, Positive
 from da_framework.losses.margin_disparity import margin_disparity
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.adversary import reverse_gradient
 from da_framework.networks.network import Network
 
 
 class MDD(Method):
-    r"""Features on which no classifier agrees with ours on the source and not on the target.
+    r"""Margin disparity discrepancy: an adversarial head tries to differ on the target alone.
 
     .. math::
         \min_{f,\, c} \; L_y(c \circ f) + w \lambda_p D_\gamma, \qquad \max_{c'} \; D_\gamma, \qquad
@@ -30,7 +30,7 @@ class MDD(Method):
 
     Args:
         network: encoder and head; the adversarial head is made like it.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: w of the discrepancy among the terms; 1 is the paper's, with which small networks
             at our rates diverge: what the encoder makes large has no bound.
         coefficient: λ of the gradient reversal, as a function of progress; the authors' goes up
@@ -46,7 +46,7 @@ class MDD(Method):
         weight: NonNegative,
         coefficient: Schedule | Finite,
         margin: Positive,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, **base)
         self.adversary = network.another_head()
@@ -56,11 +56,11 @@ class MDD(Method):
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
         features = torch.cat([source.features, target.features])
-        said = self.adversary(reverse_gradient(features, self.coefficient(self.progress)))
+        adversarial = self.adversary(reverse_gradient(features, self.coefficient(self.progress)))
         n = len(source.features)
         value = margin_disparity(
-            said[:n],
-            said[n:],
+            adversarial[:n],
+            adversarial[n:],
             source_logits=source.logits,
             target_logits=target.logits,
             margin=self.margin,

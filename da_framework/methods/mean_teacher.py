@@ -9,13 +9,13 @@ from torch import Tensor
 from da_framework.core.batch import Objective, Outputs, Task, Term
 from da_framework.core.types import NonNegative, Share
 from da_framework.losses.consistency import squared_difference
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.frozen import Averaged
 from da_framework.networks.network import Network
 
 
 class MeanTeacher(Method):
-    r"""A student learns of distorted target rows what its own average over time says of them.
+    r"""Mean teacher: a student learns on distorted target samples from its own average over time.
 
     .. math::
         \min_{f,\, c} \; L_y(c \circ f) + \frac{w}{m} \sum_i \mathbb 1[\max_k q_{ik} \ge \tau]
@@ -28,12 +28,12 @@ class MeanTeacher(Method):
     French, Mackiewicz, Fisher, "Self-ensembling for visual domain adaptation", ICLR 2018,
     section 3, after Tarvainen, Valpola, "Mean teachers are better role models", NeurIPS 2017.
     https://arxiv.org/abs/1706.05208
-    Departures: the teacher sees the row as it is, by the student's running batch-norm statistics,
-    where the paper augments it as well and takes its batch's; no class-balance loss.
+    Departures: the teacher sees the sample as it is, by the student's running batch-norm
+    statistics, where the paper augments it as well and takes its batch's; no class-balance loss.
 
     Args:
         network: encoder and head: the student.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: w; 3 is the paper's.
         threshold: τ; .968 is the paper's.
         keep: β; .99 is the paper's.
@@ -49,7 +49,7 @@ class MeanTeacher(Method):
         weight: NonNegative,
         threshold: Share,
         keep: Share,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, **base)
         self.teacher = Averaged(network)
@@ -65,9 +65,9 @@ class MeanTeacher(Method):
 
     def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         target = outputs["target"]
-        _, said = self.teacher(target.x, target.domain)
+        _, taught = self.teacher(target.x, target.domain)
         strong = outputs["target_strong"].logits
-        value = squared_difference(strong, said, threshold=self.threshold)
+        value = squared_difference(strong, taught, threshold=self.threshold)
         return {"consistency": Term(value, self.weight)}
 
     def updated(self, objective: Objective) -> None:

@@ -9,15 +9,14 @@ from pydantic import Field
 from torch import Tensor
 
 from da_framework.core.batch import Outputs, Task, Term
-from da_framework.core.schedules import Schedule, as_schedule
-from da_framework.core.types import Finite, NonNegative, Positive
-from da_framework.losses.mmd import Bandwidth, Estimator, bandwidths, gaussian, mmd
-from da_framework.methods.base import Base, Method
+from da_framework.core.types import Positive
+from da_framework.losses.mmd import Bandwidth, MMDEstimator, bandwidths, gaussian, mmd
+from da_framework.methods.ramped import RampedKeys, RampedMethod
 from da_framework.networks.network import Network
 
 
-class MMD(Method):
-    r"""Features whose two domains have the same mean under many Gaussian kernels.
+class MMD(RampedMethod):
+    r"""Maximum mean discrepancy: features whose domains have the same mean under many kernels.
 
     .. math::
         \min_{f,\, c} \; L_y(c \circ f) + w \, r_p \, \mathrm{MMD}_k^2 (f(S), f(T))
@@ -29,37 +28,34 @@ class MMD(Method):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: w of the discrepancy among the terms.
         ramp: r, a factor on the weight, as a function of progress.
         estimator: ``biased``, ``unbiased`` or ``linear``.
         bandwidth: what the kernels' widths are relative to: the ``mean`` or ``median`` squared
             distance of the batch, or ``fixed``: the factors are the widths.
-        factors: of the kernels; the paper's ladder is 2^-8 to 2^8 around the median.
+        factors: of the kernels; the paper's are 2^-8 to 2^8 around the median.
     """
 
     aligns: ClassVar = True
+    factors: Tensor
 
     def __init__(
         self,
         network: Network,
         task: Task,
         *,
-        weight: NonNegative,
-        ramp: Schedule | Finite,
-        estimator: Estimator,
+        estimator: MMDEstimator,
         bandwidth: Bandwidth,
         factors: Annotated[list[Positive], Field(min_length=1)],
-        **base: Unpack[Base],
+        **ramped: Unpack[RampedKeys],
     ) -> None:
-        super().__init__(network, task, **base)
-        self.weight = weight
-        self.ramp = as_schedule(ramp)
-        self.estimator: Estimator = estimator
+        super().__init__(network, task, **ramped)
+        self.estimator: MMDEstimator = estimator
         self.bandwidth: Bandwidth = bandwidth
         # of squared widths: twice the factor is √2 times the width
         doubling = all(wide == 2 * narrow for narrow, wide in pairwise(factors))
-        self.ladder = doubling and bandwidth != "fixed"
+        self.geometric_bandwidths = doubling and bandwidth != "fixed"
         self.register_buffer("factors", torch.tensor(factors))
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
@@ -69,17 +65,16 @@ class MMD(Method):
             target.features,
             bandwidths=widths,
             estimator=self.estimator,
-            ladder=self.ladder,
+            geometric_bandwidths=self.geometric_bandwidths,
         )
-        return {"mmd": Term(value, self.weight * self.ramp(self.progress))}
+        return {"mmd": self.ramped(value)}
 
     def widths(self, source: Tensor, target: Tensor) -> Tensor:
         """σ of each kernel for these features."""
-        factors = self.get_buffer("factors")
-        return bandwidths(source, target, policy=self.bandwidth, factors=factors)
+        return bandwidths(source, target, policy=self.bandwidth, factors=self.factors)
 
     def warnings(self, outputs: Mapping[str, Outputs]) -> Iterator[str]:
-        # rows of a file are often in order of class: some from everywhere
+        # samples of a file are often in order of class: some from everywhere
         source, target = (
             outputs[role].features[:: 1 + len(outputs[role].features) // 256]
             for role in ("source", "target")

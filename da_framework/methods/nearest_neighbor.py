@@ -6,7 +6,7 @@ from da_framework.methods.closed_form import ClosedForm
 
 
 class NearestNeighbor(ClosedForm):
-    r"""The label of the nearest labelled row, in the features as they are.
+    r"""Nearest neighbour: the label of the nearest labelled sample, without transfer.
 
     .. math:: \hat y(x) = y_i, \qquad i = \arg\min_i \lVert f(x) - f(x^S_i) \rVert
 
@@ -17,7 +17,7 @@ class NearestNeighbor(ClosedForm):
 
     Args:
         network: encoder; its head is not used.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         classifier: on the features.
     """
 

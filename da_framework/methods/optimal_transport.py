@@ -2,26 +2,24 @@
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any, ClassVar, Literal, Unpack
+from typing import ClassVar, Literal, Unpack
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numpy.typing import NDArray
 from torch import Tensor
 
+from da_framework.core.array_cache import Array
 from da_framework.core.batch import Task
 from da_framework.core.errors import InputError
 from da_framework.core.types import NonNegative
-from da_framework.methods.base import Base
+from da_framework.methods.base import MethodKeys
 from da_framework.methods.closed_form import ClosedForm
 from da_framework.networks.network import Network
 
-Array = NDArray[Any]
-
 
 class OptimalTransport(ClosedForm):
-    r"""Every source row at the mean of where its mass goes in the target.
+    r"""Optimal transport: source samples move to the mean of where their mass goes in the target.
 
     .. math::
         \min_\gamma \; \langle \gamma, C \rangle + \rho \sum_{ij} \gamma_{ij} \log \gamma_{ij}
@@ -29,21 +27,23 @@ class OptimalTransport(ClosedForm):
         z_i = n \sum_j \gamma_{ij} x^T_j
 
     over the couplings of equal masses, with squared Euclidean costs C divided by the largest. With
-    ρ = 0 the coupling is exact. η keeps rows of different classes from going to one target row. A
-    row that was not there goes with the nearest that was.
+    ρ = 0 the coupling is exact. η keeps samples of different classes from going to one target
+    sample. A sample that was not there goes with the nearest that was.
 
     Courty, Flamary, Tuia, Rakotomamonjy, "Optimal Transport for Domain Adaptation", TPAMI 2017.
     https://arxiv.org/abs/1507.00504
 
     Args:
         network: encoder; its head is not used.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         entropy: ρ.
         class_sparsity: η; needs an entropy.
         classifier: on the carried source.
     """
 
     aligns: ClassVar = True
+    rows: Tensor
+    moves: Tensor
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class OptimalTransport(ClosedForm):
         entropy: NonNegative,
         class_sparsity: NonNegative,
         classifier: Literal["1nn", "logistic", "svm"],
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         if find_spec("ot") is None:
             raise InputError("OptimalTransport needs POT: pip install 'da_framework[ot]'")
@@ -73,7 +73,7 @@ class OptimalTransport(ClosedForm):
         return {"rows": source, "moves": carried - source}
 
     def coupling(self, cost: Array, y: Array) -> Array:
-        """Where the mass of each source row goes."""
+        """Where the mass of each source sample goes."""
         import ot
 
         masses = [np.full(rows, 1 / rows) for rows in cost.shape]
@@ -92,5 +92,5 @@ class OptimalTransport(ClosedForm):
     def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
         if not source:
             return x
-        nearest = torch.cdist(x, self.get_buffer("rows")).argmin(1)
-        return x + self.get_buffer("moves")[nearest]
+        nearest = torch.cdist(x, self.rows).argmin(1)
+        return x + self.moves[nearest]

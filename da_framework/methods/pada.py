@@ -1,4 +1,4 @@
-"""Partial adaptation: source classes that the target has not are weighed down."""
+"""Partial adaptation: source classes that the target does not have weigh less."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Unpack
@@ -8,16 +8,15 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from da_framework.core.batch import Outputs, Task, Term
-from da_framework.core.schedules import Schedule, as_schedule
+from da_framework.core.schedules import Schedule
 from da_framework.core.types import Count, Finite, NonNegative
-from da_framework.losses.adversarial import domain_adversarial
-from da_framework.methods.base import Base, Method
-from da_framework.networks.adversary import Discriminator, reverse_gradient
+from da_framework.methods.base import MethodKeys
+from da_framework.methods.dann import DANN
 from da_framework.networks.network import Network
 
 
-class PADA(Method):
-    r"""Domain-adversarial training in which a source row counts as much as its class is met.
+class PADA(DANN):
+    r"""Partial adversarial domain adaptation: source classes that the target lacks weigh less.
 
     .. math::
         \min_{f,\, c} \; \max_{d} \; \overline{\gamma_{y} L_y(c \circ f)}
@@ -34,7 +33,7 @@ class PADA(Method):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         hidden: widths of the discriminator's hidden layers.
         weight: w of the domain loss among the terms.
         coefficient: λ of the gradient reversal, as a function of progress.
@@ -42,6 +41,8 @@ class PADA(Method):
 
     refreshes: ClassVar = ("target",)
     setting: ClassVar = "partial"
+    aligns: ClassVar = False  # of the source only the classes that the target has
+    met: Tensor
     exempt_from: ClassVar = {
         "nothing_at_weight_zero": "whatever the weight, classes that are not met teach less"
     }
@@ -54,17 +55,16 @@ class PADA(Method):
         hidden: list[Count],
         weight: NonNegative,
         coefficient: Schedule | Finite,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
-        super().__init__(network, task, **base)
-        self.discriminator = Discriminator(network.feature_dim, hidden)
-        self.weight = weight
-        self.coefficient = as_schedule(coefficient)
+        super().__init__(
+            network, task, hidden=hidden, weight=weight, coefficient=coefficient, **base
+        )
         self.register_buffer("met", torch.ones(len(task.classes)))
 
     def refresh(self, outputs: Mapping[str, Outputs]) -> None:
         mean = outputs["target"].logits.softmax(1).mean(0)
-        self.get_buffer("met").copy_(mean / mean.max())
+        self.met.copy_(mean / mean.max())
 
     def classification(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         source = outputs["source"]
@@ -72,16 +72,13 @@ class PADA(Method):
             source.logits, source.y, reduction="none", label_smoothing=self.label_smoothing
         )
         weight = super().classification(outputs)["source"].weight
-        weighted = Term((self.weights(source.y) * losses).mean(), weight)
+        weighted = Term((self.class_weights(source.y) * losses).mean(), weight)
         return {**super().classification(outputs), "source": weighted}
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
-        features = torch.cat([source.features, target.features])
-        logits = self.discriminator(reverse_gradient(features, self.coefficient(self.progress)))
-        weights = torch.cat([self.weights(source.y), torch.ones_like(target.logits[:, 0])])
-        value = domain_adversarial(logits, n=len(source.x), weights=weights)
-        return {"domain": Term(value, self.weight)}
+        weights = torch.cat([self.class_weights(source.y), torch.ones_like(target.logits[:, 0])])
+        return {"domain": Term(self.domain_loss(source, target, weights), self.weight)}
 
-    def weights(self, y: Tensor) -> Tensor:
-        """γ of each row's class."""
-        return self.get_buffer("met")[y]
+    def class_weights(self, y: Tensor) -> Tensor:
+        """γ of each sample's class."""
+        return self.met[y]

@@ -10,7 +10,7 @@ from da_framework.methods.closed_form import Components
 
 
 class PCA(Components):
-    r"""The directions in which the rows of both domains together vary most.
+    r"""Principal component analysis: the directions in which both domains together vary most.
 
     .. math:: z = W^\top (x - \mu), \qquad W = \arg\max_{W^\top W = I}
         \operatorname{tr} W^\top \operatorname{Cov}(S \cup T) W
@@ -20,22 +20,25 @@ class PCA(Components):
 
     Args:
         network: encoder; its head is not used.
-        task: classes, domains and rows.
-        components: columns of W; no more than there are rows or features.
+        task: classes, domains and samples.
+        components: columns of W; no more than there are samples or features.
         classifier: on the projection.
     """
+
+    mean: Tensor
+    projection: Tensor
 
     def solve(
         self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
     ) -> Mapping[str, Tensor]:
         x = torch.cat([source, target])
-        return {"mean": x.mean(0), "projection": principal(x, self.components)}
+        return {"mean": x.mean(0), "projection": principal_directions(x, self.components)}
 
     def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
-        return (x - self.get_buffer("mean")) @ self.get_buffer("projection")
+        return (x - self.mean) @ self.projection
 
 
-def principal(x: Float[Tensor, "n d"], components: int) -> Float[Tensor, "d e"]:
+def principal_directions(x: Float[Tensor, "n d"], components: int) -> Float[Tensor, "d e"]:
     """Orthonormal directions of the largest variance, the largest first."""
     directions: Tensor = torch.linalg.svd(x - x.mean(0), full_matrices=False)[2]
     return directions[:components].T

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from da_framework.core.batch import Batch, Outputs, Task, as_input
 from da_framework.core.errors import InputError
 from da_framework.core.types import Count
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.network import Network
 
 
 class Progressive(Method):
-    r"""A head that also reads what frozen former networks make of the row.
+    r"""Progressive networks: a head that also reads the features of frozen former networks.
 
     .. math:: z = c(f(x)) + \sum_t U_t \, \operatorname{ReLU}(V_t f^t(x))
 
@@ -26,7 +26,7 @@ class Progressive(Method):
 
     Args:
         network: encoder and head of the new column.
-        task: classes, domains and rows; its teachers are the former columns.
+        task: classes, domains and samples; its teachers are the former columns.
         width: of the adapters V.
     """
 
@@ -35,7 +35,9 @@ class Progressive(Method):
     needs_teachers: ClassVar = True
     needs_raw_inputs: ClassVar = True
 
-    def __init__(self, network: Network, task: Task, *, width: Count, **base: Unpack[Base]) -> None:
+    def __init__(
+        self, network: Network, task: Task, *, width: Count, **base: Unpack[MethodKeys]
+    ) -> None:
         super().__init__(network, task, **base)
         if not task.teachers:
             raise InputError("Progressive reads former networks, and their folders are not there")
@@ -57,14 +59,14 @@ class Progressive(Method):
 
     def outputs(self, batch: Batch) -> Mapping[str, Outputs]:
         return {
-            role: own._replace(logits=own.logits + self.lateral(as_input(own.x)))
-            for role, own in super().outputs(batch).items()
+            role: plain._replace(logits=plain.logits + self.lateral(as_input(plain.x)))
+            for role, plain in super().outputs(batch).items()
         }
 
     def lateral(self, x: Num[Tensor, "rows ..."]) -> Float[Tensor, "rows k"]:
         """What the former columns add to the logits."""
-        said = [
+        laterals = [
             adapter(column(x)[0].to(next(adapter.parameters())))
             for adapter, column in zip(self.laterals, self.columns, strict=True)
         ]
-        return torch.stack(said).sum(0)
+        return torch.stack(laterals).sum(0)

@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from typing import Unpack
 
 from da_framework.core.batch import Outputs, Task, Term
-from da_framework.core.schedules import Schedule, as_schedule
-from da_framework.core.types import Finite, NonNegative, Share
+from da_framework.core.types import Share
 from da_framework.losses.pseudo_label import pseudo_label
-from da_framework.methods.base import Base, Method
+from da_framework.methods.ramped import RampedKeys, RampedMethod
 from da_framework.networks.network import Network
 
 
-class PseudoLabel(Method):
-    r"""The class predicted for a target row is its label, made anew at every step.
+class PseudoLabel(RampedMethod):
+    r"""Pseudo-labelling: the class predicted for a target sample is its label, anew every step.
 
     .. math::
         \min_{f,\, c} \; L_y(c \circ f) + w \, r_p \, \frac1m \sum_i
@@ -30,7 +29,7 @@ class PseudoLabel(Method):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: w of the pseudo-labels' loss among the terms; 3 is the paper's.
         threshold: τ, the least probability of the predicted class that counts.
         ramp: r, a factor on the weight, as a function of progress.
@@ -41,16 +40,12 @@ class PseudoLabel(Method):
         network: Network,
         task: Task,
         *,
-        weight: NonNegative,
         threshold: Share,
-        ramp: Schedule | Finite,
-        **base: Unpack[Base],
+        **ramped: Unpack[RampedKeys],
     ) -> None:
-        super().__init__(network, task, **base)
-        self.weight = weight
+        super().__init__(network, task, **ramped)
         self.threshold = threshold
-        self.ramp = as_schedule(ramp)
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
         value = pseudo_label(target.logits, threshold=self.threshold)
-        return {"pseudo_label": Term(value, self.weight * self.ramp(self.progress))}
+        return {"pseudo_label": self.ramped(value)}

@@ -1,4 +1,4 @@
-"""How rows lie to one another, as former networks see them."""
+"""How samples lie to one another, as former networks see them."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Unpack
@@ -8,23 +8,23 @@ import torch
 from da_framework.core.batch import Outputs, Task, Term, as_input
 from da_framework.core.types import Count, NonNegative
 from da_framework.losses.distillation import angles, relative_distances
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.network import Network
 
 
 class RelationalDistillation(Method):
-    r"""Features whose distances and angles are those of frozen former networks.
+    r"""Relational knowledge distillation: features keep the teachers' distances and angles.
 
     .. math:: L_y + \frac1T \sum_t \big( w_d \, \ell_d(f, f^t) + w_a \, \ell_a(f, f^t) \big)
 
-    on rows of the target: relations pass between networks of any width and any classes.
+    on samples of the target: relations pass between networks of any width and any classes.
 
     Park, Kim, Lu, Cho, "Relational Knowledge Distillation", CVPR 2019.
     https://arxiv.org/abs/1904.05068
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows; its teachers are compared with.
+        task: classes, domains and samples; its teachers are compared with.
         weight: :math:`w_d` of the distances; 25 is the paper's for classification.
         angle_weight: :math:`w_a` of the angles; 50 there.
         rows: of a batch, the first, that angles are taken among: their cost is cubic.
@@ -46,7 +46,7 @@ class RelationalDistillation(Method):
         weight: NonNegative,
         angle_weight: NonNegative,
         rows: Count,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, **base)
         self.weight = weight
@@ -54,13 +54,13 @@ class RelationalDistillation(Method):
         self.rows = rows
 
     def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
-        own = [outputs[role] for role in ("target", "target_labelled") if role in outputs]
-        x = torch.cat([as_input(side.x) for side in own])
-        features = torch.cat([side.features for side in own])
+        sides = [outputs[role] for role in ("target", "target_labelled") if role in outputs]
+        x = torch.cat([as_input(side.x) for side in sides])
+        features = torch.cat([side.features for side in sides])
         taught = [teacher.to(x.device)(x)[0] for teacher in self.task.teachers]
         first = slice(self.rows)
-        distance = torch.stack([relative_distances(features, own) for own in taught]).mean()
-        angle = torch.stack([angles(features[first], own[first]) for own in taught]).mean()
+        distance = torch.stack([relative_distances(features, t) for t in taught]).mean()
+        angle = torch.stack([angles(features[first], t[first]) for t in taught]).mean()
         return {
             "distances": Term(distance, self.weight),
             "angles": Term(angle, self.angle_weight),

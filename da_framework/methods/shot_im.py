@@ -6,16 +6,16 @@ from typing import ClassVar, Unpack
 from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.types import NonNegative
 from da_framework.losses.information import negative_mutual_information
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.network import Network
 
 
 class SHOTIM(Method):
-    r"""The head of a trained source model stays; the encoder moves the target to where it is sure.
+    r"""Source hypothesis transfer (SHOT-IM): the head is frozen, the encoder maximises information.
 
     .. math:: \min_{f} \; w \left( \overline{H(p(T))} - H(\overline{p(T)}) \right)
 
-    No source row is needed: ``dataset.source=[] init_from=<run>``.
+    No source sample is needed: ``dataset.source=[] init_from=<run>``.
 
     Liang, Hu, Feng, "Do We Really Need to Access the Source Data? Source Hypothesis Transfer for
     Unsupervised Domain Adaptation", ICML 2020, eq. 3. https://arxiv.org/abs/2002.08546
@@ -24,7 +24,7 @@ class SHOTIM(Method):
 
     Args:
         network: encoder and head, trained on the source.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         weight: w of the information term; 1 is the paper's.
     """
 
@@ -36,7 +36,7 @@ class SHOTIM(Method):
     }
 
     def __init__(
-        self, network: Network, task: Task, *, weight: NonNegative, **base: Unpack[Base]
+        self, network: Network, task: Task, *, weight: NonNegative, **base: Unpack[MethodKeys]
     ) -> None:
         super().__init__(network, task, **base)
         network.head.requires_grad_(False)

@@ -6,7 +6,7 @@ from da_framework.methods.base import Method
 
 
 class SourceOnly(Method):
-    r"""The source's labels and nothing else: what every method must beat.
+    r"""Source only: the source's labels and nothing else, which every method must beat.
 
     .. math:: \min_{f,\, c} \; L_y(c \circ f)
 

@@ -8,13 +8,13 @@ from torch.func import functional_call
 
 from da_framework.core.batch import Batch, Outputs, Task
 from da_framework.core.types import Fraction, NonNegative
-from da_framework.methods.base import Base
+from da_framework.methods.base import MethodKeys
 from da_framework.methods.fine_tuning import FineTuning
 from da_framework.networks.network import Network
 
 
 class StructuralNoise(FineTuning):
-    r"""Fine-tuning of the former structure with noise added to what it makes.
+    r"""Structural noise: fine-tuning with noise in the features, the logits or the weights.
 
     .. math:: F_T(x) = F_S(x) + \epsilon, \qquad \epsilon \sim
         \mathcal N(0, \, s^2 \, \overline{v^2} I)
@@ -29,7 +29,7 @@ class StructuralNoise(FineTuning):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         place: of the noise.
         scale: s, relative to the root mean square of v.
         gradual: as of ``FineTuning``.
@@ -43,7 +43,7 @@ class StructuralNoise(FineTuning):
         place: Literal["features", "logits", "weights"],
         scale: NonNegative,
         gradual: Fraction,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, gradual=gradual, **base)
         self.place = place
@@ -54,19 +54,21 @@ class StructuralNoise(FineTuning):
             return super().outputs(batch)
         if self.place == "weights":
             network = self.network
-            noisy = {name: self.noisy(weight) for name, weight in network.named_parameters()}
+            noisy_weights = {
+                name: self.add_noise(weight) for name, weight in network.named_parameters()
+            }
             rows = batch["target_labelled"]
-            features, logits = functional_call(network, noisy, (rows.x, rows.domain))
+            features, logits = functional_call(network, noisy_weights, (rows.x, rows.domain))
             return {"target_labelled": Outputs(*map(self.gather, (*rows, features, logits)))}
-        own = super().outputs(batch)["target_labelled"]
+        passed = super().outputs(batch)["target_labelled"]
         if self.place == "logits":
-            own = own._replace(logits=self.noisy(own.logits))
+            passed = passed._replace(logits=self.add_noise(passed.logits))
         else:
-            features = self.noisy(own.features)
-            own = own._replace(features=features, logits=self.network.head(features))
-        return {"target_labelled": own}
+            features = self.add_noise(passed.features)
+            passed = passed._replace(features=features, logits=self.network.head(features))
+        return {"target_labelled": passed}
 
-    def noisy(self, values: Tensor) -> Tensor:
-        """With noise of its own size."""
+    def add_noise(self, values: Tensor) -> Tensor:
+        """Values with noise in proportion to their root mean square."""
         size = values.detach().square().mean().sqrt()
         return values + self.scale * size * self.normal(*values.shape, like=values)

@@ -7,11 +7,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from da_framework.methods.closed_form import Components
-from da_framework.methods.pca import principal
+from da_framework.methods.pca import principal_directions
 
 
 class SubspaceAlignment(Components):
-    r"""Source rows in their own principal subspace, turned towards the target's.
+    r"""Subspace alignment: the source's principal subspace is turned towards the target's.
 
     .. math::
         z_S = (x_S - \mu_S) \, P_S P_S^\top P_T, \qquad z_T = (x_T - \mu_T) \, P_T
@@ -23,24 +23,30 @@ class SubspaceAlignment(Components):
 
     Args:
         network: encoder; its head is not used.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         components: columns of :math:`P_S` and :math:`P_T`.
         classifier: on the aligned source.
     """
 
     aligns: ClassVar = True
+    source_mean: Tensor
+    target_mean: Tensor
+    source_projection: Tensor
+    target_projection: Tensor
 
     def solve(
         self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
     ) -> Mapping[str, Tensor]:
-        own, other = (principal(x, self.components) for x in (source, target))
+        source_basis = principal_directions(source, self.components)
+        target_basis = principal_directions(target, self.components)
         return {
             "source_mean": source.mean(0),
             "target_mean": target.mean(0),
-            "source_projection": own @ own.T @ other,
-            "target_projection": other,
+            "source_projection": source_basis @ source_basis.T @ target_basis,
+            "target_projection": target_basis,
         }
 
     def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
-        side = "source" if source else "target"
-        return (x - self.get_buffer(f"{side}_mean")) @ self.get_buffer(f"{side}_projection")
+        if source:
+            return (x - self.source_mean) @ self.source_projection
+        return (x - self.target_mean) @ self.target_projection

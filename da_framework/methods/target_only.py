@@ -6,7 +6,7 @@ from da_framework.methods.base import Method
 
 
 class TargetOnly(Method):
-    r"""The few labelled target rows and nothing else; with all of them, the upper bound.
+    r"""Target only: the few labelled target samples alone; with all of them, the upper bound.
 
     .. math:: \min_{f,\, c} \; L_y(c \circ f) \text{ on the role target\_labelled}
 

@@ -10,14 +10,14 @@ from torch.nn.functional import normalize
 
 from da_framework.core.batch import Task
 from da_framework.core.types import Count, Positive
-from da_framework.losses.mmd import squared_distances
-from da_framework.methods.base import Base
+from da_framework.losses.mmd import pairwise_squared_distances
+from da_framework.methods.base import MethodKeys
 from da_framework.methods.closed_form import ClosedForm
 from da_framework.networks.network import Network
 
 
 class TCA(ClosedForm):
-    r"""Directions in which the rows vary, and the means of the domains differ little.
+    r"""Transfer component analysis: directions that vary, and in which the domains' means agree.
 
     .. math::
         \min_A \; \operatorname{tr} A^\top K M K A + \rho \lVert A \rVert^2
@@ -35,7 +35,7 @@ class TCA(ClosedForm):
 
     Args:
         network: encoder; its head is not used.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         components: columns of A.
         ridge: ρ.
         kernel: ``linear``; ``primal`` (directions of the features themselves: K is X and the
@@ -46,6 +46,10 @@ class TCA(ClosedForm):
     """
 
     aligns: ClassVar = True
+    rows: Tensor
+    rate: Tensor
+    basis: Tensor
+    projection: Tensor
 
     def __init__(
         self,
@@ -58,7 +62,7 @@ class TCA(ClosedForm):
         normalize_features: bool,
         normalize_projection: bool,
         classifier: Literal["1nn", "logistic", "svm"],
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, classifier=classifier, **base)
         self.components = components
@@ -71,32 +75,34 @@ class TCA(ClosedForm):
         self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
     ) -> Mapping[str, Tensor]:
         means = difference_of_means(source, target)
-        return self.found(self.lifted(source, target), means)
+        return self.fit_components(self.lift_training(source, target), means)
 
-    def lifted(
+    def lift_training(
         self, source: Float[Tensor, "n d"], target: Float[Tensor, "m d"]
     ) -> Float[Tensor, "rows r"]:
         """The rows of K, in a basis of their space; keeps what brings other rows there."""
-        x = self.prepared(torch.cat([source, target]))
+        x = self.prepare(torch.cat([source, target]))
         if self.kernel == "rbf":
-            self.keep({"rows": x, "rate": 1 / squared_distances(x).mean().clamp_min(1e-12)})
+            self.keep(
+                {"rows": x, "rate": 1 / pairwise_squared_distances(x).mean().clamp_min(1e-12)}
+            )
         elif self.kernel == "linear":
             _, lengths, directions = torch.linalg.svd(x, full_matrices=False)
-            there = lengths > 1e-10 * lengths[0]
-            self.keep({"basis": directions[there].T * lengths[there]})
+            kept = lengths > 1e-10 * lengths[0]
+            self.keep({"basis": directions[kept].T * lengths[kept]})
         return self.lift(x)
 
     def lift(self, x: Float[Tensor, "rows d"]) -> Float[Tensor, "rows r"]:
         """Kernel of rows with those of training."""
         if self.kernel == "rbf":
-            squared = torch.cdist(x, self.get_buffer("rows")).square()
-            return torch.exp(-self.get_buffer("rate") * squared)
-        return x @ self.get_buffer("basis") if self.kernel == "linear" else x
+            squared = torch.cdist(x, self.rows).square()
+            return torch.exp(-self.rate * squared)
+        return x @ self.basis if self.kernel == "linear" else x
 
-    def found(
+    def fit_components(
         self, k: Float[Tensor, "rows r"], differences: Float[Tensor, "rows c"]
     ) -> Mapping[str, Tensor]:
-        r"""The components.
+        r"""Solves for the components.
 
         Args:
             k: the rows of K.
@@ -113,10 +119,10 @@ class TCA(ClosedForm):
         return {"projection": normalize(projection, dim=0)}
 
     def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
-        z = self.lift(self.prepared(x)) @ self.get_buffer("projection")
+        z = self.lift(self.prepare(x)) @ self.projection
         return normalize(z) if self.normalize_projection else z
 
-    def prepared(self, x: Float[Tensor, "rows d"]) -> Float[Tensor, "rows d"]:
+    def prepare(self, x: Float[Tensor, "rows d"]) -> Float[Tensor, "rows d"]:
         """The features, of length 1 if asked for."""
         return normalize(x) if self.normalize_features else x
 

@@ -10,18 +10,18 @@ from torch.nn.functional import one_hot
 
 from da_framework.core.batch import Outputs, Task
 from da_framework.core.types import Count
-from da_framework.methods.base import Base
+from da_framework.methods.base import MethodKeys
 from da_framework.methods.boosting import tradaboost
-from da_framework.methods.closed_form import ClosedForm, linear
+from da_framework.methods.closed_form import ClosedForm, linear_weights
 from da_framework.methods.reweighting.effective_sample_size import effective_sample_size
 from da_framework.networks.network import Network
 
-COLLAPSED = 0.1
-"""Share of the source's rows below which the weights leave little of it."""
+FORGOTTEN_SHARE = 0.1
+"""Effective sample size, as a share of the source, under which boosting has forgotten it."""
 
 
 class TrAdaBoost(ClosedForm):
-    r"""Boosted classifiers; source rows that contradict the few of the target are forgotten.
+    r"""TrAdaBoost: boosting that forgets the source samples which contradict the target's labels.
 
     .. math::
         w_i \leftarrow w_i \beta^{[h_t(x_i) \ne y_i]} \; (i \in S), \qquad
@@ -33,19 +33,21 @@ class TrAdaBoost(ClosedForm):
 
     Dai, Yang, Xue, Yu, "Boosting for Transfer Learning", ICML 2007, algorithm 1.
     https://doi.org/10.1145/1273496.1273521
-    Departures: more than two classes are as in SAMME; ``learners/tradaboost.py`` has the rest.
+    Departures: more than two classes are as in SAMME; ``methods/boosting.py`` has the rest.
 
     Args:
         network: encoder; its head is not used.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         rounds: N.
     """
 
     roles: ClassVar = ("source", "target_labelled")
     optional: ClassVar = ()
+    votes: Tensor
+    source_weights: Tensor
 
     def __init__(
-        self, network: Network, task: Task, *, rounds: Count, **base: Unpack[Base]
+        self, network: Network, task: Task, *, rounds: Count, **base: Unpack[MethodKeys]
     ) -> None:
         super().__init__(network, task, classifier="logistic", **base)
         self.rounds = rounds
@@ -54,32 +56,36 @@ class TrAdaBoost(ClosedForm):
     def refresh(self, outputs: Mapping[str, Outputs]) -> None:
         from sklearn.linear_model import LogisticRegression
 
-        x = {role: own.features.double().cpu().numpy() for role, own in outputs.items()}
-        y = {role: own.y.cpu().numpy() for role, own in outputs.items()}
-        found = tradaboost(
+        x = {
+            role: role_outputs.features.double().cpu().numpy()
+            for role, role_outputs in outputs.items()
+        }
+        y = {role: role_outputs.y.cpu().numpy() for role, role_outputs in outputs.items()}
+        boosted = tradaboost(
             *(x["source"], y["source"], x["target_labelled"], y["target_labelled"]),
             learner=lambda: LogisticRegression(max_iter=10000),
             rounds=self.rounds,
             classes=len(self.task.classes),
         )
         like = outputs["source"].features.double()
-        models = [linear(model, len(self.task.classes), like) for model in found.learners]
-        weight, bias = (torch.stack(own) for own in zip(*models, strict=True))
-        votes, last = (torch.as_tensor(own).to(like) for own in (found.votes, found.weights[-1]))
+        models = [linear_weights(model, len(self.task.classes), like) for model in boosted.learners]
+        weight, bias = (torch.stack(tensors) for tensors in zip(*models, strict=True))
+        votes, last = (
+            torch.as_tensor(values).to(like) for values in (boosted.votes, boosted.weights[-1])
+        )
         self.keep({"votes": votes, "weight": weight, "bias": bias})
         self.keep({"source_weights": last[: len(like)]})
 
     def judge(self, z: Float[Tensor, "rows d"]) -> Float[Tensor, "rows k"]:
-        weight, bias = self.get_buffer("weight"), self.get_buffer("bias")
-        said = (torch.einsum("rd,tkd->trk", z, weight) + bias[:, None]).argmax(2)
-        votes = one_hot(said, len(self.task.classes)) * self.get_buffer("votes")[:, None, None]
+        scores = torch.einsum("rd,tkd->trk", z, self.weight) + self.bias[:, None]
+        votes = one_hot(scores.argmax(2), len(self.task.classes)) * self.votes[:, None, None]
         return votes.sum(0)
 
     def warnings(self, outputs: Mapping[str, Outputs]) -> Iterator[str]:
         if self.fitted:
-            weights = self.get_buffer("source_weights")
+            weights = self.source_weights
             effective = float(effective_sample_size(weights))
-            if effective < COLLAPSED * len(weights):
+            if effective < FORGOTTEN_SHARE * len(weights):
                 yield (
                     f"boosting has forgotten the source: its {len(weights)} rows are worth "
                     f"{effective:.0f} (effective sample size); fewer method.rounds keep more"

@@ -13,20 +13,20 @@ from da_framework.core.schedules import Schedule, as_schedule
 from da_framework.core.types import Count, Finite, NonNegative
 from da_framework.losses.adversarial import domain_adversarial
 from da_framework.losses.entropy import row_entropy
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.adversary import Discriminator, reverse_gradient
 from da_framework.networks.network import Network
 
 
 class UAN(Method):
-    r"""Domain-adversarial training weighted by how likely a row is of a class that both have.
+    r"""Universal adaptation network: aligns the classes that both domains have, rejects others.
 
     .. math::
         w_S(x) = \frac{H(p)}{\log k} - d'(x), \qquad w_T(x) = d'(x) - \frac{H(p)}{\log k}
 
     d' is a second discriminator, which is not played against: 1 is source. Both weights are brought
-    to [0, 1] over the batch; target rows with :math:`w_T` under a threshold are the unknown, which
-    is the last logit of an evaluation.
+    to [0, 1] over the batch; target samples with :math:`w_T` under a threshold are the unknown,
+    which is the last logit of an evaluation.
 
     You et al., "Universal Domain Adaptation", CVPR 2019.
     https://openaccess.thecvf.com/content_CVPR_2019/html/You_Universal_Domain_Adaptation_CVPR_2019_paper.html
@@ -34,11 +34,11 @@ class UAN(Method):
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         hidden: widths of the discriminators' hidden layers.
         weight: of the adversarial domain loss among the terms.
         coefficient: λ of the gradient reversal, as a function of progress.
-        threshold: of :math:`w_T`, in [-1, 1], under which a row is unknown.
+        threshold: of :math:`w_T`, in [-1, 1], under which a sample is unknown.
     """
 
     setting: ClassVar = "open"
@@ -52,7 +52,7 @@ class UAN(Method):
         weight: NonNegative,
         coefficient: Schedule | Finite,
         threshold: Finite,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, **base)
         self.discriminator = Discriminator(network.feature_dim, hidden)
@@ -65,8 +65,8 @@ class UAN(Method):
         self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
     ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows c"]]:
         features, logits = self.network(x, domain)
-        known = self.transferability(features, logits) >= self.threshold
-        unknown = torch.where(known, logits.amin(1) - 1, logits.amax(1) + 1)
+        is_known = self.transferability(features, logits) >= self.threshold
+        unknown = torch.where(is_known, logits.amin(1) - 1, logits.amax(1) + 1)
         return features, torch.cat([logits, unknown[:, None]], dim=1)
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
@@ -75,10 +75,12 @@ class UAN(Method):
         logits = torch.cat([source.logits, target.logits])
         with torch.no_grad():
             w = self.transferability(features, logits)
-            weights = torch.cat([_unit(-w[:n]), _unit(w[n:])])
-        played = self.discriminator(reverse_gradient(features, self.coefficient(self.progress)))
+            weights = torch.cat([_rescale(-w[:n]), _rescale(w[n:])])
+        adversarial = self.discriminator(
+            reverse_gradient(features, self.coefficient(self.progress))
+        )
         return {
-            "domain": Term(domain_adversarial(played, n=n, weights=weights), self.weight),
+            "domain": Term(domain_adversarial(adversarial, n=n, weights=weights), self.weight),
             # detached: it judges the features and does not shape them
             "similarity": Term(domain_adversarial(self.judge(features.detach()), n=n)),
         }
@@ -92,6 +94,6 @@ class UAN(Method):
         return similarity - share
 
 
-def _unit(w: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
+def _rescale(w: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
     low, high = w.min(), w.max()
     return (w - low) / (high - low).clamp_min(1e-12)

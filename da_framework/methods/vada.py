@@ -1,4 +1,4 @@
-"""Domains that look alike, and boundaries where no rows of either are."""
+"""Domains that look alike, and boundaries where no samples of either are."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,13 +13,13 @@ from da_framework.core.types import Count, NonNegative
 from da_framework.losses.adversarial import domain_adversarial
 from da_framework.losses.entropy import entropy
 from da_framework.losses.virtual_adversarial import virtual_adversarial
-from da_framework.methods.base import Base, Method, evaluating
+from da_framework.methods.base import Method, MethodKeys, evaluating
 from da_framework.networks.adversary import Discriminator
 from da_framework.networks.network import Network
 
 
 class VADA(Method):
-    r"""Domain-adversarial training that keeps the boundaries out of where rows are dense.
+    r"""Virtual adversarial domain adaptation: confused domains, and boundaries far from samples.
 
     .. math::
         \min_{f,\, c} \; L_y + w \left( \lambda_d L_d + \lambda_s L_v(S)
@@ -33,12 +33,12 @@ class VADA(Method):
     the second, DIRT-T, is not part of it. https://arxiv.org/abs/1802.08735
     Departures: ε in units of the root of the number of inputs, so that it fits any; neither
     instance normalisation nor averaged weights. The passes of :math:`L_v` are made in evaluation
-    mode, so that nothing but the perturbation comes between two predictions of a row, and batch
-    norm's statistics are of rows that are there.
+    mode, so that nothing but the perturbation comes between two predictions of a sample, and batch
+    norm's statistics are of samples that are there.
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         hidden: widths of the discriminator's hidden layers.
         weight: w of all that is added.
         domain: λ_d; 0.01 in the authors' code.
@@ -62,7 +62,7 @@ class VADA(Method):
         source: NonNegative,
         target: NonNegative,
         radius: NonNegative,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, **base)
         self.discriminator = Discriminator(network.feature_dim, hidden)
@@ -78,15 +78,17 @@ class VADA(Method):
     def objectives(self, batch: Batch) -> Iterator[Objective]:
         outputs = self.outputs(batch)
         source, target = outputs["source"].features, outputs["target"].features
-        told = domain_adversarial(self.tell(source.detach(), target.detach()), n=len(source))
-        yield Objective({"discriminator": Term(told)}, updates=("discriminator",))
+        discriminated = domain_adversarial(
+            self.discriminate(source.detach(), target.detach()), n=len(source)
+        )
+        yield Objective({"discriminator": Term(discriminated)}, updates=("discriminator",))
         # the network has not moved since: its outputs are those of before
         yield Objective(self.all_terms(outputs))
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
-        told = self.tell(source.features, target.features)
+        discriminated = self.discriminate(source.features, target.features)
         # minus the logits: source and target change places
-        confused = domain_adversarial(-told, n=len(source.features))
+        confused = domain_adversarial(-discriminated, n=len(source.features))
         return {
             "domain": Term(confused, self.weight * self.domain),
             "virtual_source": Term(self.virtual(source), self.weight * self.source),
@@ -94,8 +96,8 @@ class VADA(Method):
             "entropy": Term(entropy(target.logits), self.weight * self.target),
         }
 
-    def tell(self, source: Tensor, target: Tensor) -> Tensor:
-        """The discriminator's logits, of the source's rows first."""
+    def discriminate(self, source: Tensor, target: Tensor) -> Tensor:
+        """The discriminator's logits, of the source's samples first."""
         logits: Tensor = self.discriminator(torch.cat([source, target]))
         return logits
 
@@ -111,7 +113,7 @@ class VADA(Method):
             )
 
     def reach(self, domain: Int[Tensor, " rows"]) -> float | Float[Tensor, "rows 1"]:
-        """ε; by row where the domains' columns differ: padding is no length."""
+        """ε; by sample where the domains' columns differ: padding is no length."""
         if not self.task.widths:
             return self.radius
         widths = torch.tensor(self.task.widths, device=domain.device)

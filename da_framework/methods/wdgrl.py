@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from da_framework.core.batch import Batch, Objective, Task, Term
 from da_framework.core.types import Count, NonNegative
 from da_framework.losses.wasserstein import critic_gap, gradient_penalty
-from da_framework.methods.base import Base, Method
+from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.adversary import Discriminator
 from da_framework.networks.network import Network
 
 
 class WDGRL(Method):
-    r"""A critic scores the source high and the target low; the encoder takes away its reasons.
+    r"""Wasserstein distance guided representation learning: the encoder closes a critic's gap.
 
     .. math::
         \max_{d} \; W - \gamma \, \overline{\left( \lVert \nabla d \rVert - 1 \right)^2}, \qquad
@@ -27,11 +27,11 @@ class WDGRL(Method):
 
     Shen et al., "Wasserstein Distance Guided Representation Learning for Domain Adaptation", AAAI
     2018, algorithm 1. https://arxiv.org/abs/1707.01217
-    The critic has no batch norm: its slope is that of a single row.
+    The critic has no batch norm: its slope is that of a single sample.
 
     Args:
         network: encoder and head.
-        task: classes, domains and rows.
+        task: classes, domains and samples.
         hidden: widths of the critic's hidden layers.
         weight: w of the distance among the terms.
         critic_steps: moves of the critic in a step; 5 in the authors' code for digits.
@@ -49,7 +49,7 @@ class WDGRL(Method):
         weight: NonNegative,
         critic_steps: Count,
         penalty: NonNegative,
-        **base: Unpack[Base],
+        **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, **base)
         self.critic = Discriminator(network.feature_dim, hidden)

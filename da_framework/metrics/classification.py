@@ -10,9 +10,9 @@ from da_framework.core.batch import Outputs, Task
 
 
 def confusion(logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]) -> Int[Tensor, "c c"]:
-    """Rows counted by true class (down) and predicted class (across).
+    """Samples counted by true class (down) and predicted class (across).
 
-    One more class than there are logits where some rows are of an unknown one.
+    One more class than there are logits where some samples are of an unknown one.
     """
     k = max(logits.shape[1], int(y.max().item()) + 1)
     return torch.bincount(y * k + logits.argmax(1), minlength=k * k).reshape(k, k)
@@ -23,8 +23,8 @@ def metrics(
 ) -> dict[str, Any]:
     """Accuracy, calibration error, and precision, recall and F1: macro, and of each class.
 
-    All are fractions of 1. Classes without a true or a predicted row count as 0, as scikit-learn's
-    do with ``zero_division=0``; classes without either are left out of the means.
+    All are fractions of 1. Classes without a true or a predicted sample count as 0, as
+    scikit-learn's do with ``zero_division=0``; classes without either are left out of the means.
 
     Args:
         logits: of the classes; one more column where the unknown can be predicted.
@@ -38,7 +38,7 @@ def metrics(
     recall = hits / true.clamp_min(1)
     precision = hits / predicted.clamp_min(1)
     f1 = 2 * hits / (true + predicted).clamp_min(1)
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "accuracy": (hits.sum() / counts.sum()).item(),
         "precision": precision[present].mean().item(),
         "recall": recall[present].mean().item(),
@@ -50,8 +50,8 @@ def metrics(
         "rows": int(counts.sum().item()),
     }
     if known is not None and len(true) > known and true[known:].sum() > 0:
-        found["open_set"] = open_set(recall, true, known)
-    return found
+        figures["open_set"] = open_set(recall, true, known)
+    return figures
 
 
 def metrics_per_domain(outputs: Outputs, task: Task) -> dict[str, Any]:
@@ -84,8 +84,8 @@ def open_set(
     Tommasi, "On the Effectiveness of Image Rotation for Open Set Domain Adaptation", ECCV 2020,
     eq. 7. https://arxiv.org/abs/2007.12360
     """
-    own = recall[:known][true[:known] > 0]
-    os_star = own.mean().item() if len(own) else 0.0
+    known_recall = recall[:known][true[:known] > 0]
+    os_star = known_recall.mean().item() if len(known_recall) else 0.0
     unknown = recall[known].item()
     both = os_star + unknown
     hos = 2 * os_star * unknown / both if both else 0.0

@@ -27,7 +27,7 @@ def domain_mmd(source: Outputs, target: Outputs, *, rows: int = 2000) -> float:
     unit = torch.maximum(s.abs().max(), t.abs().max()).clamp_min(torch.finfo(s.dtype).tiny)
     s, t = s / unit, t / unit
     widths = bandwidths(s, t, policy="mean", factors=s.new_tensor([0.25, 0.5, 1.0, 2.0, 4.0]))
-    return mmd(s, t, bandwidths=widths, ladder=True).item()
+    return mmd(s, t, bandwidths=widths, geometric_bandwidths=True).item()
 
 
 def domain_accuracy(
@@ -58,7 +58,7 @@ def domain_accuracy(
     share = torch.where(y > 0, 1 / len(s), 1 / len(t))
     x = (both - centre) / scale
     x = torch.cat([x, torch.ones_like(x[:, :1])], 1)
-    # of more columns than rows, the same solution by the rows' products
+    # of more columns than samples, the same solution by the samples' products
     if x.shape[1] > len(x):
         w = x.T @ torch.linalg.solve(x @ x.T + 1e-3 * torch.diag(1 / share), y)
     else:

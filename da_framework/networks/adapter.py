@@ -21,16 +21,16 @@ class Adapter(nn.Module):
 
     def __init__(self, widths: Sequence[int], width: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(own, width) for own in widths)
+        self.layers = nn.ModuleList(nn.Linear(columns, width) for columns in widths)
 
     def forward(
         self, x: Float[Tensor, "rows columns"], domain: Int[Tensor, " rows"] | None = None
     ) -> Float[Tensor, "rows d"]:
-        """Rows of one width; no domain means the last, the target."""
+        """Samples of one width; no domain means the last, the target."""
         *others, last = self.layers
-        found: Tensor = last(x[:, : last.in_features])
+        adapted: Tensor = last(x[:, : last.in_features])
         if domain is not None:
             for number, layer in enumerate(others):
-                own = (domain == number)[:, None]
-                found = torch.where(own, layer(x[:, : layer.in_features]), found)
-        return found
+                inside = (domain == number)[:, None]
+                adapted = torch.where(inside, layer(x[:, : layer.in_features]), adapted)
+        return adapted

@@ -40,10 +40,10 @@ class CNN1D(nn.Sequential):
         steps: Count,
     ) -> None:
         blocks: OrderedDict[str, nn.Module] = OrderedDict()
-        for number, (inputs, outputs) in enumerate(pairwise([series(shape)[0], *channels])):
-            length, own = (kernel, stride) if number == 0 else (8, 1)
+        for number, (inputs, outputs) in enumerate(pairwise([series_shape(shape)[0], *channels])):
+            length, step = (kernel, stride) if number == 0 else (8, 1)
             blocks[f"block{number}"] = nn.Sequential(
-                nn.Conv1d(inputs, outputs, length, own, padding=length // 2, bias=False),
+                nn.Conv1d(inputs, outputs, length, step, padding=length // 2, bias=False),
                 nn.BatchNorm1d(outputs),
                 nn.ReLU(),
                 nn.MaxPool1d(2, stride=2, padding=1),
@@ -53,7 +53,7 @@ class CNN1D(nn.Sequential):
         super().__init__(OrderedDict(**blocks, pool=pool, flatten=nn.Flatten()))
 
 
-def series(shape: tuple[int, ...]) -> tuple[int, int]:
+def series_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     """Channels and time of one series.
 
     Raises:

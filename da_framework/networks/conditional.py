@@ -25,7 +25,7 @@ class MultilinearMap(nn.Module):
     def forward(
         self, features: Float[Tensor, "rows d"], p: Float[Tensor, "rows k"]
     ) -> Float[Tensor, "rows dk"]:
-        """Row by row."""
+        """The product of each sample's features and predictions."""
         return (features[:, :, None] * p[:, None, :]).flatten(1)
 
 
@@ -45,6 +45,9 @@ class RandomizedMap(nn.Module):
         width: r.
     """
 
+    of_features: Tensor
+    of_predictions: Tensor
+
     def __init__(self, inputs: int, classes: int, *, width: Count) -> None:
         super().__init__()
         self.width = width
@@ -54,9 +57,8 @@ class RandomizedMap(nn.Module):
     def forward(
         self, features: Float[Tensor, "rows d"], p: Float[Tensor, "rows k"]
     ) -> Float[Tensor, "rows r"]:
-        """Row by row."""
-        of_features, of_predictions = map(self.get_buffer, ("of_features", "of_predictions"))
-        joined: Tensor = (features @ of_features) * (p @ of_predictions)
+        """The product of each sample's features and predictions."""
+        joined: Tensor = (features @ self.of_features) * (p @ self.of_predictions)
         return joined / float(self.width**0.5)
 
 

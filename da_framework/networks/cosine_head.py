@@ -8,7 +8,7 @@ from da_framework.core.types import Positive
 
 
 class CosineHead(nn.Linear):
-    r"""Linear in features of length 1, over a temperature.
+    r"""Cosine head: linear in features of length 1, over a temperature.
 
     .. math:: z = \frac1T W \frac{f}{\lVert f \rVert}
 
@@ -26,5 +26,5 @@ class CosineHead(nn.Linear):
         self.temperature = temperature
 
     def forward(self, features: Float[Tensor, "rows d"]) -> Float[Tensor, "rows k"]:
-        """Logits."""
+        """Logits: cosines with each class's direction, over the temperature."""
         return super().forward(normalize(features)) / self.temperature

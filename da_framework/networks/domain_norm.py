@@ -1,4 +1,4 @@
-"""Batch norm with statistics of each domain's own."""
+"""Batch normalization with the statistics of each domain."""
 
 from copy import deepcopy
 from typing import Any, TypeVar
@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-Own = TypeVar("Own", bound=nn.Module)
+NetworkType = TypeVar("NetworkType", bound=nn.Module)
 
 
 class DomainNorm(nn.Module):
-    r"""Batch norm whose mean and variance are the row's own domain's; scale and shift are shared.
+    r"""Domain-specific batch norm: mean and variance of each sample's domain, one scale and shift.
 
     .. math:: \hat x = \gamma \, \frac{x - \mu_{d}}{\sqrt{\sigma_{d}^2 + \epsilon}} + \beta
 
@@ -19,7 +19,7 @@ class DomainNorm(nn.Module):
     https://arxiv.org/abs/1603.04779
 
     Args:
-        norm: the batch norm it takes the place of.
+        norm: the batch norm that it replaces.
         domains: how many there are; the last is the target where no domain is named.
     """
 
@@ -32,7 +32,7 @@ class DomainNorm(nn.Module):
         self.domain: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalises each row by its domain's statistics, in training those of this batch."""
+        """Normalises each sample by its domain's statistics, in training those of this batch."""
         if self.domain is None:
             return self.norms[-1](x)  # type: ignore[no-any-return]
         normed = torch.empty_like(x)
@@ -42,10 +42,15 @@ class DomainNorm(nn.Module):
         return normed
 
 
-def convert_domain_batchnorm(network: Own, domains: int) -> Own:
-    """Puts a ``DomainNorm`` in the place of every batch norm of a network.
+def convert_domain_batchnorm(network: NetworkType, domains: int) -> NetworkType:
+    """Replaces every batch norm of a network by a ``DomainNorm``.
 
-    The network is told the rows' domains by its second argument. One that has them stays.
+    The network learns the samples' domains from its second argument. One that is converted already
+    stays as it is.
+
+    Args:
+        network: changed in place, and given back.
+        domains: how many there are.
     """
     if any(isinstance(module, DomainNorm) for module in network.modules()):
         return network
@@ -53,23 +58,23 @@ def convert_domain_batchnorm(network: Own, domains: int) -> Own:
         for name, child in list(module.named_children()):
             if isinstance(child, _BatchNorm):
                 setattr(module, name, DomainNorm(child, domains))
-    network.register_forward_pre_hook(_tell)
-    network.register_forward_hook(_forget)
+    network.register_forward_pre_hook(_set_domains)
+    network.register_forward_hook(_clear_domains)
     return network
 
 
 def has_batchnorm(network: nn.Module) -> bool:
-    """Whether there is a batch norm in a network."""
+    """Whether a network has batch norm, converted or not."""
     return any(isinstance(module, _BatchNorm) for module in network.modules())
 
 
-def _tell(network: nn.Module, inputs: tuple[Any, ...]) -> None:
+def _set_domains(network: nn.Module, inputs: tuple[Any, ...]) -> None:
     for module in network.modules():
         if isinstance(module, DomainNorm):
             module.domain = inputs[1] if len(inputs) > 1 else None
 
 
-def _forget(network: nn.Module, *_: Any) -> None:
+def _clear_domains(network: nn.Module, *_: Any) -> None:
     for module in network.modules():
         if isinstance(module, DomainNorm):
             module.domain = None

@@ -49,7 +49,7 @@ class Averaged(Frozen):
             module: of the same kind.
             keep: β, the share of the average that is kept.
         """
-        for own, other in zip(self.module.parameters(), module.parameters(), strict=True):
-            own.lerp_(other, 1 - keep)
+        for averaged, latest in zip(self.module.parameters(), module.parameters(), strict=True):
+            averaged.lerp_(latest, 1 - keep)
         for buffer, other_buffer in zip(self.module.buffers(), module.buffers(), strict=True):
             buffer.copy_(other_buffer)

@@ -17,16 +17,16 @@ from da_framework.networks.mlp import dense
 from da_framework.networks.recompute import recompute as compute_again
 
 
-class Needed(TypedDict):
-    """Those of the keys that must be given."""
+class RequiredNetworkKeys(TypedDict):
+    """The keys of every network that must be given."""
 
     bottleneck: list[Count]
     head: list[Count]
     dropout: Fraction
 
 
-class Keys(Needed, total=False):
-    """The keys every network has, besides those of its backbone; see ``Network``."""
+class NetworkKeys(RequiredNetworkKeys, total=False):
+    """The keys that every network has, besides those of its backbone; see ``Network``."""
 
     freeze: str | None
     adapter: Count | None
@@ -84,14 +84,14 @@ class Network(nn.Module):
         self.loaded: frozenset[str] = frozenset()
         self.backbone_factor = 1.0
         self._former_head: tuple[nn.Sequential, ...] = ()
-        own = None
+        input_adapter = None
         if widths:
             if adapter is None:
                 raise InputError(
                     f"the domains' rows have {listed(widths)} columns: network.adapter=256 brings "
                     "them to one width"
                 )
-            own = Adapter(widths, adapter)
+            input_adapter = Adapter(widths, adapter)
         if batch_norm and not bottleneck:
             raise InputError("network.batch_norm=true: it needs a layer, network.bottleneck=[256]")
         given = (adapter,) if adapter and widths else shape
@@ -99,7 +99,7 @@ class Network(nn.Module):
         width = _width(body, given)
         self.feature_dim = [width, *bottleneck][-1]
         narrowing = dense([width, *bottleneck], dropout, batch_norm)
-        self.encoder = Encoder(shape, width, body, narrowing, own)
+        self.encoder = Encoder(shape, width, body, narrowing, input_adapter)
         self.classes = classes
         self._head = (list(head), dropout)
         self.head = self.another_head()
@@ -111,7 +111,7 @@ class Network(nn.Module):
                     "network.recompute=true: of a frozen backbone nothing is kept as it is"
                 )
             stages = self.stages().items()
-            compute_again(body, [own for name, own in stages if name.startswith("backbone.")])
+            compute_again(body, [stage for name, stage in stages if name.startswith("backbone.")])
 
     def forward(
         self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
@@ -128,9 +128,9 @@ class Network(nn.Module):
         Of a backbone that stacks blocks, such as a residual network's layers, each is a stage.
         """
         return {
-            f"{name}.{own}": stage
+            f"{name}.{below}": stage
             for name, part in self.encoder.named_children()
-            for own, stage in _stages(part, deep=name == "backbone")
+            for below, stage in _stages(part, deep=name == "backbone")
         }
 
     def freeze(self, stages: tuple[str, ...]) -> None:
@@ -156,8 +156,8 @@ class Network(nn.Module):
     @property
     def backbone_frozen(self) -> bool:
         """Whether the backbone has weights and all of them stay."""
-        own = [name for name in self.stages() if name.startswith("backbone.")]
-        return bool(own) and set(own) <= set(self.frozen)
+        stages = [name for name in self.stages() if name.startswith("backbone.")]
+        return bool(stages) and set(stages) <= set(self.frozen)
 
     def _up_to(self, last: str) -> tuple[str, ...]:
         names = list(self.stages())
@@ -258,7 +258,7 @@ def _stages(part: nn.Module, *, deep: bool) -> Iterator[tuple[str, nn.Module]]:
         below = len(alone) == 1 and any(True for _ in child.children())
         stacks = _plain(child) or any(_stack(inner) for inner in child.children())
         if deep and (stacks or below) and not isinstance(child, DomainNorm):
-            yield from ((f"{name}.{own}", stage) for own, stage in _stages(child, deep=True))
+            yield from ((f"{name}.{inner}", stage) for inner, stage in _stages(child, deep=True))
         else:
             yield name, child
 

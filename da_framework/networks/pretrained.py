@@ -12,19 +12,19 @@ from torch.nn.functional import interpolate
 
 from da_framework.core.errors import InputError, listed, one_line
 from da_framework.core.types import Count, Finite, NonNegative, Positive
-from da_framework.networks import weights as files
-from da_framework.networks.network import Keys, Network
+from da_framework.networks.network import Network, NetworkKeys
+from da_framework.networks.weights import load_backbone_weights, read_weights
 
 Channels = Field(min_length=3, max_length=3)
 
 
-class Trained(Keys):
+class PretrainedKeys(NetworkKeys):
     """The keys of every network whose backbone is an image model of another library.
 
     Attributes:
         pretrained: begins with the library's own weights, fetched once; refused where there are
             none and where they cannot be fetched.
-        weights: a file of weights to begin with instead; see ``weights.read``.
+        weights: a file of weights to begin with instead; see ``weights.read_weights``.
         size: side that images are brought to; ``None``: the model's own.
         mean: of each channel, of pixels in [0, 1]; ``None``: the model's own.
         std: likewise.
@@ -42,7 +42,7 @@ class Trained(Keys):
 
 
 class Image(NamedTuple):
-    """How a model's images were made."""
+    """How the images were made that a model was trained on: size, mean, deviation, resizing."""
 
     size: int
     mean: Sequence[float]
@@ -50,7 +50,7 @@ class Image(NamedTuple):
     interpolation: str
 
 
-class Model(NamedTuple):
+class PretrainedModel(NamedTuple):
     """A library's model, its last layer cut off.
 
     Attributes:
@@ -82,8 +82,8 @@ class Preprocess(nn.Module):
         super().__init__()
         self.image = image
         for name in ("mean", "std"):
-            own = torch.tensor(getattr(image, name)).view(-1, 1, 1)
-            self.register_buffer(name, own, persistent=False)
+            channels = torch.tensor(getattr(image, name)).view(-1, 1, 1)
+            self.register_buffer(name, channels, persistent=False)
 
     def forward(self, x: Float[Tensor, "rows c h w"]) -> Float[Tensor, "rows channels side side"]:
         """What the model is given."""
@@ -96,18 +96,18 @@ class Preprocess(nn.Module):
         return str(self.image)
 
 
-def network(
-    make: Callable[[str], Model],
+def pretrained_network(
+    make: Callable[[str], PretrainedModel],
     shape: tuple[int, ...],
     classes: int,
     widths: tuple[int, ...],
     name: str,
-    keys: Trained,
+    keys: PretrainedKeys,
 ) -> Network:
     """A network on a library's model.
 
     Args:
-        make: makes the model of a name.
+        make: builds the model of a name.
         shape: of one image.
         classes: number of logits.
         widths: columns of each domain, where they differ.
@@ -126,27 +126,33 @@ def network(
             )
         model = make(name)
         given = {"size": keys["size"], "mean": keys["mean"], "std": keys["std"]}
-        own: Any = {key: value for key, value in given.items() if value is not None}
+        changed: Any = {key: value for key, value in given.items() if value is not None}
         file = keys["weights"]
         if file is not None and keys["pretrained"]:
             raise InputError("network.weights and network.pretrained=true: one of the two")
         if file is not None:
-            files.fill(
-                model.module, files.read(file), f"network.weights={file}", without=model.head
-            )
+            state = read_weights(file)
+            key = f"network.weights={file}"
+            load_backbone_weights(model.module, state, key, without=model.head)
         elif keys["pretrained"]:
             model.fetch()
-        return seen(model.module, model.image._replace(**own), name, shape)
+        return with_preprocessing(model.module, model.image._replace(**changed), name, shape)
 
-    others: Any = {key: given for key, given in keys.items() if key in Keys.__annotations__}
-    built = Network(shape, classes, widths, backbone=backbone, **others)
+    others: Any = {key: given for key, given in keys.items() if key in NetworkKeys.__annotations__}
+    network = Network(shape, classes, widths, backbone=backbone, **others)
     if keys["pretrained"] or keys["weights"] is not None:
-        built.backbone_factor = keys["backbone_factor"]
-    return built
+        network.backbone_factor = keys["backbone_factor"]
+    return network
 
 
-def seen(module: nn.Module, image: Image, name: str, shape: tuple[int, ...]) -> nn.Module:
-    """A model that is given images as the data has them."""
+def with_preprocessing(
+    module: nn.Module, image: Image, name: str, shape: tuple[int, ...]
+) -> nn.Module:
+    """Has a model take images as the data has them: it preprocesses them itself.
+
+    Raises:
+        InputError: it cannot take images of this size.
+    """
     module.preprocess = Preprocess(image)
     module.register_forward_pre_hook(_preprocess)
     try:
@@ -165,11 +171,11 @@ def _preprocess(module: Any, inputs: tuple[Tensor, ...]) -> Tensor:
     return prepared
 
 
-def known(name: str, names: Sequence[str], library: str) -> str:
-    """A name that a library has.
+def check_model_name(name: str, names: Sequence[str], library: str) -> str:
+    """A model's name, if a library has it.
 
     Raises:
-        InputError: it has not; says which are near.
+        InputError: it does not have it; names those that are near.
     """
     if name not in names:
         near = get_close_matches(name, names, n=3, cutoff=0.3)

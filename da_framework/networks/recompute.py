@@ -53,12 +53,12 @@ def recompute(backbone: nn.Module, stages: Sequence[nn.Module]) -> None:
 
 
 def _block(block: nn.Module, *inputs: Any, **keys: Any) -> Any:
-    return _again(partial(type(block).forward, block), [block], *inputs, **keys)
+    return _checkpointed(partial(type(block).forward, block), [block], *inputs, **keys)
 
 
 def _row(row: nn.Sequential, x: Tensor) -> Tensor:
     for run in _runs(row):
-        x = _again(nn.Sequential(*run), run, x)
+        x = _checkpointed(nn.Sequential(*run), run, x)
     return x
 
 
@@ -73,7 +73,9 @@ def _runs(layers: nn.Sequential) -> list[list[nn.Module]]:
     return runs
 
 
-def _again(call: Callable[..., Any], parts: Sequence[nn.Module], *inputs: Any, **keys: Any) -> Any:
+def _checkpointed(
+    call: Callable[..., Any], parts: Sequence[nn.Module], *inputs: Any, **keys: Any
+) -> Any:
     """What a call makes of inputs; of what is in between, nothing is kept."""
     if not torch.is_grad_enabled():
         return call(*inputs, **keys)
@@ -117,14 +119,15 @@ class _Repeated:
             module.training = training
         for module, domain in self.domains:
             module.domain = domain
-        for norm, own in zip(self.norms, self.statistics, strict=True):
+        for norm, statistics in zip(self.norms, self.statistics, strict=True):
             # copies are changed; without any, other tensors than the first time would be kept
-            norm._buffers.update({n: None if x is None else x.clone() for n, x in own.items()})
+            copies = {n: None if x is None else x.clone() for n, x in statistics.items()}
+            norm._buffers.update(copies)
 
     def __exit__(self, *error: object) -> None:
         for module, training in self.present:
             module.training = training
         for module, _ in self.domains:
             module.domain = None
-        for norm, own in zip(self.norms, self.statistics, strict=True):
-            norm._buffers.update(own)
+        for norm, statistics in zip(self.norms, self.statistics, strict=True):
+            norm._buffers.update(statistics)

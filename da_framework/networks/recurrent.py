@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from da_framework.core.types import Count, Fraction
-from da_framework.networks.cnn1d import series
+from da_framework.networks.cnn1d import series_shape
 
 
 class Recurrent(nn.Module):
@@ -42,7 +42,7 @@ class Recurrent(nn.Module):
         super().__init__()
         kind = {"lstm": nn.LSTM, "gru": nn.GRU}[cell]
         self.cell = kind(
-            series(shape)[0],
+            series_shape(shape)[0],
             width,
             layers,
             batch_first=True,

@@ -4,9 +4,14 @@ from typing import Any, Unpack
 
 from da_framework.core.errors import InputError, one_line
 from da_framework.core.huggingface import offline_if_unreachable
-from da_framework.networks import pretrained as images
 from da_framework.networks.network import Network
-from da_framework.networks.pretrained import Image, Model, Trained
+from da_framework.networks.pretrained import (
+    Image,
+    PretrainedKeys,
+    PretrainedModel,
+    check_model_name,
+    pretrained_network,
+)
 
 
 def timm(
@@ -16,7 +21,7 @@ def timm(
     *,
     backbone: str,
     options: dict[str, Any],
-    **keys: Unpack[Trained],
+    **keys: Unpack[PretrainedKeys],
 ) -> Network:
     """A model of timm without its last layer, then bottleneck and head.
 
@@ -31,39 +36,41 @@ def timm(
         keys: what every network of a trained backbone has.
     """
 
-    def make(name: str) -> Model:
-        return model(name, options)
+    def make(name: str) -> PretrainedModel:
+        return timm_model(name, options)
 
-    return images.network(make, shape, classes, widths, backbone, keys)
+    return pretrained_network(make, shape, classes, widths, backbone, keys)
 
 
-def model(name: str, options: dict[str, Any]) -> Model:
-    """A model by name that ends in its pooled features."""
+def timm_model(name: str, options: dict[str, Any]) -> PretrainedModel:
+    """A model of timm by name, which ends in its pooled features."""
     try:
         import timm as library
         from timm.data.config import resolve_model_data_config
     except ImportError:
         raise InputError("network=timm needs timm: pip install 'da_framework[timm]'") from None
     plain, _, tag = name.partition(".")
-    images.known(plain, library.list_models(), "timm")
+    check_model_name(plain, library.list_models(), "timm")
     if tag:
-        images.known(name, library.list_pretrained(f"{plain}.*"), "timm")
+        check_model_name(name, library.list_pretrained(f"{plain}.*"), "timm")
 
-    def created(**more: Any) -> Any:
+    def create(**more: Any) -> Any:
         try:
             return library.create_model(name, num_classes=0, **options, **more)
         except TypeError as error:
             raise InputError(f"network.options: {error}") from None
 
-    module = created()
-    own: Any = resolve_model_data_config(module)  # type: ignore[no-untyped-call]
-    size, fixed = own["input_size"][1:], module.pretrained_cfg
-    image = Image(size[0], tuple(own["mean"]), tuple(own["std"]), own["interpolation"])
+    module = create()
+    settings: Any = resolve_model_data_config(module)  # type: ignore[no-untyped-call]
+    size, fixed = settings["input_size"][1:], module.pretrained_cfg
+    image = Image(
+        size[0], tuple(settings["mean"]), tuple(settings["std"]), settings["interpolation"]
+    )
 
     def fetch() -> None:
         try:
             with offline_if_unreachable():
-                module.load_state_dict(created(pretrained=True).state_dict())
+                module.load_state_dict(create(pretrained=True).state_dict())
         except Exception as error:  # as many types as ways to fetch
             reason = one_line(error, most=300)
             raise InputError(
@@ -73,4 +80,4 @@ def model(name: str, options: dict[str, Any]) -> Model:
                 "network.weights=model.safetensors"
             ) from None
 
-    return Model(module, fixed["classifier"], image, fetch)
+    return PretrainedModel(module, fixed["classifier"], image, fetch)

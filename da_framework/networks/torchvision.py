@@ -12,14 +12,19 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from da_framework.core.errors import InputError, one_line
-from da_framework.networks import pretrained as images
 from da_framework.networks.network import Network
-from da_framework.networks.pretrained import Image, Model, Trained
-from da_framework.networks.weights import fill
+from da_framework.networks.pretrained import (
+    Image,
+    PretrainedKeys,
+    PretrainedModel,
+    check_model_name,
+    pretrained_network,
+)
+from da_framework.networks.weights import load_backbone_weights
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 20.0
+SERVER_TIMEOUT = 20.0
 """Seconds without a byte after which a server counts as not to be reached."""
 
 
@@ -30,7 +35,7 @@ def torchvision(
     *,
     backbone: str,
     padding: Literal["own", "same"],
-    **keys: Unpack[Trained],
+    **keys: Unpack[PretrainedKeys],
 ) -> Network:
     """A model of torchvision without its last layer, then bottleneck and head.
 
@@ -46,22 +51,22 @@ def torchvision(
         keys: what every network of a trained backbone has.
     """
 
-    def make(name: str) -> Model:
-        return model(name, padding)
+    def make(name: str) -> PretrainedModel:
+        return torchvision_model(name, padding)
 
-    return images.network(make, shape, classes, widths, backbone, keys)
+    return pretrained_network(make, shape, classes, widths, backbone, keys)
 
 
-def model(name: str, padding: str = "own") -> Model:
-    """A classifier by name, its last fully connected layer cut off."""
+def torchvision_model(name: str, padding: str = "own") -> PretrainedModel:
+    """A classifier of torchvision by name, its last fully connected layer cut off."""
     from torchvision import models
 
     names = models.list_models(module=models)
-    weights: Any = models.get_model_weights(images.known(name, names, "torchvision")).DEFAULT
+    weights: Any = models.get_model_weights(check_model_name(name, names, "torchvision")).DEFAULT
     module = models.get_model(name, weights=None)
     if getattr(module, "aux_logits", False):
         raise InputError(f"network.backbone={name}: it has several outputs in training")
-    linear = [own for own, layer in module.named_modules() if isinstance(layer, nn.Linear)]
+    linear = [name for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
     if not linear:
         raise InputError(f"network.backbone={name}: it has no fully connected layer to cut off")
     head = linear[-1]
@@ -77,13 +82,15 @@ def model(name: str, padding: str = "own") -> Model:
     )
 
     def fetch() -> None:
-        fill(module, fetched(weights), "network.pretrained=true", without=head)
+        load_backbone_weights(
+            module, fetch_weights(weights), "network.pretrained=true", without=head
+        )
 
-    return Model(module, head, image, fetch)
+    return PretrainedModel(module, head, image, fetch)
 
 
-def fetched(weights: Any) -> dict[str, Tensor]:
-    """Weights from torch's cache, or from where they are published.
+def fetch_weights(weights: Any) -> dict[str, Tensor]:
+    """Gets weights from torch's cache, or from where they are published.
 
     Raises:
         InputError: they are in neither.
@@ -92,7 +99,7 @@ def fetched(weights: Any) -> dict[str, Tensor]:
     if not file.is_file():
         log.info("fetching %s to %s", weights.url, file)
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
+    socket.setdefaulttimeout(SERVER_TIMEOUT)
     try:
         state: dict[str, Tensor] = weights.get_state_dict(
             progress=False, check_hash=True, weights_only=True, map_location="cpu"

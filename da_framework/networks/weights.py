@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from da_framework.core.errors import InputError, listed, one_line
 
-ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
+WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 
-def read(file: str) -> dict[str, Tensor]:
-    """The tensors in a file, by name.
+def read_weights(file: str) -> dict[str, Tensor]:
+    """Reads the tensors in a file, by name.
 
     A pickle is read by torch's list of harmless types; nothing else is ever unpickled.
 
@@ -26,8 +26,8 @@ def read(file: str) -> dict[str, Tensor]:
     path, key = Path(file).expanduser(), f"network.weights={file}"
     if not path.is_file():
         raise InputError(f"{key}: {path.absolute()} is not there")
-    if path.suffix not in ENDINGS:
-        raise InputError(f"{key}: files that end in {listed(ENDINGS)} are read")
+    if path.suffix not in WEIGHT_SUFFIXES:
+        raise InputError(f"{key}: files that end in {listed(WEIGHT_SUFFIXES)} are read")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -46,7 +46,9 @@ def read(file: str) -> dict[str, Tensor]:
     return dict(state)
 
 
-def fill(model: nn.Module, state: Mapping[str, Tensor], key: str, *, without: str) -> None:
+def load_backbone_weights(
+    model: nn.Module, state: Mapping[str, Tensor], key: str, *, without: str
+) -> None:
     """Gives a model its weights.
 
     Args:
@@ -58,18 +60,20 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], key: str, *, without: st
     Raises:
         InputError: they are another model's; says which differ.
     """
-    own = model.state_dict()
-    there = {n: w for n, w in state.items() if not (without and n.startswith(f"{without}."))}
-    # counters that files of old have not, and that change nothing
-    counters = {n: w for n, w in own.items() if n.endswith("num_batches_tracked")}
-    if differing := differences(counters | there, own):
-        raise InputError(f"{key}: the weights are another model's: {first(differing)}")
-    model.load_state_dict(there, strict=False)
+    expected = model.state_dict()
+    given = {n: w for n, w in state.items() if not (without and n.startswith(f"{without}."))}
+    # counters that old files do not have, and that change nothing
+    counters = {n: w for n, w in expected.items() if n.endswith("num_batches_tracked")}
+    if differing := weight_differences(counters | given, expected):
+        raise InputError(f"{key}: the weights are another model's: {name_first(differing)}")
+    model.load_state_dict(given, strict=False)
 
 
-def differences(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> list[str]:
+def weight_differences(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
     """What differs between the names and shapes of two sets of weights."""
-    sizes = [{name: tuple(weight.shape) for name, weight in side.items()} for side in (there, here)]
+    sizes = [
+        {name: tuple(weight.shape) for name, weight in side.items()} for side in (given, expected)
+    ]
     return [
         f"{name} {sizes[0].get(name, 'missing')} there, {sizes[1].get(name, 'missing')} here"
         for name in dict.fromkeys((*sizes[0], *sizes[1]))
@@ -77,7 +81,7 @@ def differences(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> list
     ]
 
 
-def first(differing: list[str]) -> str:
-    """Three of them, and how many more there are."""
+def name_first(differing: list[str]) -> str:
+    """Names three differences, and says how many more there are."""
     more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
     return "; ".join(differing[:3]) + more

@@ -178,11 +178,11 @@ def check_same_network(
     start: str, there: Mapping[str, Any], here: Mapping[str, Any], key: str = "init_from"
 ) -> None:
     """Refuses the weights of another network, and says what differs."""
-    from da_framework.networks.weights import differences, first
+    from da_framework.networks.weights import name_first, weight_differences
 
-    if differing := differences(there, here):
+    if differing := weight_differences(there, here):
         head = all(name.startswith("head.") for name in differing) and key == "init_from"
         raise InputError(
-            f"{key}={start}: the run's weights are of another network: {first(differing)}"
+            f"{key}={start}: the run's weights are of another network: {name_first(differing)}"
             + ("; init_head=fresh begins with a head of its own" if head else "")
         )

@@ -8,7 +8,7 @@ from da_framework.core.batch import Outputs
 
 
 def bnm(outputs: Mapping[str, Outputs]) -> float:
-    r"""Nuclear norm of the target's predictions, as a share of its bound; in [0, 1].
+    r"""Batch nuclear norm of the target's predictions, as a share of its bound; in [0, 1].
 
     .. math:: \frac{\lVert P \rVert_*}{\sqrt{m \min(m, k)}}
 
@@ -22,5 +22,5 @@ def bnm(outputs: Mapping[str, Outputs]) -> float:
     """
     p = outputs["target"].logits.softmax(1)
     bound = (len(p) * min(p.shape)) ** 0.5
-    found = float(torch.linalg.svdvals(p.double()).sum())
-    return found / float(bound)
+    nuclear_norm = float(torch.linalg.svdvals(p.double()).sum())
+    return nuclear_norm / float(bound)

@@ -10,7 +10,7 @@ def class_ami(outputs: Mapping[str, Outputs]) -> float:
 
     .. math:: \mathrm{AMI}(\hat y, \; \text{k-means}_k(f(T)))
 
-    1 where they agree, about 0 by chance: a model that puts all rows in one class scores 0.
+    1 where they agree, about 0 by chance: a model that puts all samples in one class scores 0.
     Musgrave, Belongie, Lim, "Three New Validators and a Large-Scale Benchmark Ranking for
     Unsupervised Domain Adaptation", 2022. https://arxiv.org/abs/2208.07360
 

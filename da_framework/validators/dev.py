@@ -7,13 +7,13 @@ from da_framework.methods.reweighting.domain_classifier import domain_classifier
 
 
 def dev(outputs: Mapping[str, Outputs]) -> float:
-    r"""Negative error on the target, estimated from the source with a control variate.
+    r"""Deep embedded validation: minus the importance-weighted error, with a control variate.
 
     .. math:: -\left( \overline{w \ell} + \eta \, \overline{w} - \eta \right), \qquad
         \eta = -\frac{\mathrm{Cov}(w \ell, w)}{\mathrm{Var}(w)}
 
-    The loss is 1 where a held-out source row is classified wrongly, else 0. The control variate may
-    leave [-1, 0]. Fooled by features that the domain classifier cannot tell apart.
+    The loss is 1 where a held-out source sample is classified wrongly, else 0. The control variate
+    may leave [-1, 0]. Fooled by features that the domain classifier cannot tell apart.
     You et al., "Towards Accurate Model Selection in Deep Unsupervised Domain Adaptation", ICML
     2019, algorithm 1. https://proceedings.mlr.press/v97/you19a.html
 

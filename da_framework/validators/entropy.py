@@ -10,9 +10,9 @@ def entropy(outputs: Mapping[str, Outputs]) -> float:
 
     .. math:: \frac1m \sum_i \sum_k p_{ik} \log p_{ik}
 
-    Fooled by a model that is certain and wrong: all rows in one class score 0, the best there is.
-    Morerio, Cavazza, Murino, "Minimal-Entropy Correlation Alignment for Unsupervised Deep Domain
-    Adaptation", ICLR 2018, section 4. https://arxiv.org/abs/1711.10288
+    Fooled by a model that is certain and wrong: all samples in one class score 0, the best there
+    is. Morerio, Cavazza, Murino, "Minimal-Entropy Correlation Alignment for Unsupervised Deep
+    Domain Adaptation", ICLR 2018, section 4. https://arxiv.org/abs/1711.10288
 
     Args:
         outputs: of the roles ``source`` (labelled) and ``target`` (labels hidden).

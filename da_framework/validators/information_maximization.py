@@ -6,11 +6,11 @@ from da_framework.core.batch import Outputs
 
 
 def information_maximization(outputs: Mapping[str, Outputs]) -> float:
-    r"""Mutual information of row and predicted class on the target, in nats; in [0, log k].
+    r"""Mutual information of sample and predicted class on the target, in nats; in [0, log k].
 
     .. math:: H(\bar p) - \frac1m \sum_i H(p_i), \qquad \bar p = \frac1m \sum_i p_i
 
-    A model that puts all rows in one class scores 0, the worst there is.
+    A model that puts all samples in one class scores 0, the worst there is.
     Shi, Sha, "Information-Theoretical Learning of Discriminative Clusters for Unsupervised Domain
     Adaptation", ICML 2012, eq. 4. https://arxiv.org/abs/1206.6438
 

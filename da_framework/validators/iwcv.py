@@ -1,4 +1,4 @@
-"""Source accuracy, weighted by how much a row looks like the target."""
+"""Source accuracy, weighted by how much a sample looks like the target."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from da_framework.methods.reweighting.domain_classifier import domain_classifier
 
 
 def iwcv(outputs: Mapping[str, Outputs]) -> float:
-    r"""Accuracy on held-out source rows, each weighted by its density ratio.
+    r"""Importance-weighted cross-validation: source accuracy, weighted by the density ratio.
 
     .. math:: \frac1n \sum_i w(x_i) \, [\arg\max_k z_{ik} = y_i], \qquad
         w(x) = \frac{p_T(x)}{p_S(x)}

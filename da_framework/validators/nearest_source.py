@@ -1,4 +1,4 @@
-"""Whether the target's predictions are those of its nearest source rows."""
+"""Whether the target's predictions are those of its nearest source samples."""
 
 from collections.abc import Mapping
 
@@ -8,13 +8,14 @@ from da_framework.core.batch import Outputs
 
 
 def nearest_source(outputs: Mapping[str, Outputs]) -> float:
-    r"""Share of target rows whose prediction is the label of the nearest source row; in [0, 1].
+    r"""Nearest source: share of targets predicted as the nearest source sample is labelled.
 
     .. math:: \frac1m \sum_i [\arg\max_k z_{ik} = y_{j(i)}], \qquad
         j(i) = \arg\min_j \lVert f(t_i) - f(s_j) \rVert
 
-    The one-nearest-neighbour rule of Cover, Hart, "Nearest neighbor pattern classification", IEEE
-    Transactions on Information Theory 1967, as the judge. https://doi.org/10.1109/TIT.1967.1053964
+    In [0, 1]. The judge is the one-nearest-neighbour rule of Cover, Hart, "Nearest neighbor pattern
+    classification", IEEE Transactions on Information Theory 1967.
+    https://doi.org/10.1109/TIT.1967.1053964
     Fooled by features that have collapsed to one class on both sides.
 
     Args:

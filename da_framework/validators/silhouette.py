@@ -10,12 +10,12 @@ def silhouette(outputs: Mapping[str, Outputs]) -> float:
 
     .. math:: \frac1m \sum_i \frac{b_i - a_i}{\max(a_i, b_i)}
 
-    a is a row's mean distance to its own class, b to the nearest other. Rousseeuw, "Silhouettes: a
-    graphical aid to the interpretation and validation of cluster analysis", 1987,
+    a is a sample's mean distance to its own class, b to the nearest other. Rousseeuw, "Silhouettes:
+    a graphical aid to the interpretation and validation of cluster analysis", 1987,
     https://doi.org/10.1016/0377-0427(87)90125-7; as a validator: Musgrave, Belongie, Lim, "Three
     New Validators and a Large-Scale Benchmark Ranking for Unsupervised Domain Adaptation", 2022.
     https://arxiv.org/abs/2208.07360
-    A model that puts all rows in one class scores -1, the worst there is.
+    A model that puts all samples in one class scores -1, the worst there is.
 
     Args:
         outputs: of the roles ``source`` (labelled) and ``target`` (labels hidden).

@@ -11,14 +11,14 @@ from da_framework.losses.entropy import row_entropy
 
 
 def snd(outputs: Mapping[str, Outputs], *, temperature: Positive) -> float:
-    r"""How evenly a target row's similarity is spread over its neighbours, in nats.
+    r"""Soft neighbourhood density: how evenly a target sample's similarity is spread, in nats.
 
     .. math::
         \frac1m \sum_i H(s_i), \qquad
         s_{ij} = \frac{e^{\cos(p_i, p_j) / T}}{\sum_{l \ne i} e^{\cos(p_i, p_l) / T}}
 
-    Large where rows have many equally near neighbours; in [0, log(m - 1)]. Fooled by a model that
-    puts all rows in one class, which scores best.
+    Large where samples have many equally near neighbours; in [0, log(m - 1)]. Fooled by a model
+    that puts all samples in one class, which scores best.
     Saito et al., "Tune it the Right Way: Unsupervised Validation of Domain Adaptation via Soft
     Neighborhood Density", ICCV 2021. https://arxiv.org/abs/2108.10860
 
@@ -28,6 +28,6 @@ def snd(outputs: Mapping[str, Outputs], *, temperature: Positive) -> float:
     """
     p = normalize(outputs["target"].logits.softmax(1))
     similarity = (p @ p.T / temperature).fill_diagonal_(-torch.inf)
-    # 0 · log 0 of the row with itself is left out
+    # 0 · log 0 of the sample with itself is left out
     kept = similarity[~torch.eye(len(p), dtype=torch.bool, device=p.device)]
     return row_entropy(kept.reshape(len(p), len(p) - 1)).mean().item()

@@ -1,4 +1,4 @@
-"""Accuracy on held-out source rows."""
+"""Accuracy on held-out source samples."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from da_framework.core.batch import Outputs
 
 
 def source_accuracy(outputs: Mapping[str, Outputs]) -> float:
-    r"""Share of held-out source rows classified correctly; in [0, 1].
+    r"""Source accuracy: share of held-out source samples classified correctly; in [0, 1].
 
     .. math:: \frac1n \sum_i [\arg\max_k z_{ik} = y_i]
 

@@ -13,9 +13,9 @@ class Validation(dict[str, Outputs]):
 
     Args:
         outputs: by role.
-        evaluate_samples: makes outputs of other rows.
+        evaluate_samples: makes outputs of other samples.
         reverse: outputs for the held-out source of a copy of the model that has been trained the
-            other way: its labels of the target's training rows are learnt, and the source's are
+            other way: its labels of the target's training samples are learnt, and the source's are
             not seen.
     """
 

@@ -77,7 +77,7 @@ def evaluation(
     source: bool = True,
     spread: float = 1.0,
     one_class: float = 0.0,
-    words: tuple[str, ...] = (),
+    warnings: tuple[str, ...] = (),
 ) -> Evaluation:
     target = outputs(rows, k, int(source), labelled=False, spread=spread)
     target.logits[: int(one_class * rows), 0] = 99.0
@@ -90,7 +90,7 @@ def evaluation(
     reading: dict[str, Any] = {"step": step, "score": 0.125, "target": {"accuracy": 0.5}}
     if source:
         reading["source"] = {"accuracy": 0.75}
-    return Evaluation(step, task, validation, oracle, reading, words)
+    return Evaluation(step, task, validation, oracle, reading, warnings)
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -182,7 +182,7 @@ def test_tsne_shows_features_before_and_after(tmp_path: Path, k: int, source: bo
 
 def moments(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     drawn: list[dict[str, Any]] = []
-    monkeypatch.setattr(tsne, "draw_features", lambda path, own: drawn.append(own))
+    monkeypatch.setattr(tsne, "draw_features", lambda path, rebuilt: drawn.append(rebuilt))
     return drawn
 
 
@@ -196,11 +196,11 @@ def test_a_continued_run_still_has_its_first_features(
     last = evaluation(9, spread=2.0)
     resumed.on_evaluation(TRAINER, MODULE, last)
     resumed.on_train_end(TRAINER, MODULE)
-    (own,) = drawn
+    (image,) = drawn
     for moment, seen in (("before", first), ("after", last)):
         for side in ("source", "target"):
             expected = seen.validation[side].features.numpy()
-            np.testing.assert_array_equal(own[moment][side], expected)
+            np.testing.assert_array_equal(image[moment][side], expected)
 
 
 def test_tsne_colours_the_target_by_predictions_not_labels(
@@ -260,36 +260,42 @@ def drawn(path: Path) -> None:
 
 
 def diagnostics() -> Diagnostics:
-    return Diagnostics(spread=1e-4, majority=0.95, pull=10.0, rows=500, readings=5)
+    return Diagnostics(
+        min_feature_variance=1e-4,
+        max_class_share=0.95,
+        max_gradient_ratio=10.0,
+        rows=500,
+        readings=5,
+    )
 
 
-def said(
+def logged_warnings(
     caplog: pytest.LogCaptureFixture, *seen: Evaluation, module: Module | None = None
 ) -> list[str]:
     caplog.clear()
-    own = module or Module()
+    trained = module or Module()
     with caplog.at_level(logging.WARNING):
-        for one in seen:
-            own.step = one.step
-            diagnostics().on_evaluation(TRAINER, own, one)
+        for evaluation in seen:
+            trained.step = evaluation.step
+            diagnostics().on_evaluation(TRAINER, trained, evaluation)
     return [record.getMessage() for record in caplog.records]
 
 
 def test_a_healthy_run_is_silent(caplog: pytest.LogCaptureFixture) -> None:
-    assert said(caplog, *(evaluation(step) for step in (0, 1, 2))) == []
+    assert logged_warnings(caplog, *(evaluation(step) for step in (0, 1, 2))) == []
     almost = evaluation(1, one_class=0.9)
-    assert said(caplog, evaluation(0), almost) == []
+    assert logged_warnings(caplog, evaluation(0), almost) == []
 
 
 def test_collapsed_features_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
     def seen(step: int, spread: float) -> Evaluation:
-        found = evaluation(step, spread=spread)
-        for own in found.validation.values():
-            own.features.sub_(own.features.mean(0))
-        return found
+        evaluated = evaluation(step, spread=spread)
+        for side in evaluated.validation.values():
+            side.features.sub_(side.features.mean(0))
+        return evaluated
 
-    assert said(caplog, seen(0, 1.0), seen(5, 0.02)) == []
-    lines = said(caplog, seen(0, 1.0), seen(5, 0.001), seen(6, 0.001))
+    assert logged_warnings(caplog, seen(0, 1.0), seen(5, 0.02)) == []
+    lines = logged_warnings(caplog, seen(0, 1.0), seen(5, 0.001), seen(6, 0.001))
     assert len(lines) == 1
     assert lines[0].startswith("warning at step 5: features have collapsed: ")
     assert "their variance is 1e-06 of" in lines[0]
@@ -297,35 +303,35 @@ def test_collapsed_features_are_said_once(caplog: pytest.LogCaptureFixture) -> N
 
 def test_collapsed_predictions_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
     seen = [evaluation(step, one_class=1.0) for step in (0, 5, 6)]
-    lines = said(caplog, *seen)
+    lines = logged_warnings(caplog, *seen)
     assert len(lines) == 1  # the untrained model may predict what it likes
     assert lines[0].startswith("warning at step 5: predictions have collapsed: 100%")
 
 
 def test_the_method_s_own_words_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    seen = [evaluation(step, words=("the kernels see nothing", "and more")) for step in (0, 5)]
-    lines = said(caplog, *seen)
+    seen = [evaluation(step, warnings=("the kernels see nothing", "and more")) for step in (0, 5)]
+    lines = logged_warnings(caplog, *seen)
     assert lines == ["warning at step 0: the kernels see nothing; and more"]
 
 
 def test_each_kind_has_a_warning_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
-    ill = evaluation(5, one_class=1.0, words=("kernels",))
-    for own in ill.validation.values():
-        own.features.zero_()
-    assert len(said(caplog, evaluation(0), ill, ill)) == 3
+    ill = evaluation(5, one_class=1.0, warnings=("kernels",))
+    for side in ill.validation.values():
+        side.features.zero_()
+    assert len(logged_warnings(caplog, evaluation(0), ill, ill)) == 3
 
 
 def test_a_continued_run_does_not_say_it_again(caplog: pytest.LogCaptureFixture) -> None:
     ill = evaluation(5, one_class=1.0)
-    for own in ill.validation.values():
-        own.features.zero_()
+    for side in ill.validation.values():
+        side.features.zero_()
     first = Module()
-    said(caplog, evaluation(0), evaluation(4, one_class=1.0), module=first)
+    logged_warnings(caplog, evaluation(0), evaluation(4, one_class=1.0), module=first)
     resumed = Module(history=first.history, verdicts=first.verdicts)
-    lines = said(caplog, ill, module=resumed)
+    lines = logged_warnings(caplog, ill, module=resumed)
     assert len(lines) == 1
     assert "features have collapsed" in lines[0]
-    assert {kind: own["step"] for kind, own in resumed.verdicts.items()} == {
+    assert {kind: side["step"] for kind, side in resumed.verdicts.items()} == {
         "predictions": 4,
         "features": 5,
     }
@@ -333,7 +339,7 @@ def test_a_continued_run_does_not_say_it_again(caplog: pytest.LogCaptureFixture)
 
 def test_only_the_first_process_warns(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        diagnostics().on_evaluation(OTHER, Module(), evaluation(0, words=("a",)))
+        diagnostics().on_evaluation(OTHER, Module(), evaluation(0, warnings=("a",)))
     assert not caplog.records
 
 
@@ -383,10 +389,10 @@ def test_on_a_terminal_the_bar_stands_and_evaluations_add_no_line(
 class Saving(Trainer):
     """Writes the step it is at."""
 
-    own: Any = None
+    module: Any = None
 
     def save_checkpoint(self, filepath: Any, *args: Any, **keys: Any) -> None:
-        Files().save_checkpoint({"step": self.own.step}, filepath)
+        Files().save_checkpoint({"step": self.module.step}, filepath)
 
 
 def checkpointed(tmp_path: Path) -> tuple[Callable[..., None], Path]:
@@ -395,8 +401,8 @@ def checkpointed(tmp_path: Path) -> tuple[Callable[..., None], Path]:
 
     def after(step: int, *, chosen: int | None = None, checkpointing: bool = False) -> None:
         picks = {} if chosen is None else {"chosen": {"step": chosen}}
-        trainer.own = Module(step=step, picks=picks, checkpointing=checkpointing)
-        callback.on_train_batch_end(trainer, trainer.own, None, None, 0)
+        trainer.module = Module(step=step, picks=picks, checkpointing=checkpointing)
+        callback.on_train_batch_end(trainer, trainer.module, None, None, 0)
 
     return after, tmp_path / "checkpoints"
 
@@ -440,4 +446,4 @@ def test_a_kill_while_saving_leaves_the_checkpoints_before(
 
 def test_a_callback_need_not_listen() -> None:
     Callback().on_evaluation(TRAINER, MODULE, evaluation())
-    assert math.isclose(evaluation().reading["score"], 0.125)
+    assert math.isclose(evaluation().figures["score"], 0.125)

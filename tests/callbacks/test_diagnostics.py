@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from da_framework.callbacks.base import Callback, Evaluation
-from da_framework.callbacks.diagnostics import Diagnostics, lost
+from da_framework.callbacks.diagnostics import Diagnostics, is_task_lost
 from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.errors import DivergedError
 from da_framework.datasets.datamodule import Domains
@@ -104,7 +104,13 @@ def fit(
         validator=information_maximization,
     )  # fmt: skip
     watch: list[Callback] = [
-        Diagnostics(spread=1e-4, majority=0.95, pull=10.0, rows=500, readings=5)
+        Diagnostics(
+            min_feature_variance=1e-4,
+            max_class_share=0.95,
+            max_gradient_ratio=10.0,
+            rows=500,
+            readings=5,
+        )
     ]
     trainer = {"_target_": "pytorch_lightning.Trainer", "_partial_": True, "accelerator": "cpu"}
     config = {
@@ -201,7 +207,13 @@ def test_one_row_of_a_domain_tells_nothing_of_the_domains() -> None:
     def seen(rows: int) -> dict[str, float]:
         task = Task(("a", "b"), ("one", "other"), {}, (3,))
         sides = {"source": outputs(rows), "target": outputs(9)}
-        reader = Diagnostics(spread=0.01, majority=0.9, pull=10.0, rows=99, readings=1)
+        reader = Diagnostics(
+            min_feature_variance=0.01,
+            max_class_share=0.9,
+            max_gradient_ratio=10.0,
+            rows=99,
+            readings=1,
+        )
         return reader.figures(Evaluation(0, task, sides, outputs(9), {}))
 
     assert "domain_accuracy" not in seen(1)
@@ -209,8 +221,8 @@ def test_one_row_of_a_domain_tells_nothing_of_the_domains() -> None:
 
 
 def test_a_task_is_lost_near_chance_or_well_below_its_best() -> None:
-    assert lost([0.9, 0.55], 2)
-    assert lost([0.2], 10)
-    assert lost([0.95, 0.84], 10)
-    assert not lost([0.95, 0.86], 10)
-    assert not lost([0.4], 10)
+    assert is_task_lost([0.9, 0.55], 2)
+    assert is_task_lost([0.2], 10)
+    assert is_task_lost([0.95, 0.84], 10)
+    assert not is_task_lost([0.95, 0.86], 10)
+    assert not is_task_lost([0.4], 10)

@@ -58,7 +58,7 @@ def test_weights_are_factors_within_a_domain_s_mean() -> None:
     costs = [math.log1p(math.exp(-z if i < 3 else z)) for i, z in enumerate(logits.tolist())]
     weighted = [w * cost for w, cost in zip(weights.tolist(), costs, strict=True)]
     expected = (sum(weighted[:3]) / 3 + sum(weighted[3:]) / 2) / 2
-    found = domain_adversarial(logits, n=3, weights=weights)
-    assert found.item() == pytest.approx(expected)
-    one = domain_adversarial(logits, n=3, weights=torch.ones_like(weights))
-    assert_close(one, domain_adversarial(logits, n=3))
+    actual = domain_adversarial(logits, n=3, weights=weights)
+    assert actual.item() == pytest.approx(expected)
+    unweighted = domain_adversarial(logits, n=3, weights=torch.ones_like(weights))
+    assert_close(unweighted, domain_adversarial(logits, n=3))

@@ -28,14 +28,14 @@ SOFT = SOFT / SOFT.sum(1, keepdim=True)
 
 def test_with_one_class_it_is_the_mmd() -> None:
     y, p = torch.zeros(6, dtype=torch.long), torch.ones(4, 1).double()
-    found = class_mmd(SOURCE, TARGET, y=y, p=p, bandwidths=WIDTHS)
-    assert_close(found, mmd(SOURCE, TARGET, bandwidths=WIDTHS))
+    actual = class_mmd(SOURCE, TARGET, y=y, p=p, bandwidths=WIDTHS)
+    assert_close(actual, mmd(SOURCE, TARGET, bandwidths=WIDTHS))
 
 
 def test_with_certain_predictions_it_is_the_mean_of_the_classes_mmd() -> None:
-    found = class_mmd(SOURCE, TARGET, y=Y, p=one_hot(Z, 3).double(), bandwidths=WIDTHS)
-    own = [mmd(SOURCE[Y.eq(c)], TARGET[Z.eq(c)], bandwidths=WIDTHS) for c in range(3)]
-    assert_close(found, torch.stack(own).mean())
+    actual = class_mmd(SOURCE, TARGET, y=Y, p=one_hot(Z, 3).double(), bandwidths=WIDTHS)
+    each = [mmd(SOURCE[Y.eq(c)], TARGET[Z.eq(c)], bandwidths=WIDTHS) for c in range(3)]
+    assert_close(actual, torch.stack(each).mean())
 
 
 def test_uncertain_predictions_weigh_rows_by_hand() -> None:
@@ -48,8 +48,8 @@ def test_uncertain_predictions_weigh_rows_by_hand() -> None:
         signed = [(w, x) for w, x in zip(ws, SOURCE, strict=True)]
         signed += [(-w, x) for w, x in zip(wt, TARGET, strict=True)]
         total += torch.stack([v * w * k(a, b) for v, a in signed for w, b in signed]).sum()
-    found = class_mmd(SOURCE, TARGET, y=Y, p=SOFT, bandwidths=WIDTHS)
-    assert_close(found, total / 3)
+    actual = class_mmd(SOURCE, TARGET, y=Y, p=SOFT, bandwidths=WIDTHS)
+    assert_close(actual, total / 3)
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ def test_classes_that_one_side_lacks_are_left_out(
 ) -> None:
     labels, predicted = torch.tensor(y), torch.tensor(z)
     p = one_hot(predicted, 4).double()
-    found = class_mmd(SOURCE, TARGET, y=labels, p=p, bandwidths=WIDTHS)
-    own = [mmd(SOURCE[labels == c], TARGET[predicted == c], bandwidths=WIDTHS) for c in shared]
-    assert_close(found, torch.stack(own).mean())
+    actual = class_mmd(SOURCE, TARGET, y=labels, p=p, bandwidths=WIDTHS)
+    each = [mmd(SOURCE[labels == c], TARGET[predicted == c], bandwidths=WIDTHS) for c in shared]
+    assert_close(actual, torch.stack(each).mean())
 
 
 def test_no_class_in_common_costs_nothing_and_teaches_nothing() -> None:
@@ -78,12 +78,12 @@ def test_no_class_in_common_costs_nothing_and_teaches_nothing() -> None:
 def test_is_never_negative_and_blind_to_order_and_translation(n: int, m: int, seed: int) -> None:
     source, target, p = rows(n, 2, seed), rows(m, 2, seed + 1), rows(m, 3, seed + 2).softmax(1)
     y = torch.randint(3, (n,), generator=torch.Generator().manual_seed(seed))
-    found = class_mmd(source, target, y=y, p=p, bandwidths=WIDTHS)
-    assert found >= -1e-12
+    actual = class_mmd(source, target, y=y, p=p, bandwidths=WIDTHS)
+    assert actual >= -1e-12
     moved = class_mmd(
         source.flip(0) + 3, target.flip(0) + 3, y=y.flip(0), p=p.flip(0), bandwidths=WIDTHS
     )
-    assert_close(moved, found)
+    assert_close(moved, actual)
 
 
 def test_gradient_in_features_alone() -> None:
@@ -103,7 +103,9 @@ def test_half_precision_lowers_nothing() -> None:
 
 
 def composed(source: Tensor, target: Tensor, *, y: Tensor, p: Tensor, bandwidths: Tensor) -> Tensor:
-    kernel = module.gaussian(module.squared_distances(torch.cat([source, target])), bandwidths)
+    kernel = module.gaussian(
+        module.pairwise_squared_distances(torch.cat([source, target])), bandwidths
+    )
     labels, put = one_hot(y, p.shape[1]).to(p), one_hot(p.argmax(1), p.shape[1])
     classes = [c for c in range(p.shape[1]) if labels[:, c].any() and put[:, c].any()]
     sides = [
@@ -121,21 +123,21 @@ def composed(source: Tensor, target: Tensor, *, y: Tensor, p: Tensor, bandwidths
 def test_tiles_give_the_whole_matrix_to_rounding(
     monkeypatch: pytest.MonkeyPatch, tile: int, n: int, m: int, least: int
 ) -> None:
-    monkeypatch.setattr(module, "TILE", tile)
+    monkeypatch.setattr(module, "KERNEL_TILE", tile)
     sides = (rows(n, 3).requires_grad_(), rows(m, 3, seed=1, shift=0.5).requires_grad_())
     y = torch.arange(n) % 5
     p = rows(m, 10, seed=2).softmax(1) + 9 * one_hot(least + torch.arange(m) % 5, 10)
-    found = []
+    values = []
     for form in (composed, class_mmd):
         value = form(*sides, y=y, p=p, bandwidths=WIDTHS)
-        found.append((value, *torch.autograd.grad(value, sides)))
-    for whole, tiled in zip(*found, strict=True):
+        values.append((value, *torch.autograd.grad(value, sides)))
+    for whole, tiled in zip(*values, strict=True):
         assert_close(tiled, whole, rtol=0, atol=1e-12)
         assert tiled.any() == (least < min(n, 5))
 
 
 def test_the_gradient_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TILE", 3)
+    monkeypatch.setattr(module, "KERNEL_TILE", 3)
     sides = (SOURCE.clone().requires_grad_(), TARGET.clone().requires_grad_())
     p = SOFT.clone().requires_grad_()
     assert gradcheck(lambda s, t: class_mmd(s, t, y=Y, p=p, bandwidths=WIDTHS), sides)
@@ -145,11 +147,11 @@ def test_the_gradient_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_half_precision_lowers_nothing_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TILE", 3)
+    monkeypatch.setattr(module, "KERNEL_TILE", 3)
     sides = [side.bfloat16().requires_grad_() for side in (SOURCE, TARGET)]
-    found = []
+    values = []
     for s, t in ([side.float() for side in sides], sides):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             value = class_mmd(s, t, y=Y, p=SOFT.bfloat16(), bandwidths=WIDTHS.float())
-        found.append((value, *torch.autograd.grad(value, sides)))
-    assert_close(*found)
+        values.append((value, *torch.autograd.grad(value, sides)))
+    assert_close(*values)

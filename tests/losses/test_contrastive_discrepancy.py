@@ -18,7 +18,7 @@ def rows(n: int, seed: int) -> Tensor:
     return torch.randn(n, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def found(source: Tensor, target: Tensor, **keys: Tensor) -> Tensor:
+def discrepancy(source: Tensor, target: Tensor, **keys: Tensor) -> Tensor:
     given = {"y_source": Y_SOURCE, "y_target": Y_TARGET} | keys
     return contrastive_discrepancy(source, target, classes=5, bandwidths=WIDTHS, **given)
 
@@ -32,31 +32,33 @@ def test_is_the_mmd_of_each_class_less_that_of_different_ones() -> None:
 
     intra = sum(distance(c, c) for c in shared) / 3
     inter = sum(distance(c, d) for c, d in permutations(shared, 2)) / 6
-    assert_close(found(source, target), torch.as_tensor(intra - inter))
+    assert_close(discrepancy(source, target), torch.as_tensor(intra - inter))
 
 
 def test_with_one_class_it_is_the_mmd() -> None:
     source, target = rows(7, 0), rows(6, 1)
-    value = found(source, target, y_source=torch.zeros(7).long(), y_target=torch.zeros(6).long())
+    value = discrepancy(
+        source, target, y_source=torch.zeros(7).long(), y_target=torch.zeros(6).long()
+    )
     assert_close(value, mmd(source, target, bandwidths=WIDTHS))
 
 
 def test_classes_in_their_places_score_less_than_mistaken_ones() -> None:
     centres = 5 * torch.eye(3, dtype=torch.float64)
     y = torch.tensor([0, 1, 2])
-    right = found(centres, centres + 0.1, y_source=y, y_target=y)
-    wrong = found(centres, centres + 0.1, y_source=y, y_target=y.roll(1))
+    right = discrepancy(centres, centres + 0.1, y_source=y, y_target=y)
+    wrong = discrepancy(centres, centres + 0.1, y_source=y, y_target=y.roll(1))
     assert right < 0 < wrong
 
 
 @pytest.mark.parametrize("label", [-1, 4])
 def test_without_a_class_of_both_domains_it_is_0_and_moves_nothing(label: int) -> None:
     source, target = rows(7, 0).requires_grad_(), rows(6, 1).requires_grad_()
-    value = found(source, target, y_target=torch.full((6,), label))
+    value = discrepancy(source, target, y_target=torch.full((6,), label))
     assert value.item() == 0
     for gradient in torch.autograd.grad(value, (source, target)):
         assert not gradient.any()
 
 
 def test_gradient() -> None:
-    assert gradcheck(found, (rows(7, 0).requires_grad_(), rows(6, 1).requires_grad_()))
+    assert gradcheck(discrepancy, (rows(7, 0).requires_grad_(), rows(6, 1).requires_grad_()))

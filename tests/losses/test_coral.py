@@ -63,12 +63,12 @@ def test_both_are_squared_distances_blind_to_means_order_and_rotation(
     source, target = rows(n, d, seed), rows(m, d, seed + 1)
     turn = torch.linalg.qr(rows(d, d, seed + 2)).Q
     for value in (coral, lambda s, t: log_coral(s, t, ridge=0.1)):
-        found = value(source, target)
-        assert found >= 0
-        assert_close(value(target, source), found)
+        actual = value(source, target)
+        assert actual >= 0
+        assert_close(value(target, source), actual)
         assert_close(value(source, source), torch.zeros(()).double())
-        assert_close(value(source.flip(0) + 5, target - 3), found)
-        assert_close(value(source @ turn, target @ turn), found)
+        assert_close(value(source.flip(0) + 5, target - 3), actual)
+        assert_close(value(source @ turn, target @ turn), actual)
 
 
 @pytest.mark.parametrize("scale", [0.1, 3.0])

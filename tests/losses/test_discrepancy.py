@@ -29,51 +29,51 @@ sliced = partial(sliced_wasserstein_discrepancy, directions=SLICES)
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_heads_certain_of_different_classes_are_as_far_apart_as_can_be(classes: int) -> None:
-    one, other = certain(0, 1, classes=classes), certain(1, 0, classes=classes)
-    assert l1_discrepancy(one, other).item() == pytest.approx(2 / classes)
+    first, other = certain(0, 1, classes=classes), certain(1, 0, classes=classes)
+    assert l1_discrepancy(first, other).item() == pytest.approx(2 / classes)
 
 
 @pytest.mark.parametrize("classes", [2, 5])
 def test_a_certain_and_a_blind_head_give_the_closed_form(classes: int) -> None:
-    one, other = certain(0, 1, classes=classes), torch.zeros(2, classes).double()
+    first, other = certain(0, 1, classes=classes), torch.zeros(2, classes).double()
     expected = 2 * (1 - 1 / classes) / classes
-    assert l1_discrepancy(one, other).item() == pytest.approx(expected)
+    assert l1_discrepancy(first, other).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, math.pi / 4, 2.0])
 def test_two_corners_are_their_distance_along_the_line_apart(angle: float) -> None:
     direction = torch.tensor([[math.cos(angle)], [math.sin(angle)]]).double()
-    found = sliced_wasserstein_discrepancy(
+    actual = sliced_wasserstein_discrepancy(
         certain(0, 0, classes=2), certain(1, 1, classes=2), directions=direction
     )
-    assert found.item() == pytest.approx((math.cos(angle) - math.sin(angle)) ** 2)
+    assert actual.item() == pytest.approx((math.cos(angle) - math.sin(angle)) ** 2)
 
 
 def test_rows_are_compared_by_one_and_clouds_by_the_other() -> None:
-    one = logits(5, 4)
-    shuffled = one[[3, 0, 4, 1, 2]]
-    assert sliced(one, shuffled).item() == pytest.approx(0, abs=1e-12)
-    assert l1_discrepancy(one, shuffled) > 0.1
+    batch = logits(5, 4)
+    shuffled = batch[[3, 0, 4, 1, 2]]
+    assert sliced(batch, shuffled).item() == pytest.approx(0, abs=1e-12)
+    assert l1_discrepancy(batch, shuffled) > 0.1
 
 
 @pytest.mark.parametrize("rows", [1, 2, 6])
 def test_sliced_is_that_of_pot(rows: int) -> None:
-    one, other = logits(rows, 4), logits(rows, 4, seed=1)
+    first, other = logits(rows, 4), logits(rows, 4, seed=1)
     expected = ot.sliced_wasserstein_distance(
-        one.softmax(1).numpy(),
+        first.softmax(1).numpy(),
         other.softmax(1).numpy(),
         projections=normalize(SLICES, dim=0).numpy(),
         p=2,
     )
-    assert sliced(one, other).item() == pytest.approx(float(expected) ** 2)
+    assert sliced(first, other).item() == pytest.approx(float(expected) ** 2)
 
 
 def test_the_length_of_directions_does_not_count() -> None:
-    one, other = logits(6, 4), logits(6, 4, seed=1)
+    first, other = logits(6, 4), logits(6, 4, seed=1)
     longer = sliced_wasserstein_discrepancy(
-        one, other, directions=SLICES * torch.arange(1, 8).double()
+        first, other, directions=SLICES * torch.arange(1, 8).double()
     )
-    assert_close(longer, sliced(one, other))
+    assert_close(longer, sliced(first, other))
 
 
 @settings(deadline=None, max_examples=40)
@@ -81,15 +81,15 @@ def test_the_length_of_directions_does_not_count() -> None:
 def test_are_symmetric_bounded_and_blind_to_order_and_to_the_logits_origin(
     rows: int, seed: int
 ) -> None:
-    one, other = logits(rows, 4, seed), logits(rows, 4, seed + 1)
+    first, other = logits(rows, 4, seed), logits(rows, 4, seed + 1)
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
     for discrepancy, most in ((l1_discrepancy, 2 / 4), (sliced, 2.0)):
-        value = discrepancy(one, other)
+        value = discrepancy(first, other)
         assert 0 <= value <= most
-        assert_close(discrepancy(other, one), value)
-        assert_close(discrepancy(one[order], other[order]), value)
-        assert_close(discrepancy(one + 3.0, other - 7.0), value)
-        assert discrepancy(one, one) == 0
+        assert_close(discrepancy(other, first), value)
+        assert_close(discrepancy(first[order], other[order]), value)
+        assert_close(discrepancy(first + 3.0, other - 7.0), value)
+        assert discrepancy(first, first) == 0
 
 
 def test_gradient() -> None:
@@ -99,11 +99,11 @@ def test_gradient() -> None:
 
 
 def test_half_precision_elsewhere_lowers_nothing() -> None:
-    one, other = logits(6, 4).float(), logits(6, 4, seed=1).float()
-    expected = [l1_discrepancy(one, other), sliced(one.double(), other.double()).float()]
+    first, other = logits(6, 4).float(), logits(6, 4, seed=1).float()
+    expected = [l1_discrepancy(first, other), sliced(first.double(), other.double()).float()]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = [
-            l1_discrepancy(one, other),
-            sliced_wasserstein_discrepancy(one, other, directions=SLICES.float()),
+        values = [
+            l1_discrepancy(first, other),
+            sliced_wasserstein_discrepancy(first, other, directions=SLICES.float()),
         ]
-    assert_close(found, expected)
+    assert_close(values, expected)

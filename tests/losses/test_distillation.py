@@ -21,24 +21,24 @@ def test_at_temperature_1_it_is_cross_entropy() -> None:
 
 def test_blind_logits_cost_the_logarithm_of_the_classes() -> None:
     p = normal(6, 4).softmax(1)
-    found = distillation(torch.zeros(6, 4).double(), probabilities=p, temperature=3.0)
-    assert_close(found, torch.tensor(9 * math.log(4)).double())
+    actual = distillation(torch.zeros(6, 4).double(), probabilities=p, temperature=3.0)
+    assert_close(actual, torch.tensor(9 * math.log(4)).double())
 
 
 def test_the_size_of_the_gradient_hardly_knows_the_temperature() -> None:
     """Hinton's limit: at a high temperature the gradient is that of the logits' difference."""
     z, t = normal(6, 4).requires_grad_(), normal(6, 4, seed=1)
     p = (t / 1000).softmax(1)
-    (found,) = torch.autograd.grad(distillation(z, probabilities=p, temperature=1000.0), z)
+    (derived,) = torch.autograd.grad(distillation(z, probabilities=p, temperature=1000.0), z)
     gap = z - z.mean(1, keepdim=True) - (t - t.mean(1, keepdim=True))
-    assert_close(found, (gap / (4 * 6)).detach(), rtol=1e-2, atol=1e-4)
+    assert_close(derived, (gap / (4 * 6)).detach(), rtol=1e-2, atol=1e-4)
 
 
 def test_relations_by_a_loop_written_by_hand() -> None:
     s, t = normal(5, 3), normal(5, 2, seed=1)
     pairs = [(i, j) for i in range(5) for j in range(i + 1, 5)]
-    own, other = (torch.stack([torch.dist(z[i], z[j]) for i, j in pairs]) for z in (s, t))
-    expected = smooth_l1_loss(own / own.mean(), other / other.mean())
+    of_student, other = (torch.stack([torch.dist(z[i], z[j]) for i, j in pairs]) for z in (s, t))
+    expected = smooth_l1_loss(of_student / of_student.mean(), other / other.mean())
     assert_close(relative_distances(s, t), expected)
 
     def cosine(z: Tensor, i: int, j: int, k: int) -> Tensor:
@@ -48,8 +48,8 @@ def test_relations_by_a_loop_written_by_hand() -> None:
         return cosine
 
     every = [(i, j, k) for j in range(5) for i in range(5) for k in range(5)]
-    own, other = (torch.stack([cosine(z, *three) for three in every]) for z in (s, t))
-    assert_close(angles(s, t), smooth_l1_loss(own, other))
+    of_student, other = (torch.stack([cosine(z, *three) for three in every]) for z in (s, t))
+    assert_close(angles(s, t), smooth_l1_loss(of_student, other))
 
 
 @pytest.mark.parametrize("loss", [relative_distances, angles])

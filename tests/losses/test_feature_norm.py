@@ -23,8 +23,8 @@ def test_a_step_costs_its_square_wherever_the_features_are(step: float) -> None:
 def test_every_row_is_drawn_outwards_at_the_same_rate(step: float) -> None:
     features = FEATURES.clone().requires_grad_()
     directions = torch.tensor([[0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]], dtype=torch.float64)
-    found = gradient(stepwise_norm(features, step=step), features)
-    assert_close(found, -2 * step * directions / 3)
+    actual = gradient(stepwise_norm(features, step=step), features)
+    assert_close(actual, -2 * step * directions / 3)
 
 
 def test_the_gradient_is_that_of_a_constant_aim() -> None:
@@ -35,8 +35,8 @@ def test_the_gradient_is_that_of_a_constant_aim() -> None:
         return (x.square().sum(1).sqrt() - aim).square().mean()
 
     assert gradcheck(towards, features)
-    found = gradient(stepwise_norm(features, step=0.5), features)
-    assert_close(found, gradient(towards(features), features))
+    actual = gradient(stepwise_norm(features, step=0.5), features)
+    assert_close(actual, gradient(towards(features), features))
 
 
 @pytest.mark.parametrize("radius", [2.0, 16 / 3, 25.0])

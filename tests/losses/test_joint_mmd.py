@@ -52,8 +52,8 @@ def test_with_one_layer_or_others_that_are_constant_it_is_the_mmd() -> None:
     expected = mmd(source, target, bandwidths=WIDTHS[0])
     assert_close(joint_mmd([source], [target], bandwidths=WIDTHS[:1]), expected)
     constant = [torch.full((6, 3), 0.2).double(), torch.full((4, 3), 0.2).double()]
-    found = joint_mmd([source, constant[0]], [target, constant[1]], bandwidths=WIDTHS)
-    assert_close(found, expected)
+    actual = joint_mmd([source, constant[0]], [target, constant[1]], bandwidths=WIDTHS)
+    assert_close(actual, expected)
 
 
 def test_layers_alike_one_by_one_but_not_together_are_apart() -> None:
@@ -70,12 +70,12 @@ def test_layers_alike_one_by_one_but_not_together_are_apart() -> None:
 @given(n=st.integers(1, 6), m=st.integers(1, 6), seed=st.integers(0, 99))
 def test_is_a_squared_distance_blind_to_order_and_translation(n: int, m: int, seed: int) -> None:
     source, target = layers(n, seed), layers(m, seed + 1)
-    found = joint_mmd(source, target, bandwidths=WIDTHS)
-    assert found >= -1e-12
-    assert_close(joint_mmd(target, source, bandwidths=WIDTHS), found)
+    actual = joint_mmd(source, target, bandwidths=WIDTHS)
+    assert actual >= -1e-12
+    assert_close(joint_mmd(target, source, bandwidths=WIDTHS), actual)
     assert_close(joint_mmd(source, source, bandwidths=WIDTHS), torch.zeros(()).double())
     moved = [[x.flip(0) + 3 for x in side] for side in (source, target)]
-    assert_close(joint_mmd(*moved, bandwidths=WIDTHS), found)
+    assert_close(joint_mmd(*moved, bandwidths=WIDTHS), actual)
 
 
 def test_gradient() -> None:
@@ -88,7 +88,8 @@ def composed(
 ) -> Tensor:
     layers = zip(source, target, bandwidths, strict=True)
     kernels = [
-        module.gaussian(module.squared_distances(torch.cat([s, t])), w) for s, t, w in layers
+        module.gaussian(module.pairwise_squared_distances(torch.cat([s, t])), w)
+        for s, t, w in layers
     ]
     kernel, n = torch.stack(kernels).prod(0), len(source[0])
     return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
@@ -100,33 +101,33 @@ def composed(
 def test_tiles_give_the_whole_matrix_to_rounding(
     monkeypatch: pytest.MonkeyPatch, tile: int, n: int, m: int, number: int
 ) -> None:
-    monkeypatch.setattr(module, "TILE", tile)
+    monkeypatch.setattr(module, "KERNEL_TILE", tile)
     source, target = (
         [x.requires_grad_() for x in (*layers(k, seed, shift), rows(k, 2, seed + 9))][:number]
         for k, seed, shift in ((n, 0, 0.0), (m, 1, 0.5))
     )
-    found = []
+    values = []
     for form in (composed, joint_mmd):
         value = form(source, target, bandwidths=[*WIDTHS, ONE][:number])
-        found.append((value, *torch.autograd.grad(value, source + target)))
-    for whole, tiled in zip(*found, strict=True):
+        values.append((value, *torch.autograd.grad(value, source + target)))
+    for whole, tiled in zip(*values, strict=True):
         assert_close(tiled, whole, rtol=0, atol=1e-12)
         assert tiled.any()
 
 
 def test_the_gradient_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TILE", 2)
+    monkeypatch.setattr(module, "KERNEL_TILE", 2)
     sides = [x.requires_grad_() for x in (*layers(4), *layers(3, seed=1))]
     assert gradcheck(lambda a, b, c, d: joint_mmd([a, b], [c, d], bandwidths=WIDTHS), sides)
 
 
 @pytest.mark.parametrize("tile", [3, 512])
 def test_half_precision_lowers_nothing(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
-    monkeypatch.setattr(module, "TILE", tile)
+    monkeypatch.setattr(module, "KERNEL_TILE", tile)
     sides = [x.bfloat16().requires_grad_() for x in (*layers(5), *layers(4, seed=1, shift=0.5))]
-    found = []
+    values = []
     for a, b, c, d in ([x.float() for x in sides], sides):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             value = joint_mmd([a, b], [c, d], bandwidths=[w.float() for w in WIDTHS])
-        found.append((value, *torch.autograd.grad(value, sides)))
-    assert_close(*found)
+        values.append((value, *torch.autograd.grad(value, sides)))
+    assert_close(*values)

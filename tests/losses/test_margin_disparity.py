@@ -29,11 +29,11 @@ def test_an_undecided_adversary_has_the_closed_form() -> None:
 
 
 def test_it_is_small_where_the_adversary_differs_on_the_target_alone() -> None:
-    said = 10 * torch.eye(3, dtype=torch.float64)
-    keys = {"source_logits": said, "target_logits": said}
-    assert margin_disparity(said, said.roll(1, 1), margin=4.0, **keys) < 1e-3
-    assert margin_disparity(said, said, margin=4.0, **keys) > 5
-    sure = 1e4 * said
+    certain = 10 * torch.eye(3, dtype=torch.float64)
+    keys = {"source_logits": certain, "target_logits": certain}
+    assert margin_disparity(certain, certain.roll(1, 1), margin=4.0, **keys) < 1e-3
+    assert margin_disparity(certain, certain, margin=4.0, **keys) > 5
+    sure = 1e4 * certain
     assert margin_disparity(sure, sure, margin=4.0, **keys).isfinite()
 
 
@@ -43,8 +43,8 @@ def test_the_classifier_s_logits_have_no_gradient() -> None:
     value = margin_disparity(
         source, logits(4, 1), source_logits=first, target_logits=second, margin=4.0
     )
-    found = torch.autograd.grad(value, (first, second), allow_unused=True)
-    assert all(own is None for own in found)
+    derived = torch.autograd.grad(value, (first, second), allow_unused=True)
+    assert all(own is None for own in derived)
 
 
 def test_gradient() -> None:

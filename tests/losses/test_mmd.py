@@ -17,16 +17,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from da_framework.losses import mmd as module
 from da_framework.losses.mmd import (
     Bandwidth,
-    Estimator,
+    MMDEstimator,
     bandwidths,
     gaussian,
     mmd,
-    squared_distances,
+    pairwise_squared_distances,
 )
 
 ONE = torch.ones(1, dtype=torch.float64)
 LADDER = torch.tensor([0.3, 1.0, 2.5], dtype=torch.float64)
-ESTIMATORS: list[Estimator] = ["biased", "unbiased", "linear"]
+ESTIMATORS: list[MMDEstimator] = ["biased", "unbiased", "linear"]
 POLICIES: list[Bandwidth] = ["mean", "median", "fixed"]
 
 
@@ -82,7 +82,7 @@ def test_kernels_are_averaged() -> None:
 
 @pytest.mark.parametrize("sizes", [(5, 3), (2, 7), (4, 4)])
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_equals_a_loop_over_pairs(estimator: Estimator, sizes: tuple[int, int]) -> None:
+def test_equals_a_loop_over_pairs(estimator: MMDEstimator, sizes: tuple[int, int]) -> None:
     source, target = rows(sizes[0], 3), rows(sizes[1], 3, seed=1, shift=0.5)
     value = mmd(source, target, bandwidths=LADDER, estimator=estimator)
     k = partial(kernel, widths=LADDER)
@@ -100,7 +100,7 @@ def test_equals_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_gradient(estimator: Estimator) -> None:
+def test_gradient(estimator: MMDEstimator) -> None:
     source, target = rows(4).requires_grad_(), rows(5, seed=1, shift=0.5).requires_grad_()
     value = partial(mmd, bandwidths=LADDER, estimator=estimator)
     assert gradcheck(value, (source, target))
@@ -125,7 +125,7 @@ def test_is_a_squared_distance(n: int, m: int, d: int, seed: int) -> None:
     seed=st.integers(0, 2**31),
 )
 def test_ignores_translation_rotation_and_order(
-    estimator: Estimator, n: int, m: int, d: int, seed: int
+    estimator: MMDEstimator, n: int, m: int, d: int, seed: int
 ) -> None:
     source, target = rows(n, d, seed), rows(m, d, seed + 1, shift=0.3)
     value = partial(mmd, bandwidths=LADDER, estimator=estimator)
@@ -175,7 +175,7 @@ def test_linear_averages_to_unbiased_over_all_orders() -> None:
 @pytest.mark.parametrize("estimator", ["unbiased", "linear"])
 @pytest.mark.parametrize("sizes", [(1, 4), (4, 1)])
 def test_too_few_rows_for_pairs_within_are_refused(
-    estimator: Estimator, sizes: tuple[int, int]
+    estimator: MMDEstimator, sizes: tuple[int, int]
 ) -> None:
     message = f"{estimator}.*two rows of each domain.*{sizes[0]} and {sizes[1]}.*biased"
     with pytest.raises(ValueError, match=message):
@@ -223,7 +223,7 @@ def test_no_gradient_flows_through_the_bandwidths(policy: Bandwidth) -> None:
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_collapsed_features_are_no_distance_apart_and_have_no_gradient(
-    estimator: Estimator, policy: Bandwidth, place: float
+    estimator: MMDEstimator, policy: Bandwidth, place: float
 ) -> None:
     source = torch.full((4, 3), place).requires_grad_()
     target = torch.full((6, 3), place).requires_grad_()
@@ -243,7 +243,7 @@ def test_equal_rows_among_others_have_a_finite_gradient() -> None:
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_is_accurate_far_from_the_origin_in_single_precision(estimator: Estimator) -> None:
+def test_is_accurate_far_from_the_origin_in_single_precision(estimator: MMDEstimator) -> None:
     source, target = rows(20, 16, shift=1e3).float(), rows(30, 16, seed=1, shift=1e3 + 1).float()
     for policy in POLICIES:
         widths = bandwidths(source, target, policy=policy, factors=torch.tensor([1.0, 4.0]))
@@ -262,7 +262,7 @@ def test_bandwidths_are_accurate_far_from_the_origin(policy: Bandwidth) -> None:
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_half_precision_lowers_nothing(estimator: Estimator) -> None:
+def test_half_precision_lowers_nothing(estimator: MMDEstimator) -> None:
     source, target = rows(6, 8).bfloat16(), rows(8, 8, seed=1, shift=1.0).bfloat16()
     widths = bandwidths(source, target, policy="mean", factors=torch.tensor([0.5, 2.0]))
     expected = mmd(source.float(), target.float(), bandwidths=widths, estimator=estimator)
@@ -279,10 +279,10 @@ def test_half_precision_lowers_nothing(estimator: Estimator) -> None:
 
 def test_squared_distances_are_those_of_cdist_with_an_exact_diagonal() -> None:
     z = rows(7, 3)
-    assert_close(squared_distances(z), torch.cdist(z, z).square())
+    assert_close(pairwise_squared_distances(z), torch.cdist(z, z).square())
     # in single precision the Gram matrix alone leaves rounding on the diagonal
     single = rows(50, 16).float()
-    assert torch.equal(squared_distances(single).diagonal(), torch.zeros(50))
+    assert torch.equal(pairwise_squared_distances(single).diagonal(), torch.zeros(50))
 
 
 def test_gaussian_is_one_at_no_distance_and_falls() -> None:
@@ -292,8 +292,12 @@ def test_gaussian_is_one_at_no_distance_and_falls() -> None:
     assert values[-1] == 0
 
 
-def composed(source: Tensor, target: Tensor, *, bandwidths: Tensor, estimator: Estimator) -> Tensor:
-    kernel = module.gaussian(module.squared_distances(torch.cat([source, target])), bandwidths)
+def composed(
+    source: Tensor, target: Tensor, *, bandwidths: Tensor, estimator: MMDEstimator
+) -> Tensor:
+    kernel = module.gaussian(
+        module.pairwise_squared_distances(torch.cat([source, target])), bandwidths
+    )
     n, m, unbiased = len(source), len(target), estimator == "unbiased"
     sums = [(k.sum() - unbiased * k.trace()) for k in (kernel[:n, :n], kernel[n:, n:])]
     within = sums[0] / (n * (n - unbiased)) + sums[1] / (m * (m - unbiased))
@@ -304,45 +308,58 @@ def composed(source: Tensor, target: Tensor, *, bandwidths: Tensor, estimator: E
 @pytest.mark.parametrize(("n", "m"), [(7, 5), (8, 8), (12, 3), (2, 9)])
 @pytest.mark.parametrize("tile", [4, 512])
 def test_tiles_give_the_whole_matrix_to_rounding(
-    monkeypatch: pytest.MonkeyPatch, tile: int, n: int, m: int, estimator: Estimator
+    monkeypatch: pytest.MonkeyPatch, tile: int, n: int, m: int, estimator: MMDEstimator
 ) -> None:
-    monkeypatch.setattr(module, "TILE", tile)
+    monkeypatch.setattr(module, "KERNEL_TILE", tile)
     source = rows(n, 3).requires_grad_()
     target = rows(m, 3, seed=1, shift=0.5).requires_grad_()
-    found = []
+    values = []
     for form in (composed, mmd):
         value = form(source, target, bandwidths=LADDER, estimator=estimator)
-        found.append((value, *torch.autograd.grad(value, (source, target))))
-    for whole, tiled in zip(*found, strict=True):
+        values.append((value, *torch.autograd.grad(value, (source, target))))
+    for whole, tiled in zip(*values, strict=True):
         assert_close(tiled, whole, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("estimator", ["biased", "unbiased"])
-def test_on_a_ladder_of_widths_one_exponential_serves_all(
-    monkeypatch: pytest.MonkeyPatch, estimator: Estimator
+def test_for_geometric_bandwidths_one_exponential_serves_all(
+    monkeypatch: pytest.MonkeyPatch, estimator: MMDEstimator
 ) -> None:
-    monkeypatch.setattr(module, "TILE", 4)
+    monkeypatch.setattr(module, "KERNEL_TILE", 4)
     source, target = rows(9).requires_grad_(), rows(7, seed=1, shift=1.0).requires_grad_()
     widths = 0.5 * 2 ** (torch.arange(5).double() / 2)
-    found = []
-    for ladder in (False, True):
-        value = mmd(source, target, bandwidths=widths, estimator=estimator, ladder=ladder)
-        found.append((value, *torch.autograd.grad(value, (source, target))))
-    assert_close(*found, rtol=1e-13, atol=1e-15)
+    values = []
+    for geometric_bandwidths in (False, True):
+        value = mmd(
+            source,
+            target,
+            bandwidths=widths,
+            estimator=estimator,
+            geometric_bandwidths=geometric_bandwidths,
+        )
+        values.append((value, *torch.autograd.grad(value, (source, target))))
+    assert_close(*values, rtol=1e-13, atol=1e-15)
 
 
-@pytest.mark.parametrize("ladder", [False, True])
-def test_tiles_of_which_no_gradient_is_asked_give_the_same_value(ladder: bool) -> None:
+@pytest.mark.parametrize("geometric_bandwidths", [False, True])
+def test_tiles_of_which_no_gradient_is_asked_give_the_same_value(
+    geometric_bandwidths: bool,
+) -> None:
     source, target = rows(400, seed=1), rows(300, seed=2, shift=0.5)
     widths = torch.tensor([1.0, math.sqrt(2)], dtype=torch.float64)
-    value = mmd(source, target, bandwidths=widths, ladder=ladder)
-    learning = mmd(source.requires_grad_(), target, bandwidths=widths, ladder=ladder)
+    value = mmd(source, target, bandwidths=widths, geometric_bandwidths=geometric_bandwidths)
+    learning = mmd(
+        source.requires_grad_(),
+        target,
+        bandwidths=widths,
+        geometric_bandwidths=geometric_bandwidths,
+    )
     assert value.item() == learning.item()
     assert not value.requires_grad
 
 
 def test_the_gradient_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TILE", 2)
+    monkeypatch.setattr(module, "KERNEL_TILE", 2)
     sides = (rows(5).requires_grad_(), rows(3, seed=1).requires_grad_())
     for estimator in ("biased", "unbiased"):
         assert gradcheck(partial(mmd, bandwidths=LADDER, estimator=estimator), sides)
@@ -350,7 +367,7 @@ def test_the_gradient_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("tile", [2, 512])
 def test_the_second_derivative(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
-    monkeypatch.setattr(module, "TILE", tile)
+    monkeypatch.setattr(module, "KERNEL_TILE", tile)
     sides = (rows(5).requires_grad_(), rows(3, seed=1).requires_grad_())
     for estimator in ("biased", "unbiased"):
         assert gradgradcheck(partial(mmd, bandwidths=LADDER, estimator=estimator), sides)
@@ -363,11 +380,11 @@ def test_large_batches_never_hold_the_whole_matrix() -> None:
         def __torch_dispatch__(
             self, function: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
-            found = function(*args, **(kwargs or {}))
-            seen.extend(x.numel() for x in (found,) if isinstance(x, Tensor))
-            return found
+            outputs = function(*args, **(kwargs or {}))
+            seen.extend(x.numel() for x in (outputs,) if isinstance(x, Tensor))
+            return outputs
 
     source, target = rows(1200).requires_grad_(), rows(1200, seed=1)
     with Sizes():  # type: ignore[no-untyped-call]
         mmd(source, target, bandwidths=LADDER).backward()  # type: ignore[no-untyped-call]
-    assert max(seen) <= max(module.TILE**2, 2400 * 2)
+    assert max(seen) <= max(module.KERNEL_TILE**2, 2400 * 2)

@@ -28,14 +28,14 @@ def test_is_the_paper_s_sum(orders: int) -> None:
 
 def test_points_at_known_places() -> None:
     features = torch.tensor([[0.0], [2.0], [3.0]]).double()
-    found = moment_distance(features, torch.tensor([0, 1, 2]), sources=2, orders=2)
-    assert found.item() == (3 + 1) / 2 + 2 + (9 + 5) / 2 + 4
+    actual = moment_distance(features, torch.tensor([0, 1, 2]), sources=2, orders=2)
+    assert actual.item() == (3 + 1) / 2 + 2 + (9 + 5) / 2 + 4
 
 
 def test_one_source_has_no_pairs_and_several_targets_are_one() -> None:
     features = torch.tensor([[0.0], [1.0], [3.0]]).double()
-    found = moment_distance(features, torch.tensor([0, 1, 2]), sources=1, orders=1)
-    assert found.item() == 2
+    actual = moment_distance(features, torch.tensor([0, 1, 2]), sources=1, orders=1)
+    assert actual.item() == 2
 
 
 def test_equal_moments_are_no_distance_and_have_a_finite_gradient() -> None:

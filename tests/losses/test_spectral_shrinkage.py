@@ -10,10 +10,10 @@ DIAGONAL = torch.diag(torch.tensor([3.0, 1.0, 2.0], dtype=torch.float64))
 
 @pytest.mark.parametrize(("smallest", "expected"), [(1, 1.0), (2, 5.0), (3, 14.0), (9, 14.0)])
 def test_is_the_sum_of_the_smallest_squares(smallest: int, expected: float) -> None:
-    found = spectral_shrinkage(DIAGONAL, smallest=smallest)
-    assert_close(found, torch.tensor(expected).double())
+    actual = spectral_shrinkage(DIAGONAL, smallest=smallest)
+    assert_close(actual, torch.tensor(expected).double())
     turned = DIAGONAL[torch.tensor([2, 0, 1])]
-    assert_close(spectral_shrinkage(turned, smallest=smallest), found)
+    assert_close(spectral_shrinkage(turned, smallest=smallest), actual)
 
 
 def test_gradient() -> None:

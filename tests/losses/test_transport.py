@@ -70,12 +70,12 @@ def test_has_no_gradient_and_the_precision_of_the_cost(kind: torch.dtype) -> Non
 
 
 def test_the_cost_equals_a_loop_over_pairs() -> None:
-    found = cost(SOURCE, TARGET, LOGITS)
+    actual = cost(SOURCE, TARGET, LOGITS)
     for i in range(5):
         for j in range(3):
             distance = (SOURCE[i] - TARGET[j]).square().sum()
             label = cross_entropy(LOGITS[j : j + 1], Y[i : i + 1])
-            assert_close(found[i, j], 0.7 * distance + 0.3 * label)
+            assert_close(actual[i, j], 0.7 * distance + 0.3 * label)
 
 
 def test_gradient_of_the_cost() -> None:
@@ -87,8 +87,8 @@ def test_the_gradient_of_the_least_cost_is_that_with_the_coupling_held_fixed() -
     sides = [own.clone().requires_grad_() for own in (SOURCE, TARGET, LOGITS)]
 
     def least(*given: Tensor) -> Tensor:
-        own = cost(*given)
-        return (optimal_coupling(own) * own).sum()
+        entries = cost(*given)
+        return (optimal_coupling(entries) * entries).sum()
 
     # finite differences couple anew, and the coupling's own change costs nothing at the minimum
     assert gradcheck(least, sides)

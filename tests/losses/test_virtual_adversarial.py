@@ -26,16 +26,16 @@ def divergence(p: Tensor, q: Tensor) -> float:
 def test_on_a_line_it_is_the_divergence_one_radius_away(place: float, radius: float) -> None:
     # two classes with logits 0 and z: a divergence of Bernoullis
     x = torch.tensor([[place]], dtype=torch.float64)
-    found = virtual_adversarial(
+    actual = virtual_adversarial(
         lambda z: torch.cat([0 * z, z], 1), x, noise=torch.ones_like(x), radius=radius
     )
 
     def bernoulli(z: float) -> Tensor:
-        one = 1 / (1 + math.exp(-z))
-        return torch.tensor([1 - one, one], dtype=torch.float64)
+        sigmoid = 1 / (1 + math.exp(-z))
+        return torch.tensor([1 - sigmoid, sigmoid], dtype=torch.float64)
 
     expected = divergence(bernoulli(place), bernoulli(place + radius))
-    assert found.item() == pytest.approx(expected, abs=1e-12)
+    assert actual.item() == pytest.approx(expected, abs=1e-12)
 
 
 def test_power_iterations_find_the_direction_that_changes_the_prediction_most() -> None:
@@ -94,14 +94,14 @@ def test_gradient_is_that_of_the_perturbed_prediction_alone() -> None:
         return inputs @ weight.T
 
     value = virtual_adversarial(predict, x, noise=noise, radius=0.5)
-    (found,) = torch.autograd.grad(value, weight)
+    (derived,) = torch.autograd.grad(value, weight)
 
-    def by_hand(own: Tensor) -> Tensor:
-        p, q = (x @ fixed.T).softmax(1), (seen[-1] @ own.T).softmax(1)
+    def by_hand(perturbed: Tensor) -> Tensor:
+        p, q = (x @ fixed.T).softmax(1), (seen[-1] @ perturbed.T).softmax(1)
         return (p * (p.log() - q.log())).sum(1).mean()
 
     assert_close(by_hand(weight), value)
-    assert_close(found, torch.autograd.grad(by_hand(weight), weight)[0])
+    assert_close(derived, torch.autograd.grad(by_hand(weight), weight)[0])
     assert gradcheck(by_hand, (weight,))
 
 
@@ -116,7 +116,7 @@ def test_single_precision_and_half_elsewhere_find_the_same() -> None:
     weight, x, noise = rows(3, 4, seed=2), rows(5, 4), rows(5, 4, seed=1)
     exact = virtual_adversarial(lambda z: z @ weight.T, x, noise=noise, radius=0.5)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = virtual_adversarial(
+        actual = virtual_adversarial(
             lambda z: z @ weight.float().T, x.float(), noise=noise.float(), radius=0.5
         )
-    assert_close(found.double(), exact, rtol=2e-3, atol=0)
+    assert_close(actual.double(), exact, rtol=2e-3, atol=0)

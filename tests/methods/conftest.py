@@ -92,14 +92,14 @@ class Tiny:
     def batch(self, *roles: str, seed: int = 0, domains: int = 2, **rows: int) -> Batch:
         """Unequal numbers of rows of these roles (source and target); ``source=3`` sets one."""
         wanted = roles or ("source", "target")
-        found = {
+        batch = {
             role: self.samples(role, rows=rows.get(role), seed=seed, domains=domains)
             for role in wanted
         }
-        if "target_strong" in found:
-            strong = found["target"]
-            found["target_strong"] = strong._replace(x=strong.x + 0.1)
-        return found
+        if "target_strong" in batch:
+            strong = batch["target"]
+            batch["target_strong"] = strong._replace(x=strong.x + 0.1)
+        return batch
 
     def train(self, method: Method, batches: Iterable[Batch], *, lr: float = 0.1) -> Method:
         """Steps as the trainer takes them, by plain SGD: every move before the next is made."""
@@ -128,8 +128,8 @@ def tiny() -> Tiny:
 def gradients(value: Tensor, module: nn.Module) -> list[Tensor]:
     """Of a value in a module's weights; zeros where it does not depend on them."""
     weights = list(module.parameters())
-    found = torch.autograd.grad(value, weights, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(p) if g is None else g for p, g in zip(weights, found, strict=True)]
+    derived = torch.autograd.grad(value, weights, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(weights, derived, strict=True)]
 
 
 @pytest.fixture

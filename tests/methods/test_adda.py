@@ -82,10 +82,10 @@ def test_source_rows_are_evaluated_by_the_frozen_encoder(tiny: Any) -> None:
     tiny.train(method, [tiny.batch(domains=3)] * 3)
     x, domain = tiny.batch()["source"].x, torch.tensor([0, 2, 1, 2, 0, 1, 2])
     source, target = method.trained(x), method.network(x)
-    for found, own, other in zip(method(x, domain), source, target, strict=True):
-        assert not torch.equal(own, other)
-        assert_close(found[domain < 2], own[domain < 2])
-        assert_close(found[domain == 2], other[domain == 2])
+    for actual, from_source, other in zip(method(x, domain), source, target, strict=True):
+        assert not torch.equal(from_source, other)
+        assert_close(actual[domain < 2], from_source[domain < 2])
+        assert_close(actual[domain == 2], other[domain == 2])
     assert_close(method(x), target)
 
 
@@ -109,5 +109,5 @@ def test_terms_of_the_configuration_are_in_the_encoder_s_move(tiny: Any, gradien
 
 def test_every_trained_weight_is_in_one_part(tiny: Any) -> None:
     method = tiny.method(ADDA, **KEYS)
-    found = [id(p) for part in method.parts().values() for m in part for p in m.parameters()]
-    assert sorted(found) == sorted(id(p) for p in method.parameters() if p.requires_grad)
+    moved = [id(p) for part in method.parts().values() for m in part for p in m.parameters()]
+    assert sorted(moved) == sorted(id(p) for p in method.parameters() if p.requires_grad)

@@ -71,8 +71,8 @@ def loss(net: Network, role: str) -> Tensor:
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 def test_classification_is_the_weighted_joint_loss(alpha: float) -> None:
     net = network()
-    own = method(net, alpha=alpha)
-    terms = own.classification(own.outputs(BATCH))
+    tested = method(net, alpha=alpha)
+    terms = tested.classification(tested.outputs(BATCH))
     assert set(terms) == {"source", "target_labelled"}
     assert {role: term.weight for role, term in terms.items()} == pytest.approx(
         {"source": alpha, "target_labelled": 1 - alpha}
@@ -84,10 +84,10 @@ def test_classification_is_the_weighted_joint_loss(alpha: float) -> None:
 @pytest.mark.parametrize("role", ["source", "target_labelled"])
 def test_a_labelled_role_alone_weighs_one(role: str) -> None:
     net = network()
-    own = method(net, alpha=0.3)
-    own.roles = (role, "target")  # type: ignore[misc]
-    own.optional = ()  # type: ignore[misc]
-    ((name, term),) = own.classification(own.outputs(BATCH)).items()
+    tested = method(net, alpha=0.3)
+    tested.roles = (role, "target")  # type: ignore[misc]
+    tested.optional = ()  # type: ignore[misc]
+    ((name, term),) = tested.classification(tested.outputs(BATCH)).items()
     assert name == role
     assert term.weight == 1
     assert_close(term.value, loss(net, role))
@@ -113,9 +113,9 @@ def test_outputs_carry_each_role_s_rows(batch_norm: str) -> None:
     outputs = method(net, batch_norm=batch_norm).outputs(BATCH)
     assert list(outputs) == ["source", "target", "target_labelled"]
     for role, given in BATCH.items():
-        own = outputs[role]
-        assert all(torch.equal(a, b) for a, b in zip(own[:4], given, strict=True))
-        assert_close((own.features, own.logits), net(given.x))
+        side = outputs[role]
+        assert all(torch.equal(a, b) for a, b in zip(side[:4], given, strict=True))
+        assert_close((side.features, side.logits), net(given.x))
 
 
 def test_joint_batch_norm_is_one_pass_over_all_roles() -> None:
@@ -141,27 +141,27 @@ def test_separate_batch_norm_is_a_pass_a_role() -> None:
 
 def test_batch_norm_by_domain_is_that_of_each_domain_alone() -> None:
     references = [normed(), normed()]
-    own = method(normed(), batch_norm="domain")
-    outputs = own.outputs(BATCH)
+    tested = method(normed(), batch_norm="domain")
+    outputs = tested.outputs(BATCH)
     assert_close(outputs["source"].features, references[0](BATCH["source"].x)[0])
     both = [BATCH["target"].x, BATCH["target_labelled"].x]  # of one domain
     expected = references[1](torch.cat(both))[0]
-    found = torch.cat([outputs["target"].features, outputs["target_labelled"].features])
-    assert_close(found, expected)
+    actual = torch.cat([outputs["target"].features, outputs["target_labelled"].features])
+    assert_close(actual, expected)
     # evaluated, a row is normed by its own domain's
     x = BATCH["source"].x
     for number, reference in enumerate(references):
-        seen = own.eval()(x, torch.full((len(x),), number))
+        seen = tested.eval()(x, torch.full((len(x),), number))
         assert_close(seen, reference.eval()(x))
     with pytest.raises(InputError, match="the network has no batch norm"):
         method(batch_norm="domain")
 
 
 def test_every_field_is_gathered_over_processes() -> None:
-    own = method()
-    alone = own.outputs(BATCH)
-    own.gather = lambda x: torch.cat([x, x])
-    for role, outputs in own.outputs(BATCH).items():
+    tested = method()
+    alone = tested.outputs(BATCH)
+    tested.gather = lambda x: torch.cat([x, x])
+    for role, outputs in tested.outputs(BATCH).items():
         for field, expected in zip(outputs, alone[role], strict=True):
             assert torch.equal(field, torch.cat([expected, expected]))
 
@@ -171,78 +171,78 @@ def modes(module: nn.Module) -> list[bool]:
 
 
 def test_observe_is_the_evaluated_forward_pass_without_a_trace() -> None:
-    own = method(normed()).train()
-    state = {name: value.clone() for name, value in own.state_dict().items()}
-    seen = own.evaluate_samples(BATCH["source"])
+    tested = method(normed()).train()
+    state = {name: value.clone() for name, value in tested.state_dict().items()}
+    seen = tested.evaluate_samples(BATCH["source"])
     assert all(torch.equal(a, b) for a, b in zip(seen[:4], BATCH["source"], strict=True))
     assert not seen.features.requires_grad
     assert not seen.logits.requires_grad
     assert seen.features.dtype == seen.logits.dtype == torch.float32
-    assert_close(dict(own.state_dict()), state)
-    features, logits = own.eval()(BATCH["source"].x)
+    assert_close(dict(tested.state_dict()), state)
+    features, logits = tested.eval()(BATCH["source"].x)
     assert_close((seen.features, seen.logits), (features.float(), logits.float()))
 
 
 def test_observe_drops_nothing_out() -> None:
-    own = method(network(dropout=0.5)).train()
-    first, second = (own.evaluate_samples(BATCH["source"]) for _ in range(2))
+    tested = method(network(dropout=0.5)).train()
+    first, second = (tested.evaluate_samples(BATCH["source"]) for _ in range(2))
     assert torch.equal(first.features, second.features)
 
 
 def test_observe_restores_the_mode_of_every_part() -> None:
-    own = method(normed()).train()
-    own.network.encoder.eval()
-    before = modes(own)
-    own.evaluate_samples(BATCH["source"])
-    assert modes(own) == before
+    tested = method(normed()).train()
+    tested.network.encoder.eval()
+    before = modes(tested)
+    tested.evaluate_samples(BATCH["source"])
+    assert modes(tested) == before
     assert len(set(before)) == 2
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
 def test_observe_does_not_depend_on_how_many_rows_a_pass_has(size: int) -> None:
-    own = method(normed()).train()
+    tested = method(normed()).train()
     seen, expected = (
-        own.evaluate_samples(BATCH["source"], size=size),
-        own.evaluate_samples(BATCH["source"]),
+        tested.evaluate_samples(BATCH["source"], size=size),
+        tested.evaluate_samples(BATCH["source"]),
     )
     assert_close(tuple(seen), tuple(expected))
 
 
 def test_observe_turns_bytes_into_inputs() -> None:
     keys: dict[str, Any] = {"bottleneck": [], "head": [], "dropout": 0.0}
-    own = method(Network(backbone=Identity, shape=(2,), classes=2, **keys))
+    tested = method(Network(backbone=Identity, shape=(2,), classes=2, **keys))
     x = torch.tensor([[0, 255], [51, 102]], dtype=torch.uint8)
     given = Samples(x, *(torch.zeros(2, dtype=torch.long) for _ in range(3)))
-    seen = own.evaluate_samples(given)
+    seen = tested.evaluate_samples(given)
     assert torch.equal(seen.x, x)
     assert_close(seen.features, as_input(x))
     assert_close(seen.features[0], torch.tensor([-1.0, 1.0]))
 
 
 def test_modes_are_restored_after_an_error() -> None:
-    own = method().train()
+    tested = method().train()
 
     def fail() -> Iterator[None]:
-        with evaluating(own):
-            assert not any(modes(own))
+        with evaluating(tested):
+            assert not any(modes(tested))
             raise KeyError("anything")
         yield
 
     with pytest.raises(KeyError, match="anything"):
         next(fail())
-    assert all(modes(own))
+    assert all(modes(tested))
 
 
 def test_everything_is_one_part_and_nothing_is_said_unless_a_method_does() -> None:
-    own = method()
-    assert own.parts() == {"model": [own]}
-    assert list(own.warnings({})) == []
+    tested = method()
+    assert tested.parts() == {"model": [tested]}
+    assert list(tested.warnings({})) == []
 
 
 def test_the_few_labelled_rows_join_wherever_the_data_has_them() -> None:
     net = network()
-    own = method(net, alpha=0.3)
-    own.roles = ("source", "target")  # type: ignore[misc]
-    assert set(own.outputs(BATCH)) == {"source", "target", "target_labelled"}
+    tested = method(net, alpha=0.3)
+    tested.roles = ("source", "target")  # type: ignore[misc]
+    assert set(tested.outputs(BATCH)) == {"source", "target", "target_labelled"}
     without = {role: given for role, given in BATCH.items() if role != "target_labelled"}
-    assert set(own.outputs(without)) == {"source", "target"}
+    assert set(tested.outputs(without)) == {"source", "target"}

@@ -38,7 +38,7 @@ def told(*rounds: Sequence[int], classes: int = 2, y: Sequence[int] = (0,) * 8) 
 
 def test_two_rounds_are_those_computed_by_hand() -> None:
     # the first learner has source row 0 and target row 4 wrong, the second rows 0, 1 and 5
-    found = told([1, 0, 0, 0, 1, 0, 0, 0], [1, 1, 0, 0, 0, 1, 0, 0])
+    actual = told([1, 0, 0, 0, 1, 0, 0, 0], [1, 1, 0, 0, 0, 1, 0, 0])
     b = 1 / (1 + math.sqrt(2 * math.log(4) / 2))
     first = 0.25 / 0.75
     # target weights after the first: 3/4, 1/4, 1/4, 1/4; of which the second has 1/6 wrong
@@ -52,35 +52,35 @@ def test_two_rounds_are_those_computed_by_hand() -> None:
             *(quarter / first, quarter / second, quarter, quarter),
         ],
     ]
-    np.testing.assert_allclose(found.weights, expected)
-    np.testing.assert_allclose(found.votes, [-math.log(first), -math.log(second)])
-    for learner, weights in zip(found.learners, found.weights, strict=False):
+    np.testing.assert_allclose(actual.weights, expected)
+    np.testing.assert_allclose(actual.votes, [-math.log(first), -math.log(second)])
+    for learner, weights in zip(actual.learners, actual.weights, strict=False):
         assert isinstance(learner, Told)
         np.testing.assert_allclose(learner.given, weights / weights.sum())
     # row 4: log 3 for class 1, log 5 for class 0
     shares = np.array([math.log(5), math.log(3)]) / math.log(15)
-    np.testing.assert_allclose(found.scores(np.array([[4.0]])), shares[None])
+    np.testing.assert_allclose(actual.scores(np.array([[4.0]])), shares[None])
 
 
 @pytest.mark.parametrize("rounds", [1, 3, 8])
 def test_a_source_row_always_wrong_shrinks_by_beta_a_round(rounds: int) -> None:
-    found = told(*[[1, 0, 0, 0, 0, 0, 0, 0]] * rounds)
+    actual = told(*[[1, 0, 0, 0, 0, 0, 0, 0]] * rounds)
     beta = 1 / (1 + math.sqrt(2 * math.log(4) / rounds))
-    np.testing.assert_allclose(found.weights[:, 0], 0.25 * beta ** np.arange(rounds + 1))
-    np.testing.assert_array_equal(found.weights[:, 1:], 0.25)
+    np.testing.assert_allclose(actual.weights[:, 0], 0.25 * beta ** np.arange(rounds + 1))
+    np.testing.assert_array_equal(actual.weights[:, 1:], 0.25)
 
 
 def test_a_target_row_that_is_wrong_grows() -> None:
-    found = told([0] * 4 + [1, 0, 0, 0], [0] * 4 + [0, 1, 0, 0])
-    assert found.weights[1, 4] > found.weights[0, 4]
-    assert found.weights[2, 5] > found.weights[1, 5]
+    actual = told([0] * 4 + [1, 0, 0, 0], [0] * 4 + [0, 1, 0, 0])
+    assert actual.weights[1, 4] > actual.weights[0, 4]
+    assert actual.weights[2, 5] > actual.weights[1, 5]
     # after its growth what was wrong weighs what was right, as in AdaBoost
-    assert found.weights[1, 4] == pytest.approx(found.weights[1, 5:].sum())
+    assert actual.weights[1, 4] == pytest.approx(actual.weights[1, 5:].sum())
 
 
 def test_several_classes_are_those_of_samme() -> None:
-    found = told([0] * 4 + [1, 0, 0, 0], classes=3)
-    assert found.votes[0] == pytest.approx(math.log(3) + math.log(2))
+    actual = told([0] * 4 + [1, 0, 0, 0], classes=3)
+    assert actual.votes[0] == pytest.approx(math.log(3) + math.log(2))
 
 
 def test_the_later_half_of_the_rounds_votes() -> None:
@@ -89,15 +89,15 @@ def test_the_later_half_of_the_rounds_votes() -> None:
 
 
 def test_no_better_than_chance_moves_no_target_row_and_says_nothing() -> None:
-    found = told([1, 0, 0, 0, 1, 1, 1, 0], [0] * 7 + [1])
-    np.testing.assert_array_equal(found.weights[1, 4:], found.weights[0, 4:])
-    assert found.weights[1, 0] < found.weights[0, 0]
-    assert found.votes[0] == 0 < found.votes[1]
+    actual = told([1, 0, 0, 0, 1, 1, 1, 0], [0] * 7 + [1])
+    np.testing.assert_array_equal(actual.weights[1, 4:], actual.weights[0, 4:])
+    assert actual.weights[1, 0] < actual.weights[0, 0]
+    assert actual.votes[0] == 0 < actual.votes[1]
 
 
 def test_where_nobody_knows_better_all_are_asked() -> None:
-    found = told(*[[1] * 8] * 4)
-    np.testing.assert_array_equal(found.scores(np.array([[0.0]])), [[0.0, 1.0]])
+    actual = told(*[[1] * 8] * 4)
+    np.testing.assert_array_equal(actual.scores(np.array([[0.0]])), [[0.0, 1.0]])
 
 
 def test_without_a_mistake_the_vote_is_finite() -> None:
@@ -128,11 +128,11 @@ def test_does_better_than_all_rows_alike_and_than_the_few(misleading: float, few
         x, y, few, y_few, many, y_many = rows(seed, misleading)
         both = np.concatenate([x, few]), np.concatenate([y, y_few])
         scores = tradaboost(x, y, few, y_few, learner=stump, rounds=30, classes=2).scores(many)
-        found = [
+        rounds = [
             scores.argmax(1),
             *(stump().fit(*own).predict(many) for own in (both, (few, y_few))),
         ]
-        accuracy.append([(own == y_many).mean() for own in found])
+        accuracy.append([(own == y_many).mean() for own in rounds])
     boosted, alike, few_alone = np.mean(accuracy, axis=0)
     assert boosted > alike + 0.01
     assert not fewer or boosted > few_alone + 0.01
@@ -140,17 +140,17 @@ def test_does_better_than_all_rows_alike_and_than_the_few(misleading: float, few
 
 def test_is_deterministic_and_scores_are_shares() -> None:
     x, y, few, y_few, many, _ = rows(1)
-    one, other = (
+    first, other = (
         tradaboost(x, y, few, y_few, learner=stump, rounds=9, classes=3) for _ in range(2)
     )
-    np.testing.assert_array_equal(one.scores(many), other.scores(many))
-    np.testing.assert_allclose(one.scores(many).sum(1), 1)
+    np.testing.assert_array_equal(first.scores(many), other.scores(many))
+    np.testing.assert_allclose(first.scores(many).sum(1), 1)
 
 
 def test_one_row_of_each_is_enough_and_none_is_an_error() -> None:
     x, y, few, y_few, many, _ = rows(2)
-    found = tradaboost(x[:1], y[:1], few[:1], y_few[:1], learner=stump, rounds=3, classes=2)
-    assert np.isfinite(found.weights).all()
-    assert np.isfinite(found.scores(many)).all()
+    actual = tradaboost(x[:1], y[:1], few[:1], y_few[:1], learner=stump, rounds=3, classes=2)
+    assert np.isfinite(actual.weights).all()
+    assert np.isfinite(actual.scores(many)).all()
     with pytest.raises(ValueError, match="both domains, but got 200 and 0"):
         tradaboost(x, y, few[:0], y_few[:0], learner=stump, rounds=3, classes=2)

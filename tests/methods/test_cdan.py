@@ -27,8 +27,8 @@ def told(method: Any, batch: Any, *, detach: bool = True) -> torch.Tensor:
     p = logits.softmax(1)
     p = p.detach() if detach else p
     rows = [torch.outer(f, q).flatten() for f, q in zip(features, p, strict=True)]
-    said: torch.Tensor = method.discriminator(torch.stack(rows))
-    return said
+    scores: torch.Tensor = method.discriminator(torch.stack(rows))
+    return scores
 
 
 def test_a_blind_discriminator_costs_log_2(tiny: Any) -> None:

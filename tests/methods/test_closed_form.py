@@ -66,15 +66,15 @@ def test_rows_of_both_sides_keep_their_places() -> None:
 
 
 def test_what_was_fitted_survives_in_the_state_dict() -> None:
-    one, other = (trained("method=tca", "method.components=1").module for _ in range(2))
+    first, other = (trained("method=tca", "method.components=1").module for _ in range(2))
     fresh = build(
         compose("dataset=two_moons", "network=identity", "dataset.rows=80", "method=tca")
     ).module
-    fresh.load_state_dict(one.state_dict())
-    rows = one.domains.test
-    found, expected = (module.method.evaluate_samples(rows) for module in (fresh, other))
-    torch.testing.assert_close(found, expected, rtol=0, atol=0)
-    assert found.logits.any()
+    fresh.load_state_dict(first.state_dict())
+    rows = first.domains.test
+    restored, expected = (module.method.evaluate_samples(rows) for module in (fresh, other))
+    torch.testing.assert_close(restored, expected, rtol=0, atol=0)
+    assert restored.logits.any()
 
 
 def test_the_steps_are_skipped_and_the_result_is_the_last() -> None:

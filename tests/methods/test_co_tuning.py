@@ -9,10 +9,10 @@ from da_framework.methods.co_tuning import CoTuning
 
 def test_the_former_head_learns_the_mean_of_what_it_said_of_a_class(tiny: Any) -> None:
     method = tiny.method(CoTuning, network=tiny.begun(fresh=True), weight=2.3, gradual=0.0)
-    own = method.evaluate_samples(tiny.samples("target_labelled", rows=12))
-    method.refresh({"target_labelled": own})
-    p = method.former_head(own.features.double()).softmax(1)
-    relation = torch.stack([p[own.y == c].mean(0) for c in range(3)])
+    labelled = method.evaluate_samples(tiny.samples("target_labelled", rows=12))
+    method.refresh({"target_labelled": labelled})
+    p = method.former_head(labelled.features.double()).softmax(1)
+    relation = torch.stack([p[labelled.y == c].mean(0) for c in range(3)])
     assert_close(method.relation, relation.detach(), rtol=1e-6, atol=1e-6)
     batch = tiny.batch("target_labelled")
     (objective,) = method.objectives(batch)

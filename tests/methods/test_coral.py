@@ -30,7 +30,7 @@ def test_equals_skada_but_for_the_translation() -> None:
     side = np.repeat([1, -2], [50, 40])
     adapter = skada.CORALAdapter(reg=0.0, assume_centered=False)
     both = adapter.fit_transform(np.concatenate([X, T]), sample_domain=side)
-    found = Estimator("coral", ridge=1e-12).fit(X, Y, T).transform(X, domain="source")
+    recoloured = Estimator("coral", ridge=1e-12).fit(X, Y, T).transform(X, domain="source")
     # its covariances divide by n, the paper's code and ours by n - 1
     factor = ((39 / 40) / (49 / 50)) ** 0.5
-    np.testing.assert_allclose((found - T.mean(0)) * factor, both[:50], rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose((recoloured - T.mean(0)) * factor, both[:50], rtol=1e-6, atol=1e-7)

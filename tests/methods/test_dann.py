@@ -76,9 +76,9 @@ def test_the_coefficient_turns_the_encoder_s_gradient(coefficient: float) -> Non
     method = dann(coefficient)
     turned = gradient(domain_loss(method), method.network.encoder)
     plain = gradient(without_reversal(method), method.network.encoder)
-    assert any(own.any() for own in plain)
-    for own, original in zip(turned, plain, strict=True):
-        assert_close(own, -coefficient * original)
+    assert any(reversed_gradient.any() for reversed_gradient in plain)
+    for reversed_gradient, original in zip(turned, plain, strict=True):
+        assert_close(reversed_gradient, -coefficient * original)
 
 
 def test_the_discriminator_learns_at_full_rate_whatever_the_coefficient() -> None:
@@ -124,5 +124,5 @@ def test_discriminator_reads_the_features_and_is_trained_with_the_model() -> Non
     widths = [p.shape[1] for p in method.discriminator.parameters() if p.dim() == 2]
     assert widths == [method.network.feature_dim, 7, 3]
     (part,) = method.parts()["model"]
-    own = {id(p) for p in method.discriminator.parameters()}
-    assert own <= {id(p) for p in part.parameters()}
+    discriminator_ids = {id(p) for p in method.discriminator.parameters()}
+    assert discriminator_ids <= {id(p) for p in part.parameters()}

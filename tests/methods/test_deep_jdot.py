@@ -59,9 +59,9 @@ def test_the_source_is_not_taught_by_the_labels_it_gives(tiny: Any) -> None:
     outputs = method.outputs(tiny.batch())
     value = method.terms(outputs["source"], outputs["target"])["transport"].value
     source, target = (outputs[role].logits for role in ("source", "target"))
-    found = torch.autograd.grad(value, (source, target), allow_unused=True)
-    assert found[0] is None
-    assert found[1].any()
+    derived = torch.autograd.grad(value, (source, target), allow_unused=True)
+    assert derived[0] is None
+    assert derived[1].any()
 
 
 def test_training_lowers_it_below_what_plain_training_reaches(tiny: Any) -> None:

@@ -24,8 +24,8 @@ def test_one_teacher_at_temperature_1_is_cross_entropy_with_its_soft_labels(
     expected = cross_entropy(method.network(x)[1], soft)
     assert_close(objective.total, expected)
     pairs = zip(gradient(objective.total, method), gradient(expected, method), strict=True)
-    for own, other in pairs:
-        assert_close(own, other)
+    for weight, other in pairs:
+        assert_close(weight, other)
 
 
 def test_several_teachers_are_averaged_by_their_shares(tiny: Any) -> None:
@@ -34,8 +34,8 @@ def test_several_teachers_are_averaged_by_their_shares(tiny: Any) -> None:
         Distillation, teachers=teachers, weight=1.0, temperature=3.0, shares=[3.0, 1.0]
     )
     x = tiny.batch("target")["target"].x
-    said = [(teacher(x)[1] / 3).softmax(1) for teacher in teachers]
-    assert_close(method.taught_by(x), 0.75 * said[0].detach() + 0.25 * said[1].detach())
+    taught = [(teacher(x)[1] / 3).softmax(1) for teacher in teachers]
+    assert_close(method.teach(x), 0.75 * taught[0].detach() + 0.25 * taught[1].detach())
 
 
 def test_all_rows_of_the_target_are_taught_and_labels_are_learnt(tiny: Any) -> None:
@@ -46,7 +46,7 @@ def test_all_rows_of_the_target_are_taught_and_labels_are_learnt(tiny: Any) -> N
     (objective,) = method.objectives(batch)
     assert list(objective.terms) == ["source", "target_labelled", "teachers"]
     x = torch.cat([batch["target"].x, batch["target_labelled"].x])
-    p, log_p = method.taught_by(x), (method.network(x)[1] / 2).log_softmax(1)
+    p, log_p = method.teach(x), (method.network(x)[1] / 2).log_softmax(1)
     assert_close(objective.terms["teachers"].value, -4 * (p * log_p).sum(1).mean())
 
 

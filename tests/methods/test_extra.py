@@ -37,8 +37,8 @@ def with_extras(tiny: Any, **extras: Extra) -> Any:
 
 def terms(method: Any, batch: Any) -> Mapping[str, Term]:
     (objective,) = method.objectives(batch)
-    found: Mapping[str, Term] = objective.terms
-    return found
+    added: Mapping[str, Term] = objective.terms
+    return added
 
 
 def test_the_term_is_the_loss_of_what_is_read_in_its_order(tiny: Any) -> None:
@@ -50,9 +50,9 @@ def test_the_term_is_the_loss_of_what_is_read_in_its_order(tiny: Any) -> None:
     batch = tiny.batch()
     features, _ = method.network(batch["source"].x)
     _, logits = method.network(batch["target"].x)
-    found = terms(method, batch)
-    assert_close(found["extra_forth"].value, features.sum() / logits.sum())
-    assert_close(found["extra_back"].value, logits.sum() / features.sum())
+    actual = terms(method, batch)
+    assert_close(actual["extra_forth"].value, features.sum() / logits.sum())
+    assert_close(actual["extra_back"].value, logits.sum() / features.sum())
 
 
 @pytest.mark.parametrize("read", get_args(Read))
@@ -61,9 +61,9 @@ def test_every_field_that_may_be_read_is_that_of_its_role(tiny: Any, read: Read)
     outputs: Mapping[str, Outputs] = tiny.method(Method).outputs(
         tiny.batch("source", "target", "target_labelled")
     )
-    own = extra(read, loss=torch.sum)
-    assert own.roles == (role,)
-    assert_close(own(outputs, 0.0).value, getattr(outputs[role], field).sum())
+    term = extra(read, loss=torch.sum)
+    assert term.roles == (role,)
+    assert_close(term(outputs, 0.0).value, getattr(outputs[role], field).sum())
 
 
 def test_hidden_labels_may_not_be_read() -> None:
@@ -86,9 +86,9 @@ def test_the_weight_follows_the_ramp(tiny: Any, progress: float) -> None:
 def test_a_name_that_the_method_has_as_well_replaces_nothing(tiny: Any) -> None:
     method = with_extras(tiny, source=extra("target.logits", loss=torch.mean))
     plain = terms(with_extras(tiny), tiny.batch())
-    found = terms(method, tiny.batch())
-    assert list(found) == ["source", "extra_source"]
-    assert_close(found["source"].value, plain["source"].value)
+    actual = terms(method, tiny.batch())
+    assert list(actual) == ["source", "extra_source"]
+    assert_close(actual["source"].value, plain["source"].value)
 
 
 def test_several_terms_of_the_configuration_join_the_method_s_own() -> None:
@@ -98,12 +98,12 @@ def test_several_terms_of_the_configuration_join_the_method_s_own() -> None:
     run = build(config)
     method = run.module.method
     batch = run.domains.batch(0)
-    found = terms(method, batch)
-    assert list(found) == ["source", "domain", "extra_mcc", "extra_bnm"]
+    actual = terms(method, batch)
+    assert list(actual) == ["source", "domain", "extra_mcc", "extra_bnm"]
     logits = method.outputs(batch)["target"].logits
-    assert_close(found["extra_mcc"].value, class_confusion(logits, temperature=2.5))
-    assert_close(found["extra_bnm"].value, negative_nuclear_norm(logits))
-    assert (found["extra_mcc"].weight, found["extra_bnm"].weight) == (0.1, 0.5)
+    assert_close(actual["extra_mcc"].value, class_confusion(logits, temperature=2.5))
+    assert_close(actual["extra_bnm"].value, negative_nuclear_norm(logits))
+    assert (actual["extra_mcc"].weight, actual["extra_bnm"].weight) == (0.1, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -127,10 +127,10 @@ def test_added_to_plain_training_it_is_the_method(term: str, method: str) -> Non
 @pytest.mark.parametrize("term", TERMS)
 def test_every_term_has_a_finite_gradient_in_the_encoder(term: str) -> None:
     run = build(compose("method=control", f"term=[{term}]", name="check"))
-    found = terms(run.module.method, run.domains.batch(0))
-    assert list(found) == ["source", f"extra_{term}"]
+    actual = terms(run.module.method, run.domains.batch(0))
+    assert list(actual) == ["source", f"extra_{term}"]
     weights = list(run.module.method.network.encoder.parameters())
-    gradients = torch.autograd.grad(found[f"extra_{term}"].value, weights)
+    gradients = torch.autograd.grad(actual[f"extra_{term}"].value, weights)
     assert all(own.isfinite().all() for own in gradients)
     assert any(own.any() for own in gradients)
 
@@ -143,7 +143,7 @@ def test_every_term_says_what_it_is(term: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "words"),
+    ("override", "message"),
     [
         ("term.mcc.reads=[target.y]", "term.mcc.reads.0: input should be"),
         ("term.mcc.reads=[target.pixels]", "term.mcc.reads.0: input should be"),
@@ -153,10 +153,10 @@ def test_every_term_says_what_it_is(term: str) -> None:
         ("~term.mcc.loss.temperature", "term.mcc.loss.temperature: missing"),
     ],
 )
-def test_what_is_wrong_is_named(override: str, words: str) -> None:
+def test_what_is_wrong_is_named(override: str, message: str) -> None:
     with pytest.raises(InputError) as raised:
         build(compose("term=[mcc]", override, name="check"))
-    assert words in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_a_role_that_the_method_is_not_given_is_named() -> None:

@@ -26,18 +26,18 @@ def test_the_kernel_is_the_integral_over_the_geodesic() -> None:
 
 
 def test_one_subspace_is_its_projection() -> None:
-    own = torch.linalg.qr(torch.randn(6, 2, dtype=torch.float64))[0]
-    root = geodesic_flow(own, own)
-    torch.testing.assert_close(root @ root.T, own @ own.T, atol=1e-9, rtol=0)
+    basis = torch.linalg.qr(torch.randn(6, 2, dtype=torch.float64))[0]
+    root = geodesic_flow(basis, basis)
+    torch.testing.assert_close(root @ root.T, basis @ basis.T, atol=1e-9, rtol=0)
 
 
 def test_subspaces_at_right_angles_share_evenly() -> None:
     """Half of either, and the mean of sine times cosine, 1 / pi, between them."""
-    own, other = torch.eye(4, dtype=torch.float64).chunk(2, dim=1)
-    root = geodesic_flow(own, other)
+    source, other = torch.eye(4, dtype=torch.float64).chunk(2, dim=1)
+    root = geodesic_flow(source, other)
     torch.testing.assert_close((root @ root.T).diagonal(), torch.full((4,), 0.5).double())
-    found = (root @ root.T)[:2, 2:].abs().sum(1)
-    torch.testing.assert_close(found, torch.full((2,), 1 / math.pi).double())
+    actual = (root @ root.T)[:2, 2:].abs().sum(1)
+    torch.testing.assert_close(actual, torch.full((2,), 1 / math.pi).double())
 
 
 def test_no_subspace_has_more_than_half_the_features() -> None:

@@ -55,7 +55,7 @@ def test_images_are_flattened_and_scaled(tiny: Any) -> None:
     method = tiny.method(ImportanceWeighting, **(KEYS | {"of": "inputs"}))
     outputs = method.evaluate_samples(tiny.samples("source"))
     images = torch.full((7, 1, 3, 3), 255, dtype=torch.uint8)
-    assert torch.equal(method.rows(outputs._replace(x=images)), torch.ones(7, 9))
+    assert torch.equal(method.read_samples(outputs._replace(x=images)), torch.ones(7, 9))
 
 
 def test_the_loss_is_the_weighted_cross_entropy(tiny: Any) -> None:
@@ -66,8 +66,8 @@ def test_the_loss_is_the_weighted_cross_entropy(tiny: Any) -> None:
     weights = (20 - batch["source"].row) / 10.5
     losses = -logits[:7].log_softmax(1)[torch.arange(7), batch["source"].y]
     labelled = cross_entropy(logits[12:], batch["target_labelled"].y)
-    own = (weights * losses).sum() / weights.sum()
-    assert_close(objective.total, 0.5 * own + 0.5 * labelled)
+    weighted = (weights * losses).sum() / weights.sum()
+    assert_close(objective.total, 0.5 * weighted + 0.5 * labelled)
 
 
 def test_a_row_of_weight_zero_teaches_nothing(tiny: Any) -> None:
@@ -89,8 +89,8 @@ def test_equal_weights_are_none_at_all(tiny: Any, exponent: float | None) -> Non
         else refreshed(tiny, exponent=exponent)
     )
     batches = [tiny.batch("source", "target", "target_labelled", seed=s) for s in range(4)]
-    one, other = tiny.train(weighted, batches), tiny.train(tiny.method(Control), batches)
-    assert_close(one.network.state_dict(), other.network.state_dict())
+    first, other = tiny.train(weighted, batches), tiny.train(tiny.method(Control), batches)
+    assert_close(first.network.state_dict(), other.network.state_dict())
 
 
 def test_labels_are_smoothed_as_everywhere(tiny: Any) -> None:
@@ -110,13 +110,13 @@ def test_the_effective_sample_size_is_logged_and_costs_nothing(tiny: Any) -> Non
     assert objective.total == objective.terms["source"].value
 
 
-@pytest.mark.parametrize(("counting", "said"), [(1, True), (2, False), (20, False)])
-def test_a_collapse_is_said_in_words(tiny: Any, counting: int, said: bool) -> None:
+@pytest.mark.parametrize(("counting", "warned"), [(1, True), (2, False), (20, False)])
+def test_a_collapse_is_said_in_words(tiny: Any, counting: int, warned: bool) -> None:
     method = tiny.method(ImportanceWeighting, **KEYS)
     method.weights.zero_()[:counting] = 20 / counting
-    words = list(method.warnings({}))
-    assert len(words) == said
-    assert not said or "20 source rows are worth 1 (" in words[0]
+    warnings = list(method.warnings({}))
+    assert len(warnings) == warned
+    assert not warned or "20 source rows are worth 1 (" in warnings[0]
 
 
 def test_ratios_of_nothing_but_zeros_stay_finite_and_are_warned_of(tiny: Any) -> None:

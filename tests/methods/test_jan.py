@@ -46,9 +46,11 @@ def test_encoder_and_head_learn_from_both_domains(tiny: Any, gradient: Any) -> N
     outputs = method.outputs(batch)
     value = method.terms(outputs["source"], outputs["target"])["joint_mmd"].value
     for part in (method.network.encoder, method.network.head):
-        assert any(own.any() for own in gradient(value, part))
-    for own in outputs.values():
-        for gradients in torch.autograd.grad(value, (own.features, own.logits), retain_graph=True):
+        assert any(side.any() for side in gradient(value, part))
+    for side in outputs.values():
+        for gradients in torch.autograd.grad(
+            value, (side.features, side.logits), retain_graph=True
+        ):
             assert gradients.any()
 
 

@@ -23,8 +23,8 @@ def by_hand(x: Any, y: Any, t: Any, *, rounds: int, components: int, ridge: floa
     for _ in range(rounds):
         means = first.copy()
         for c in range(3 if len(pseudo) else 0):
-            own, other = (y == c) * 1.0, (pseudo == c) * 1.0
-            e = np.concatenate([own / own.sum(), -other / max(other.sum(), 1)])
+            in_source, other = (y == c) * 1.0, (pseudo == c) * 1.0
+            e = np.concatenate([in_source / in_source.sum(), -other / max(other.sum(), 1)])
             means += np.outer(e, e)
         means /= np.linalg.norm(means)
         left = rows.T @ means @ rows + ridge * np.eye(rows.shape[1])
@@ -40,15 +40,15 @@ def test_equals_the_loop_written_by_hand() -> None:
     for rounds in (1, 2, 4):
         z, labels = by_hand(X, Y, T, rounds=rounds, components=3, ridge=0.1)
         model = Estimator("jda", rounds=rounds, components=3, ridge=0.1, kernel="primal")
-        found = model.fit(X, Y, T)
-        np.testing.assert_allclose(np.abs(found.transform(T)), np.abs(z[len(X) :]), atol=1e-9)
-        assert (found.predict(T) == labels).all()
+        fitted = model.fit(X, Y, T)
+        np.testing.assert_allclose(np.abs(fitted.transform(T)), np.abs(z[len(X) :]), atol=1e-9)
+        assert (fitted.predict(T) == labels).all()
 
 
 def test_one_round_is_tca() -> None:
     keys = {"components": 2, "ridge": 0.3, "normalize_features": True, "normalize_projection": True}
-    one = Estimator("jda", rounds=1, **keys).fit(X, Y, T).transform(T)
-    np.testing.assert_allclose(one, Estimator("tca", **keys).fit(X, Y, T).transform(T))
+    single = Estimator("jda", rounds=1, **keys).fit(X, Y, T).transform(T)
+    np.testing.assert_allclose(single, Estimator("tca", **keys).fit(X, Y, T).transform(T))
 
 
 def test_brings_the_classes_means_together() -> None:

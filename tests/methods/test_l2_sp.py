@@ -21,16 +21,16 @@ def test_is_half_the_squared_distance_from_the_start(tiny: Any, fresh: bool) -> 
     with torch.no_grad():
         for weight in method.network.parameters():
             weight.add_(0.5)
-    found = terms(tiny, method)
+    actual = terms(tiny, method)
     count = sum(weight.numel() for weight in method.network.encoder.parameters())
     head = list(method.network.head.parameters())
     if not fresh:
         count += sum(weight.numel() for weight in head)
-    assert_close(found["start"].value, torch.tensor(count * 0.25 / 2).double())
-    assert found["start"].weight == 0.3
-    assert ("new" in found) == fresh
+    assert_close(actual["start"].value, torch.tensor(count * 0.25 / 2).double())
+    assert actual["start"].weight == 0.3
+    assert ("new" in actual) == fresh
     if fresh:
-        assert_close(found["new"].value, sum(w.square().sum() for w in head) / 2)
+        assert_close(actual["new"].value, sum(w.square().sum() for w in head) / 2)
 
 
 def test_its_gradient_is_the_way_back(tiny: Any) -> None:
@@ -38,5 +38,5 @@ def test_its_gradient_is_the_way_back(tiny: Any) -> None:
     weight = method.network.encoder.backbone[1].weight
     with torch.no_grad():
         weight.mul_(3)
-    (found,) = torch.autograd.grad(terms(tiny, method)["start"].value, weight)
-    assert_close(found, weight.detach() * 2 / 3)
+    (derived,) = torch.autograd.grad(terms(tiny, method)["start"].value, weight)
+    assert_close(derived, weight.detach() * 2 / 3)

@@ -19,10 +19,10 @@ def test_wide_rows_are_classified_as_by_the_primal(classes: int) -> None:
     means = 2 * RNG.normal(size=(classes, 40))
     y = RNG.integers(classes, size=60)
     x = means[y] + RNG.normal(size=(60, 40))
-    found = Estimator("linear_svm", cost=0.01).fit(x, y, x)
+    fitted = Estimator("linear_svm", cost=0.01).fit(x, y, x)
     primal = LinearSVC(loss="hinge", C=0.01, intercept_scaling=100, max_iter=100000).fit(x, y)
     new = means[RNG.integers(classes, size=200)] + 2 * RNG.normal(size=(200, 40))
-    assert (found.predict(new) == primal.predict(new)).mean() > 0.97
+    assert (fitted.predict(new) == primal.predict(new)).mean() > 0.97
 
 
 def test_a_class_without_rows_is_never_said_and_a_lone_one_always() -> None:

@@ -20,13 +20,13 @@ def test_at_the_start_nothing_is_forgotten(tiny: Any, gradient: Any, fresh: bool
     p = (logits / 2).softmax(1)
     assert_close(objective.terms["former"].value, -4 * (p * p.log()).sum(1).mean())
     learning = torch.nn.ModuleList([method.network, method.former_head])
-    for own in gradient(objective.terms["former"].value, learning):
-        assert_close(own, torch.zeros_like(own), atol=1e-12, rtol=0)
+    for derived in gradient(objective.terms["former"].value, learning):
+        assert_close(derived, torch.zeros_like(derived), atol=1e-12, rtol=0)
     with torch.no_grad():
         method.former_head[0].bias[0] += 1
     (objective,) = method.objectives(batch)
-    found = gradient(objective.terms["former"].value, learning)
-    assert any(g.abs().max() > 1e-3 for g in found)
+    at_start = gradient(objective.terms["former"].value, learning)
+    assert any(g.abs().max() > 1e-3 for g in at_start)
 
 
 def test_a_former_head_of_another_kind_is_refused(tiny: Any) -> None:

@@ -94,11 +94,11 @@ def test_steps_equal_a_loop_written_by_hand(tiny: Any) -> None:
 def test_the_discrepancy_is_of_the_target_alone(tiny: Any, gradient: Any) -> None:
     method, batch = tiny.method(MCD, **KEYS), tiny.batch()
     other = {"source": tiny.batch(seed=1)["source"], "target": batch["target"]}
-    found = []
+    moved = []
     for given in (batch, other):
         term = list(method.objectives(given))[2].terms["discrepancy"]
-        found.append(gradient(term.value, method))
-    assert_close(found[0], found[1])
+        moved.append(gradient(term.value, method))
+    assert_close(moved[0], moved[1])
     for part in (method.network.encoder, method.network.head, method.second):
         assert any(own.any() for own in gradient(term.value, part))
 
@@ -144,5 +144,5 @@ def test_terms_of_the_configuration_are_in_the_first_move_alone(tiny: Any) -> No
 
 def test_every_weight_is_in_one_part(tiny: Any) -> None:
     method = tiny.method(MCD, **KEYS)
-    found = [id(p) for part in method.parts().values() for m in part for p in m.parameters()]
-    assert sorted(found) == sorted(id(p) for p in method.parameters())
+    moved = [id(p) for part in method.parts().values() for m in part for p in m.parameters()]
+    assert sorted(moved) == sorted(id(p) for p in method.parameters())

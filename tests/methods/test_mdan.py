@@ -40,9 +40,9 @@ def test_the_gradient_is_that_of_the_soft_maximum(tiny: Any, gradient: Any) -> N
 
 def test_with_one_source_it_is_domain_adversarial_training(tiny: Any) -> None:
     batch = tiny.batch("source", "target", "target_labelled")
-    one = tiny.method(MDAN, **KEYS)
+    single = tiny.method(MDAN, **KEYS)
     other = tiny.method(DANN, **{name: KEYS[name] for name in ("hidden", "weight", "coefficient")})
-    (mine,), (plain,) = one.objectives(batch), other.objectives(batch)
+    (mine,), (plain,) = single.objectives(batch), other.objectives(batch)
     assert mine.terms.keys() == plain.terms.keys()
     assert_close(mine.total, plain.total)
 

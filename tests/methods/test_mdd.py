@@ -14,9 +14,13 @@ def test_adversary_and_encoder_play_against_each_other(tiny: Any, gradient: Any)
     (objective,) = method.objectives(batch)
     assert list(objective.terms) == ["source", "disparity"]
     features, logits = method.network(torch.cat([batch["source"].x, batch["target"].x]))
-    said = method.adversary(features)
+    adversarial = method.adversary(features)
     plain = margin_disparity(
-        said[:7], said[7:], source_logits=logits[:7], target_logits=logits[7:], margin=4.0
+        adversarial[:7],
+        adversarial[7:],
+        source_logits=logits[:7],
+        target_logits=logits[7:],
+        margin=4.0,
     )
     value = objective.terms["disparity"].value
     assert_close(value, plain)
@@ -34,6 +38,6 @@ def test_the_adversary_is_another_head_of_the_same_kind(tiny: Any) -> None:
         [p.shape for p in head.parameters()] for head in (method.adversary, method.network.head)
     ]
     assert shapes[0] == shapes[1]
-    one, other = method.adversary[-1].weight, method.network.head[-1].weight
-    assert not torch.equal(one, other)
+    adversary, other = method.adversary[-1].weight, method.network.head[-1].weight
+    assert not torch.equal(adversary, other)
     assert method.parts() == {"model": [method]}

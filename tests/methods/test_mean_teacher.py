@@ -15,9 +15,9 @@ def test_the_distorted_target_learns_what_the_teacher_says_of_the_plain_one(tiny
     method, batch = tiny.method(MeanTeacher, **KEYS), tiny.batch(*ROLES)
     tiny.train(method, [batch] * 2)
     (objective,) = method.objectives(batch)
-    _, said = method.teacher(batch["target"].x)
+    _, taught = method.teacher(batch["target"].x)
     _, strong = method.network(batch["target_strong"].x)
-    expected = squared_difference(strong, said, threshold=0.4)
+    expected = squared_difference(strong, taught, threshold=0.4)
     assert expected > 0
     assert_close(objective.terms["consistency"].value, expected)
     assert objective.terms["consistency"].weight == 0.7

@@ -51,5 +51,5 @@ def test_equals_skada() -> None:
     skada = pytest.importorskip("skada")
     side = np.repeat([1, -2], [30, 30])
     both = skada.OTMappingAdapter().fit_transform(np.concatenate([X, T]), sample_domain=side)
-    found = Estimator("optimal_transport").fit(X, Y, T).transform(X, domain="source")
-    np.testing.assert_allclose(found, both[:30], atol=1e-9)
+    carried = Estimator("optimal_transport").fit(X, Y, T).transform(X, domain="source")
+    np.testing.assert_allclose(carried, both[:30], atol=1e-9)

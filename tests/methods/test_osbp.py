@@ -32,9 +32,9 @@ def test_the_encoder_s_gradient_is_turned_and_the_head_s_is_not(tiny: Any, gradi
 
 def test_the_source_has_no_part_in_the_boundary(tiny: Any) -> None:
     method, batch = tiny.method(OSBP, **KEYS), tiny.batch()
-    (one,) = method.objectives(batch)
+    (objective,) = method.objectives(batch)
     (other,) = method.objectives({**batch, "source": tiny.samples("source", seed=5)})
-    assert_close(one.terms["boundary"].value, other.terms["boundary"].value)
+    assert_close(objective.terms["boundary"].value, other.terms["boundary"].value)
 
 
 @pytest.mark.parametrize("boundary", [0.2, 0.8])

@@ -40,9 +40,9 @@ def test_source_rows_count_as_much_as_their_class_is_met(tiny: Any) -> None:
 
 
 def test_before_any_refresh_it_is_domain_adversarial_training(tiny: Any) -> None:
-    one, other = tiny.method(PADA, **KEYS), tiny.method(DANN, **KEYS)
+    first, other = tiny.method(PADA, **KEYS), tiny.method(DANN, **KEYS)
     batch = tiny.batch("source", "target", "target_labelled")
-    (mine,), (plain,) = one.objectives(batch), other.objectives(batch)
+    (mine,), (plain,) = first.objectives(batch), other.objectives(batch)
     assert mine.terms.keys() == plain.terms.keys()
     assert_close(mine.total, plain.total)
 
@@ -58,8 +58,8 @@ def test_a_class_that_is_never_met_teaches_nothing(tiny: Any, gradient: Any) -> 
 
 def test_labels_are_smoothed_as_everywhere(tiny: Any) -> None:
     batch = tiny.batch()
-    found = [
+    values = [
         next(iter(tiny.method(kind, label_smoothing=0.1, **KEYS).objectives(batch)))
         for kind in (PADA, DANN)
     ]
-    assert_close(found[0].terms["source"].value, found[1].terms["source"].value)
+    assert_close(values[0].terms["source"].value, values[1].terms["source"].value)

@@ -32,11 +32,11 @@ def test_a_blind_head_gives_the_closed_form(tiny: Any) -> None:
 def test_encoder_and_head_learn_from_the_target_alone(tiny: Any, gradient: Any) -> None:
     method = tiny.method(PseudoLabel, **KEYS)
     batch, other = tiny.batch(), tiny.batch(seed=1)
-    found = []
+    values = []
     for source in (batch["source"], other["source"]):
         (objective,) = method.objectives({"source": source, "target": batch["target"]})
-        found.append(gradient(objective.terms["pseudo_label"].value, method.network))
-    assert_close(found[0], found[1])
+        values.append(gradient(objective.terms["pseudo_label"].value, method.network))
+    assert_close(values[0], values[1])
     for part in (method.network.encoder, method.network.head):
         assert any(own.any() for own in gradient(objective.terms["pseudo_label"].value, part))
 

@@ -24,10 +24,10 @@ def test_the_terms_are_the_means_over_teachers(tiny: Any) -> None:
     batch = tiny.batch("target")
     (objective,) = method.objectives(batch)
     x = batch["target"].x
-    own = method.network(x)[0]
+    features = method.network(x)[0]
     others = [teacher(x)[0] for teacher in teachers]
-    distances = torch.stack([relative_distances(own, other) for other in others]).mean()
-    angle = torch.stack([angles(own[:3], other[:3]) for other in others]).mean()
+    distances = torch.stack([relative_distances(features, other) for other in others]).mean()
+    angle = torch.stack([angles(features[:3], other[:3]) for other in others]).mean()
     assert_close(objective.terms["distances"].value, distances)
     assert_close(objective.terms["angles"].value, angle)
     assert [term.weight for term in objective.terms.values()] == [25.0, 50.0]

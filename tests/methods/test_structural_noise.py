@@ -25,18 +25,18 @@ def test_there_is_noise_in_training_and_none_in_an_evaluation(tiny: Any, place: 
     rows = batch["target_labelled"]
     features, logits = method.network(rows.x)
     method.generator.manual_seed(1)
-    own = method.outputs(batch)["target_labelled"]
-    assert not torch.allclose(own.logits, logits)
-    assert torch.allclose(own.features, features) == (place == "logits")
+    labelled = method.outputs(batch)["target_labelled"]
+    assert not torch.allclose(labelled.logits, logits)
+    assert torch.allclose(labelled.features, features) == (place == "logits")
     method.generator.manual_seed(1)
-    assert_close(method.outputs(batch)["target_labelled"].logits, own.logits)
+    assert_close(method.outputs(batch)["target_labelled"].logits, labelled.logits)
     assert_close(method(rows.x)[1], logits)
 
 
 def test_its_size_is_relative_to_what_it_is_added_to(tiny: Any) -> None:
     method = tiny.method(StructuralNoise, place="logits", scale=0.5, gradual=0.0)
     values = torch.full((200, 100), 7.0, dtype=torch.float64)
-    noise = method.noisy(values) - values
+    noise = method.add_noise(values) - values
     assert noise.std().item() == pytest.approx(3.5, rel=0.02)
     assert abs(noise.mean().item()) < 0.1
 

@@ -21,5 +21,5 @@ def test_equals_skada_but_for_signs() -> None:
     adapter = skada.SubspaceAlignmentAdapter(n_components=3)
     both = adapter.fit_transform(np.concatenate([X, T]), sample_domain=side)
     model = Estimator("subspace_alignment", components=3).fit(X, Y, T)
-    found = np.concatenate([model.transform(X, domain="source"), model.transform(T)])
-    np.testing.assert_allclose(np.abs(found), np.abs(both), atol=1e-8)
+    actual = np.concatenate([model.transform(X, domain="source"), model.transform(T)])
+    np.testing.assert_allclose(np.abs(actual), np.abs(both), atol=1e-8)

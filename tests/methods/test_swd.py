@@ -31,17 +31,17 @@ def test_the_discrepancy_is_pot_s_along_the_lines_that_were_drawn(tiny: Any) -> 
 def test_steps_are_those_of_mcd_with_this_discrepancy(
     tiny: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def discrepancy(self: MCD, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    def discrepancy(self: MCD, first: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         lines = torch.randn((3, 16), generator=self.generator).double()
-        return sliced_wasserstein_discrepancy(one, other, directions=lines)
+        return sliced_wasserstein_discrepancy(first, other, directions=lines)
 
     batches = [tiny.batch(seed=seed) for seed in range(3)]
-    found = tiny.train(tiny.method(SWD, **KEYS), batches)
+    trained = tiny.train(tiny.method(SWD, **KEYS), batches)
     plain = tiny.train(tiny.method(MCD, weight=0.7, repeats=3), batches)
     monkeypatch.setattr(MCD, "discrepancy", discrepancy)
     expected = tiny.train(tiny.method(MCD, weight=0.7, repeats=3), batches)
-    assert_close(found.state_dict(), expected.state_dict())
-    assert not torch.equal(found.second[-1].weight, plain.second[-1].weight)
+    assert_close(trained.state_dict(), expected.state_dict())
+    assert not torch.equal(trained.second[-1].weight, plain.second[-1].weight)
 
 
 def test_every_move_has_lines_of_its_own(tiny: Any) -> None:

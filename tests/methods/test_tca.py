@@ -29,10 +29,10 @@ def test_solves_the_eigenproblem_of_the_paper(kernel: str) -> None:
     _, vectors = scipy.linalg.eigh(k @ centring @ k, loss)
     z = k @ vectors[:, ::-1][:, :3]
     model = Estimator("tca", components=3, ridge=0.5, kernel=kernel).fit(X, Y, T)
-    found = np.concatenate([model.transform(X, domain="source"), model.transform(T)])
+    actual = np.concatenate([model.transform(X, domain="source"), model.transform(T)])
     # a component has no sign, and its length is a convention
-    for own, expected in zip(found.T, z.T, strict=True):
-        cosine = own @ expected / np.linalg.norm(own) / np.linalg.norm(expected)
+    for component, expected in zip(actual.T, z.T, strict=True):
+        cosine = component @ expected / np.linalg.norm(component) / np.linalg.norm(expected)
         assert abs(cosine) == pytest.approx(1, abs=1e-9)
 
 
@@ -50,8 +50,10 @@ def test_a_translated_copy_comes_back(kernel: str) -> None:
     t = x + np.array([4, -3, 0, 0, 2, 0])
     z = Estimator("tca", components=3, ridge=0.01, kernel=kernel).fit(x, np.arange(200) % 2, t)
     before = ((x.mean(0) - t.mean(0)) ** 2).sum() / np.concatenate([x, t]).var(0).sum()
-    one, other = z.transform(x, domain="source"), z.transform(t)
-    after = ((one.mean(0) - other.mean(0)) ** 2).sum() / np.concatenate([one, other]).var(0).sum()
+    first, other = z.transform(x, domain="source"), z.transform(t)
+    after = ((first.mean(0) - other.mean(0)) ** 2).sum() / np.concatenate([first, other]).var(
+        0
+    ).sum()
     assert after < 0.05 * before
 
 

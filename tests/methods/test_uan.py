@@ -14,13 +14,13 @@ KEYS: dict[str, Any] = {"hidden": [6], "weight": 0.7, "coefficient": 0.5, "thres
 
 def by_hand(method: Any, features: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
     """w_T, a row at a time."""
-    found = []
-    for row, own in zip(features, logits, strict=True):
-        p = own.softmax(0).tolist()
+    unknown = []
+    for row, scores in zip(features, logits, strict=True):
+        p = scores.softmax(0).tolist()
         entropy = -sum(one * math.log(one) for one in p) / math.log(3)
         similarity = 1 / (1 + math.exp(-method.judge(row[None]).item()))
-        found.append(similarity - entropy)
-    return torch.tensor(found, dtype=torch.float64)
+        unknown.append(similarity - entropy)
+    return torch.tensor(unknown, dtype=torch.float64)
 
 
 def test_the_adversarial_loss_is_weighted_by_transferability(tiny: Any) -> None:

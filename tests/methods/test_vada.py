@@ -30,7 +30,7 @@ def test_blind_players_give_the_closed_forms(tiny: Any) -> None:
         for parameter in part.parameters():
             nn.init.zeros_(parameter)
     first, second = method.objectives(tiny.batch())
-    found = {name: term.value.item() for name, term in (first.terms | second.terms).items()}
+    values = {name: term.value.item() for name, term in (first.terms | second.terms).items()}
     expected = {
         "discriminator": math.log(2),
         "source": math.log(3),
@@ -39,7 +39,7 @@ def test_blind_players_give_the_closed_forms(tiny: Any) -> None:
         "virtual_target": 0.0,
         "entropy": math.log(3),
     }
-    assert found == pytest.approx(expected)
+    assert values == pytest.approx(expected)
 
 
 def test_the_weights_are_the_paper_s_times_one(tiny: Any) -> None:
@@ -115,8 +115,8 @@ def test_each_player_learns_in_its_own_move(tiny: Any, gradient: Any) -> None:
         for part, learns in zip(
             (method.network.encoder, method.network.head), learning, strict=True
         ):
-            found = gradient(second.terms[name].value, part)
-            assert any(own.any() for own in found) == learns, name
+            derived = gradient(second.terms[name].value, part)
+            assert any(own.any() for own in derived) == learns, name
 
 
 def test_perturbed_rows_leave_no_trace_and_meet_no_dropout(tiny: Any) -> None:
@@ -143,5 +143,5 @@ def test_terms_of_the_configuration_are_where_labels_are_learnt(tiny: Any) -> No
 
 def test_every_weight_is_in_one_part(tiny: Any) -> None:
     method = tiny.method(VADA, **KEYS)
-    found = [id(p) for part in method.parts().values() for m in part for p in m.parameters()]
-    assert sorted(found) == sorted(id(p) for p in method.parameters())
+    moved = [id(p) for part in method.parts().values() for m in part for p in m.parameters()]
+    assert sorted(moved) == sorted(id(p) for p in method.parameters())

@@ -12,11 +12,11 @@ KEYS: dict[str, Any] = {"hidden": [6], "weight": 0.7, "critic_steps": 3, "penalt
 
 def move(module: torch.nn.Module, loss: Any) -> None:
     weights = list(module.parameters())
-    found = torch.autograd.grad(loss, weights, allow_unused=True)
+    derived = torch.autograd.grad(loss, weights, allow_unused=True)
     with torch.no_grad():
-        for weight, own in zip(weights, found, strict=True):
-            if own is not None:
-                weight.sub_(0.1 * own)
+        for weight, slope in zip(weights, derived, strict=True):
+            if slope is not None:
+                weight.sub_(0.1 * slope)
 
 
 def test_it_is_a_loop_written_by_hand(tiny: Any) -> None:
@@ -45,13 +45,13 @@ def test_it_is_a_loop_written_by_hand(tiny: Any) -> None:
 def test_each_part_moves_in_its_own_moves(tiny: Any) -> None:
     method = tiny.method(WDGRL, **KEYS)
     moves = list(method.objectives(tiny.batch("source", "target", "target_labelled")))
-    assert [own.updates for own in moves] == [("critic",)] * 3 + [("model",)]
+    assert [move.updates for move in moves] == [("critic",)] * 3 + [("model",)]
     assert list(moves[-1].terms) == ["source", "target_labelled", "wasserstein"]
-    for own in moves[:3]:
-        found = torch.autograd.grad(
-            own.total, list(method.network.parameters()), allow_unused=True, retain_graph=True
+    for move in moves[:3]:
+        derived = torch.autograd.grad(
+            move.total, list(method.network.parameters()), allow_unused=True, retain_graph=True
         )
-        assert all(one is None for one in found)
+        assert all(one is None for one in derived)
 
 
 def test_a_constant_critic_sees_no_distance_and_is_too_flat(tiny: Any) -> None:

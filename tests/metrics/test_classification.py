@@ -54,11 +54,11 @@ def test_calibration_error_equals_a_loop_over_bins(rows: int, k: int, seed: int,
     confidence, predicted = (field.tolist() for field in logits.double().softmax(1).max(1))
     expected = 0.0
     for b in range(bins):
-        own = [i for i in range(rows) if b / bins < confidence[i] <= (b + 1) / bins]
-        if own:
-            right = sum(predicted[i] == y[i].item() for i in own) / len(own)
-            sure = sum(confidence[i] for i in own) / len(own)
-            expected += len(own) / rows * abs(right - sure)
+        members = [i for i in range(rows) if b / bins < confidence[i] <= (b + 1) / bins]
+        if members:
+            right = sum(predicted[i] == y[i].item() for i in members) / len(members)
+            sure = sum(confidence[i] for i in members) / len(members)
+            expected += len(members) / rows * abs(right - sure)
     assert calibration_error(logits, y, bins=bins) == pytest.approx(expected, abs=1e-12)
 
 
@@ -93,34 +93,34 @@ PREDICTED = torch.tensor([0, 0, 0, 2, 1, 0, 2, 2, 0, 1, 1])
 
 
 def test_open_set_by_hand() -> None:
-    found = metrics(torch.eye(3)[PREDICTED], TRUE, known=2)
+    figures = metrics(torch.eye(3)[PREDICTED], TRUE, known=2)
     # recalls 3/4 and 1/2 of the known, 2/5 of the unknown
     os_star, unk = (3 / 4 + 1 / 2) / 2, 2 / 5
     expected = {"os_star": os_star, "unk": unk, "hos": 2 * os_star * unk / (os_star + unk)}
-    assert found["open_set"] == pytest.approx(expected)
-    assert found["accuracy"] == pytest.approx(6 / 11)
-    assert found["recall_per_class"] == pytest.approx([3 / 4, 1 / 2, 2 / 5])
+    assert figures["open_set"] == pytest.approx(expected)
+    assert figures["accuracy"] == pytest.approx(6 / 11)
+    assert figures["recall_per_class"] == pytest.approx([3 / 4, 1 / 2, 2 / 5])
 
 
 def test_who_cannot_say_unknown_finds_none() -> None:
-    found = metrics(torch.eye(2)[PREDICTED.clamp_max(1)], TRUE, known=2)["open_set"]
-    assert found == pytest.approx({"os_star": (3 / 4 + 1 / 2) / 2, "unk": 0, "hos": 0})
+    actual = metrics(torch.eye(2)[PREDICTED.clamp_max(1)], TRUE, known=2)["open_set"]
+    assert actual == pytest.approx({"os_star": (3 / 4 + 1 / 2) / 2, "unk": 0, "hos": 0})
 
 
 def test_who_says_unknown_alone_knows_nothing() -> None:
-    found = metrics(torch.eye(3)[torch.full((11,), 2)], TRUE, known=2)["open_set"]
-    assert found == {"os_star": 0, "unk": 1, "hos": 0}
+    actual = metrics(torch.eye(3)[torch.full((11,), 2)], TRUE, known=2)["open_set"]
+    assert actual == {"os_star": 0, "unk": 1, "hos": 0}
 
 
 def test_known_classes_that_the_target_has_not_are_left_out() -> None:
     y, predicted = torch.tensor([0, 0, 3, 3]), torch.tensor([0, 2, 3, 1])
-    found = metrics(torch.eye(4)[predicted], y, known=3)["open_set"]
-    assert found == pytest.approx({"os_star": 1 / 2, "unk": 1 / 2, "hos": 1 / 2})
+    actual = metrics(torch.eye(4)[predicted], y, known=3)["open_set"]
+    assert actual == pytest.approx({"os_star": 1 / 2, "unk": 1 / 2, "hos": 1 / 2})
 
 
 def test_a_target_of_unknown_rows_alone_has_no_mean_of_known_ones() -> None:
-    found = metrics(torch.eye(3)[[2, 2, 0]], torch.tensor([2, 2, 2]), known=2)["open_set"]
-    assert found == pytest.approx({"os_star": 0, "unk": 2 / 3, "hos": 0})
+    actual = metrics(torch.eye(3)[[2, 2, 0]], torch.tensor([2, 2, 2]), known=2)["open_set"]
+    assert actual == pytest.approx({"os_star": 0, "unk": 2 / 3, "hos": 0})
 
 
 @pytest.mark.parametrize("columns", [2, 3])
@@ -132,6 +132,6 @@ def test_without_an_unknown_row_there_is_nothing_open(columns: int) -> None:
 
 @pytest.mark.parametrize(("os_star", "unk"), [(1.0, 1.0), (0.3, 0.9), (0.0, 0.0), (0.8, 0.0)])
 def test_hos_is_the_harmonic_mean(os_star: float, unk: float) -> None:
-    found = open_set(torch.tensor([os_star, os_star, unk]), torch.ones(3), 2)
+    actual = open_set(torch.tensor([os_star, os_star, unk]), torch.ones(3), 2)
     expected = harmonic_mean([os_star, unk])
-    assert found["hos"] == pytest.approx(expected)
+    assert actual["hos"] == pytest.approx(expected)

@@ -35,7 +35,7 @@ def test_the_random_matrices_are_drawn_once_and_saved() -> None:
 
 @pytest.mark.parametrize(("limit", "kind"), [(12, MultilinearMap), (11, RandomizedMap)])
 def test_the_map_is_randomised_above_a_width(limit: int, kind: type) -> None:
-    made = conditional_map(4, 3, limit=limit)
-    assert type(made) is kind
-    assert made(*pair()).shape == (6, made.width)
-    assert made.width == limit
+    built = conditional_map(4, 3, limit=limit)
+    assert type(built) is kind
+    assert built(*pair()).shape == (6, built.width)
+    assert built.width == limit

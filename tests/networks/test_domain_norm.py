@@ -13,8 +13,8 @@ class Reader(nn.Sequential):
     """Takes the rows' domains as networks do, and needs them for nothing."""
 
     def forward(self, x: Tensor, domain: Tensor | None = None) -> Tensor:
-        found: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
-        return found
+        normalised: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return normalised
 
 
 DOMAIN = torch.tensor([0, 2, 0, 2, 2, 0, 0, 2])
@@ -27,10 +27,10 @@ def inputs(*shape: int, seed: int = 0) -> Tensor:
 
 
 def norm() -> nn.BatchNorm1d:
-    own = nn.BatchNorm1d(3).double()
-    nn.init.normal_(own.weight, generator=torch.Generator().manual_seed(1))
-    nn.init.normal_(own.bias, generator=torch.Generator().manual_seed(2))
-    return own
+    norm = nn.BatchNorm1d(3).double()
+    nn.init.normal_(norm.weight, generator=torch.Generator().manual_seed(1))
+    nn.init.normal_(norm.bias, generator=torch.Generator().manual_seed(2))
+    return norm
 
 
 def normed(domains: int = 3) -> Any:
@@ -40,10 +40,10 @@ def normed(domains: int = 3) -> Any:
 def test_every_domain_is_normed_as_if_it_were_alone() -> None:
     plain, network = norm(), normed()
     x = inputs(3)
-    found = network(x, DOMAIN)
+    actual = network(x, DOMAIN)
     for number in (0, 2):
         alone = deepcopy(plain)
-        assert_close(found[DOMAIN.eq(number)], alone(x[DOMAIN.eq(number)]))
+        assert_close(actual[DOMAIN.eq(number)], alone(x[DOMAIN.eq(number)]))
         assert_close(network[0].norms[number].state_dict(), alone.state_dict())
     assert_close(network[0].norms[1].state_dict(), plain.state_dict())  # it had no rows
 
@@ -54,11 +54,11 @@ def test_evaluation_uses_each_row_s_own_statistics_and_moves_none() -> None:
         network(inputs(3, seed=seed), DOMAIN)
     before = deepcopy(network.eval().state_dict())
     x = inputs(3, seed=9)
-    found = network(x, DOMAIN)
+    actual = network(x, DOMAIN)
     for row, domain in enumerate(DOMAIN.tolist()):
-        own = network[0].norms[domain]
-        expected = (x[row] - own.running_mean) / (own.running_var + own.eps).sqrt()
-        assert_close(found[row], expected * own.weight + own.bias)
+        norm = network[0].norms[domain]
+        expected = (x[row] - norm.running_mean) / (norm.running_var + norm.eps).sqrt()
+        assert_close(actual[row], expected * norm.weight + norm.bias)
     assert_close(network.state_dict(), before, rtol=0, atol=0)
     assert not torch.equal(network[0].norms[0].running_mean, network[0].norms[2].running_mean)
 
@@ -77,13 +77,13 @@ def test_scale_and_shift_are_one_for_all_and_learn_from_all() -> None:
     x, weights = inputs(3), inputs(3, seed=1)
     names = [name for name, _ in network.named_parameters()]
     assert names == ["0.norms.0.weight", "0.norms.0.bias"]
-    found = torch.autograd.grad((weights * network(x, DOMAIN)).sum(), list(network.parameters()))
+    derived = torch.autograd.grad((weights * network(x, DOMAIN)).sum(), list(network.parameters()))
     rows = [DOMAIN.eq(number) for number in (0, 2)]
     expected = [
         torch.autograd.grad((weights[own] * plain(x[own])).sum(), list(plain.parameters()))
         for own in rows
     ]
-    assert_close(found, tuple(a + b for a, b in zip(*expected, strict=True)))
+    assert_close(derived, tuple(a + b for a, b in zip(*expected, strict=True)))
 
 
 @pytest.mark.parametrize("change", [deepcopy, nn.Module.double, nn.Module.float])
@@ -115,9 +115,9 @@ def test_finds_every_batch_norm_however_deep_and_nothing_else() -> None:
     kinds = [type(m) for m in network.modules() if isinstance(m, DomainNorm | nn.LayerNorm)]
     assert kinds == [DomainNorm, DomainNorm, nn.LayerNorm]
     x, first = inputs(1, 2, 2), DOMAIN.eq(0)
-    found = network(x, first.long())
+    actual = network(x, first.long())
     for rows in (first, ~first):
-        assert_close(found[rows], plain(x[rows]))
+        assert_close(actual[rows], plain(x[rows]))
 
 
 def test_forgets_the_domains_after_the_pass() -> None:

@@ -66,10 +66,10 @@ def test_channels_are_left_out_whole() -> None:
     dropped, plain = partial(LENET, dropout=0.5)(DIGITS), LENET(DIGITS)
     dropped.load_state_dict(plain.state_dict())
     x = torch.randn(4, *DIGITS)
-    found, whole = (net(x).unflatten(1, (50, 16)) for net in (dropped, plain))
-    left_out = (found == 0).all(2)
+    masked, whole = (net(x).unflatten(1, (50, 16)) for net in (dropped, plain))
+    left_out = (masked == 0).all(2)
     assert 0.4 < left_out.double().mean() < 0.6
-    assert torch.equal(found, 2 * whole.masked_fill(left_out[..., None], 0.0))
+    assert torch.equal(masked, 2 * whole.masked_fill(left_out[..., None], 0.0))
     assert torch.equal(dropped.eval()(x), plain(x))
 
 

@@ -68,8 +68,8 @@ def test_torchvision_s_are_seen_by_its_own_transform(name: str) -> None:
     x = pixels(224)
     # cropped from what is of the right size already: what is left is the normalisation
     expected = preset.transforms(resize_size=224)(x)
-    found = backbone(of_torchvision(name, 224, size=None)).preprocess(as_input(x))
-    assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    actual = backbone(of_torchvision(name, 224, size=None)).preprocess(as_input(x))
+    assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_timm_s_are_seen_by_its_own_transform() -> None:
@@ -123,9 +123,9 @@ def test_padding_same_is_tensorflow_s() -> None:
     x = as_input(pixels())
     expected = exact.eval()(backbone(network).preprocess(x))
     # untrained, its features are of any size
-    same, own = ((net(x)[0] - expected).norm() / expected.norm() for net in (network, plain))
+    same, unpadded = ((net(x)[0] - expected).norm() / expected.norm() for net in (network, plain))
     assert same < 1e-4
-    assert own > 1e-2
+    assert unpadded > 1e-2
 
 
 class Payload:
@@ -143,7 +143,7 @@ def test_a_file_of_other_weights_is_refused(
     torch.save({"a": Payload()}, "payload.pth")
     torch.save([1], "list.pth")
     torch.save(models.shufflenet_v2_x0_5().state_dict(), "other.pth")
-    said = {
+    messages = {
         "gone.pth": "gone.pth is not there",
         "text.txt": r"end in \.safetensors",
         "broken.pth": "damaged",
@@ -152,14 +152,14 @@ def test_a_file_of_other_weights_is_refused(
         "list.pth": "no state dict",
         "other.pth": r"conv1\.0\.weight \(24, 3, 3, 3\) there, missing here.* more",
     }
-    for file, words in said.items():
-        with pytest.raises(InputError, match=words):
+    for file, message in messages.items():
+        with pytest.raises(InputError, match=message):
             of_torchvision(weights=file)
     assert not Path("harmed").exists()
 
 
 @pytest.mark.parametrize(
-    ("make", "keys", "words"),
+    ("make", "keys", "message"),
     [
         (of_torchvision, {"backbone": "resnet5"}, "torchvision has no such model; .*resnet50"),
         (of_timm, {"backbone": "resnt50"}, "timm has no such model; .*resnet50"),
@@ -172,8 +172,8 @@ def test_a_file_of_other_weights_is_refused(
     ],
 )
 @pytest.mark.filterwarnings("ignore:The default weight initialization:FutureWarning")
-def test_what_cannot_be_had_is_said(make: Any, keys: Any, words: str) -> None:
-    with pytest.raises(InputError, match=words):
+def test_what_cannot_be_had_is_said(make: Any, keys: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         make(**keys)
 
 
@@ -190,8 +190,10 @@ def test_weights_that_cannot_be_fetched_are_named(
 
     monkeypatch.setattr("torch.hub._hub_dir", str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", offline)
-    words = "cannot be fetched .*no such host.* put it at .*resnet18-f37072fd.pth.*network.weights="
-    with caplog.at_level(logging.INFO), pytest.raises(InputError, match=words):
+    message = (
+        "cannot be fetched .*no such host.* put it at .*resnet18-f37072fd.pth.*network.weights="
+    )
+    with caplog.at_level(logging.INFO), pytest.raises(InputError, match=message):
         of_torchvision(pretrained=True)
     assert "fetching https://download.pytorch.org/models/resnet18" in caplog.text
     monkeypatch.setattr("da_framework.core.huggingface.is_reachable", lambda address: False)
@@ -295,9 +297,9 @@ def test_real_weights_give_the_features_of_timm_s_exact_twin(office: Any) -> Non
     exact.load_state_dict(dict(zip(exact.state_dict(), state.values(), strict=True)))
     exact.reset_classifier(0)
     with torch.no_grad():
-        found = network(as_input(x))[0]
+        actual = network(as_input(x))[0]
         expected = exact.eval()((x.float() - 127) / 127.5)
-    assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert_close(actual, expected, rtol=1e-4, atol=1e-4)
     # the recorded rows are of the pictures before they were made smaller and encoded once more
     recorded = torch.as_tensor(held["dslr_X"]).float()
-    assert torch.cdist(found, recorded).argmin(1).tolist() == list(rows)
+    assert torch.cdist(actual, recorded).argmin(1).tolist() == list(rows)

@@ -31,12 +31,12 @@ NETWORKS: dict[str, tuple[str, tuple[int, ...]]] = {
 }
 
 
-def made(name: str, **keys: Any) -> Network:
-    words, shape = NETWORKS[name]
-    config = compose(*f"network={words}".split())["network"]
+def make_network(name: str, **keys: Any) -> Network:
+    choices, shape = NETWORKS[name]
+    config = compose(*f"network={choices}".split())["network"]
     torch.manual_seed(0)
-    found: Network = instantiate(config | keys)(shape, 3, ())
-    return found
+    network: Network = instantiate(config | keys)(shape, 3, ())
+    return network
 
 
 def trained(network: Network, shape: tuple[int, ...], *, domains: int = 0) -> dict[str, Tensor]:
@@ -56,29 +56,29 @@ def trained(network: Network, shape: tuple[int, ...], *, domains: int = 0) -> di
     return network.state_dict()
 
 
-def equal(one: dict[str, Tensor], two: dict[str, Tensor]) -> None:
-    assert one.keys() == two.keys()
-    for name, own in one.items():
-        assert torch.equal(own, two[name]), name
+def equal(first: dict[str, Tensor], two: dict[str, Tensor]) -> None:
+    assert first.keys() == two.keys()
+    for name, tensor in first.items():
+        assert torch.equal(tensor, two[name]), name
 
 
 def kept(network: Network, shape: tuple[int, ...]) -> int:
     """Bytes that a forward pass keeps for the backward one, less the weights."""
     weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
-    found: dict[int, int] = {}
+    sizes: dict[int, int] = {}
     held = []
 
     def pack(x: Tensor) -> Tensor:
         held.append(x)  # or another may be where it was
         storage = x.untyped_storage()
         if storage.data_ptr() not in weights:
-            found[storage.data_ptr()] = storage.nbytes()
+            sizes[storage.data_ptr()] = storage.nbytes()
         return x
 
     x = torch.randn(6, *shape) if shape != WORDS else torch.randint(0, 99, (6, *shape))
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
         network.train()(x)
-    return sum(found.values())
+    return sum(sizes.values())
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -88,37 +88,40 @@ def test_training_is_the_same_and_less_is_kept(name: str) -> None:
     if name == "words":
         pytest.importorskip("transformers")
     shape = NETWORKS[name][1]
-    plain, again = made(name), made(name, recompute=True)
+    plain, again = make_network(name), make_network(name, recompute=True)
     assert kept(again, shape) < 0.75 * kept(plain, shape)
-    plain, again = made(name), made(name, recompute=True)
+    plain, again = make_network(name), make_network(name, recompute=True)
     equal(trained(again, shape), trained(plain, shape))
 
 
 @pytest.mark.parametrize("name", ["convnet", "resnet18"])
 def test_statistics_of_each_domain_are_its_own_and_taken_once(name: str) -> None:
-    plain, again = made(name), made(name, recompute=True)
+    plain, again = make_network(name), make_network(name, recompute=True)
     equal(trained(again, IMAGES, domains=2), trained(plain, IMAGES, domains=2))
 
 
 def test_a_gradient_may_be_asked_for_twice() -> None:
-    found: list[dict[str, Any]] = []
-    for network in (made("convnet"), made("convnet", recompute=True)):
+    states: list[dict[str, Any]] = []
+    for network in (make_network("convnet"), make_network("convnet", recompute=True)):
         torch.manual_seed(1)
         x = torch.randn(4, *IMAGES, requires_grad=True)
         loss = network.train()(x)[1].square().sum()
         (first,) = torch.autograd.grad(loss, x, create_graph=True)
         torch.autograd.backward(first.square().sum(), retain_graph=True)
         torch.autograd.backward(loss)
-        found.append(
+        states.append(
             {"x": x.grad, **{n: p.grad for n, p in network.named_parameters()}}
             | dict(network.named_buffers())
         )
-    equal(*found)
+    equal(*states)
 
 
 def test_a_pass_in_evaluation_is_repeated_as_one() -> None:
-    found = []
-    for network in (made("convnet").train(), made("convnet", recompute=True).train()):
+    gradients = []
+    for network in (
+        make_network("convnet").train(),
+        make_network("convnet", recompute=True).train(),
+    ):
         torch.manual_seed(1)
         x = torch.randn(4, *IMAGES)
         network(x)
@@ -126,12 +129,12 @@ def test_a_pass_in_evaluation_is_repeated_as_one() -> None:
             loss = network(x)[1].square().sum()
         torch.autograd.backward(loss)
         assert all(module.training for module in network.modules())
-        found.append({n: p.grad for n, p in network.named_parameters() if p.grad is not None})
-    equal(found[0], found[1])
+        gradients.append({n: p.grad for n, p in network.named_parameters() if p.grad is not None})
+    equal(gradients[0], gradients[1])
 
 
 def test_a_copy_calls_its_own_layers() -> None:
-    network = made("resnet18", recompute=True).eval()
+    network = make_network("resnet18", recompute=True).eval()
     other = deepcopy(network)
     x = torch.randn(2, *IMAGES)
     expected = network(x)[0].detach()
@@ -143,9 +146,9 @@ def test_a_copy_calls_its_own_layers() -> None:
 
 def test_what_cannot_be_computed_again_is_said() -> None:
     with pytest.raises(InputError, match="no blocks or rows of layers"):
-        made("mlp", recompute=True, backbone=Identity)
+        make_network("mlp", recompute=True, backbone=Identity)
     with pytest.raises(InputError, match="of a frozen backbone nothing is kept"):
-        made("convnet", recompute=True, freeze="backbone")
+        make_network("convnet", recompute=True, freeze="backbone")
     with pytest.raises(InputError, match=r"compile=true and network\.recompute=true: one"):
         build(compose("dataset=digits", "network.recompute=true", "compile=true"))
     block = nn.Sequential(nn.SiLU(inplace=True), nn.Linear(2, 2))

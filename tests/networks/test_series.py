@@ -26,12 +26,12 @@ def test_cnn1d_is_adatime_s() -> None:
         (128, 128, 8),
     ]
     x = torch.randn(3, 9, 128)
-    found = network(x)
+    actual = network(x)
     for layer, norm in zip(
         convolutions, [m for m in network.modules() if isinstance(m, nn.BatchNorm1d)], strict=True
     ):
         x = max_pool1d(relu(norm(layer(x))), 2, stride=2, padding=1)
-    assert_close(found, x.mean(2))
+    assert_close(actual, x.mean(2))
     assert CNN1D((9, 128), steps=3, **ADATIME)(torch.zeros(2, 9, 128)).shape == (2, 384)
 
 

@@ -40,8 +40,8 @@ def test_features_are_those_of_the_words_that_are_there(pool: Any) -> None:
     features, logits = net(X)
     assert (features.shape, logits.shape) == ((3, 8), (3, 3))
     assert features.isfinite().all()
-    words = net.encoder.backbone.model(X[:1, :3].long()).last_hidden_state[0]
-    assert_close(features[0], words.mean(0) if pool == "mean" else words[0])
+    states = net.encoder.backbone.model(X[:1, :3].long()).last_hidden_state[0]
+    assert_close(features[0], states.mean(0) if pool == "mean" else states[0])
 
 
 def test_stages_are_the_embeddings_and_the_layers() -> None:
@@ -75,7 +75,7 @@ def test_a_model_in_a_folder_begins_with_its_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "words"),
+    ("keys", "message"),
     [
         ({"backbone": "no-such-model"}, "no-such-model is neither in the cache .*=words needs"),
         ({"pretrained": True}, "words has no weights"),
@@ -83,11 +83,11 @@ def test_a_model_in_a_folder_begins_with_its_weights(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_had_is_said(
-    keys: Any, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    keys: Any, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("da_framework.core.huggingface.is_reachable", lambda address: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=message):
         network(**keys)
     with pytest.raises(InputError, match="reads texts, but an input has the shape"):
         text((1, 8, 8), 3, **KEYS)
@@ -104,8 +104,8 @@ def test_texts_are_learnt_and_adapted_to(da: Any) -> None:
         for domain in ("books", "tools"):
             for number in range(60):
                 label = number % 2
-                words = f"{domain} {number} {REVIEWS[label][number // 2 % 3]}"
-                row = {"domain": domain, "label": ("bad", "good")[label], "text": words}
+                review = f"{domain} {number} {REVIEWS[label][number // 2 % 3]}"
+                row = {"domain": domain, "label": ("bad", "good")[label], "text": review}
                 file.write(json.dumps(row) + "\n")
     keys = (
         *("dataset=text", "dataset.root=reviews.jsonl", "dataset.source=[books]"),
@@ -118,11 +118,11 @@ def test_texts_are_learnt_and_adapted_to(da: Any) -> None:
     assert len(list((da.folder / "cache" / "tokens").glob("*.npy"))) == 2
     assert da("evaluate", "run=run").code == 0
     # every wrong pair of data and network
-    for wrong, words in (
+    for wrong, message in (
         (("network=mlp",), "texts need network=text"),
         ((*small, "network.vocabulary=400"), "words of 500, but the network reads those of words"),
-        ((*small, "method=vada"), "VADA moves its inputs"),
+        ((*small, "method=vada"), "VADA perturbs its inputs"),
     ):
         refused = da("train", *keys, *wrong, "hydra.run.dir=wrong")
         assert refused.code == 2
-        assert words in refused.err
+        assert message in refused.err

@@ -470,9 +470,9 @@ def test_validators_see_hidden_labels_and_results_true_ones() -> None:
         assert (outputs["target"].y == UNLABELLED).all()
         assert torch.equal(evaluation.oracle.y, fit.domains.oracle)
         hits = evaluation.oracle.logits.argmax(1) == fit.domains.oracle
-        actual = evaluation.reading["target"]["accuracy"]
+        actual = evaluation.figures["target"]["accuracy"]
         assert actual == pytest.approx(hits.double().mean().item())
-    assert module.picks["last"] == ears.heard[-1].reading
+    assert module.picks["last"] == ears.heard[-1].figures
 
 
 def test_picks_have_the_distance_between_validation_rows() -> None:
@@ -480,7 +480,7 @@ def test_picks_have_the_distance_between_validation_rows() -> None:
     module = Fit().run(callbacks=[ears])
     for item in ears.heard:
         expected = domain_mmd(item.validation["source"], item.validation["target"])
-        assert item.reading["target"]["mmd"] == expected
+        assert item.figures["target"]["mmd"] == expected
     assert "mmd" in module.picks["chosen"]["target"]
 
 

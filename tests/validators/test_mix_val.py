@@ -34,8 +34,8 @@ def test_is_the_share_of_mixed_rows_that_keep_their_label_by_hand() -> None:
         kept = ((mixed > at).long() == label).float()
         same = label == label[other]
         shares = [kept[own].mean().item() for own in (same, ~same) if own.any()]
-        found = mix_val(line(x, torch.tensor([at])), share=0.55)
-        assert found == pytest.approx(sum(shares) / 2)
+        actual = mix_val(line(x, torch.tensor([at])), share=0.55)
+        assert actual == pytest.approx(sum(shares) / 2)
 
 
 def test_a_border_between_groups_is_better_than_one_through_them() -> None:

@@ -40,10 +40,10 @@ LABELS = torch.arange(3).repeat_interleave(10)
 
 def outputs(predicted: Tensor, *, features: Tensor | None = None) -> Mapping[str, Outputs]:
     """A perfect source, and these predictions on three blobs of the target."""
-    own = blobs(10, seed=1) if features is None else features
+    features_or_blobs = blobs(10, seed=1) if features is None else features
     return {
         "source": side(blobs(10), one_hot(LABELS), LABELS),
-        "target": side(own, one_hot(predicted)),
+        "target": side(features_or_blobs, one_hot(predicted)),
     }
 
 
@@ -113,36 +113,36 @@ def wrong_on_the_right() -> tuple[Tensor, Mapping[str, Outputs]]:
     """Every source row right of 0.5, where the target is, is classified wrongly."""
     source, target = line(3000, 0.0, 0), line(3000, 1.0, 1)
     wrong = (source.squeeze(1) > 0.5).long()
-    made = {
+    validation = {
         "source": side(source, one_hot(wrong), torch.zeros(3000, dtype=torch.long)),
         "target": side(target, one_hot(torch.zeros(3000, dtype=torch.long))),
     }
-    return wrong, made
+    return wrong, validation
 
 
 def test_weighted_scores_are_those_of_the_target_and_not_of_the_source() -> None:
-    wrong, made = wrong_on_the_right()
-    truth = 1 - (made["target"].features > 0.5).float().mean().item()
+    wrong, validation = wrong_on_the_right()
+    truth = 1 - (validation["target"].features > 0.5).float().mean().item()
     plain = 1 - wrong.float().mean().item()
-    assert abs(iwcv(made) - truth) < 0.05 < abs(plain - truth)
-    assert abs(1 + dev(made) - truth) < 0.05
+    assert abs(iwcv(validation) - truth) < 0.05 < abs(plain - truth)
+    assert abs(1 + dev(validation) - truth) < 0.05
 
 
 def test_without_a_shift_the_weights_are_one() -> None:
     rows = line(500, 0.0, 0)
     hits = torch.arange(500) % 2
-    made = {
+    validation = {
         "source": side(rows, one_hot(hits), torch.ones(500, dtype=torch.long)),
         "target": side(line(500, 0.0, 1), one_hot(hits)),
     }
-    assert iwcv(made) == pytest.approx(0.5, abs=0.02)
-    assert dev(made) == pytest.approx(-0.5, abs=0.02)
+    assert iwcv(validation) == pytest.approx(0.5, abs=0.02)
+    assert dev(validation) == pytest.approx(-0.5, abs=0.02)
 
 
 def test_collapsed_features_make_equal_weights_and_no_nan() -> None:
-    made = {
+    validation = {
         "source": side(torch.ones(20, 2), one_hot(LABELS[:20]), LABELS[:20]),
         "target": side(torch.ones(20, 2), one_hot(LABELS[:20])),
     }
-    assert iwcv(made) == pytest.approx(1)
-    assert dev(made) == pytest.approx(0, abs=1e-6)
+    assert iwcv(validation) == pytest.approx(1)
+    assert dev(validation) == pytest.approx(0, abs=1e-6)

@@ -14,14 +14,14 @@ Validator = Callable[[Mapping[str, Outputs]], float]
 VALIDATORS: list[Validator] = [entropy, information_maximization, source_accuracy]
 
 
-def made(logits: Tensor, y: Tensor | None = None) -> Outputs:
+def target_outputs(logits: Tensor, y: Tensor | None = None) -> Outputs:
     index = torch.arange(len(logits))
     labels = torch.full_like(index, UNLABELLED) if y is None else y
     return Outputs(logits, labels, torch.zeros_like(index), index, logits, logits)
 
 
 def target(logits: Tensor) -> dict[str, Outputs]:
-    return {"target": made(logits)}
+    return {"target": target_outputs(logits)}
 
 
 def one_hot(*predicted: int, k: int = 4) -> Tensor:
@@ -73,12 +73,12 @@ def test_impossible_classes_make_no_nan() -> None:
 
 
 def test_source_accuracy_is_the_share_of_right_rows() -> None:
-    outputs = {"source": made(one_hot(0, 1, 2, 3), torch.tensor([0, 1, 2, 0]))}
+    outputs = {"source": target_outputs(one_hot(0, 1, 2, 3), torch.tensor([0, 1, 2, 0]))}
     assert source_accuracy(outputs) == 0.75
 
 
 def test_source_accuracy_ignores_the_target() -> None:
-    source = made(one_hot(0, 1), torch.tensor([0, 0]))
+    source = target_outputs(one_hot(0, 1), torch.tensor([0, 0]))
     for logits in (one_hot(0, 0, 0), torch.full((2, 4), torch.nan)):
         assert source_accuracy({"source": source} | target(logits)) == 0.5
 
@@ -86,7 +86,7 @@ def test_source_accuracy_ignores_the_target() -> None:
 @pytest.mark.parametrize("validator", [entropy, information_maximization])
 def test_target_validators_need_no_source_and_read_no_labels(validator: Validator) -> None:
     logits = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
-    labelled = {"target": made(logits, logits.argmax(1))}
+    labelled = {"target": target_outputs(logits, logits.argmax(1))}
     assert validator(labelled) == validator(target(logits))
 
 
@@ -95,10 +95,13 @@ def test_ignores_the_order_of_rows_and_the_level_of_logits(validator: Validator)
     generator = torch.Generator().manual_seed(0)
     logits, y = torch.randn(9, 4, generator=generator), torch.randint(4, (9,), generator=generator)
     order = torch.randperm(9, generator=generator)
-    expected = validator({"source": made(logits, y), "target": made(logits)})
-    shuffled = {"source": made(logits[order], y[order]), "target": made(logits[order])}
+    expected = validator({"source": target_outputs(logits, y), "target": target_outputs(logits)})
+    shuffled = {
+        "source": target_outputs(logits[order], y[order]),
+        "target": target_outputs(logits[order]),
+    }
     assert validator(shuffled) == pytest.approx(expected, abs=1e-6)
-    raised = {"source": made(logits + 5, y), "target": made(logits + 5)}
+    raised = {"source": target_outputs(logits + 5, y), "target": target_outputs(logits + 5)}
     assert validator(raised) == pytest.approx(expected, abs=1e-6)
 
 

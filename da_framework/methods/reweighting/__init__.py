@@ -1,1 +1,1 @@
-"""How many times likelier a source row is in the target: importance weights, functions of rows."""
+"""Importance weights: how many times likelier a source sample is in the target."""

@@ -11,13 +11,13 @@ from da_framework.core.types import Count
 def domain_classifier(
     source: Float[Tensor, "n d"], target: Float[Tensor, "m d"], *, degree: Count
 ) -> Float[Tensor, " n"]:
-    r"""Density ratio of the source's rows, by a logistic regression that tells the domains apart.
+    r"""Density ratio by discrimination: a logistic regression tells the domains apart.
 
     .. math:: w(x) = \frac{n}{m} \, \frac{p(T \mid x)}{p(S \mid x)}
 
-    Every row is judged by a classifier that was fitted without it (five parts), or the ratio would
-    be that of rows learnt by heart. Bickel, Brückner, Scheffer, "Discriminative Learning Under
-    Covariate Shift", JMLR 2009. https://jmlr.org/papers/v10/bickel09a.html
+    Every sample is judged by a classifier that was fitted without it (five parts), or the ratio
+    would be that of samples learnt by heart. Bickel, Brückner, Scheffer, "Discriminative Learning
+    Under Covariate Shift", JMLR 2009. https://jmlr.org/papers/v10/bickel09a.html
 
     Args:
         source, target: features.
@@ -25,7 +25,7 @@ def domain_classifier(
             have the same covariance, 2 always. Degree 2 has d²/2 coefficients.
 
     Raises:
-        ValueError: fewer than two rows of a domain.
+        ValueError: fewer than two samples of a domain.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict

@@ -1,11 +1,11 @@
-"""How many equal rows weighted rows are worth."""
+"""How many equal samples weighted samples are worth."""
 
 from jaxtyping import Float
 from torch import Tensor
 
 
 def effective_sample_size(weights: Float[Tensor, " n"]) -> Float[Tensor, ""]:
-    r"""Rows of weight one whose mean is as sure as the weighted mean; in [1, n].
+    r"""Samples of weight one whose mean is as sure as the weighted mean; in [1, n].
 
     .. math:: \frac{\left( \sum_i w_i \right)^2}{\sum_i w_i^2}
 

@@ -5,14 +5,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from da_framework.core.types import NonNegative, Positive
-from da_framework.methods.reweighting.distances import centred, median_distance, squared_distances
+from da_framework.methods.reweighting.distances import (
+    centred,
+    cross_squared_distances,
+    median_distance,
+)
 
-BLOCK = 4096
-"""Rows whose kernel matrix is there at a time."""
+KERNEL_BLOCK = 4096
+"""Samples whose kernel matrix is there at a time."""
 ERROR = 1e-3
 """Root mean square by which the weights may miss the optimum."""
-STEPS = 10_000
-"""Steps after which they are taken as they are."""
+GRADIENT_STEPS = 10_000
+"""Steps after which the weights are taken as they are."""
 
 
 def kernel_mean_matching(
@@ -24,7 +28,7 @@ def kernel_mean_matching(
     slack: NonNegative | None,
     ridge: Positive | None,
 ) -> Float[Tensor, " n"]:
-    r"""Weights of the source's rows that bring its kernel mean to the target's.
+    r"""Kernel mean matching: weights that bring the source's kernel mean to the target's.
 
     .. math::
         \min_{0 \le \beta \le B} \; \frac{1}{2n} \beta^\top K \beta - \kappa^\top \beta
@@ -38,12 +42,12 @@ def kernel_mean_matching(
     Departures: a ridge λ, without which the means hardly tell a smooth ratio from spikes of 0 and
     B; but for the bounds it is then the estimate of Kanamori, Suzuki, Sugiyama, "Statistical
     Analysis of Kernel-based Least-squares Density-ratio Estimation", Machine Learning 2012,
-    https://doi.org/10.1007/s10994-011-5266-3. Of more than 4096 source rows every k-th are one
+    https://doi.org/10.1007/s10994-011-5266-3. Of more than 4096 source samples every k-th are one
     block, and each block is brought to the target's mean by itself.
 
     Args:
         source, target: features.
-        width: of the kernel, in median distances of two rows.
+        width: of the kernel, in median distances of two samples.
         bound: B, the largest weight; 1000 is the paper's.
         slack: ε, by which the mean weight may miss 1; ``None`` is the paper's
             :math:`(\sqrt n - 1) / \sqrt n`.
@@ -53,11 +57,11 @@ def kernel_mean_matching(
     source, target = centred(source, target)
     sigma = width * median_distance(source, target)
     weights = source.new_empty(len(source))
-    blocks = -(-len(source) // BLOCK)
+    blocks = -(-len(source) // KERNEL_BLOCK)
     for number in range(blocks):
         x = source[number::blocks]
         n = len(x)
-        parts = [target[i : i + BLOCK] for i in range(0, len(target), BLOCK)]
+        parts = [target[i : i + KERNEL_BLOCK] for i in range(0, len(target), KERNEL_BLOCK)]
         near = torch.stack([_kernel(part, x, sigma).sum(0) for part in parts])
         weights[number::blocks] = _matched(
             _kernel(x, x, sigma) / n,
@@ -70,7 +74,7 @@ def kernel_mean_matching(
 
 
 def _kernel(x: Tensor, y: Tensor, sigma: float) -> Tensor:
-    return squared_distances(x, y).div_(-2 * sigma**2).exp_()
+    return cross_squared_distances(x, y).div_(-2 * sigma**2).exp_()
 
 
 def _matched(
@@ -88,7 +92,7 @@ def _matched(
     weights = ahead = torch.ones_like(near)
     # how far the optimum is at most, given the length of a step: Nesterov's bound by the ridge
     enough = ERROR * len(near) ** 0.5 * ridge / steepest
-    for _ in range(STEPS):
+    for _ in range(GRADIENT_STEPS):
         slope = torch.addmv(ridge * ahead - near, kernel, ahead)
         last, weights = weights, _feasible(ahead - slope / steepest, bound, slack)
         if (weights - ahead).norm() <= enough:
@@ -99,11 +103,11 @@ def _matched(
 
 def _feasible(weights: Float[Tensor, " n"], bound: float, slack: float) -> Float[Tensor, " n"]:
     """The nearest weights in [0, B] whose mean misses 1 by no more than the slack."""
-    found = weights.clamp(0, bound)
-    mean = found.mean().item()
+    clipped = weights.clamp(0, bound)
+    mean = clipped.mean().item()
     if abs(mean - 1) <= slack:
-        return found
-    # the same shift of all, which is found by halving
+        return clipped
+    # the same shift of all, by bisection
     goal = 1 + slack if mean > 1 else 1 - slack
     low, high = weights.min().item() - bound, weights.max().item()
     for _ in range(100):

@@ -19,8 +19,8 @@ def h_score(features: Float[Tensor, "n d"], *, y: Int[Tensor, " n"], shrinkage: 
 
     Bao et al., "An Information-Theoretic Approach to Transferability in Task Transfer Learning",
     ICIP 2019. https://arxiv.org/abs/2212.10082
-    A covariance without inverse, as fewer rows than features have it, is dealt with in either of
-    two ways. Without shrinkage :math:`{}^{+}` is the pseudo-inverse, under which n <= d rows in
+    A covariance without inverse, as fewer samples than features have it, is dealt with in either of
+    two ways. Without shrinkage :math:`{}^{+}` is the pseudo-inverse, under which n <= d samples in
     general position score k - 1 whatever their labels. With it cov(f) is that of Ledoit, Wolf,
     :math:`(1 - a) \, \mathrm{cov}(f) + a \, \overline{\mathrm{var}}(f) \, I`, and the covariance
     of the means is multiplied by 1 - a: Ibrahim, Ponomareva, Mazumder, "Newer is not always
@@ -37,9 +37,9 @@ def h_score(features: Float[Tensor, "n d"], *, y: Int[Tensor, " n"], shrinkage: 
     """
     from sklearn.covariance import ledoit_wolf
 
-    own, x = indicators(y), features.double()
+    indicator, x = indicators(y), features.double()
     x = x - x.mean(0)
-    means = own @ (own.T @ x / own.sum(0).unsqueeze(1))
+    means = indicator @ (indicator.T @ x / indicator.sum(0).unsqueeze(1))
     total, between = x.T @ x / len(x), means.T @ means / len(x)
     if shrinkage:
         shrunk, amount = ledoit_wolf(x.cpu().numpy(), assume_centered=True)

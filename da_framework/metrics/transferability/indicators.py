@@ -10,7 +10,7 @@ from da_framework.core.labels import UNLABELLED
 
 
 def indicators(y: Int[Tensor, " n"]) -> Float[Tensor, "n k"]:
-    """A column for each of the k classes that some row has, 1 where a row is of it.
+    """A column for each of the k classes that some sample has, 1 where a sample is of it.
 
     Args:
         y: labels; their values do not matter, only which are equal.
@@ -20,7 +20,7 @@ def indicators(y: Int[Tensor, " n"]) -> Float[Tensor, "n k"]:
     """
     if (y == UNLABELLED).any():
         raise InputError("a transferability score needs every label, but some are hidden")
-    classes, own = torch.unique(y, return_inverse=True)
+    classes, index = torch.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise InputError("a transferability score needs rows of two classes at least")
-    return one_hot(own).double()
+    return one_hot(index).double()

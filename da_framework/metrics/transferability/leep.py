@@ -27,8 +27,8 @@ def leep(probabilities: Float[Tensor, "n z"], *, y: Int[Tensor, " n"]) -> float:
     Raises:
         InputError: labels are hidden or all equal.
     """
-    own, theta = indicators(y), probabilities.double()
-    joint = own.T @ theta
+    indicator, theta = indicators(y), probabilities.double()
+    joint = indicator.T @ theta
     # a source class without any probability predicts nothing, and is not asked
     conditional = joint / joint.sum(0).clamp_min(torch.finfo(joint.dtype).tiny)
-    return float((own @ conditional * theta).sum(1).log().mean())
+    return float((indicator @ conditional * theta).sum(1).log().mean())

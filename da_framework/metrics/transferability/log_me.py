@@ -8,20 +8,22 @@ from torch import Tensor
 
 from da_framework.metrics.transferability.indicators import indicators
 
-STEPS = 1000
+FIXED_POINT_ROUNDS = 1000
+"""Rounds after which α / β is taken as it is."""
 TOLERANCE = 1e-10
+"""Relative change of α / β at which it has settled."""
 
 
 def log_me(features: Float[Tensor, "n d"], *, y: Int[Tensor, " n"]) -> float:
-    r"""Mean over classes of the maximum log evidence of its indicator, per row, in nats.
+    r"""Mean over classes of the maximum log evidence of its indicator, per sample, in nats.
 
     .. math::
         \frac1k \sum_c \frac1n \max_{\alpha, \beta} \log p(y_c \mid F, \alpha, \beta), \qquad
         y_c = F w + \epsilon, \; w \sim N(0, \alpha^{-1} I), \; \epsilon \sim N(0, \beta^{-1} I)
 
     Any number: a density may be above 1. Unchanged by a rotation or a scale of the features, not
-    by a shift: the model has no constant. It compares features on the same rows alone: with other
-    shares of the classes it is another number.
+    by a shift: the model has no constant. It compares features on the same samples alone: with
+    other shares of the classes it is another number.
 
     You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", ICML
     2021, algorithm 1. https://arxiv.org/abs/2102.11005
@@ -33,9 +35,9 @@ def log_me(features: Float[Tensor, "n d"], *, y: Int[Tensor, " n"]) -> float:
     Raises:
         InputError: labels are hidden or all equal.
     """
-    x, own = features.double(), indicators(y)
-    alpha, beta = precisions(x, own)
-    return float(log_evidence(x, own, alpha=alpha, beta=beta).mean()) / len(x)
+    x, targets = features.double(), indicators(y)
+    alpha, beta = precisions(x, targets)
+    return float(log_evidence(x, targets, alpha=alpha, beta=beta).mean()) / len(x)
 
 
 def precisions(
@@ -66,7 +68,7 @@ def precisions(
     largest = squared.max().clamp_min(torch.finfo(squared.dtype).tiny)
     low, high = (largest * torch.finfo(squared.dtype).eps ** sign for sign in (1, -1))
     t = squared.mean().clamp(low, high).expand(targets.shape[1])
-    for _ in range(STEPS):
+    for _ in range(FIXED_POINT_ROUNDS):
         kept = t / (squared + t)  # the share of each direction that the fit leaves
         # n - γ, without the difference of two near numbers
         free = n - len(squared) + kept.sum(0)

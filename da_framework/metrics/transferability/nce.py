@@ -15,12 +15,12 @@ def nce(predicted: Int[Tensor, " n"], *, y: Int[Tensor, " n"]) -> float:
         \hat P(y, z) = \frac1n \lvert \{ i : y_i = y, z_i = z \} \rvert
 
     In [-H(Y), 0], so never below -log k; 0 where the prediction tells the label. With a class of
-    its own for every row it is 0 as well: few rows flatter a source of many classes.
+    its own for every sample it is 0 as well: few samples flatter a source of many classes.
 
     Tran, Nguyen, Hassner, "Transferability and Hardness of Supervised Classification Tasks", ICCV
     2019. https://arxiv.org/abs/1908.08142
-    Departure: the paper has labels of both tasks for every row; here, as in LEEP's comparison, the
-    source model's prediction stands for the source label.
+    Departure: the paper has labels of both tasks for every sample; here, as in LEEP's comparison,
+    the source model's prediction stands for the source label.
 
     Args:
         predicted: z, the source model's classes, not negative.

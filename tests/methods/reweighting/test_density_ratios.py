@@ -59,11 +59,11 @@ def test_equal_domains_weigh_about_one(ratio: Ratio) -> None:
 
 @every
 def test_is_positive_of_the_source_s_rows_and_double(ratio: Ratio) -> None:
-    found = ratio(normal(30, 2, seed=0).float(), normal(20, 2, mean=1.0, seed=1).float())
-    assert found.shape == (30,)
-    assert found.dtype == torch.float64
-    assert (found >= 0).all()
-    assert found.mean().item() == pytest.approx(1, abs=0.3)
+    weights = ratio(normal(30, 2, seed=0).float(), normal(20, 2, mean=1.0, seed=1).float())
+    assert weights.shape == (30,)
+    assert weights.dtype == torch.float64
+    assert (weights >= 0).all()
+    assert weights.mean().item() == pytest.approx(1, abs=0.3)
 
 
 @every
@@ -128,9 +128,11 @@ def test_a_target_row_far_from_all_others_does_no_harm(ratio: Ratio) -> None:
     assert effective_sample_size(weights) > 20
 
 
-@pytest.mark.parametrize(("name", "words"), [("kliep", "two target rows"), ("linear", "two rows")])
-def test_one_row_is_an_error(name: str, words: str) -> None:
-    with pytest.raises(ValueError, match=f"{words}.*got"):
+@pytest.mark.parametrize(
+    ("name", "message"), [("kliep", "two target rows"), ("linear", "two rows")]
+)
+def test_one_row_is_an_error(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"{message}.*got"):
         RATIOS[name](normal(5, seed=0), normal(1, seed=1))
 
 

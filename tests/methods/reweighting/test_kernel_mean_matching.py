@@ -45,11 +45,11 @@ def test_is_the_optimum_that_scipy_finds(bound: float, slack: float, ridge: floa
         ],
         options={"ftol": 1e-12, "maxiter": 500},
     )
-    found = kernel_mean_matching(source, target, width=1.0, bound=bound, slack=slack, ridge=ridge)
-    assert_close(found, torch.as_tensor(best.x), rtol=0, atol=5e-3)
-    assert (found >= 0).all()
-    assert (found <= bound).all()
-    assert abs(found.mean().item() - 1) <= slack + 1e-9
+    weights = kernel_mean_matching(source, target, width=1.0, bound=bound, slack=slack, ridge=ridge)
+    assert_close(weights, torch.as_tensor(best.x), rtol=0, atol=5e-3)
+    assert (weights >= 0).all()
+    assert (weights <= bound).all()
+    assert abs(weights.mean().item() - 1) <= slack + 1e-9
 
 
 def test_without_bounds_it_is_the_least_squares_ratio() -> None:
@@ -57,8 +57,8 @@ def test_without_bounds_it_is_the_least_squares_ratio() -> None:
     k, near = kernels(source, target, width=2.0)
     expected = torch.linalg.solve(k + 0.3 * torch.eye(len(k)), near)
     assert (expected > 0).all()
-    found = kernel_mean_matching(source, target, width=2.0, bound=1000.0, slack=1.0, ridge=0.3)
-    assert_close(found, expected, rtol=0, atol=5e-3)
+    weights = kernel_mean_matching(source, target, width=2.0, bound=1000.0, slack=1.0, ridge=0.3)
+    assert_close(weights, expected, rtol=0, atol=5e-3)
 
 
 @pytest.mark.parametrize(("d", "left"), [(1, 0.05), (3, 0.1), (20, 0.5)])
@@ -80,7 +80,7 @@ def test_blocks_weigh_their_rows_as_the_whole_does(monkeypatch: pytest.MonkeyPat
     source, target = domains(900, 400, 1)
     keys = {"width": 1.0, "bound": 1000.0, "slack": None, "ridge": 0.01}
     whole = kernel_mean_matching(source, target, **keys)  # type: ignore[arg-type]
-    monkeypatch.setattr(module, "BLOCK", 250)
+    monkeypatch.setattr(module, "KERNEL_BLOCK", 250)
     apart = kernel_mean_matching(source, target, **keys)  # type: ignore[arg-type]
     assert not torch.equal(apart, whole)
     assert (apart - whole).abs().mean() < 0.15

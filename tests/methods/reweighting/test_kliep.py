@@ -5,7 +5,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from da_framework.methods.reweighting.distances import median_distance
-from da_framework.methods.reweighting.kliep import GAP, kliep
+from da_framework.methods.reweighting.kliep import LIKELIHOOD_GAP, kliep
 
 
 def domains(n: int = 40, m: int = 30) -> tuple[Tensor, Tensor]:
@@ -35,10 +35,10 @@ def test_is_the_likeliest_ratio() -> None:
         options={"maxiter": 500},
     )
     # with every target row a centre, the weights are s @ a for some a: which they must be
-    found = kliep(source, target, centres=30, widths=[1.0]).numpy()
-    a, *_ = np.linalg.lstsq(s, found, rcond=1e-10)
-    np.testing.assert_allclose(s @ a, found, atol=1e-6)
-    assert -best.fun - np.log(np.maximum(t @ a, 1e-12)).mean() < 2 * GAP
+    weights = kliep(source, target, centres=30, widths=[1.0]).numpy()
+    a, *_ = np.linalg.lstsq(s, weights, rcond=1e-10)
+    np.testing.assert_allclose(s @ a, weights, atol=1e-6)
+    assert -best.fun - np.log(np.maximum(t @ a, 1e-12)).mean() < 2 * LIKELIHOOD_GAP
 
 
 def test_the_source_s_mean_weight_is_one() -> None:
@@ -50,9 +50,9 @@ def test_the_source_s_mean_weight_is_one() -> None:
 def test_two_places_have_the_ratio_of_their_shares() -> None:
     places = torch.tensor([[0.0], [100.0]], dtype=torch.float64)
     source, target = places[[0] * 6 + [1] * 2], places[[0] * 5 + [1] * 15]
-    found = kliep(source, target, centres=20, widths=[0.1])
+    weights = kliep(source, target, centres=20, widths=[0.1])
     expected = torch.tensor([0.25 / 0.75] * 6 + [0.75 / 0.25] * 2).double()
-    torch.testing.assert_close(found, expected, rtol=0.02, atol=0)
+    torch.testing.assert_close(weights, expected, rtol=0.02, atol=0)
 
 
 def equal(seed: int) -> tuple[Tensor, Tensor]:

@@ -50,8 +50,8 @@ def test_a_class_that_no_row_has_does_not_count(score: Callable[[Tensor, Tensor]
 def test_is_finite_for_few_rows_and_any_size(
     score: Callable[[Tensor, Tensor], float], rows: int, scale: float
 ) -> None:
-    found = score(scale * X[:rows], torch.arange(rows) % 2)
-    assert torch.tensor(found).isfinite()
+    actual = score(scale * X[:rows], torch.arange(rows) % 2)
+    assert torch.tensor(actual).isfinite()
 
 
 @each

@@ -66,8 +66,8 @@ def test_rotation_shift_scale_and_order_do_not_matter(shrinkage: bool) -> None:
 @both
 def test_features_that_know_the_classes_score_above_shuffled_labels(shrinkage: bool) -> None:
     shuffled = Y[torch.randperm(30, generator=generator(2))]
-    found = h_score(X, y=Y, shrinkage=shrinkage)
-    assert found > h_score(X, y=shuffled, shrinkage=shrinkage) + 0.5
+    actual = h_score(X, y=Y, shrinkage=shrinkage)
+    assert actual > h_score(X, y=shuffled, shrinkage=shrinkage) + 0.5
 
 
 def test_with_fewer_rows_than_features_only_shrinkage_tells_labels_from_noise() -> None:

@@ -44,8 +44,8 @@ def test_lies_between_the_entropy_of_the_labels_and_zero(
     y[:2] = torch.tensor([0, 1])
     theta = (sharpness * torch.randn(n, z, generator=generator)).softmax(1)
     shares = y.bincount().double() / n
-    found = leep(theta, y=y)
-    assert shares.xlogy(shares).sum().item() - 1e-6 <= found <= 1e-6
+    actual = leep(theta, y=y)
+    assert shares.xlogy(shares).sum().item() - 1e-6 <= actual <= 1e-6
     order = torch.randperm(n, generator=generator)
     columns = torch.randperm(z, generator=generator)
-    assert leep(theta[order][:, columns], y=(k - y)[order]) == pytest.approx(found)
+    assert leep(theta[order][:, columns], y=(k - y)[order]) == pytest.approx(actual)
