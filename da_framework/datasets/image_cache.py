@@ -143,7 +143,7 @@ def map_threads(function: Callable[[T], R], values: Iterable[T]) -> list[R]:
 
 def memory_limit() -> int:
     """Bytes of memory that this process may have: the machine's, or those of its control group."""
-    limits = [psutil.virtual_memory().total]
+    limits: list[int] = [psutil.virtual_memory().total]
     root, membership = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
     line = membership.read_text().rpartition("::/")[2].strip() if membership.is_file() else ""
     for folder in (root / line, *(root / line).parents):
