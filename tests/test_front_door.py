@@ -70,19 +70,19 @@ def test_a_typed_program_finds_types(tmp_path: Path) -> None:
         "from da_framework import build, compose\n\nx: int = build(compose()).domains\n"
     )
 
-    def checked(name: str) -> subprocess.CompletedProcess[str]:
-        command = ["mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), name]
-        return subprocess.run(
-            [sys.executable, "-m", *command],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={"PATH": "", "MYPYPATH": str(ROOT)},
-            check=False,
-        )
-
-    assert checked("program.py").returncode == 0, checked("program.py").stdout
-    assert "Incompatible types in assignment" in checked("wrong.py").stdout
+    command = ["mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "program.py", "wrong.py"]
+    checked = subprocess.run(
+        [sys.executable, "-m", *command],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PATH": "", "MYPYPATH": str(ROOT)},
+        check=False,
+    )
+    assert checked.returncode == 1
+    (error, count) = checked.stdout.splitlines()
+    assert error.startswith("wrong.py:3: error: Incompatible types in assignment")
+    assert count.startswith("Found 1 error in 1 file")
 
 
 # what a run's hash follows
