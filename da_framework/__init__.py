@@ -43,8 +43,7 @@ def __dir__() -> list[str]:
 
 def _method_modules() -> dict[str, str]:
     """The modules of our methods by the names of their classes."""
-    from da_framework.config.catalog import read_target
-    from da_framework.config.plugins import conf_dir
+    from da_framework.config.plugins import conf_dir, read_target
 
     modules = {}
     for file in (conf_dir() / "method").glob("*.yaml"):

@@ -124,9 +124,9 @@ def print_version() -> None:
     """Prints the version of the package, and of the Python that runs it."""
     import platform
 
-    from da_framework import __version__
+    import da_framework
 
-    print(f"da_framework {__version__} (Python {platform.python_version()})")
+    print(f"da_framework {da_framework.__version__} (Python {platform.python_version()})")
 
 
 def complete(arguments: list[str]) -> None:

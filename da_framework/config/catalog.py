@@ -2,12 +2,11 @@
 
 import inspect
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from da_framework.config.plugins import conf_dir, plugin_paths
-from da_framework.config.source_code import find_module, source_file
+from da_framework.config.plugins import conf_dir, config_roots, read_target
+from da_framework.config.source_code import source_file
 
 GROUPS = ("method", "term", "dataset", "network", "validator", "experiments")
 
@@ -24,17 +23,6 @@ def list_group(group: str) -> Iterator[tuple[str, str, str]]:
             )
 
 
-def config_roots() -> Iterator[tuple[str, Path]]:
-    """Where configs are, and which package brings them."""
-    yield "da_framework", conf_dir()
-    for name, path in plugin_paths().items():
-        folder = find_module(path.removeprefix("pkg://"))
-        if folder is None:
-            print(f"plugin {name}: {path} cannot be found; ours are listed", file=sys.stderr)
-        else:
-            yield name, folder
-
-
 def summarize_config(file: Path) -> str:
     """The config's own comment, or the first line of what it builds says of itself."""
     text = file.read_text()
@@ -42,12 +30,6 @@ def summarize_config(file: Path) -> str:
     if first.startswith("#"):
         return first.lstrip("# ")
     return first_docstring_line(built) if (built := read_target(text)) else ""
-
-
-def read_target(text: str) -> str | None:
-    """What a config builds; read without a parser, which would take longer than all the rest."""
-    match = re.search(r"^_target_: *[\"']?([\w.]+)", text, flags=re.MULTILINE)
-    return match[1] if match else None
 
 
 def first_docstring_line(target: str) -> str:

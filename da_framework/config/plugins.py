@@ -1,9 +1,13 @@
 """Where configs are: ours, and those of installed packages."""
 
+import re
+import sys
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 
+from da_framework.config.source_code import find_module
 from da_framework.core.errors import InputError
 
 GROUP = "da_framework.conf"
@@ -34,6 +38,23 @@ def conf_dir() -> Path:
 def plugin_paths() -> dict[str, str]:
     """The packages that bring configs, with their search paths."""
     return {point.name: f"pkg://{point.value}" for point in entry_points(group=GROUP)}
+
+
+def config_roots() -> Iterator[tuple[str, Path]]:
+    """Where configs are, and which package brings them."""
+    yield "da_framework", conf_dir()
+    for name, path in plugin_paths().items():
+        folder = find_module(path.removeprefix("pkg://"))
+        if folder is None:
+            print(f"plugin {name}: {path} cannot be found; ours are listed", file=sys.stderr)
+        else:
+            yield name, folder
+
+
+def read_target(text: str) -> str | None:
+    """What a config builds; read without a parser, which would take longer than all the rest."""
+    match = re.search(r"^_target_: *[\"']?([\w.]+)", text, flags=re.MULTILINE)
+    return match[1] if match else None
 
 
 def plugin_packages() -> set[str]:

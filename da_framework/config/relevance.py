@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from da_framework.config.catalog import config_roots, read_target
+from da_framework.config.plugins import config_roots, read_target
 from da_framework.config.source_code import source_file
 
 MARK = re.compile(r"^ +(\w+): Annotated\[.*\bIrrelevant\(([^)]*)\)", re.MULTILINE)

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
 from yaml import YAMLError
 
-from da_framework.config.catalog import config_roots
+from da_framework.config.plugins import config_roots
 from da_framework.config.schema import config_errors
 from da_framework.core.errors import InputError, listed, one_line
 from da_framework.core.types import Count

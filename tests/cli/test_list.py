@@ -7,12 +7,7 @@ import pytest
 
 from da_framework.cli.list import main
 from da_framework.config import plugins
-from da_framework.config.catalog import (
-    GROUPS,
-    first_docstring_line,
-    list_group,
-    summarize_config,
-)
+from da_framework.config.catalog import GROUPS, first_docstring_line, list_group, summarize_config
 
 
 def names(group: str) -> dict[str, str]:

@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from da_framework.config import relevance
-from da_framework.config.catalog import config_roots
-from da_framework.config.plugins import conf_dir
+from da_framework.config.plugins import conf_dir, config_roots
 from da_framework.config.relevance import irrelevant_keys, is_irrelevant, relevant_config
 from da_framework.config.schema import read_signature
 from da_framework.config.settings import Settings

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from da_framework.config import catalog as listing
+from da_framework.config import plugins as listing
 from da_framework.core.errors import InputError
 from da_framework.results import experiments as tables
 from da_framework.results.experiments import PaperTable, load_experiment, sweep_values

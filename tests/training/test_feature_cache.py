@@ -38,7 +38,9 @@ def test_a_run_with_features_ends_where_one_with_inputs_does(
     with fit_for_method(config(name, tmp_path)) as ready:
         actual = fit_config(ready)
         with monkeypatch.context() as patch:
-            patch.setattr("da_framework.training.build.served", lambda dataset, *_: dataset)
+            patch.setattr(
+                "da_framework.training.build.with_cached_features", lambda dataset, *_: dataset
+            )
             expected = fit_config(ready)
     wide = actual.domains.train[next(iter(actual.domains.train))].x.shape[1]
     assert wide == (2 if method_class(ready).needs_raw_inputs or actual.domains.views else 64)
