@@ -7,8 +7,8 @@ import numpy as np
 import pytorch_lightning as pl
 
 from da_framework.callbacks.base import Callback, Evaluation
+from da_framework.core.array_cache import Array
 from da_framework.core.files import atomic_write
-from da_framework.datasets.base import Array
 from da_framework.results.figure import SOURCE, TARGET, save_figure
 
 

@@ -11,7 +11,7 @@ from da_framework.networks.network import Network
 
 
 class AdaBN(Method):
-    r"""Adaptive batch normalization: trained on the source, with statistics of each domain's own.
+    r"""Adaptive batch normalization: trained on the source, with batch-norm statistics per domain.
 
     .. math::
         \min_{f,\, c} \; L_y(c \circ f), \qquad

@@ -24,6 +24,7 @@ class CDAN(Method):
         \min_{f,\, c} \; \max_{d} \; L_y(c \circ f)
         - w \lambda_p L_d(d \circ (f \otimes p)), \qquad p = \operatorname{softmax}(c \circ f)
 
+    So features go with their predictions alike in both domains, class by class.
     With entropy conditioning (CDAN+E) a sample weighs :math:`1 + e^{-H(p)}` in the domain loss,
     scaled to mean 1 in its domain.
 

@@ -19,8 +19,10 @@ class DeepJDOT(Method):
         \min_{f,\, c} \; L_y(c \circ f) + w \min_\gamma \sum_{ij} \gamma_{ij} \big( \alpha
         \lVert f(x^S_i) - f(x^T_j) \rVert^2 + \lambda L(y_i, c \circ f(x^T_j)) \big)
 
-    Every batch :math:`\gamma` is the exact coupling of its samples, each of equal mass, and is then
-    held fixed while the network learns. It is solved on the CPU: every step waits for the device.
+    Target samples come near the source samples that they are paired with, and are labelled like
+    them. Every batch :math:`\gamma` is the exact coupling of its samples, each of equal mass, and
+    is then held fixed while the network learns. It is solved on the CPU: every step waits for the
+    device.
 
     Damodaran, Kellenberger, Flamary, Tuia, Courty, "DeepJDOT: Deep Joint Distribution Optimal
     Transport for Unsupervised Domain Adaptation", ECCV 2018. https://arxiv.org/abs/1803.10081

@@ -22,6 +22,7 @@ class MDD(Method):
         D_\gamma = \overline{\log \left( 1 - p'_{\hat y(T)}(T) \right)}
         + \gamma \, \overline{\log p'_{\hat y(S)}(S)}
 
+    On such features no classifier agrees with ours on the source and not on the target.
     p' are the predictions of the adversarial head c', :math:`\hat y` the decisions of c. Gradient
     reversal between features and c' makes one backward pass of it.
 

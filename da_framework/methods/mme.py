@@ -17,6 +17,7 @@ class MME(Method):
 
     .. math:: \min_{c} \; L_y - w H(T), \qquad \min_{f} \; L_y + w H(T)
 
+    The head's class directions move to where the target is; the encoder gathers it there.
     H is the mean entropy of the target's predictions, :math:`L_y` the joint loss of the source and
     a few labelled target samples, the head a :class:`CosineHead`: what it makes large by turning
     its weights towards the target, the encoder makes small.

@@ -18,6 +18,7 @@ class OSBP(Method):
         \min_{c} \; L_y + w L_t, \qquad \min_{f} \; L_y - w L_t, \qquad
         L_t = -\overline{t \log p_u(T) + (1 - t) \log (1 - p_u(T))}
 
+    The head puts target samples on the border of the unknown; the encoder pushes them off it.
     :math:`p_u` is the probability of one more class, the unknown, which is the last logit. Either
     side of the border is a way off it: a sample looks more like a known class, or less.
 

@@ -24,9 +24,10 @@ class UAN(Method):
     .. math::
         w_S(x) = \frac{H(p)}{\log k} - d'(x), \qquad w_T(x) = d'(x) - \frac{H(p)}{\log k}
 
-    d' is a second discriminator, which is not played against: 1 is source. Both weights are brought
-    to [0, 1] over the batch; target samples with :math:`w_T` under a threshold are the unknown,
-    which is the last logit of an evaluation.
+    Domain-adversarial training in which a sample weighs by how likely it is of a class that both
+    domains have. d' is a second discriminator, which is not played against: 1 is source. Both
+    weights are brought to [0, 1] over the batch; target samples with :math:`w_T` under a threshold
+    are the unknown, which is the last logit of an evaluation.
 
     You et al., "Universal Domain Adaptation", CVPR 2019.
     https://openaccess.thecvf.com/content_CVPR_2019/html/You_Universal_Domain_Adaptation_CVPR_2019_paper.html

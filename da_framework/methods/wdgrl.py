@@ -22,6 +22,7 @@ class WDGRL(Method):
         \min_{f,\, c} \; L_y(c \circ f) + w W, \qquad
         W = \overline{d(f(S))} - \overline{d(f(T))}
 
+    The critic scores the source high and the target low; the encoder takes away its reasons.
     A step is several moves of the critic d and one of encoder and head. The critic's slope is held
     near 1 at the features of both domains and at random points between them.
 
