@@ -4,7 +4,6 @@ A part stands between ``<!-- name -->`` and ``<!-- /name -->``; a test holds all
 """
 
 import sys
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from statistics import fmean
@@ -12,11 +11,12 @@ from typing import Any
 
 from da_framework.cli.new_method import file_contents
 from da_framework.config.catalog import render_methods
-from da_framework.results import reproduction as reproduce
-from da_framework.results import validator_quality as selection
 from da_framework.results.experiments import find_tables
-from da_framework.results.statistics import accuracy_of
+from da_framework.results.record_schema import RunRecord
+from da_framework.results.reproduction import judge_cells, render_reproduction
+from da_framework.results.statistics import sides, target_accuracy
 from da_framework.results.tables import gather_records, read_kept, render_markdown
+from da_framework.results.validator_quality import render_validators
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = ROOT / "experiments"
@@ -37,7 +37,7 @@ AGAINST = {
 
 
 @cache  # a part stands in one document, and a document asks for all
-def parts() -> dict[str, str]:
+def render_parts() -> dict[str, str]:
     """Every generated part by name."""
     dann = (ROOT / "da_framework" / "methods" / "dann.py").read_text()
     sweeps = {
@@ -54,17 +54,17 @@ def parts() -> dict[str, str]:
         "methods": render_methods(),
         "dann": f"```python\n{dann}```",
         **{name: f"```{language}\n{text}```" for name, language, text in shown},
-        **validators(),
-        "images": matrix("office_caltech10/images"),
-        "amazon_domains": told_apart("dann_2016/amazon"),
-        "digits_domains": told_apart("dann_2016/digits"),
+        **validator_tables(),
+        "images": render_matrix("office_caltech10/images"),
+        "amazon_domains": render_domain_accuracy("dann_2016/amazon"),
+        "digits_domains": render_domain_accuracy("dann_2016/digits"),
         **sweeps,
-        **papers(),
+        **paper_tables(),
     }
 
 
-def validators() -> dict[str, str]:
-    """How well they choose among all checkpoints, and among those of methods at usual weights."""
+def validator_tables() -> dict[str, str]:
+    """How well validators choose among all checkpoints, and among those at usual weights."""
     every = read_kept(EXPERIMENTS / "validators" / "digits.recorded.json")
     usual = [
         record
@@ -73,17 +73,17 @@ def validators() -> dict[str, str]:
         and record["config"]["method"].get("weight", 1) == 1
     ]
     return {
-        "validators": selection.render_validators(every),
-        "usual": selection.render_validators(usual),
+        "validators": render_validators(every),
+        "usual": render_validators(usual),
     }
 
 
-def matrix(name: str) -> str:
+def render_matrix(name: str) -> str:
     """A recorded sweep of a run a cell: methods down, pairs across, and their mean; last steps."""
     rows: dict[str, dict[str, float]] = {}
     for record in read_kept(EXPERIMENTS / f"{name}.recorded.json"):
-        pair = " → ".join(record["domains"][side][0][0] for side in ("source", "target"))
-        rows.setdefault(record["choices"]["method"], {})[pair] = 100 * accuracy_of(record)
+        pair = " → ".join(names[0][0] for names in sides(record))
+        rows.setdefault(record["choices"]["method"], {})[pair] = 100 * target_accuracy(record)
     lines = [
         [f"`{method}`", *(f"{value:.1f}" for value in own.values()), f"{fmean(own.values()):.2f}"]
         for method, own in rows.items()
@@ -92,48 +92,48 @@ def matrix(name: str) -> str:
     return "\n".join(f"| {' | '.join(own)} |" for own in (head, ["---"] * len(head), *lines))
 
 
-def told_apart(name: str) -> str:
+def render_domain_accuracy(name: str) -> str:
     """How well a linear classifier tells the domains apart, of recorded runs as wide as DANN's.
 
     Means over pairs and seeds, of the features at the last step.
     """
     records = [
-        own for own in read_kept(EXPERIMENTS / f"{name}.recorded.json") if "diagnosis" in own
+        record
+        for record in read_kept(EXPERIMENTS / f"{name}.recorded.json")
+        if "diagnosis" in record
     ]
-    wide = next(width(own) for own in records if own["choices"]["method"] == "dann")
+    wide = next(hidden_widths(own) for own in records if own["choices"]["method"] == "dann")
     rows: dict[str, list[tuple[float, float]]] = {}
-    for own in records:
-        if width(own) == wide:
-            weight = own["config"]["method"].get("weight")
-            row = f"`{own['choices']['method']}`{'' if weight is None else f' weight={weight:g}'}"
-            figures = own["diagnosis"]["domain_accuracy"], accuracy_of(own)
-            rows.setdefault(row, []).append(figures)
+    for record in records:
+        if hidden_widths(record) == wide:
+            weight = record["config"]["method"].get("weight")
+            shown = "" if weight is None else f" weight={weight:g}"
+            figures = record["diagnosis"]["domain_accuracy"], target_accuracy(record)
+            rows.setdefault(f"`{record['choices']['method']}`{shown}", []).append(figures)
     lines = [["row", "domain accuracy", "target accuracy", "runs"], ["---"] * 4]
-    for row, found in rows.items():
-        means = [f"{100 * fmean(column):.1f}" for column in zip(*found, strict=True)]
-        lines.append([row, *means, str(len(found))])
+    for row, accuracies in rows.items():
+        means = [f"{100 * fmean(column):.1f}" for column in zip(*accuracies, strict=True)]
+        lines.append([row, *means, str(len(accuracies))])
     return "\n".join(f"| {' | '.join(own)} |" for own in lines)
 
 
-def width(record: Mapping[str, Any]) -> Any:
-    """Of a recorded run's hidden layers, if its backbone has any."""
+def hidden_widths(record: RunRecord) -> Any:
+    """The widths of a recorded run's hidden layers, if its backbone has any."""
     return record["config"]["network"].get("backbone", {}).get("widths")
 
 
-def papers() -> dict[str, str]:
+def paper_tables() -> dict[str, str]:
     """The tables of papers that have been recorded, with their verdicts."""
-    found = {}
+    rendered = {}
     for name, table in find_tables().items():
         if records := table.recorded:
-            found[name] = reproduce.render_reproduction(
-                table, reproduce.reproduced(table, records), records
-            )
-    return found
+            rendered[name] = render_reproduction(table, judge_cells(table, records), records)
+    return rendered
 
 
-def rendered(text: str) -> str:
+def render_document(text: str) -> str:
     """A document with its generated parts renewed."""
-    for name, content in parts().items():
+    for name, content in render_parts().items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         if begin in text:
             before, _, rest = text.partition(begin)
@@ -154,5 +154,5 @@ def documents() -> list[Path]:
 
 if __name__ == "__main__":
     for document in documents():
-        document.write_text(rendered(document.read_text()))
+        document.write_text(render_document(document.read_text()))
         print(document.relative_to(ROOT), file=sys.stderr)

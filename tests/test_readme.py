@@ -29,7 +29,7 @@ def loaded(name: str, path: Path) -> ModuleType:
 def test_generated_parts_are_current() -> None:
     render = loaded("render_docs", ROOT / "scripts" / "render_docs.py")
     for document in render.documents():
-        assert document.read_text() == render.rendered(document.read_text()), (
+        assert document.read_text() == render.render_document(document.read_text()), (
             f"{document.name} is not current: python scripts/render_docs.py"
         )
 

@@ -1,5 +1,58 @@
-"""``da report``."""
+"""``da report``: finished runs as a table, and as files."""
 
-from da_framework.results.tables import main
+import argparse
+from pathlib import Path
 
-__all__ = ["main"]
+from da_framework.results.tables import (
+    compare_records,
+    draw_sensitivity,
+    gather_records,
+    keep_records,
+    render_table,
+    table_notes,
+    write_table,
+)
+from da_framework.results.validator_quality import render_validators
+
+
+def main(arguments: list[str]) -> None:
+    """``da report FOLDER ...``: a Markdown table of the runs below, and files if asked for."""
+    parser = argparse.ArgumentParser(prog="da report", description=main.__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, help="of runs, or files made by --keep")
+    parser.add_argument(
+        "--against",
+        nargs="*",
+        help="methods: how far are others above them? if not given: above those that do not adapt",
+    )
+    parser.add_argument(
+        *("--out", "--html"),
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="also write the table (.csv, .parquet, .md), or one page with all there is (.html)",
+    )
+    parser.add_argument("--keep", type=Path, help="a file to keep these runs' numbers in")
+    parser.add_argument(
+        "--validators", action="store_true", help="how well they choose, by callback=[validators]"
+    )
+    parser.add_argument("--over", metavar="KEY", help="of the config: --picture draws its values")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="accuracy over --over KEY")
+    parsed = parser.parse_args(arguments)
+    if (parsed.over is None) != (parsed.picture is None):
+        parser.error("--over KEY and --picture PNG go together")
+    records = gather_records(parsed.folders)
+    if parsed.keep:
+        keep_records(parsed.keep, records)
+    if parsed.validators:
+        print(render_validators(records))
+        return
+    against = parsed.against
+    if against is None:
+        against = sorted({r["choices"]["method"] for r in records if r.get("baseline")})
+    table = compare_records(records, against)
+    print(render_table(table, against), "", *table_notes(table), sep="\n")
+    for path in parsed.out:
+        write_table(path, table, against)
+    if parsed.picture:
+        draw_sensitivity(parsed.picture, records, over=parsed.over)

@@ -1,4 +1,4 @@
-"""Target accuracy over steps of many runs, beside what a paper says it comes to."""
+"""Figure of target accuracy over steps: many runs, beside the values that a paper states."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ def draw_curves(
     panels: Mapping[str, Mapping[str, Sequence[Sequence[tuple[int, float]]]]],
     bands: Mapping[tuple[str, str], tuple[float, float]],
 ) -> None:
-    """A panel a column, a line a run in its row's colour, which shades the row's band as well.
+    """Draws a panel a column, a line a run in its row's colour, which shades its band as well.
 
     Args:
-        path: of the picture.
-        panels: column to row to the readings of its runs: step and accuracy, a fraction of 1.
+        path: of the figure.
+        panels: column to row to the curves of its runs: step and accuracy, a fraction of 1.
         bands: lowest and highest percent by row and column.
     """
     names = list(dict.fromkeys(row for rows in panels.values() for row in rows))
@@ -29,8 +29,8 @@ def draw_curves(
             for row, runs in rows.items():
                 colour = f"C{names.index(row) % 10}"
                 axes.axhspan(*bands[row, column], color=colour, alpha=0.12, linewidth=0)
-                for own in runs:
-                    steps, values = zip(*own, strict=True)
+                for curve in runs:
+                    steps, values = zip(*curve, strict=True)
                     (drawn[row],) = axes.plot(
                         steps, [100 * value for value in values], color=colour, linewidth=1
                     )

@@ -16,7 +16,8 @@ from da_framework.config.plugins import config_roots
 from da_framework.config.schema import config_errors
 from da_framework.core.errors import InputError, listed, one_line
 from da_framework.core.types import Count
-from da_framework.results import tables as report
+from da_framework.results.record_schema import Measure, RunRecord
+from da_framework.results.tables import read_kept
 
 RECORDED = ".recorded.json"
 MEAN = "mean"
@@ -26,13 +27,13 @@ SIDES = ("dataset.pair", "dataset.source", "dataset.target")
 
 Number = Annotated[int | float, Field(allow_inf_nan=False)]
 Amount = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
-Rows = dict[str, list[Number | None]]
+PaperRows = dict[str, list[Number | None]]
 """Values in percent by method, a column each; ``None`` where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Paper:
-    """The ``paper:`` part of an experiment.
+    """A paper's values and how near is near enough: the ``paper:`` part of an experiment.
 
     Attributes:
         title: of the paper and its table, and what the values are.
@@ -48,7 +49,7 @@ class Paper:
         first: experiments whose runs make other rows, or begin these; they state no values.
         tuned: keys with several values in the sweep; the validator chooses among them for each
             cell and seed.
-        readings: beside the last step, the mean of so many readings.
+        readings: beside the last step, the mean of so many evaluations.
         quick: overrides that make a cheap part of it.
         reference: whose the values are, if not the paper's.
         beside: values of others, by whose they are.
@@ -58,23 +59,23 @@ class Paper:
     title: str
     known: str
     columns: list[str]
-    rows: Rows
+    rows: PaperRows
     tolerance: Amount | None = None
     bands: dict[str, list[Number]] = field(default_factory=dict)
     reason: str = ""
     verdict: Literal["mean"] | None = None
-    measure: Literal["accuracy", "precision", "recall", "f1"] = "accuracy"
+    measure: Measure = "accuracy"
     baseline: str | None = None
     first: list[str] = field(default_factory=list)
     tuned: list[str] = field(default_factory=list)
     readings: Count | None = None
     quick: list[str] = field(default_factory=list)
     reference: str = "paper"
-    beside: dict[str, Rows] = field(default_factory=dict)
+    beside: dict[str, PaperRows] = field(default_factory=dict)
     minutes: Amount | None = None
 
     def problems(self) -> Iterator[str]:
-        """What its parts say against one another."""
+        """Where its parts contradict one another."""
         if not self.rows or not self.columns:
             yield "paper.rows and paper.columns: a table has at least one of either"
         for column in self.columns:
@@ -90,7 +91,7 @@ class Paper:
         for row, band in self.bands.items():
             if len(band) != 2 or band[0] > band[1]:
                 yield f"paper.bands.{row}: {band} is not [lowest, highest]"
-        named = {f"beside.{who}": list(own) for who, own in self.beside.items()}
+        named = {f"beside.{who}": list(rows) for who, rows in self.beside.items()}
         named |= {"bands": list(self.bands), "baseline": [self.baseline] if self.baseline else []}
         for key, rows_named in named.items():
             if unknown := [row for row in rows_named if row not in self.rows]:
@@ -122,12 +123,12 @@ class Experiment:
 
     @property
     def seeds(self) -> list[int]:
-        """Those that its sweep goes through."""
+        """The seeds that its sweep goes through."""
         return [int(seed) for seed in sweep_values(self.params.get("seed"))]
 
     @property
     def methods(self) -> list[str]:
-        """Those that its sweep goes through."""
+        """The methods that its sweep goes through."""
         return sweep_values(self.params.get("method"))
 
     def starts(self, other: "Experiment") -> bool:
@@ -147,13 +148,13 @@ class Experiment:
             if row in methods:
                 columns[row] = (*columns.get(row, ()), column)
         alike: dict[tuple[str, ...], list[str]] = {}
-        for row, own in columns.items():
-            alike.setdefault(own, []).append(row)
+        for row, names in columns.items():
+            alike.setdefault(names, []).append(row)
         keys = [key for key in SIDES if key in self.params]
         return [
             [f"method={','.join(rows)}", *column_overrides(part, keys)]
-            for own, rows in alike.items()
-            for part in ([own] if len(keys) < 2 else [(column,) for column in own])
+            for names, rows in alike.items()
+            for part in ([names] if len(keys) < 2 else [(column,) for column in names])
         ]
 
 
@@ -183,32 +184,32 @@ class PaperTable(Experiment):
         return self.file.with_name(f"{self.file.stem}{RECORDED}")
 
     @property
-    def recorded(self) -> list[dict[str, Any]]:
+    def recorded(self) -> list[RunRecord]:
         """Our recorded runs."""
-        return report.read_kept(self.kept) if self.kept.is_file() else []
+        return read_kept(self.kept) if self.kept.is_file() else []
 
     @property
     def first(self) -> list[Experiment]:
         """The experiments whose runs come before its own; they state no values."""
         return [load_experiment(name) for name in self.paper.first]
 
-    def chosen(self, words: str | None) -> list[tuple[str, str]]:
+    def select_cells(self, patterns: str | None) -> list[tuple[str, str]]:
         """The cells that ``row/column,...`` names, ``*`` for any; all where nothing is named.
 
         Raises:
             InputError: there is no such cell.
         """
-        found: dict[tuple[str, str], None] = {}
-        for word in ["*"] if words is None else words.split(","):
-            own = [cell for cell in self.cells if fnmatchcase("/".join(cell), word.strip())]
-            if not own:
+        selected: dict[tuple[str, str], None] = {}
+        for pattern in ["*"] if patterns is None else patterns.split(","):
+            matching = [cell for cell in self.cells if fnmatchcase("/".join(cell), pattern.strip())]
+            if not matching:
                 raise InputError(
-                    f"--cells {word}: {self.name} has no such cell; ROW/COLUMN has the rows "
+                    f"--cells {pattern}: {self.name} has no such cell; ROW/COLUMN has the rows "
                     f"{listed(self.paper.rows)} and the columns {listed(self.paper.columns)}"
                     ", and * is any of them"
                 )
-            found |= dict.fromkeys(own)
-        return list(found)
+            selected |= dict.fromkeys(matching)
+        return list(selected)
 
     def band(self, row: str, paper: float, *, cells: int = 1) -> tuple[float, float]:
         """The lowest and highest values that reproduce a paper's, of a cell or a mean of some.
@@ -235,14 +236,14 @@ def find_experiments() -> dict[str, Path]:
 
 def find_tables() -> dict[str, PaperTable]:
     """Every experiment that states a paper's values; those that cannot be read are named."""
-    found = {}
+    tables = {}
     for name, file in sorted(find_experiments().items()):
         try:
             if "paper" in (node := read_experiment(file)):
-                found[name] = parse_table(parse_sweep(name, file, node), node["paper"])
+                tables[name] = parse_table(parse_sweep(name, file, node), node["paper"])
         except InputError as error:
             print(f"skipped: {error}", file=sys.stderr)
-    return found
+    return tables
 
 
 def load_experiment(name: str) -> Experiment:
@@ -254,12 +255,12 @@ def load_experiment(name: str) -> Experiment:
     if (file := find_experiments().get(name)) is None:
         raise InputError(f"there is no experiment {name}; da list experiments shows them")
     node = read_experiment(file)
-    own = parse_sweep(name, file, node)
-    return parse_table(own, node["paper"]) if "paper" in node else own
+    experiment = parse_sweep(name, file, node)
+    return parse_table(experiment, node["paper"]) if "paper" in node else experiment
 
 
 def read_experiment(file: Path) -> Mapping[str, Any]:
-    """What the file of an experiment says.
+    """The keys in the file of an experiment.
 
     Raises:
         InputError: it is no config.
@@ -274,7 +275,7 @@ def read_experiment(file: Path) -> Mapping[str, Any]:
 
 
 def parse_sweep(name: str, file: Path, node: Mapping[str, Any]) -> Experiment:
-    """What an experiment runs.
+    """The sweep of an experiment.
 
     Raises:
         InputError: it is no sweep.
@@ -290,56 +291,58 @@ def parse_sweep(name: str, file: Path, node: Mapping[str, Any]) -> Experiment:
     return Experiment(name, Path(folder), file, params=params, start=start)
 
 
-def parse_table(own: Experiment, paper: Any) -> PaperTable:
+def parse_table(experiment: Experiment, paper: Any) -> PaperTable:
     """An experiment with the table that it states.
 
     Raises:
         InputError: with a line for everything wrong with it.
     """
     if not isinstance(paper, Mapping):
-        raise InputError(f"{own.file}: paper: must have keys such as title, columns and rows")
+        raise InputError(
+            f"{experiment.file}: paper: must have keys such as title, columns and rows"
+        )
     wrong = list(config_errors(paper, Paper, "paper", partial=False))
     if not wrong:
         stated = Paper(**paper)
-        table = PaperTable(**{**vars(own), "paper": stated})
+        table = PaperTable(**{**vars(experiment), "paper": stated})
         wrong = [*stated.problems(), *missing_rows(table)]
     if wrong:
-        raise InputError("\n".join(f"{own.file}: {line}" for line in wrong))
+        raise InputError("\n".join(f"{experiment.file}: {line}" for line in wrong))
     return table
 
 
 def missing_rows(table: PaperTable) -> Iterator[str]:
-    """What its sweeps cannot make of a table."""
+    """The rows of a table that its sweeps do not make, and what else keeps them from it."""
     known = find_experiments()
     earlier = [name for name in table.paper.first if name in known]
     if stating_too := [name for name in earlier if "paper" in read_experiment(known[name])]:
         yield f"paper.first: {listed(stating_too)} states values of its own"
         return
-    made = {row for own in (*table.first, table) for row in own.methods}
-    if left := [row for row in table.paper.rows if row not in made]:
+    methods = {row for stage in (*table.first, table) for row in stage.methods}
+    if left := [row for row in table.paper.rows if row not in methods]:
         yield f"paper.rows: no hydra.sweeper.params.method has {listed(left)}"
     if unknown := [seed for seed in sweep_values(table.params.get("seed")) if not seed.isdecimal()]:
         yield f"hydra.sweeper.params.seed: {listed(unknown)} is no seed"
 
 
-def sweep_values(words: Any) -> list[str]:
-    """What a sweep goes through: ``1,2``, ``range(1,3)``, or a single value."""
+def sweep_values(written: Any) -> list[str]:
+    """The values that a sweep goes through: ``1,2``, ``range(1,3)``, or a single value."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    if words is None:
+    if written is None:
         return []
     try:
-        parsed = OverridesParser.create().parse_override(f"key={words}")
+        parsed = OverridesParser.create().parse_override(f"key={written}")
     except HydraException as error:
-        raise InputError(f"{words} is nothing that a sweep goes through: {error}") from None
+        raise InputError(f"{written} is nothing that a sweep goes through: {error}") from None
     if parsed.is_sweep_override():
         return list(map(str, parsed.sweep_string_iterator()))
-    return [str(words)]
+    return [str(written)]
 
 
 def nested_value(node: Any, *keys: str) -> Any:
-    """What is below these keys; ``None`` if nothing is."""
+    """The value below these keys; ``None`` if there is none."""
     for key in keys:
         node = node.get(key) if isinstance(node, Mapping) else None
     return node

@@ -1,4 +1,4 @@
-"""What pictures share: written whole or not at all, without a display."""
+"""Figures, written whole or not at all and without a display."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from da_framework.core.files import atomic_write
 
 SOURCE, TARGET = "#3b6fb6", "#d9722e"
-"""The colours of the two sides, the same in every picture."""
+"""The colours of the two sides, the same in every figure."""
 
 
 @contextmanager

@@ -1,40 +1,41 @@
-"""``MODEL.md``: what a run's model is, for whoever is given it."""
+"""The model card of a run: its data, method, figures and limits, for whoever is given the model."""
 
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from da_framework.config.catalog import source_docstring
 from da_framework.core.errors import listed
 from da_framework.core.files import write_text
 from da_framework.results.folder import RunFolder
+from da_framework.results.record_schema import Pick, RunRecord
+from da_framework.results.statistics import sides
 
 FEW = 5
 """Classes that are shown, the worst first."""
-PICKS = {
+PICK_MEANINGS: Mapping[Pick, str] = {
     "last": "the last step",
     "chosen": "the checkpoint of the highest {validator}, which sees no target label",
     "oracle": "the best by the target's test labels, which no method may use",
 }
 
 
-def write_card(record: Mapping[str, Any], folder: Path) -> None:
+def write_card(record: RunRecord, folder: Path) -> None:
     """Writes the card of a run that has none yet."""
     card = RunFolder(folder).card
     if not card.is_file():
         write_text(card, render_card(record))
 
 
-def render_card(record: Mapping[str, Any]) -> str:
+def render_card(record: RunRecord) -> str:
     """The card, by the record alone."""
     config, choices = record["config"], record["choices"]
     method = config["method"]["_target_"]
-    words = source_docstring(method)
-    link = re.search(r"https://[^\s<>)]+", words)
+    docstring = source_docstring(method)
+    link = re.search(r"https://[^\s<>)]+", docstring)
     validator = choices.get("validator") or config["validator"]["_target_"]
     name = choices.get("method") or method
-    first = words.partition("\n")[0]
+    first = docstring.partition("\n")[0]
     lines = [
         f"# {name} on {choices.get('dataset') or config['dataset']['_target_']}",
         "",
@@ -51,42 +52,43 @@ def render_card(record: Mapping[str, Any]) -> str:
         "| weights | step | accuracy | F1 | calibration error |",
         "|---|---|---|---|---|",
     ]
-    for pick, meaning in PICKS.items():
-        own = record["target"][pick]
-        figures = " | ".join(f"{own[one]:.4f}" for one in ("accuracy", "f1", "calibration_error"))
-        meant = meaning.format(validator=f"`{validator}`")
-        lines.append(f"| {pick}: {meant} | {own['step']} | {figures} |")
+    for pick, meaning in PICK_MEANINGS.items():
+        picked = record["target"][pick]
+        values = (picked["accuracy"], picked["f1"], picked["calibration_error"])
+        figures = " | ".join(f"{value:.4f}" for value in values)
+        weights = meaning.format(validator=f"`{validator}`")
+        lines.append(f"| {pick}: {weights} | {picked['step']} | {figures} |")
     lines += ["", *worst_classes(record), "## Limits", "", *limit_lines(record)]
     return "\n".join([*lines, "", "## Command", "", "```bash", record["command"], "```", ""])
 
 
-def data_lines(record: Mapping[str, Any]) -> Iterator[str]:
-    """Who was the source, who the target, and how many rows were what."""
-    dataset, domains, rows = record["config"]["dataset"], record["domains"], record["rows"]
-    counts = ", ".join(f"{count} {role}" for role, count in rows.items())
+def data_lines(record: RunRecord) -> Iterator[str]:
+    """Source and target, how many samples each role had, and how many could not be read."""
+    source, target = sides(record)
+    counts = ", ".join(f"{count} {role}" for role, count in record["rows"].items())
     yield (
-        f"- **Data**: {listed(domains['source'])} → {listed(domains['target'])}; "
-        f"rows: {counts}; protocol {dataset['protocol']}."
+        f"- **Data**: {listed(source)} → {listed(target)}; "
+        f"samples: {counts}; protocol {record['config']['dataset']['protocol']}."
     )
-    if left := sum(len(own) for own in record.get("skipped", {}).values()):
-        yield f"- **Left out**: {left} rows that could not be read."
+    if left := sum(len(samples) for samples in record.get("skipped", {}).values()):
+        yield f"- **Left out**: {left} samples that could not be read."
 
 
-def licence_lines(record: Mapping[str, Any]) -> Iterator[str]:
-    """What may be done with the data, domains of the same terms together."""
+def licence_lines(record: RunRecord) -> Iterator[str]:
+    """The licence of the data, domains of the same terms together."""
     alike: dict[str, list[str]] = {}
-    for name, words in record.get("licences", {}).items():
-        alike.setdefault(words, []).append(name)
-    for words, names in (alike or {"not known": ["all domains"]}).items():
-        yield f"- **Licence of the data** ({listed(names)}): {words}."
+    for name, licence in record.get("licences", {}).items():
+        alike.setdefault(licence, []).append(name)
+    for licence, names in (alike or {"not known": ["all domains"]}).items():
+        yield f"- **Licence of the data** ({listed(names)}): {licence}."
 
 
-def worst_classes(record: Mapping[str, Any]) -> Iterator[str]:
+def worst_classes(record: RunRecord) -> Iterator[str]:
     """The classes that the last weights find least of."""
-    own = record["target"]["last"]
+    last = record["target"]["last"]
     names = (*record["classes"], "unknown")
     figures = sorted(
-        zip(own["recall_per_class"], own["precision_per_class"], names, strict=False),
+        zip(last["recall_per_class"], last["precision_per_class"], names, strict=False),
         key=lambda row: row[0],
     )
     yield "Classes of the lowest recall, by the last weights:"
@@ -98,14 +100,14 @@ def worst_classes(record: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def limit_lines(record: Mapping[str, Any]) -> Iterator[str]:
+def limit_lines(record: RunRecord) -> Iterator[str]:
     """What the numbers do not say."""
     dataset, rows = record["config"]["dataset"], record["rows"]
     few = rows.get("target_labelled", 0)
     used = f"{few} of them were trained on, and left out of the test" if few else "not in training"
     yield f"- Labels of the target: {used}; otherwise only in the figures above and the oracle."
     if dataset["protocol"] == "transductive":
-        yield "- The test rows were trained on, without their labels: new rows may do worse."
+        yield "- The test samples were trained on, without their labels: new ones may do worse."
     yield "- The figures hold for these domains and one seed; other data may be of another kind."
     for verdict in record.get("verdicts", []):
         yield f"- Step {verdict['step']}: {verdict['words']}"

@@ -9,44 +9,45 @@ from pathlib import Path
 from typing import Any
 
 from da_framework.results.folder import RunFolder
-from da_framework.results.statistics import PICKS, Record, Row, Value, accuracy_of, flatten
+from da_framework.results.record_schema import CurvePoint, Environment, RunRecord
+from da_framework.results.statistics import PICKS, Row, Value, flatten, target_accuracy
 
 TEMPLATE = Path(__file__).with_suffix(".html")
-PICTURES = {"tsne": (760, 400), "confusion": (420, 420)}
-"""Of a run's folder, and how large they are at most on the page."""
-MOST = 120
-"""Pictures on a page; a run of every cell comes first."""
-READINGS = 60
-"""Of a curve, at most."""
+FIGURE_SIZES = {"tsne": (760, 400), "confusion": (420, 420)}
+"""The figures of a run that are shown, and how large they are at most on the page."""
+MOST_FIGURES = 120
+"""Figures on a page; a run of every cell comes first."""
+MOST_EVALUATIONS = 60
+"""Points of a curve."""
 
 
-def render_page(table: Sequence[Row], *, against: Sequence[str], notes: Sequence[str]) -> str:
+def render_page(rows: Sequence[Row], *, against: Sequence[str], notes: Sequence[str]) -> str:
     """The page of a table and of the runs in it.
 
     Args:
-        table: cells with their runs.
+        rows: cells with their runs.
         against: methods that the others are compared with.
         notes: what is said below the table.
     """
-    records = [(n, record) for n, row in enumerate(table) for record in row.runs.values()]
+    records = [(n, record) for n, row in enumerate(rows) for record in row.runs.values()]
     configs = [flatten(record["config"]) for _, record in records]
-    shared = common(configs)
-    environments: list[Any] = []
+    shared = common_keys(configs)
+    environments: list[Environment] = []
     runs = []
     for (n, record), config in zip(records, configs, strict=True):
-        environment = record.get("environment", {})
+        environment = record["environment"]
         if environment not in environments:
             environments.append(environment)
-        own = {key: value for key, value in config.items() if key not in shared}
+        differing = {key: value for key, value in config.items() if key not in shared}
         runs.append(
-            {"row": n, "environment": environments.index(environment), "config": own}
+            {"row": n, "environment": environments.index(environment), "config": differing}
             | page_run(record)
         )
-    attach_pictures(runs, table)
-    everywhere = set.intersection(*(set(row.setting) for row in table))
+    attach_figures(runs)
+    everywhere = set.intersection(*(set(row.setting) for row in rows))
     data = {
         "everywhere": sorted(everywhere),
-        "rows": [page_row(row, everywhere) for row in table],
+        "rows": [page_row(row, everywhere) for row in rows],
         "runs": runs,
         "environments": environments,
         "against": list(against),
@@ -57,7 +58,7 @@ def render_page(table: Sequence[Row], *, against: Sequence[str], notes: Sequence
     return TEMPLATE.read_text().replace("@DATA@", text)
 
 
-def common(configs: Sequence[Mapping[str, Value]]) -> set[str]:
+def common_keys(configs: Sequence[Mapping[str, Value]]) -> set[str]:
     """The keys that all configs have, with the same value."""
     first, *others = configs
     return {
@@ -70,7 +71,9 @@ def common(configs: Sequence[Mapping[str, Value]]) -> set[str]:
 def page_row(row: Row, everywhere: Set[str]) -> dict[str, Any]:
     """A row as the page reads it, less the words of its setting that all have."""
     seconds = [
-        found for record in row.runs.values() if (found := training_seconds(record)) is not None
+        record["seconds"]["training"]
+        for record in row.runs.values()
+        if "training" in record["seconds"]
     ]
     return {
         "task": row.task,
@@ -84,19 +87,19 @@ def page_row(row: Row, everywhere: Set[str]) -> dict[str, Any]:
     }
 
 
-def page_run(record: Record) -> dict[str, Any]:
-    """A run as the page reads it, but for its pictures."""
+def page_run(record: RunRecord) -> dict[str, Any]:
+    """A run as the page reads it, but for its figures."""
     last, chosen = record["target"]["last"], record["target"]["chosen"]
     return {
         "seed": record["config"]["seed"],
-        "accuracy": {pick: 100 * accuracy_of(record, pick) for pick in PICKS},
+        "accuracy": {pick: 100 * target_accuracy(record, pick) for pick in PICKS},
         "f1": last.get("f1"),
         "calibration_error": last.get("calibration_error"),
         "score": chosen.get("score"),
         "chosen": chosen.get("step"),
         "validator": record["choices"].get("validator", ""),
         "steps": record.get("steps"),
-        "seconds": training_seconds(record),
+        "seconds": record["seconds"].get("training"),
         "memory": record.get("peak_memory_mib"),
         "command": record["command"],
         "folder": record.get("folder"),
@@ -108,18 +111,12 @@ def page_run(record: Record) -> dict[str, Any]:
     }
 
 
-def training_seconds(record: Record) -> float | None:
-    """Seconds of it, where the record says."""
-    found: float | None = record.get("seconds", {}).get("training")
-    return found
-
-
-def thin_curve(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """A curve by columns, of no more readings than a page needs; the last is kept."""
-    every = -(-len(rows) // READINGS) or 1
-    kept = rows[(len(rows) - 1) % every :: every] if rows else []
-    names = dict.fromkeys(name for row in kept for name in row)
-    return {name: [round_figure(row.get(name)) for row in kept] for name in names}
+def thin_curve(points: Sequence[CurvePoint]) -> dict[str, list[Any]]:
+    """A curve by columns, of no more evaluations than a page needs; the last is kept."""
+    every = -(-len(points) // MOST_EVALUATIONS) or 1
+    kept: Sequence[Mapping[str, Any]] = points[(len(points) - 1) % every :: every] if points else []
+    names = dict.fromkeys(name for point in kept for name in point)
+    return {name: [round_figure(point.get(name)) for point in kept] for name in names}
 
 
 def round_figure(value: Any) -> Any:
@@ -129,34 +126,34 @@ def round_figure(value: Any) -> Any:
     return value
 
 
-def attach_pictures(runs: Sequence[dict[str, Any]], table: Sequence[Row]) -> None:
-    """Gives runs their pictures: to the first of every cell first, until there are ``MOST``."""
-    place: dict[int, int] = {}
+def attach_figures(runs: Sequence[dict[str, Any]]) -> None:
+    """Gives runs their figures: the first of every cell first, until there are ``MOST_FIGURES``."""
+    counts: dict[int, int] = {}
     turns = []
-    for own in runs:
-        place[own["row"]] = place.get(own["row"], -1) + 1
-        turns.append((place[own["row"]], own))
-    left = MOST
-    for _, own in sorted(turns, key=lambda turn: turn[0]):
-        drawn = RunFolder(Path(own["folder"])).drawn_figures() if own["folder"] else {}
-        there = [drawn[name] for name in PICTURES if name in drawn]
-        if len(there) > left:
-            own["unshown"] = " and ".join(file.name for file in there)
+    for run in runs:
+        counts[run["row"]] = counts.get(run["row"], -1) + 1
+        turns.append((counts[run["row"]], run))
+    left = MOST_FIGURES
+    for _, run in sorted(turns, key=lambda turn: turn[0]):
+        drawn = RunFolder(Path(run["folder"])).drawn_figures() if run["folder"] else {}
+        files = [drawn[name] for name in FIGURE_SIZES if name in drawn]
+        if len(files) > left:
+            run["unshown"] = " and ".join(file.name for file in files)
             continue
-        left -= len(there)
-        own["pictures"] = {file.stem: found for file in there if (found := thumbnail(file))}
+        left -= len(files)
+        run["pictures"] = {file.stem: source for file in files if (source := thumbnail(file))}
 
 
 def thumbnail(file: Path) -> str | None:
-    """A picture in the size of the page, as its own address; none of a damaged one."""
+    """A figure in the size of the page, as a data URL; none of a damaged one."""
     from PIL import Image
 
     try:
         with Image.open(file) as image:
-            picture = image.convert("RGB")
+            figure = image.convert("RGB")
     except (OSError, SyntaxError):
         return None
-    picture.thumbnail(PICTURES[file.stem])
+    figure.thumbnail(FIGURE_SIZES[file.stem])
     stream = io.BytesIO()
-    picture.save(stream, "WEBP", quality=75)
+    figure.save(stream, "WEBP", quality=75)
     return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"

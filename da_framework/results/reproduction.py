@@ -1,40 +1,45 @@
-"""``da reproduce``: a paper's table, its numbers beside ours, and a verdict for every cell."""
+"""Reproductions of papers' tables: their numbers beside ours, and a verdict for every cell."""
 
-import argparse
-import re
-import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
-from rich.console import Console
 from rich.table import Table as Grid
 
-from da_framework.config.plugins import NEEDS, require_package
-from da_framework.core.errors import InputError, PreemptedError, listed
-from da_framework.core.files import run_lock, wait_for_lock, write_text
-from da_framework.results import record as results
-from da_framework.results import tables as report
-from da_framework.results.experiments import (
-    MEAN,
-    SIDES,
-    Experiment,
-    PaperTable,
-    find_experiments,
-    find_tables,
-    load_experiment,
+from da_framework.core.errors import InputError, listed
+from da_framework.results.experiments import MEAN, PaperTable
+from da_framework.results.record import without_keys
+from da_framework.results.record_schema import Measure, Pick, RunRecord
+from da_framework.results.statistics import (
+    PICKS,
+    Cell,
+    accuracy_curve,
+    cell_of,
+    describe_difference,
+    flatten,
+    sides,
 )
-from da_framework.results.folder import find_finished_runs
-from da_framework.results.statistics import Cell as Kind
-from da_framework.results.statistics import cell_of as kind_of
-from da_framework.results.statistics import describe_difference, evaluations, flatten
+from da_framework.results.tables import MARK, keep_records
 
-MARKS = {True: "inside", False: "OUTSIDE", None: ""}
-JOBLIB = "hydra/launcher=joblib"
+VERDICTS = {True: "inside", False: "OUTSIDE", None: ""}
+
+Place = tuple[str, str]
+"""Where a cell stands: row and column."""
+
+
+class SeedRun(NamedTuple):
+    """A run of a cell, or the mean of several cells' runs with one seed.
+
+    Attributes:
+        seed: of the run.
+        figures: the table's measure by pick, a fraction of 1.
+        evaluations: step and accuracy of each; none of a mean.
+    """
+
+    seed: int
+    figures: Mapping[Pick, float]
+    evaluations: Sequence[tuple[int, float]]
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class ReproducedCell:
         row, column: where it stands.
         paper: its value there, in percent.
         recorded: our recorded value.
-        runs: the records of this machine's runs.
+        runs: this machine's, a seed each.
         gain: over the baseline's on the same seeds, in points.
         inside: whether this machine's mean is as near as the table says; ``None``: it was not run,
             or the verdict is on another.
@@ -55,19 +60,18 @@ class ReproducedCell:
     column: str
     paper: float
     recorded: float | None
-    runs: Sequence[Mapping[str, Any]]
+    runs: Sequence[SeedRun]
     gain: float | None
     inside: bool | None
 
-    def short(self, table: PaperTable) -> bool:
+    def lacks_seeds(self, table: PaperTable) -> bool:
         """Whether it has runs, but fewer seeds than the experiment states."""
         return 0 < len(self.runs) < len(table.seeds)
 
-    def words(self, table: PaperTable) -> list[str]:
-        """As the table shows it."""
-        picks = ("last", "chosen", "oracle")
-        own = {pick: percents(self.runs, pick, table.paper.measure) for pick in picks}
-        mark = report.MARK if self.short(table) else ""
+    def fields(self, table: PaperTable) -> list[str]:
+        """Its line of the table, a text a column."""
+        means = {pick: percents(self.runs, pick) for pick in PICKS}
+        mark = MARK if self.lacks_seeds(table) else ""
         beside = [rows.get(self.row) for rows in table.paper.beside.values()]
         late = mean_of_last(self.runs, last) if (last := table.paper.readings) else None
         return [
@@ -81,43 +85,42 @@ class ReproducedCell:
                 for values in beside
             ),
             format_number(self.recorded),
-            f"{format_mean(own['last'])}{mark}" if self.runs else "",
+            f"{format_mean(means['last'])}{mark}" if self.runs else "",
             *([] if late is None else [format_mean(late) if late else ""]),
-            *(f"{fmean(own[pick]):.2f}" if self.runs else "" for pick in ("chosen", "oracle")),
+            f"{fmean(means['chosen']):.2f}" if self.runs else "",
+            f"{fmean(means['oracle']):.2f}" if self.runs else "",
             "" if self.gain is None else f"{self.gain:+.2f}",
             f"{len(self.runs)}{mark}",
-            MARKS[self.inside] if self.runs else "not run",
+            VERDICTS[self.inside] if self.runs else "not run",
         ]
 
 
-def reproduced(table: PaperTable, records: Sequence[Mapping[str, Any]]) -> list[ReproducedCell]:
+def judge_cells(table: PaperTable, records: Sequence[RunRecord]) -> list[ReproducedCell]:
     """Every cell of a table, judged by the records of runs.
 
     Raises:
         InputError: runs of one cell differ in more than their seeds.
     """
-    recorded, own = (
+    recorded, reproduced = (
         group_by_column(some, tuned=table.paper.tuned) for some in (table.recorded, records)
     )
-    base = str(table.paper.baseline)
+    baseline = str(table.paper.baseline)
     cells = []
-    for row, name, columns in cell_places(table, own):
-        runs, before = (
-            cell_records(table, own, row, columns),
-            cell_records(table, recorded, row, columns),
-        )
-        others = {r["config"]["seed"]: r for r in cell_records(table, own, base, columns)}
-        pairs = [(r, others[r["config"]["seed"]]) for r in runs if r["config"]["seed"] in others]
-        gains = [a - b for a, b in (percents(two, "last", table.paper.measure) for two in pairs)]
+    for row, name, columns in cell_places(table, reproduced):
+        runs = runs_of_cell(table, reproduced, row, columns)
+        before = runs_of_cell(table, recorded, row, columns)
+        others = {run.seed: run for run in runs_of_cell(table, reproduced, baseline, columns)}
+        pairs = [(run, others[run.seed]) for run in runs if run.seed in others]
+        gains = [ours - base for ours, base in (percents(pair, "last") for pair in pairs)]
         judged = runs and (name in table.paper.columns) != (table.paper.verdict is not None)
-        mean = fmean(percents(runs, "last", table.paper.measure)) if judged else None
+        mean = fmean(percents(runs, "last")) if judged else None
         paper = fmean(table.cells[row, column] for column in columns)
         cells.append(
             ReproducedCell(
                 *(row, name, paper),
-                recorded=fmean(percents(before, "last", table.paper.measure)) if before else None,
+                recorded=fmean(percents(before, "last")) if before else None,
                 runs=runs,
-                gain=fmean(gains) if gains and row != base else None,
+                gain=fmean(gains) if gains and row != baseline else None,
                 inside=None
                 if mean is None
                 else is_within(mean, table.band(row, paper, cells=len(columns))),
@@ -127,41 +130,45 @@ def reproduced(table: PaperTable, records: Sequence[Mapping[str, Any]]) -> list[
 
 
 def cell_places(
-    table: PaperTable, cells: Mapping[tuple[str, str], object]
+    table: PaperTable, cells: Mapping[Place, object]
 ) -> list[tuple[str, str, Sequence[str]]]:
     """The cells as a row, a name and columns: one, or those that were run, whose mean is judged."""
-    found: list[tuple[str, str, Sequence[str]]] = [
+    places: list[tuple[str, str, Sequence[str]]] = [
         (row, column, [column]) for row, column in table.cells
     ]
     for row in table.paper.rows if table.paper.verdict else ():
-        every = [column for own, column in table.cells if own == row]
+        every = [column for other, column in table.cells if other == row]
         ran = [column for column in every if (row, column) in cells] or every
         if len(ran) > 1:
-            found.append((row, MEAN if ran == every else f"{MEAN} of {len(ran)}", ran))
-    return found
+            places.append((row, MEAN if ran == every else f"{MEAN} of {len(ran)}", ran))
+    return places
 
 
-def cell_records(
-    table: PaperTable,
-    cells: Mapping[tuple[str, str], list[Mapping[str, Any]]],
-    row: str,
-    columns: Sequence[str],
-) -> list[Mapping[str, Any]]:
-    """The records of a row's cell; of several their mean, a record for each seed that all have."""
-    measure = table.paper.measure
-    if len(columns) == 1:
-        return cells.get((row, columns[0]), [])
-    runs = [{run["config"]["seed"]: run for run in cells.get((row, one), [])} for one in columns]
-    return [
-        {
-            "config": {"seed": seed},
-            "target": {
-                pick: {measure: fmean(own[seed]["target"][pick][measure] for own in runs)}
-                for pick in ("last", "chosen", "oracle")
-            },
-        }
-        for seed in sorted(set[int].intersection(*map(set, runs)))
+def runs_of_cell(
+    table: PaperTable, cells: Mapping[Place, list[RunRecord]], row: str, columns: Sequence[str]
+) -> list[SeedRun]:
+    """The runs of a row's cell; of several columns their mean, one for each seed that all have."""
+    columns_runs = [
+        [seed_run(record, table.paper.measure) for record in cells.get((row, column), [])]
+        for column in columns
     ]
+    if len(columns) == 1:
+        return columns_runs[0]
+    by_seed = [{run.seed: run for run in runs} for runs in columns_runs]
+    return [
+        SeedRun(
+            seed,
+            {pick: fmean(runs[seed].figures[pick] for runs in by_seed) for pick in PICKS},
+            evaluations=(),
+        )
+        for seed in sorted(set[int].intersection(*map(set, by_seed)))
+    ]
+
+
+def seed_run(record: RunRecord, measure: Measure) -> SeedRun:
+    """A run as a cell of a table shows it."""
+    figures = {pick: record["target"][pick][measure] for pick in PICKS}
+    return SeedRun(record["config"]["seed"], figures, accuracy_curve(record))
 
 
 def format_mean(values: Sequence[float]) -> str:
@@ -181,8 +188,8 @@ def is_within(mean: float, band: tuple[float, float]) -> bool:
 
 
 def group_by_column(
-    records: Sequence[Mapping[str, Any]], *, tuned: Sequence[str] = ()
-) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    records: Sequence[RunRecord], *, tuned: Sequence[str] = ()
+) -> dict[Place, list[RunRecord]]:
     """Records by method and pair of domains.
 
     Of those with one seed that differ in tuned keys, the one is kept that the validator scores
@@ -191,73 +198,74 @@ def group_by_column(
     Raises:
         InputError: those of one cell differ in more than their seeds, or not even in these.
     """
-    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    kinds: dict[tuple[str, str], Kind] = {}
+    grouped: dict[Place, list[RunRecord]] = {}
+    kinds: dict[Place, Cell] = {}
     for record in records:
-        sides = ("+".join(record["domains"][side]) for side in ("source", "target"))
-        where = record["choices"]["method"], "-".join(sides)
-        kind = kind_of({**record, "config": results.without_keys(record["config"], tuple(tuned))})
+        where = record["choices"]["method"], "-".join(map("+".join, sides(record)))
+        untuned: Any = {**record, "config": without_keys(record["config"], tuple(tuned))}
+        kind = cell_of(untuned)
         if (other := kinds.setdefault(where, kind)) != kind:
             raise InputError(
                 f"runs of the cell {where[0]}, {where[1]} differ in more than their seeds "
-                f"({describe_difference(other, kind)}): {found[where][0]['command']} and "
+                f"({describe_difference(other, kind)}): {grouped[where][0]['command']} and "
                 f"{record['command']}"
             )
-        others = found.setdefault(where, [])
-        twice = [own for own in others if own["config"]["seed"] == record["config"]["seed"]]
+        others = grouped.setdefault(where, [])
+        seed = record["config"]["seed"]
+        twice = [before for before in others if before["config"]["seed"] == seed]
         if twice and not tuned:
-            two = (own.get("folder", own["command"]) for own in (twice[0], record))
+            both = (run.get("folder", run["command"]) for run in (twice[0], record))
             raise InputError(
-                f"two runs of the cell {where[0]}, {where[1]} have the seed "
-                f"{record['config']['seed']}: {' and '.join(two)}; move one away"
+                f"two runs of the cell {where[0]}, {where[1]} have the seed {seed}: "
+                f"{' and '.join(both)}; move one away"
             )
         others.append(record)
     if tuned:
-        return {where: chosen_by_validator(several) for where, several in found.items()}
-    return found
+        return {where: chosen_by_validator(several) for where, several in grouped.items()}
+    return grouped
 
 
-def chosen_by_validator(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def chosen_by_validator(records: Sequence[RunRecord]) -> list[RunRecord]:
     """The record of each seed that its validator scores highest."""
-    found: dict[int, Mapping[str, Any]] = {}
+    chosen: dict[int, RunRecord] = {}
     for record in records:
-        other = found.setdefault(record["config"]["seed"], record)
-        if chosen_score(record) > chosen_score(other):
-            found[record["config"]["seed"]] = record
-    return list(found.values())
+        seed = record["config"]["seed"]
+        if chosen_score(record) > chosen_score(chosen.setdefault(seed, record)):
+            chosen[seed] = record
+    return list(chosen.values())
 
 
-def chosen_score(record: Mapping[str, Any]) -> float:
-    """What the validator makes of the step that it has chosen."""
+def chosen_score(record: RunRecord) -> float:
+    """The validator's score of the evaluation that it has chosen."""
     return float(record["target"]["chosen"]["score"])
 
 
-def percents(records: Sequence[Mapping[str, Any]], pick: str, measure: str) -> list[float]:
-    """Accuracy of each record, or another measure, in percent."""
-    return [100 * record["target"][pick][measure] for record in records]
+def percents(runs: Sequence[SeedRun], pick: Pick) -> list[float]:
+    """The table's measure of each run, in percent."""
+    return [100 * run.figures[pick] for run in runs]
 
 
-def mean_of_last(records: Sequence[Mapping[str, Any]], last: int) -> list[float]:
-    """Mean accuracy of the last readings of each run in percent; none if a run has fewer."""
-    found = [[100 * value for step, value in evaluations(record) if step > 0] for record in records]
-    return [fmean(own[-last:]) for own in found] if all(len(own) >= last for own in found) else []
+def mean_of_last(runs: Sequence[SeedRun], last: int) -> list[float]:
+    """Mean accuracy of each run's last evaluations in percent; none if a run has fewer."""
+    curves = [[100 * value for step, value in run.evaluations if step > 0] for run in runs]
+    return [fmean(curve[-last:]) for curve in curves] if all(len(c) >= last for c in curves) else []
 
 
 def format_number(value: float | None) -> str:
-    """As it stands in a table."""
+    """A number as it stands in a table; empty if there is none."""
     return "" if value is None else f"{value:.2f}"
 
 
 def render_reproduction(
-    table: PaperTable, cells: Sequence[ReproducedCell], records: Sequence[Mapping[str, Any]] = ()
+    table: PaperTable, cells: Sequence[ReproducedCell], records: Sequence[RunRecord] = ()
 ) -> str:
-    """The table with its verdicts, and what is said of the records that it was made of."""
+    """The table with its verdicts, and notes on the records that it was made of."""
     late = [f"mean of the last {last}"] if (last := table.paper.readings) else []
     reference = table.paper.reference
     whose = "The paper" if reference == "paper" else reference
     columns = ["row", "cell", reference, *table.paper.beside, "recorded", "ours, last"]
     head = [*columns, *late, "chosen", "oracle", "gain", "seeds", "verdict"]
-    lines = [head, ["---"] * len(head), *(cell.words(table) for cell in cells)]
+    lines = [head, ["---"] * len(head), *(cell.fields(table) for cell in cells)]
     judged = [cell for cell in cells if cell.inside is not None]
     missing = sum(not cell.runs for cell in cells)
     good = sum(bool(cell.inside) for cell in judged)
@@ -272,59 +280,61 @@ def render_reproduction(
         [
             f"{table.paper.title}. {whose}'s values are {table.paper.known}.",
             "",
-            *(f"| {' | '.join(words)} |" for words in lines),
+            *(f"| {' | '.join(fields)} |" for fields in lines),
             "",
             f"{good} of {len(judged)} cells within {bound}"
             f"{f' ({reason})' if reason else ''}; {missing} not run.",
-            *table_notes(table, cells, records),
+            *reproduction_notes(table, cells, records),
         ]
     )
 
 
-def tuning_note(table: PaperTable, records: Sequence[Mapping[str, Any]]) -> str:
-    """What each row was tuned over, and by which validator: with equal budgets, or not."""
+def tuning_note(table: PaperTable, records: Sequence[RunRecord]) -> str:
+    """The values that each row was tuned over, and the validator that chose among them."""
     tried: dict[str, dict[str, dict[str, None]]] = {}
     for record in records:
         flat = flatten(record["config"])
         for key in table.paper.tuned:
             if key in flat:
-                own = tried.setdefault(record["choices"]["method"], {})
-                own.setdefault(key, {})[str(flat[key])] = None
+                keys = tried.setdefault(record["choices"]["method"], {})
+                keys.setdefault(key, {})[str(flat[key])] = None
     validator = records[0]["config"]["validator"]["_target_"].rpartition(".")[2]
     rows = [
-        f"`{row}` over {listed(f'`{key}` {listed(values)}' for key, values in own.items())}"
-        for row, own in tried.items()
+        f"`{row}` over {listed(f'`{key}` {listed(values)}' for key, values in keys.items())}"
+        for row, keys in tried.items()
     ]
     return f"Tuned for each cell by `{validator}`, without target labels: {'; '.join(rows)}."
 
 
-def table_notes(
-    table: PaperTable, cells: Sequence[ReproducedCell], records: Sequence[Mapping[str, Any]]
+def reproduction_notes(
+    table: PaperTable, cells: Sequence[ReproducedCell], records: Sequence[RunRecord]
 ) -> list[str]:
-    """What is said below a table: what lacks seeds, and of when and what our values are."""
-    found = [tuning_note(table, records)] if table.paper.tuned and records else []
-    if any(cell.short(table) for cell in cells):
+    """The notes below a table: tuned keys, missing seeds, and when our values were recorded."""
+    notes = [tuning_note(table, records)] if table.paper.tuned and records else []
+    if any(cell.lacks_seeds(table) for cell in cells):
         stated = f"fewer seeds than the experiment states ({listed(table.seeds)})"
-        found.append(f"{report.MARK}: {stated}; what is missing is run by the same command.")
+        notes.append(f"{MARK}: {stated}; what is missing is run by the same command.")
     if recorded := table.recorded:
-        found.append(f"Recorded: {provenance(recorded)}.")
-    return [line for note in found for line in ("", note)]
+        notes.append(f"Recorded: {provenance(recorded)}.")
+    return [line for note in notes for line in ("", note)]
 
 
-def provenance(records: Sequence[Mapping[str, Any]]) -> str:
+def provenance(records: Sequence[RunRecord]) -> str:
     """When records were made, and with which versions of torch and of this package."""
     days = sorted(record["finished"][:10] for record in records if "finished" in record)
     dates = [" to ".join(dict.fromkeys([days[0], days[-1]]))] if days else []
     dates += ["date not known"] * (len(days) < len(records))
-    made: dict[str, set[str]] = {"torch": set(), "da_framework": set(), "code": set()}
+    kinds: dict[str, set[str]] = {"torch": set(), "da_framework": set(), "code": set()}
     for record in records:
         versions = record["environment"]["versions"]
-        made["torch"].add(versions["torch"])
+        kinds["torch"].add(versions["torch"])
         # run from a checkout, it has no version
-        own = "da_framework" if "da_framework" in versions else "code"
-        made[own].add(versions.get("da_framework", record["code"][:8]))
-    said = [f"{name} {listed(sorted(own))}" for name, own in made.items() if own]
-    return "; ".join([listed(dates), *said])
+        if "da_framework" in versions:
+            kinds["da_framework"].add(versions["da_framework"])
+        else:
+            kinds["code"].add(record["code"][:8])
+    parts = [f"{name} {listed(sorted(versions))}" for name, versions in kinds.items() if versions]
+    return "; ".join([listed(dates), *parts])
 
 
 def tables_overview(known: Mapping[str, PaperTable]) -> Grid:
@@ -334,206 +344,29 @@ def tables_overview(known: Mapping[str, PaperTable]) -> Grid:
         estimate = table.paper.minutes
         if recorded := table.recorded:
             # before the processor's time was kept, the clock's stands in for it
-            spent = [own["seconds"].get("cpu", own["seconds"]["all"]) for own in recorded]
+            seconds = [record["seconds"] for record in recorded]
+            spent = [each["cpu"] if "cpu" in each else each["all"] for each in seconds]
             cost = f"{sum(spent) / 60:.1f}"
         else:
             cost = "not known" if estimate is None else f"about {estimate}"
         title = table.paper.title.partition(" (")[0]
         cells = f"{len(table.cells)}: {listed(table.paper.rows)}"
-        made = provenance(recorded) if recorded else "not recorded"
-        grid.add_row(f"{name}\n{title}", cells, cost, made)
+        source = provenance(recorded) if recorded else "not recorded"
+        grid.add_row(f"{name}\n{title}", cells, cost, source)
     return grid
 
 
-def run_sweep(table: Experiment, overrides: Sequence[str]) -> None:
-    """Runs what is missing of the sweep; its output goes to a file beside the runs.
-
-    Where another process is at it, such as what a killed call has left, it waits for that first.
-
-    Raises:
-        InputError: it failed.
-    """
-    try:
-        with run_lock(table.folder):
-            pass
-    except InputError:
-        print(f"another process trains in {table.folder}: waiting for it", file=sys.stderr)
-        with wait_for_lock(table.folder, "trains"):
-            pass
-    log = table.folder / "reproduce.log"
-    command = [
-        *(sys.executable, "-m", "da_framework", "train"),
-        *(f"experiments={table.name}", *overrides),
-    ]
-    with log.open("w") as stream, Console(stderr=True).status("") as status:
-        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
-        try:
-            while True:
-                there = len(find_finished_runs(table.folder))
-                status.update(f"{table.name}: {there} runs there; {log} has the rest")
-                try:
-                    code = process.wait(timeout=1)
-                    break
-                except subprocess.TimeoutExpired:
-                    continue
-        except (KeyboardInterrupt, PreemptedError):
-            process.terminate()
-            process.wait()
-            raise
-    if code < 0:
-        name = signal.Signals(-code).name
-        raise InputError(f"{' '.join(command[3:])}: {name} ended it; the same command continues")
-    if code:
-        last = log.read_text().strip().splitlines()[-1:]
-        raise InputError(f"{' '.join(command[3:])} failed: {listed(last)}; see {log}")
-
-
-def main(arguments: list[str]) -> None:
-    """``da reproduce TABLE``: runs what is missing; ends with 1 if a cell is outside or not run."""
-    parser = argparse.ArgumentParser(prog="da reproduce", description=main.__doc__)
-    parser.add_argument("table", nargs="?", help="an experiment that states a paper's values")
-    parser.add_argument("overrides", nargs="*", help="of the sweep: optimizer.lr=0.1")
-    parser.add_argument("--list", action="store_true", help="the tables there are")
-    parser.add_argument("--quick", action="store_true", help="some cells alone, cheap ones")
-    parser.add_argument("--cells", metavar="ROW/COLUMN,...", help="these cells alone; * is any")
-    parser.add_argument("--seeds", metavar="SEED,...", help="these seeds alone: 1,2")
-    parser.add_argument("--jobs", type=int, metavar="N", help="so many runs side by side")
-    parser.add_argument("--record", action="store_true", help="keep these numbers as ours")
-    parsed = parser.parse_intermixed_args(arguments)
-    if parsed.list or parsed.table is None:
-        Console(width=None if sys.stdout.isatty() else 160).print(tables_overview(find_tables()))
-        return
-    table = load_experiment(parsed.table) if parsed.table in find_experiments() else None
-    if not isinstance(table, PaperTable):
-        raise InputError(f"no table {parsed.table}; the tables are {listed(find_tables())}")
-    check_overrides(table, parsed.overrides, cells=parsed.cells is not None)
-    chosen = table.chosen(parsed.cells)
-    stages: list[Experiment] = [*table.first, table]
-    if parsed.record and (parsed.quick or parsed.cells or parsed.seeds or parsed.overrides):
-        raise InputError("--record: whole tables with their own keys alone are kept as ours")
-    quick = list(table.paper.quick) if parsed.quick else []
-    given = [
-        *quick,
-        *seed_overrides(table, parsed.seeds),
-        *job_overrides(parsed.jobs),
-        *parsed.overrides,
-    ]
-    # what is of another config stays apart: no cell mixes it
-    changed = list(filter(changes_result, quick))
-    other = ["quick"] if changed else []
-    other += [re.sub(r"[^\w.+-]+", "_", word) for word in parsed.overrides if changes_result(word)]
-    if other:
-        stages = with_suffix(stages, "-".join(other))
-        table = replace(table, folder=stages[-1].folder)
-    for stage in stages:
-        # earlier stages are of methods of their own
-        late = () if stage is stages[-1] else ("method=", "method.", "hydra.sweep.")
-        own = [word for word in given if not word.startswith(late)]
-        if other:
-            own.append(f"hydra.sweep.dir={stage.folder}")
-            own += [f"init_from='{stage.start}'" for one in stages if one.starts(stage)]
-        for part in stage.sweeps(chosen, needed=stage.starts(stages[-1])) if parsed.cells else [[]]:
-            run_sweep(stage, [*own, *part])
-    rows, columns = table.paper.rows, table.paper.columns
-    folders = [stage.folder for stage in stages]
-    records = [r for r in report.gather_records(folders) if r["choices"]["method"] in rows]
-    cells = [
-        cell
-        for cell in reproduced(table, records)
-        if (cell.row, cell.column) in chosen or (cell.column not in columns and cell.runs)
-    ]
-    if changed:
-        cells = [replace(cell, inside=None) for cell in cells]
-    text = render_reproduction(table, cells, records)
-    if changed:
-        text += f"\n\nNo verdict: --quick runs it with {listed(changed)}."
-    write_text(table.folder / f"{table.file.stem}.md", text + "\n")
-    print(text)
-    if parsed.record:
-        record_table(table, records)
-    whole = not (parsed.quick or parsed.overrides)
-    if any(cell.inside is False or (whole and not cell.runs) for cell in cells):
-        raise SystemExit(1)
-
-
-def check_overrides(table: PaperTable, overrides: Sequence[str], *, cells: bool) -> None:
-    """Refuses what would be overridden, or send the runs where they are not looked for.
-
-    Raises:
-        InputError: there is such a word.
-    """
-    for word in overrides:
-        if word.startswith(("hydra.sweep.", "hydra.run.")):
-            raise InputError(
-                f"{word}: the table reads {table.folder}; for another place, call it in another "
-                "folder"
-            )
-        if cells and word.startswith(("method=", *(f"{key}=" for key in SIDES))):
-            raise InputError(f"{word}: --cells says already which methods and domains are run")
-
-
-def with_suffix(stages: Sequence[Experiment], words: str) -> list[Experiment]:
-    """The same in folders of their own, where each begins with the others' runs there."""
-    moved = []
-    for stage in stages:
-        start = stage.start
-        for other in stages:
-            if other.starts(stage):
-                start = start.replace(str(other.folder), f"{other.folder}-{words}", 1)
-        moved.append(replace(stage, folder=Path(f"{stage.folder}-{words}"), start=start))
-    return moved
-
-
-def changes_result(word: str) -> bool:
-    """Whether an override changes more than which cells and seeds are run, and where."""
-    return not word.startswith(("seed=", "method=", "hydra", *(f"{key}=" for key in SIDES)))
-
-
-def seed_overrides(table: PaperTable, words: str | None) -> list[str]:
-    """The override that runs these of a table's seeds alone.
-
-    Raises:
-        InputError: it has no such seed.
-    """
-    if words is None:
-        return []
-    words = words.replace(" ", "")
-    known = list(map(str, table.seeds))
-    if not known:
-        raise InputError(f"--seeds {words}: the runs of {table.name} go through no seeds")
-    if unknown := [word for word in words.split(",") if word not in known]:
-        raise InputError(
-            f"--seeds {listed(unknown)}: {table.name} has the seeds {listed(known)}; "
-            f"seed={','.join(unknown)} without the dashes runs others"
-        )
-    return [f"seed={words}"]
-
-
-def job_overrides(jobs: int | None) -> list[str]:
-    """The overrides that run so many jobs side by side.
-
-    Raises:
-        InputError: there are none, or what launches them is not installed.
-    """
-    if jobs is None:
-        return []
-    if jobs < 1:
-        raise InputError(f"--jobs {jobs}: at least one run at a time")
-    require_package(f"--jobs {jobs}", *NEEDS[JOBLIB])
-    return [JOBLIB, f"hydra.launcher.n_jobs={jobs}"]
-
-
-def record_table(table: PaperTable, records: Sequence[Mapping[str, Any]]) -> None:
-    """Keeps runs as ours; with a picture of their readings where the table shows these."""
-    report.keep_records(table.kept, records)
+def record_table(table: PaperTable, records: Sequence[RunRecord]) -> None:
+    """Keeps runs as ours; with a figure of their evaluations where the table shows these."""
+    keep_records(table.kept, records)
     if not table.paper.readings:
         return
     # matplotlib is imported here: tables do not wait for it
-    from da_framework.results import curves_figure as pictures
+    from da_framework.results.curves_figure import draw_curves
 
     bands = {(row, column): table.band(row, paper) for (row, column), paper in table.cells.items()}
-    panels: dict[str, dict[str, list[Any]]] = {}
+    panels: dict[str, dict[str, list[list[tuple[int, float]]]]] = {}
     for (row, column), runs in group_by_column(records, tuned=table.paper.tuned).items():
         if (row, column) in bands:
-            panels.setdefault(column, {})[row] = [evaluations(own) for own in runs]
-    pictures.draw_curves(table.file.with_suffix(".png"), panels, bands)
+            panels.setdefault(column, {})[row] = [accuracy_curve(record) for record in runs]
+    draw_curves(table.file.with_suffix(".png"), panels, bands)

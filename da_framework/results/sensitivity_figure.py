@@ -1,4 +1,4 @@
-"""How accuracy depends on a key: many runs in one picture."""
+"""Figure of accuracy over the values of a config key: many runs, a panel a task."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,26 +9,26 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from da_framework.results.figure import save_figure
+from da_framework.results.statistics import Value
 
 MARKERS = "osD^vP*X"
 RATIO = 30
 """Of the largest to the smallest value: from there on the axis is logarithmic."""
 
-Value = int | float | str
 Line = Mapping[Value | None, Sequence[float]]
-"""Percents of the seeds of each value; those of ``None`` are of runs that have not the key."""
+"""Percents of the seeds of each value; those of ``None`` are of runs that do not have the key."""
 
 
 def draw_lines(
     path: Path, panels: Mapping[str, Mapping[str, Line]], *, key: str, values: Sequence[Value]
 ) -> None:
-    """A panel a task, a line a name: the mean, and a standard deviation to either side.
+    """Draws a panel a task, a line a name: the mean, and a standard deviation to either side.
 
     Runs without the key are a dashed level. Numbers are to scale; if a value is none, all values
     stand side by side and no line joins them.
 
     Args:
-        path: of the picture.
+        path: of the figure.
         panels: task to name to line.
         key: what the values are of.
         values: in order.
@@ -41,9 +41,9 @@ def draw_lines(
         grid = figure.subplots(rows, columns, squeeze=False)
         drawn: dict[str, Any] = {}
         for axes, (task, lines) in zip(grid.flat, panels.items(), strict=False):
-            places = scaled(axes, values)
+            places = place_values(axes, values)
             for name, line in lines.items():
-                drawn[name] = curve(axes, line, places, names.index(name), len(names))
+                drawn[name] = draw_line(axes, line, places, names.index(name), len(names))
             axes.set(title=task, xlabel=key)
             axes.spines[["top", "right"]].set_visible(False)
         for axes in grid.flat[len(panels) :]:
@@ -62,8 +62,8 @@ def draw_lines(
         )
 
 
-def scaled(axes: Axes, values: Sequence[Value]) -> Mapping[Value, float]:
-    """Where on the axis each value stands."""
+def place_values(axes: Axes, values: Sequence[Value]) -> Mapping[Value, float]:
+    """Where on the axis each value stands; sets its ticks."""
     numbers = [value for value in values if not isinstance(value, str)]
     if len(numbers) < len(values):
         axes.set_xticks(range(len(values)), [str(value) for value in values])
@@ -76,25 +76,27 @@ def scaled(axes: Axes, values: Sequence[Value]) -> Mapping[Value, float]:
     return {number: float(number) for number in numbers}
 
 
-def curve(axes: Axes, line: Line, places: Mapping[Value, float], look: int, looks: int) -> Any:
-    """One line, or one level; returns what the legend shows of it."""
+def draw_line(axes: Axes, line: Line, places: Mapping[Value, float], look: int, looks: int) -> Any:
+    """Draws one line, or one level; returns what the legend shows of it."""
     means = {value: mean(percents) for value, percents in line.items()}
-    widths = {value: stdev(own) if len(own) > 1 else 0.0 for value, own in line.items()}
+    widths = {
+        value: stdev(percents) if len(percents) > 1 else 0.0 for value, percents in line.items()
+    }
     colour, marker = f"C{look % 10}", MARKERS[look % len(MARKERS)]
     shade: dict[str, Any] = {"color": colour, "alpha": 0.15, "linewidth": 0}
     shown: Any = None
     if None in line:
         shown = axes.axhline(means[None], color=colour, linestyle="--", zorder=1)
         axes.axhspan(means[None] - widths[None], means[None] + widths[None], **shade)
-    own = [value for value in places if value in line]
-    if not own:
+    drawn = [value for value in places if value in line]
+    if not drawn:
         return shown
-    x = [places[value] for value in own]
-    y, width = ([figures[value] for value in own] for figures in (means, widths))
+    x = [places[value] for value in drawn]
+    y, width = ([figures[value] for value in drawn] for figures in (means, widths))
     apart = any(isinstance(value, str) for value in places)
     if apart:
         x = [place + 0.5 * ((look + 0.5) / looks - 0.5) for place in x]
-    if apart or len(own) == 1:
+    if apart or len(drawn) == 1:
         return axes.errorbar(x, y, width, color=colour, fmt=marker, markersize=5, capsize=3)
     low, high = ([m + sign * w for m, w in zip(y, width, strict=True)] for sign in (-1, 1))
     axes.fill_between(x, low, high, **shade)

@@ -1,4 +1,4 @@
-"""What runs share that differ in their seed alone, and how such cells compare."""
+"""Statistics of runs: cells of those that differ in their seed alone, means, paired tests."""
 
 import json
 import math
@@ -7,20 +7,20 @@ import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from da_framework.config.relevance import relevant_config
 from da_framework.config.run_names import relevant_overrides
 from da_framework.core.errors import InputError, listed
-from da_framework.results import record as results
+from da_framework.results.record import without_keys
+from da_framework.results.record_schema import CurvePoint, Pick, RunRecord
 
-Record = Mapping[str, Any]
-Runs = Mapping[int, Record]
-"""Of one config, by seed."""
+Runs = Mapping[int, RunRecord]
+"""The runs of one config, by seed."""
 Value = int | float | str
-"""Of a key: a number as it is, all else in words."""
+"""Of a config key: a number as it is, all else as text."""
 
-PICKS = {
+PICKS: Mapping[Pick, str] = {
     "last": "last step",
     "chosen": "chosen by {validator}",
     "oracle": "oracle (uses target labels)",
@@ -45,9 +45,9 @@ class Cell(NamedTuple):
     value: Value | None
 
 
-def cell_of(record: Record, *, over: str = "") -> Cell:
+def cell_of(record: RunRecord, *, over: str = "") -> Cell:
     """The cell of a run, by its resolved config; ``over`` is the key whose value stands apart."""
-    config = results.without_keys(relevant_config(record["config"]), ("seed", over))
+    config = without_keys(relevant_config(record["config"]), ("seed", over))
     seed = rf"(?<!\d){record['config']['seed']}(?!\d)"
     for key in ("init_from", "teachers"):  # each seed goes on from its own
         if config.get(key):
@@ -56,7 +56,7 @@ def cell_of(record: Record, *, over: str = "") -> Cell:
         del config["dataset"]["split_seed"]  # drawn anew for every seed
     apart = {name: value for name, value in config.items() if name != "method"}
     return Cell(
-        " → ".join("+".join(record["domains"][side]) for side in ("source", "target")),
+        task_of(record),
         record["choices"]["method"],
         json.dumps(apart, sort_keys=True),
         json.dumps(config, sort_keys=True),
@@ -64,25 +64,37 @@ def cell_of(record: Record, *, over: str = "") -> Cell:
     )
 
 
+def task_of(record: RunRecord) -> str:
+    """Source and target of a run: ``mnist → usps``."""
+    return " → ".join("+".join(names) for names in sides(record))
+
+
+def sides(record: RunRecord) -> tuple[list[str], list[str]]:
+    """The names of the source's domains, and of the target's."""
+    return record["domains"]["source"], record["domains"]["target"]
+
+
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
-    """Values by dotted key."""
-    found: dict[str, Value] = {}
+    """The values of a config by dotted key."""
+    values: dict[str, Value] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
-            found |= flatten(value, f"{prefix}{name}.")
+            values |= flatten(value, f"{prefix}{name}.")
         else:
             plain = isinstance(value, int | float | str) and not isinstance(value, bool)
-            found[f"{prefix}{name}"] = value if plain else json.dumps(value)
-    return found
+            values[f"{prefix}{name}"] = value if plain else json.dumps(value)
+    return values
 
 
-def group_by_cell(records: Sequence[Record], *, over: str = "") -> dict[Cell, dict[int, Record]]:
+def group_by_cell(
+    records: Sequence[RunRecord], *, over: str = ""
+) -> dict[Cell, dict[int, RunRecord]]:
     """The runs of each cell, by seed.
 
     Raises:
         InputError: two of them have the same seed.
     """
-    cells: dict[Cell, dict[int, Record]] = {}
+    cells: dict[Cell, dict[int, RunRecord]] = {}
     for record in records:
         runs = cells.setdefault(cell_of(record, over=over), {})
         seed = record["config"]["seed"]
@@ -102,7 +114,7 @@ class Row:
     Attributes:
         task: source and target.
         method: its name.
-        setting: what else the eye tells it by.
+        setting: what else a reader tells it by.
         runs: by seed.
         missing: seeds that others of this task have.
         figures: by pick.
@@ -116,17 +128,17 @@ class Row:
     setting: tuple[str, ...]
     runs: Runs
     missing: Sequence[int]
-    figures: Mapping[str, "Mean"]
+    figures: Mapping[Pick, "Mean"]
     gains: Mapping[str, "Gain"]
     negative_transfer: str
 
 
 class Mean(NamedTuple):
-    """Over seeds, in percent.
+    """A mean over seeds, in percent.
 
     Attributes:
-        mean: of them.
-        half: of the width of its 95 % t-interval, where there are two values.
+        mean: of the values.
+        half: half of the width of its 95 % t-interval; ``None`` for a single value.
     """
 
     mean: float
@@ -137,11 +149,11 @@ class Mean(NamedTuple):
 
 
 class Gain(NamedTuple):
-    """Over another method on the same seeds and in otherwise the same config, in points.
+    """The gain over another method on the same seeds and in otherwise the same config, in points.
 
     Attributes:
-        mean: of the seeds.
-        worst: of them.
+        mean: over the seeds.
+        worst: on a single seed.
         p: of the paired t-test, corrected by Holm for all that are compared with this method;
             ``None`` where the seeds do not differ in their gain, or there is one.
     """
@@ -155,91 +167,100 @@ class Gain(NamedTuple):
         return f"{self.mean:+.1f} ({self.worst:+.1f}){p.replace('0.', '.', 1)}"
 
 
-def compare_runs(records: Sequence[Record], *, against: Sequence[str] = ()) -> list[Row]:
+def compare_runs(records: Sequence[RunRecord], *, against: Sequence[str] = ()) -> list[Row]:
     """Every cell with its statistics, task by task.
 
     Raises:
         InputError: two runs of one cell have the same seed.
     """
     cells = group_by_cell(records)
-    pairs: dict[str, dict[Cell, Runs]] = {other: {} for other in against}
-    harms: dict[Cell, str] = {}
-    for one, runs in cells.items():
-        alike = {c: cells[c] for c in cells if (c.task, c.rest) == (one.task, one.rest)}
-        harms[one] = negative_transfer(runs, alike)
-        for other, found in pairs.items():
+    bases: dict[str, dict[Cell, Runs]] = {other: {} for other in against}
+    below: dict[Cell, str] = {}
+    for cell, runs in cells.items():
+        alike = {c: cells[c] for c in cells if (c.task, c.rest) == (cell.task, cell.rest)}
+        below[cell] = describe_negative_transfer(runs, alike)
+        for other, compared in bases.items():
             same = [base for c, base in alike.items() if c.method == other]
             if len(same) == 1 and same[0] is not runs and paired_differences(runs, same[0]):
-                found[one] = same[0]
+                compared[cell] = same[0]
     gains = {
         other: paired_gains(
-            {one: paired_differences(cells[one], base) for one, base in found.items()}
+            {cell: paired_differences(cells[cell], base) for cell, base in compared.items()}
         )
-        for other, found in pairs.items()
+        for other, compared in bases.items()
     }
-    tasks = list(dict.fromkeys(one.task for one in cells))
-    seeds = {t: {s for one in cells if one.task == t for s in cells[one]} for t in tasks}
+    tasks = list(dict.fromkeys(cell.task for cell in cells))
+    seeds = {t: {s for cell in cells if cell.task == t for s in cells[cell]} for t in tasks}
     settings = disambiguated_settings(cells)
     return [
         Row(
-            *(one.task, one.method, settings[one], runs),
-            missing=sorted(seeds[one.task] - runs.keys()),
-            figures={p: over_seeds([accuracy_of(run, p) for run in runs.values()]) for p in PICKS},
-            gains={other: found[one] for other, found in gains.items() if one in found},
-            negative_transfer=harms[one],
+            *(cell.task, cell.method, settings[cell], runs),
+            missing=sorted(seeds[cell.task] - runs.keys()),
+            figures={
+                pick: mean_over_seeds([target_accuracy(run, pick) for run in runs.values()])
+                for pick in PICKS
+            },
+            gains={other: points[cell] for other, points in gains.items() if cell in points},
+            negative_transfer=below[cell],
         )
-        for one, runs in sorted(cells.items(), key=lambda item: tasks.index(item[0].task))
+        for cell, runs in sorted(cells.items(), key=lambda item: tasks.index(item[0].task))
     ]
 
 
-def to_frame(table: Sequence[Row]) -> Any:
+def to_frame(rows: Sequence[Row]) -> Any:
     """A table as numbers, a column a figure: a pandas ``DataFrame``."""
     import pandas
 
     lines = []
-    for one in table:
+    for row in rows:
         line: dict[str, Any] = {
-            "task": one.task,
-            "method": one.method,
-            "setting": ", ".join(one.setting),
+            "task": row.task,
+            "method": row.method,
+            "setting": ", ".join(row.setting),
         }
-        line |= {"seeds": len(one.runs), "missing_seeds": " ".join(map(str, one.missing))}
-        for pick, own in one.figures.items():
-            line |= {pick: own.mean, f"{pick}_half_95": own.half}
-        for other, gain in one.gains.items():
+        line |= {"seeds": len(row.runs), "missing_seeds": " ".join(map(str, row.missing))}
+        for pick, figure in row.figures.items():
+            line |= {pick: figure.mean, f"{pick}_half_95": figure.half}
+        for other, gain in row.gains.items():
             line |= {f"above_{other}": gain.mean, f"above_{other}_worst": gain.worst}
             line |= {f"above_{other}_p_holm": gain.p}
-        lines.append(line | {"harm": one.negative_transfer})
+        lines.append(line | {"negative_transfer": row.negative_transfer})
     return pandas.DataFrame(lines)
 
 
-def accuracy_of(record: Record, pick: str = "last") -> float:
-    """On the target, a fraction of 1."""
+def target_accuracy(record: RunRecord, pick: Pick = "last") -> float:
+    """Accuracy on the target, a fraction of 1."""
     return float(record["target"][pick]["accuracy"])
 
 
-def evaluations(record: Record) -> list[tuple[int, float]]:
+def accuracy_curve(record: RunRecord) -> list[tuple[int, float]]:
     """Step and target accuracy, a fraction of 1, of every evaluation that the record has."""
     if "readings" in record:
         return [(int(step), float(value)) for step, value in record["readings"]]
-    name = "oracle/accuracy"
-    return [(row["step"], row[name]) for row in record.get("curve", ()) if name in row]
+    name: Literal["oracle/accuracy"] = "oracle/accuracy"
+    return [(point["step"], point[name]) for point in record.get("curve", ()) if name in point]
 
 
-def last_diagnosis(record: Record) -> dict[str, float]:
+def named_figures(point: CurvePoint, prefix: str) -> dict[str, float]:
+    """The figures of a point of the curve whose names begin so, by the rest of their names."""
+    figures: Mapping[str, Any] = point
+    return {
+        name.removeprefix(prefix): value
+        for name, value in figures.items()
+        if name.startswith(prefix)
+    }
+
+
+def last_diagnosis(record: RunRecord) -> dict[str, float]:
     """The figures of its last diagnosis, if it has one."""
     if "diagnosis" in record:
         return dict(record["diagnosis"])
-    prefix = "diagnosis/"
-    found = [
-        {name.removeprefix(prefix): row[name] for name in row if name.startswith(prefix)}
-        for row in record.get("curve", ())
-    ]
-    return next((own for own in reversed(found) if own), {})
+    every = [named_figures(point, "diagnosis/") for point in record.get("curve", ())]
+    return next((figures for figures in reversed(every) if figures), {})
 
 
-def over_seeds(values: Sequence[float]) -> Mean:
-    """Fractions of 1 as mean and interval."""
+def mean_over_seeds(values: Sequence[float]) -> Mean:
+    """Fractions of 1 as mean and 95 % t-interval, in percent."""
     # scipy is imported here: showing a result does not wait for it
     from scipy.special import stdtrit
 
@@ -250,24 +271,31 @@ def over_seeds(values: Sequence[float]) -> Mean:
     return Mean(mean, 100 * float(half))
 
 
-def paired_differences(own: Runs, base: Runs) -> list[float]:
-    """Paired differences of the last step in points, a seed that both have each."""
+def paired_differences(runs: Runs, base: Runs) -> list[float]:
+    """Differences of the last step in points, one for each seed that both have."""
     return [
-        100 * (accuracy_of(own[seed]) - accuracy_of(base[seed])) for seed in own if seed in base
+        100 * (target_accuracy(runs[seed]) - target_accuracy(base[seed]))
+        for seed in runs
+        if seed in base
     ]
 
 
-def paired_gains(points: Mapping[Cell, Sequence[float]]) -> dict[Cell, Gain]:
+def paired_gains(differences: Mapping[Cell, Sequence[float]]) -> dict[Cell, Gain]:
     """Paired differences as gains; those that can be tested are corrected for one another."""
     from scipy.stats import ttest_1samp
 
     # of differences this is the paired test; without any spread there is nothing to test against
     tested = {
-        one: own for one, own in points.items() if len(own) > 1 and max(own) - min(own) > 1e-9
+        cell: points
+        for cell, points in differences.items()
+        if len(points) > 1 and max(points) - min(points) > 1e-9
     }
-    raw = [float(ttest_1samp(own, 0.0).pvalue) for own in tested.values()]
+    raw = [float(ttest_1samp(points, 0.0).pvalue) for points in tested.values()]
     p = dict(zip(tested, holm_correction(raw), strict=True))
-    return {one: Gain(statistics.mean(own), min(own), p.get(one)) for one, own in points.items()}
+    return {
+        cell: Gain(statistics.mean(points), min(points), p.get(cell))
+        for cell, points in differences.items()
+    }
 
 
 def holm_correction(p: Sequence[float]) -> list[float]:
@@ -283,19 +311,21 @@ def holm_correction(p: Sequence[float]) -> list[float]:
     return corrected
 
 
-def negative_transfer(own: Runs, alike: Mapping[Cell, Runs]) -> str:
+def describe_negative_transfer(runs: Runs, alike: Mapping[Cell, Runs]) -> str:
     """By how many points these runs are below which baselines; empty if there is no such pair."""
     compared = [
-        (one.method, statistics.mean(points))
-        for one, base in alike.items()
-        if is_baseline(base) and not is_baseline(own) and (points := paired_differences(own, base))
+        (cell.method, statistics.mean(points))
+        for cell, base in alike.items()
+        if is_baseline(base)
+        and not is_baseline(runs)
+        and (points := paired_differences(runs, base))
     ]
     below: dict[str, float] = {}
     for name, mean in compared:
-        if mean < -1e-9:  # rounding alone harms nobody
+        if mean < -1e-9:  # no negative transfer from rounding alone
             below[name] = max(-mean, below.get(name, 0.0))
-    words = [f"`{name}` by {points:.1f}" for name, points in below.items()]
-    return f"below {listed(words)}" if below else "no" if compared else ""
+    parts = [f"`{name}` by {points:.1f}" for name, points in below.items()]
+    return f"below {listed(parts)}" if below else "no" if compared else ""
 
 
 def is_baseline(runs: Runs) -> bool:
@@ -303,26 +333,26 @@ def is_baseline(runs: Runs) -> bool:
     return any(run.get("baseline", False) for run in runs.values())
 
 
-def setting_of(record: Record) -> list[str]:
-    """The overrides of a run beyond method, domains and seed: what the eye tells it by."""
+def setting_of(record: RunRecord) -> list[str]:
+    """The overrides of a run beyond method, domains and seed: what a reader tells it by."""
     apart = ("method=", "seed=", "dataset=", "dataset.source=", "dataset.target=", "dataset.pair=")
-    words = [
-        w for w in relevant_overrides(shlex.split(record["command"])[2:]) if not w.startswith(apart)
-    ]
-    return sorted(word.removeprefix("method.") for word in words)
+    overrides = relevant_overrides(shlex.split(record["command"])[2:])
+    return sorted(word.removeprefix("method.") for word in overrides if not word.startswith(apart))
 
 
 def disambiguated_settings(cells: Mapping[Cell, Runs]) -> dict[Cell, tuple[str, ...]]:
     """The settings of cells; those that their commands do not tell apart have keys added."""
-    found = {one: tuple(setting_of(next(iter(runs.values())))) for one, runs in cells.items()}
+    settings = {cell: tuple(setting_of(next(iter(runs.values())))) for cell, runs in cells.items()}
     alike: dict[tuple[str, str, tuple[str, ...]], list[Cell]] = {}
-    for one, words in found.items():
-        alike.setdefault((one.task, one.method, words), []).append(one)
+    for cell, setting in settings.items():
+        alike.setdefault((cell.task, cell.method, setting), []).append(cell)
     for several in alike.values():
-        configs = [flatten(json.loads(one.config)) for one in several]
-        for one, config in zip(several, configs, strict=True):
-            found[one] += tuple(f"{key}={config.get(key, '')}" for key in differing_keys(configs))
-    return found
+        configs = [flatten(json.loads(cell.config)) for cell in several]
+        for cell, config in zip(several, configs, strict=True):
+            settings[cell] += tuple(
+                f"{key}={config.get(key, '')}" for key in differing_keys(configs)
+            )
+    return settings
 
 
 def differing_keys(configs: Sequence[Mapping[str, Value]]) -> list[str]:
@@ -331,9 +361,9 @@ def differing_keys(configs: Sequence[Mapping[str, Value]]) -> list[str]:
     return [key for key in keys if len({config.get(key) for config in configs}) > 1]
 
 
-def describe_difference(one: Cell, other: Cell) -> str:
-    """In words."""
-    configs = [flatten(json.loads(own.config)) for own in (one, other)]
+def describe_difference(cell: Cell, other: Cell) -> str:
+    """What the configs of two cells differ in: ``steps: 9 and 10``."""
+    configs = [flatten(json.loads(each.config)) for each in (cell, other)]
     return "; ".join(
         f"{key}: {' and '.join(str(config.get(key, 'not there')) for config in configs)}"
         for key in differing_keys(configs)

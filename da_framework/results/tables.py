@@ -1,6 +1,5 @@
-"""Finished runs as tables and pictures."""
+"""Tables of finished runs: gathered from folders, written as Markdown, CSV, Parquet or a page."""
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,46 +15,47 @@ from da_framework.config.relevance import relevant_config
 from da_framework.core.errors import InputError, listed
 from da_framework.core.files import atomic_write, write_text
 from da_framework.results import page
-from da_framework.results import validator_quality as selection
 from da_framework.results.folder import RESULT, RunFolder, find_finished_runs
+from da_framework.results.record import without_keys
 from da_framework.results.record_schema import RunRecord, schema_error
 from da_framework.results.statistics import (
     PICKS,
     Cell,
-    Record,
     Row,
     Value,
-    accuracy_of,
+    accuracy_curve,
     cell_of,
     compare_runs,
-    evaluations,
     flatten,
     group_by_cell,
     is_baseline,
     last_diagnosis,
     setting_of,
+    sides,
+    target_accuracy,
     to_frame,
 )
+from da_framework.results.validator_quality import validator_scores
 
 MARK = "†"
 """Of rows without seeds that others have."""
 
 
-def print_run(record: Record, folder: Path) -> None:
-    """The three numbers of a run, and where its files are."""
+def print_run(record: RunRecord, folder: Path) -> None:
+    """Prints the three numbers of a run, and where its files are."""
     console = Console(highlight=False)
-    side = {name: "+".join(own) for name, own in record["domains"].items()}
-    table = Table(title=f"{record['choices']['method']}: {side['source']} -> {side['target']}")
+    source, target = ("+".join(names) for names in sides(record))
+    table = Table(title=f"{record['choices']['method']}: {source} -> {target}")
     for column in ("target", "step", "accuracy", "F1", "calibration error"):
         table.add_column(column, justify="left" if column == "target" else "right")
-    for pick, words in PICKS.items():
-        own = record["target"][pick]
+    for pick, meaning in PICKS.items():
+        figures = record["target"][pick]
         table.add_row(
-            words.format(**record["choices"]),
-            str(own["step"]),
-            f"{own['accuracy']:.2%}",
-            f"{own['f1']:.3f}",
-            f"{own['calibration_error']:.3f}",
+            meaning.format(**record["choices"]),
+            str(figures["step"]),
+            f"{figures['accuracy']:.2%}",
+            f"{figures['f1']:.3f}",
+            f"{figures['calibration_error']:.3f}",
         )
     console.print(table)
     console.print(
@@ -67,7 +67,7 @@ def print_run(record: Record, folder: Path) -> None:
     console.print(f"  {'  '.join(files)}", soft_wrap=True)
 
 
-def gather_records(paths: Sequence[Path]) -> list[dict[str, Any]]:
+def gather_records(paths: Sequence[Path]) -> list[RunRecord]:
     """The records of the runs below these folders, or kept in these files, each with its folder.
 
     Those that are damaged or of another program are named, skipped and counted.
@@ -75,7 +75,7 @@ def gather_records(paths: Sequence[Path]) -> list[dict[str, Any]]:
     Raises:
         InputError: there is none.
     """
-    records: list[Any] = []
+    records: list[RunRecord] = []
     folders: dict[RunFolder, None] = {}
     for path in paths:
         if path.is_dir():
@@ -123,66 +123,67 @@ def unusable_reason(record: Any) -> str:
     return ""
 
 
-def keep_records(path: Path, records: Sequence[Record]) -> None:
+def keep_records(path: Path, records: Sequence[RunRecord]) -> None:
     """Writes what tables are made of, without what belongs to a single run."""
-    apart = ("precision_per_class", "recall_per_class", "f1_per_class", "domains")
-    kept = [
-        {
-            "command": record["command"],
-            "choices": {"method": record["choices"]["method"]},
-            "baseline": record.get("baseline", False),
-            "config": without_paths(record["config"]),
-            "domains": record["domains"],
-            "target": {
-                pick: {name: value for name, value in own.items() if name not in apart}
-                for pick, own in record["target"].items()
-            },
-            "readings": evaluations(record),
-            **({"diagnosis": last} if (last := last_diagnosis(record)) else {}),
-            **({"scores": scored} if (scored := selection.validator_scores(record)) else {}),
-            "seconds": record["seconds"],
-            **({"finished": record["finished"]} if "finished" in record else {}),
-            "code": record["code"],
-            "environment": record["environment"],
-        }
-        for record in records
-    ]
+    kept = [shorten_record(record) for record in records]
     write_text(path, "[\n" + ",\n".join(map(json.dumps, kept)) + "\n]\n")
+
+
+def shorten_record(record: RunRecord) -> dict[str, Any]:
+    """What tables are made of: the curve as its ``readings``, and no figures of single classes."""
+    apart = ("precision_per_class", "recall_per_class", "f1_per_class", "domains")
+    diagnosis, scores = last_diagnosis(record), validator_scores(record)
+    return {
+        "command": record["command"],
+        "choices": {"method": record["choices"]["method"]},
+        "baseline": record.get("baseline", False),
+        "config": without_paths(record["config"]),
+        "domains": record["domains"],
+        "target": {pick: without_keys(record["target"][pick], apart) for pick in PICKS},
+        "readings": accuracy_curve(record),
+        **({"diagnosis": diagnosis} if diagnosis else {}),
+        **({"scores": scores} if scores else {}),
+        "seconds": record["seconds"],
+        **({"finished": record["finished"]} if "finished" in record else {}),
+        "code": record["code"],
+        "environment": record["environment"],
+    }
 
 
 def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config less what changes no number: of a file of weights, its name is left."""
-    left = relevant_config(config)
-    if weights := left.get("network", {}).get("weights"):
-        left["network"] |= {"weights": Path(weights).name}
-    return left
+    shortened = relevant_config(config)
+    if weights := shortened.get("network", {}).get("weights"):
+        shortened["network"] = {**shortened["network"], "weights": Path(weights).name}
+    return shortened
 
 
-def read_kept(path: Path) -> list[dict[str, Any]]:
-    """The records in a file that ``keep`` wrote.
+def read_kept(path: Path) -> list[RunRecord]:
+    """The records in a file that ``da report --keep`` wrote.
 
     Raises:
         InputError: it is another file.
     """
     try:
-        records = json.loads(path.read_text())
+        records: Any = json.loads(path.read_text())
     except ValueError as error:
         raise InputError(f"{path} holds no runs kept by da report --keep ({error})") from None
-    wrong = (
+    reason = (
         next(filter(None, map(unusable_reason, records)), "")
         if isinstance(records, list)
         else "no list"
     )
-    if wrong:
-        raise InputError(f"{path} holds no runs kept by da report --keep ({wrong})")
-    return [moved_record(record) for record in records]
+    if reason:
+        raise InputError(f"{path} holds no runs kept by da report --keep ({reason})")
+    moved: list[Any] = [moved_record(record) for record in records]
+    return moved
 
 
-def render_markdown(records: Sequence[Record], *, against: Sequence[str] = ()) -> str:
+def render_markdown(records: Sequence[RunRecord], *, against: Sequence[str] = ()) -> str:
     """Mean and 95 % interval over seeds, a row for what differs between the runs otherwise.
 
-    With runs of a baseline among them, a column says where adapting did harm: where the last step
-    is, in the mean over the same seeds and in otherwise the same config, below the baseline's.
+    With runs of a baseline among them, a column names negative transfer: where the last step is, in
+    the mean over the same seeds and in otherwise the same config, below the baseline's.
 
     Args:
         records: of the runs.
@@ -195,49 +196,49 @@ def render_markdown(records: Sequence[Record], *, against: Sequence[str] = ()) -
     return render_table(compare_records(records, against), against)
 
 
-def compare_records(records: Sequence[Record], against: Sequence[str]) -> list[Row]:
+def compare_records(records: Sequence[RunRecord], against: Sequence[str]) -> list[Row]:
     """The rows of a table.
 
     Raises:
         InputError: two runs of one cell have the same seed, or nothing is named so in ``against``.
     """
-    table = compare_runs(records, against=against)
-    if unknown := set(against) - {one.method for one in table}:
+    rows = compare_runs(records, against=against)
+    if unknown := set(against) - {row.method for row in rows}:
         raise InputError(
             f"--against {listed(sorted(unknown))}: there is no such run; the methods here are "
-            f"{listed(sorted({one.method for one in table}))}"
+            f"{listed(sorted({row.method for row in rows}))}"
         )
-    return table
+    return rows
 
 
-def render_table(table: Sequence[Row], against: Sequence[str]) -> str:
+def render_table(rows: Sequence[Row], against: Sequence[str]) -> str:
     """A table in Markdown."""
-    based = any(is_baseline(one.runs) for one in table)
+    based = any(is_baseline(row.runs) for row in rows)
     columns = ["task", "method", *(f"{pick} ± 95 % interval" for pick in PICKS)]
     columns += [f"above `{other}` (worst seed)" for other in against]
-    columns += ["harm", "seeds"] if based else ["seeds"]
+    columns += ["negative transfer", "seeds"] if based else ["seeds"]
     lines = [table_line(columns), "|---" * len(columns) + "|"]
-    for one in table:
-        mark = MARK if one.missing else ""
-        fields = [one.task, f"`{one.method}` {', '.join(one.setting)}".rstrip()]
-        fields += [f"{own}{mark}" for own in one.figures.values()]
-        fields += [str(one.gains.get(other, "")) for other in against]
-        fields += [one.negative_transfer] if based else []
-        lines.append(table_line([*fields, f"{len(one.runs)}{mark}"]))
+    for row in rows:
+        mark = MARK if row.missing else ""
+        fields = [row.task, f"`{row.method}` {', '.join(row.setting)}".rstrip()]
+        fields += [f"{figure}{mark}" for figure in row.figures.values()]
+        fields += [str(row.gains.get(other, "")) for other in against]
+        fields += [row.negative_transfer] if based else []
+        lines.append(table_line([*fields, f"{len(row.runs)}{mark}"]))
     return "\n".join(lines)
 
 
-def table_notes(table: Sequence[Row]) -> Iterator[str]:
-    """What is said below a table: how its figures came to be."""
+def table_notes(rows: Sequence[Row]) -> Iterator[str]:
+    """The notes below a table: how its figures came to be."""
     yield "±: half of the 95 % t-interval over seeds, of accuracy in percent."
-    if tested := [own for one in table for own in one.gains.values() if own.p is not None]:
+    if tested := [gain for row in rows for gain in row.gains.values() if gain.p is not None]:
         yield (
             "above: gain of the last step in points, the mean over the seeds that both have and "
             "the worst of them; p: paired t-test, corrected by Holm for all in its column "
             f"({len(tested)} tests in this table)."
         )
-    if short := [one for one in table if one.missing]:
-        lacking = sorted({seed for one in short for seed in one.missing})
+    if short := [row for row in rows if row.missing]:
+        lacking = sorted({seed for row in short for seed in row.missing})
         yield f"{MARK}: without seeds that other rows of the task have ({listed(lacking)})."
 
 
@@ -246,13 +247,13 @@ def table_line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def draw_sensitivity(path: Path, records: Sequence[Record], *, over: str) -> None:
-    """Target accuracy of the last step over the values of a key: a panel a task, a line a method.
+def draw_sensitivity(path: Path, records: Sequence[RunRecord], *, over: str) -> None:
+    """Draws the last step's target accuracy over a key: a panel a task, a line a method.
 
     What differs between runs otherwise makes lines of its own. Runs without the key are a level.
 
     Args:
-        path: of the picture.
+        path: of the figure.
         records: of the runs.
         over: the dotted key.
 
@@ -260,27 +261,27 @@ def draw_sensitivity(path: Path, records: Sequence[Record], *, over: str) -> Non
         InputError: no run has the key, or all the same value; two runs differ in nothing.
     """
     # matplotlib is imported here: tables do not wait for it
-    from da_framework.results import sensitivity_figure as sensitivity
+    from da_framework.results.sensitivity_figure import draw_lines
 
     values = key_values(records, over)
     common = set.intersection(*(set(setting_of(record)) for record in records))
+    beside = (over, over.removeprefix("method."))
     lines: dict[Cell, tuple[str, dict[Value | None, list[float]]]] = {}
-    for one, runs in group_by_cell(records, over=over).items():
-        words = [w for w in setting_of(next(iter(runs.values()))) if w not in common]
-        own = [w for w in words if w.partition("=")[0] not in (over, over.removeprefix("method."))]
-        name = " ".join([one.method, *own])
-        _, line = lines.setdefault(one._replace(value=None), (name, {}))
-        line[one.value] = [100 * accuracy_of(run) for run in runs.values()]
+    for cell, runs in group_by_cell(records, over=over).items():
+        setting = [word for word in setting_of(next(iter(runs.values()))) if word not in common]
+        name = " ".join([cell.method, *(w for w in setting if w.partition("=")[0] not in beside)])
+        _, line = lines.setdefault(cell._replace(value=None), (name, {}))
+        line[cell.value] = [100 * target_accuracy(run) for run in runs.values()]
     panels: dict[str, dict[str, dict[Value | None, list[float]]]] = {}
-    for one, (name, line) in lines.items():
-        panel = panels.setdefault(one.task, {})
+    for cell, (name, line) in lines.items():
+        panel = panels.setdefault(cell.task, {})
         # configs may differ by more than their commands say
         panel[name if name not in panel else f"{name} ({len(panel) + 1})"] = line
-    sensitivity.draw_lines(path, panels, key=over, values=values)
+    draw_lines(path, panels, key=over, values=values)
 
 
-def key_values(records: Sequence[Record], key: str) -> list[Value]:
-    """The values of a key, in order.
+def key_values(records: Sequence[RunRecord], key: str) -> list[Value]:
+    """The values that runs have of a key, in order.
 
     Raises:
         InputError: there are not two.
@@ -294,29 +295,29 @@ def key_values(records: Sequence[Record], key: str) -> list[Value]:
     values = {config[key] for config in configs if key in config}
     if len(values) == 1:
         raise InputError(
-            f"--over {key}: its one value here is {listed(values)}; a picture needs two or more, "
+            f"--over {key}: its one value here is {listed(values)}; a figure needs two or more, "
             f"as of da train -m {key}=..."
         )
     return sorted(values, key=lambda value: (isinstance(value, str), value))
 
 
-def write_table(path: Path, table: Sequence[Row], against: Sequence[str] = ()) -> None:
-    """A table as a file of the kind that its name ends with.
+def write_table(path: Path, rows: Sequence[Row], against: Sequence[str] = ()) -> None:
+    """Writes a table as a file of the kind that its name ends with.
 
     Raises:
         InputError: there is no such kind, or what writes it is not installed.
     """
     if path.suffix == ".html":
-        write_text(path, page.render_page(table, against=against, notes=list(table_notes(table))))
+        write_text(path, page.render_page(rows, against=against, notes=list(table_notes(rows))))
     elif path.suffix == ".md":
-        text = "\n".join([render_table(table, against), "", *table_notes(table)])
+        text = "\n".join([render_table(rows, against), "", *table_notes(rows)])
         write_text(path, f"{text}\n")
     elif path.suffix == ".csv":
-        write_text(path, to_frame(table).to_csv(index=False))
+        write_text(path, to_frame(rows).to_csv(index=False))
     elif path.suffix == ".parquet":
         try:
             with atomic_write(path) as partial:
-                to_frame(table).to_parquet(partial, index=False)
+                to_frame(rows).to_parquet(partial, index=False)
         except ImportError:
             raise InputError(
                 f"{path}: Parquet needs pyarrow: pip install 'da_framework[parquet]', or --out "
@@ -324,46 +325,3 @@ def write_table(path: Path, table: Sequence[Row], against: Sequence[str] = ()) -
             ) from None
     else:
         raise InputError(f"--out {path}: it may end in .csv, .parquet, .md or .html")
-
-
-def main(arguments: list[str]) -> None:
-    """``da report FOLDER ...``: a Markdown table of the runs below, and files if asked for."""
-    parser = argparse.ArgumentParser(prog="da report", description=main.__doc__)
-    parser.add_argument("folders", nargs="+", type=Path, help="of runs, or files made by --keep")
-    parser.add_argument(
-        "--against",
-        nargs="*",
-        help="methods: how far are others above them? if not given: above those that do not adapt",
-    )
-    parser.add_argument(
-        *("--out", "--html"),
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="also write the table (.csv, .parquet, .md), or one page with all there is (.html)",
-    )
-    parser.add_argument("--keep", type=Path, help="a file to keep these runs' numbers in")
-    parser.add_argument(
-        "--validators", action="store_true", help="how well they choose, by callback=[validators]"
-    )
-    parser.add_argument("--over", metavar="KEY", help="of the config: --picture draws its values")
-    parser.add_argument("--picture", type=Path, metavar="PNG", help="accuracy over --over KEY")
-    parsed = parser.parse_args(arguments)
-    if (parsed.over is None) != (parsed.picture is None):
-        parser.error("--over KEY and --picture PNG go together")
-    records = gather_records(parsed.folders)
-    if parsed.keep:
-        keep_records(parsed.keep, records)
-    if parsed.validators:
-        print(selection.render_validators(records))
-        return
-    against = parsed.against
-    if against is None:
-        against = sorted({r["choices"]["method"] for r in records if r.get("baseline")})
-    table = compare_records(records, against)
-    print(render_table(table, against), "", *table_notes(table), sep="\n")
-    for path in parsed.out:
-        write_table(path, table, against)
-    if parsed.picture:
-        draw_sensitivity(parsed.picture, records, over=parsed.over)

@@ -1,22 +1,28 @@
-"""How well validators choose among checkpoints whose accuracies are known."""
+"""Quality of validators: how well they choose among checkpoints whose accuracies are known."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from da_framework.core.errors import InputError
-from da_framework.results.statistics import Mean, Record, evaluations, over_seeds
+from da_framework.results.record_schema import RunRecord
+from da_framework.results.statistics import (
+    Mean,
+    accuracy_curve,
+    mean_over_seeds,
+    named_figures,
+    task_of,
+)
 
 PREFIX = "validator/"
 RANDOM = "random choice"
-Array = np.ndarray
 
 
 class ValidatorChoice(NamedTuple):
-    """What a validator makes of all checkpoints of a task and a seed, in fractions of 1.
+    """A validator's choice among all checkpoints of a task and a seed, in fractions of 1.
 
     Attributes:
         correlation: weighted, of its scores' ranks with those of target accuracy.
@@ -31,7 +37,7 @@ class ValidatorChoice(NamedTuple):
     within: float
 
 
-class Checkpoints(NamedTuple):
+class ScoredCheckpoints(NamedTuple):
     """The checkpoints of a run: target accuracies, and each validator's scores."""
 
     accuracies: list[float]
@@ -39,7 +45,7 @@ class Checkpoints(NamedTuple):
 
 
 def weighted_spearman(
-    scores: Float[Array, " n"], accuracies: Float[Array, " n"], *, power: float = 2.0
+    scores: Float[np.ndarray, " n"], accuracies: Float[np.ndarray, " n"], *, power: float = 2.0
 ) -> float:
     r"""Correlation of ranks in which the best of either side weigh most; in [-1, 1].
 
@@ -65,25 +71,31 @@ def weighted_spearman(
     for ranks in dense:
         place = ranks.astype(int) - 1
         mass, ties = np.bincount(place, weights), np.bincount(place)
-        own = (np.cumsum(mass) - mass + (ties + 1) / (2 * ties) * mass)[place]
-        centred.append(own - np.average(own, weights=weights))
-    both, one, other = (
+        weighted = (np.cumsum(mass) - mass + (ties + 1) / (2 * ties) * mass)[place]
+        centred.append(weighted - np.average(weighted, weights=weights))
+    covariance, first, second = (
         float(np.sum(weights * a * b))
         for a, b in ((centred[0], centred[1]), (centred[0],) * 2, (centred[1],) * 2)
     )
-    return both / (one * other) ** 0.5 if one > 0 and other > 0 else 0.0
+    return covariance / (first * second) ** 0.5 if first > 0 and second > 0 else 0.0
 
 
-def validator_scores(record: Record) -> dict[str, list[float | None]]:
-    """Each validator's score of every evaluation in ``readings``; none where it gave none."""
+def validator_scores(record: RunRecord) -> dict[str, list[float | None]]:
+    """Each validator's score of every evaluation; none where it gave none."""
     if "scores" in record:
         return dict(record["scores"])
-    rows = [row for row in record.get("curve", ()) if "oracle/accuracy" in row]
-    names = sorted({name for row in rows for name in row if name.startswith(PREFIX)})
-    return {name.removeprefix(PREFIX): [row.get(name) for row in rows] for name in names}
+    evaluations = [
+        named_figures(point, PREFIX)
+        for point in record.get("curve", ())
+        if "oracle/accuracy" in point
+    ]
+    names = sorted({name for scores in evaluations for name in scores})
+    return {name: [scores.get(name) for scores in evaluations] for name in names}
 
 
-def checkpoints_by_task(records: Sequence[Record]) -> dict[tuple[str, int], list[Checkpoints]]:
+def checkpoints_by_task(
+    records: Sequence[RunRecord],
+) -> dict[tuple[str, int], list[ScoredCheckpoints]]:
     """The checkpoints of runs, by task and seed; without the untrained models.
 
     A score that is not there counts as the lowest of the validator in its run, as in Musgrave et
@@ -92,81 +104,92 @@ def checkpoints_by_task(records: Sequence[Record]) -> dict[tuple[str, int], list
     Raises:
         InputError: no run has scores.
     """
-    found: dict[tuple[str, int], list[Checkpoints]] = {}
+    checkpoints: dict[tuple[str, int], list[ScoredCheckpoints]] = {}
     for record in records:
-        trained = [n for n, (step, _) in enumerate(evaluations(record)) if step > 0]
-        own = {
-            name: [given[n] for n in trained]
-            for name, given in validator_scores(record).items()
-            if any(given[n] is not None for n in trained)
+        trained = [n for n, (step, _) in enumerate(accuracy_curve(record)) if step > 0]
+        scores = {
+            name: [values[n] for n in trained]
+            for name, values in validator_scores(record).items()
+            if any(values[n] is not None for n in trained)
         }
-        if not own:
+        if not scores:
             continue
-        lowest = {name: min(v for v in given if v is not None) for name, given in own.items()}
-        task = " → ".join("+".join(record["domains"][side]) for side in ("source", "target"))
-        found.setdefault((task, record["config"]["seed"]), []).append(
-            Checkpoints(
-                [evaluations(record)[n][1] for n in trained],
-                {n: [lowest[n] if v is None else v for v in given] for n, given in own.items()},
+        lowest = {name: min(v for v in values if v is not None) for name, values in scores.items()}
+        place = task_of(record), record["config"]["seed"]
+        checkpoints.setdefault(place, []).append(
+            ScoredCheckpoints(
+                [accuracy_curve(record)[n][1] for n in trained],
+                {
+                    name: [lowest[name] if v is None else v for v in values]
+                    for name, values in scores.items()
+                },
             )
         )
-    if not found:
+    if not checkpoints:
         raise InputError("no run here has scores of validators: callback=[validators] records them")
-    return found
+    return checkpoints
 
 
-def judge_validators(checkpoints: Sequence[Checkpoints]) -> dict[str, ValidatorChoice]:
-    """What each validator that all runs have makes of their checkpoints; first, random choice."""
-    accuracies = np.array([value for run in checkpoints for value in run.accuracies])
+def judge_validators(runs: Sequence[ScoredCheckpoints]) -> dict[str, ValidatorChoice]:
+    """The choice of each validator that all runs have; first, random choice."""
+    accuracies = np.array([value for run in runs for value in run.accuracies])
     best = float(accuracies.max())
     chance = float(accuracies.mean())
-    means = fmean(max(run.accuracies) - fmean(run.accuracies) for run in checkpoints)
-    found = {RANDOM: ValidatorChoice(0.0, chance, best - chance, means)}
-    for name in sorted(set.intersection(*(set(run.scores) for run in checkpoints))):
-        given = np.array([value for run in checkpoints for value in run.scores[name]])
-        picked = float(accuracies[given.argmax()])
+    means = fmean(max(run.accuracies) - fmean(run.accuracies) for run in runs)
+    choices = {RANDOM: ValidatorChoice(0.0, chance, best - chance, means)}
+    for name in sorted(set.intersection(*(set(run.scores) for run in runs))):
+        scores = np.array([value for run in runs for value in run.scores[name]])
+        picked = float(accuracies[scores.argmax()])
         within = fmean(
-            max(run.accuracies) - run.accuracies[int(np.argmax(run.scores[name]))]
-            for run in checkpoints
+            max(run.accuracies) - run.accuracies[int(np.argmax(run.scores[name]))] for run in runs
         )
-        correlation = weighted_spearman(given, accuracies)
-        found[name] = ValidatorChoice(correlation, picked, best - picked, within)
-    return found
+        correlation = weighted_spearman(scores, accuracies)
+        choices[name] = ValidatorChoice(correlation, picked, best - picked, within)
+    return choices
 
 
-def render_validators(records: Sequence[Record]) -> str:
+def render_validators(records: Sequence[RunRecord]) -> str:
     """A row for each task and validator, means over seeds: what costs least comes first.
 
     Raises:
         InputError: no run has scores.
     """
-    found = checkpoints_by_task(records)
+    checkpoints = checkpoints_by_task(records)
     lines = [
         "| task | validator | weighted Spearman | accuracy of its choice | oracle | cost "
         "| cost within a run |",
         "|---|---|---|---|---|---|---|",
     ]
-    for task in dict.fromkeys(task for task, _ in found):
-        each = [judge_validators(own) for (name, _), own in found.items() if name == task]
-        table: dict[str, list[Mean]] = {}
-        for name in set.intersection(*map(set, each)):
-            columns: Any = zip(*(own[name] for own in each), strict=True)
-            correlation, accuracy, cost, within = map(list, columns)
-            oracle = [a + c for a, c in zip(accuracy, cost, strict=True)]
-            figures = (correlation, accuracy, oracle, cost, within)
-            table[name] = [over_seeds(values) for values in figures]
+    for task in dict.fromkeys(task for task, _ in checkpoints):
+        seeds = [judge_validators(runs) for (name, _), runs in checkpoints.items() if name == task]
+        rows = {
+            name: mean_choice([choices[name] for choices in seeds])
+            for name in set.intersection(*map(set, seeds))
+        }
         lines += [
-            f"| {task} | `{name}` | {' | '.join(map(str, own))} |"
-            for name, own in sorted(table.items(), key=lambda item: (item[1][3].mean, item[0]))
+            f"| {task} | `{name}` | {' | '.join(map(str, figures))} |"
+            for name, figures in sorted(rows.items(), key=lambda item: (item[1][3].mean, item[0]))
         ]
-    count = [len(run.accuracies) for own in found.values() for run in own]
-    seeds = len({seed for _, seed in found})
+    count = [len(run.accuracies) for runs in checkpoints.values() for run in runs]
+    seed_count = len({seed for _, seed in checkpoints})
     return "\n".join(
         [
             *lines,
             "",
-            f"{sum(count)} checkpoints of {len(count)} runs; mean over {seeds} seeds ± half of the "
-            "95 % t-interval, all in percent or points; `random choice`: what drawing a checkpoint "
-            "comes to in the mean.",
+            f"{sum(count)} checkpoints of {len(count)} runs; mean over {seed_count} seeds ± half "
+            "of the 95 % t-interval, all in percent or points; `random choice`: what drawing a "
+            "checkpoint comes to in the mean.",
         ]
     )
+
+
+def mean_choice(choices: Sequence[ValidatorChoice]) -> list[Mean]:
+    """Means over seeds of correlation, accuracy, the oracle's accuracy, cost and cost within."""
+    columns = (
+        [choice.correlation for choice in choices],
+        [choice.accuracy for choice in choices],
+        [choice.accuracy + choice.cost for choice in choices],
+        [choice.cost for choice in choices],
+        [choice.within for choice in choices],
+    )
+    return [mean_over_seeds(values) for values in columns]

@@ -32,8 +32,8 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file of the experiment mine/table, which an installed package brings."""
     file = tmp_path / "experiments" / "mine" / "table.yaml"
     file.parent.mkdir(parents=True)
-    own = [*listing.config_roots(), ("my_da", tmp_path)]
-    monkeypatch.setattr(tables, "config_roots", lambda: own)
+    roots = [*listing.config_roots(), ("my_da", tmp_path)]
+    monkeypatch.setattr(tables, "config_roots", lambda: roots)
     return file
 
 
@@ -45,25 +45,25 @@ def write(file: Path, **paper: Any) -> None:
 
 def test_a_table_may_come_with_a_package(mine: Path) -> None:
     write(mine)
-    own = tables.find_tables()["mine/table"]
-    assert (own.folder, own.seeds) == (Path("multirun/mine"), [1, 2])
-    assert own.cells == {
+    table = tables.find_tables()["mine/table"]
+    assert (table.folder, table.seeds) == (Path("multirun/mine"), [1, 2])
+    assert table.cells == {
         ("source_only", "a-b"): 60.0,
         ("source_only", "b-a"): 50.5,
         ("dann", "a-b"): 70.0,
     }
-    assert own.kept == mine.with_name("table.recorded.json")
+    assert table.kept == mine.with_name("table.recorded.json")
 
 
 def test_the_table_that_is_shown_to_those_who_write_one_is_one(mine: Path) -> None:
     text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
     shown = next(
-        own for own in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "paper:" in own
+        table for table in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "paper:" in table
     )
     mine.write_text(shown)
-    own = load_experiment("mine/table")
-    assert isinstance(own, PaperTable)
-    assert len(own.cells) == 3
+    table = load_experiment("mine/table")
+    assert isinstance(table, PaperTable)
+    assert len(table.cells) == 3
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_what_cannot_be_a_table_is_said_in_a_line_and_spoils_no_other(
 def test_nor_does_a_damaged_file(mine: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
     mine.write_text(text)
     assert "jda_2013/digits" in tables.find_tables()
-    said = capsys.readouterr().err
-    assert said.startswith(f"skipped: {mine}: ") if text else not said
+    error = capsys.readouterr().err
+    assert error.startswith(f"skipped: {mine}: ") if text else not error
 
 
 def test_an_experiment_without_a_table_needs_no_sweep(
@@ -128,7 +128,7 @@ def test_a_seed_is_a_number(mine: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "values"),
+    ("written", "values"),
     [
         (None, []),
         (1, ["1"]),
@@ -138,5 +138,5 @@ def test_a_seed_is_a_number(mine: Path) -> None:
         ("[a,b],[b,a]", ["[a,b]", "[b,a]"]),
     ],
 )
-def test_a_sweep_goes_through_what_hydra_does(words: Any, values: list[str]) -> None:
-    assert sweep_values(words) == values
+def test_a_sweep_goes_through_what_hydra_does(written: Any, values: list[str]) -> None:
+    assert sweep_values(written) == values

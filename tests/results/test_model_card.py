@@ -13,7 +13,7 @@ def test_every_result_has_a_card(da: Any) -> None:
     record, text = da.record(), Path("run/MODEL.md").read_text()
     assert text == render_card(record)
     last, oracle = (record["target"][pick] for pick in ("last", "oracle"))
-    for words in (
+    for part in (
         "# dann on two_moons",
         "https://arxiv.org/abs/1505.07818",
         "20 steps, seed 7",
@@ -24,7 +24,7 @@ def test_every_result_has_a_card(da: Any) -> None:
         "6 of them were trained on",
         record["command"],
     ):
-        assert words in text
+        assert part in text
     assert len(text.splitlines()) < 60
 
 
@@ -45,8 +45,8 @@ def test_a_card_changes_nothing_and_is_made_good(da: Any) -> None:
 def test_the_licence_of_every_domain_is_said_as_far_as_it_is_known(da: Any) -> None:
     assert da.train("steps=3").code == 0
     record = da.record()
-    own = "- **Licence of the data** (straight, rotated): generated, and so none is needed."
-    assert own in render_card(record)
+    line = "- **Licence of the data** (straight, rotated): generated, and so none is needed."
+    assert line in render_card(record)
     record["licences"] = {"mnist": "free", "usps": "free", "svhn": "not known"}
     assert "(mnist, usps): free.\n- **Licence of the data** (svhn): not known." in render_card(
         record
@@ -56,11 +56,11 @@ def test_the_licence_of_every_domain_is_said_as_far_as_it_is_known(da: Any) -> N
 
 
 def test_every_data_set_has_a_licence_or_says_that_it_is_not_known() -> None:
-    found = {}
+    licences = {}
     for name in ("digits", "office_caltech10", "amazon_text", "uci_har", "pacs", "two_moons"):
         dataset = instantiate(compose(f"dataset={name}", "data_dir=nowhere")["dataset"])
-        found[name] = dataset.licence(dataset.domains[0])
-    assert [words.partition(";")[0] for words in found.values()] == [
+        licences[name] = dataset.licence(dataset.domains[0])
+    assert [licence.partition(";")[0] for licence in licences.values()] == [
         "none on the official page",
         "none stated",
         "none stated",

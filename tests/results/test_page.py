@@ -18,8 +18,9 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
+from da_framework.cli.report import main
 from da_framework.results import page
-from da_framework.results.tables import compare_records, gather_records, main, write_table
+from da_framework.results.tables import compare_records, gather_records, write_table
 
 EVIL = "<script>document.title = 'broken'</script><img src=x onerror=\"document.title='broken'\">"
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -73,10 +74,10 @@ def runs(
     for m, method in enumerate(methods):
         for task in ("a", "b"):
             for seed in range(1, seeds + 1):
-                own = folder / f"{m}-{task}-{seed}"
-                own.mkdir(parents=True)
-                found = record(method, task, seed, 0.5 + m / 30 + seed * (m + 1) / 10000)
-                (own / "result.json").write_text(json.dumps(found))
+                place = folder / f"{m}-{task}-{seed}"
+                place.mkdir(parents=True)
+                content = record(method, task, seed, 0.5 + m / 30 + seed * (m + 1) / 10000)
+                (place / "result.json").write_text(json.dumps(content))
     return folder
 
 
@@ -87,17 +88,17 @@ def rendered(folder: Path) -> Path:
     return folder / "report.html"
 
 
-def points(records: list[dict[str, Any]], task: str) -> list[tuple[float, float]]:
+def points(records: list[Any], task: str) -> list[tuple[float, float]]:
     """Score and accuracy of every evaluation of a trained model."""
-    own = [record for record in records if record["domains"]["source"] == [task]]
-    readings = [row for record in own for row in record["curve"] if row["step"]]
+    matching = [record for record in records if record["domains"]["source"] == [task]]
+    readings = [row for record in matching for row in record["curve"] if row["step"]]
     return [(row["score"], row["oracle/accuracy"]) for row in readings]
 
 
 def embedded(text: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    assert found
-    held: dict[str, Any] = json.loads(found[1])
+    match = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert match
+    held: dict[str, Any] = json.loads(match[1])
     return held
 
 
@@ -128,10 +129,10 @@ def test_a_name_ends_no_script(tmp_path: Path) -> None:
 
 def test_long_curves_are_thinned_and_keep_their_end() -> None:
     rows = [{"step": n, "score": n / 3} for n in range(500)]
-    found = page.thin_curve(rows)
-    assert len(found["step"]) <= page.READINGS
-    assert found["step"][-1] == 499
-    assert found["score"][-1] == 166.33
+    thinned = page.thin_curve(rows)
+    assert len(thinned["step"]) <= page.MOST_EVALUATIONS
+    assert thinned["step"][-1] == 499
+    assert thinned["score"][-1] == 166.33
     assert page.thin_curve(rows[:7])["step"] == list(range(7))
     assert page.thin_curve([]) == {}
     assert page.thin_curve([{"step": 1, "score": float("nan")}])["score"] == [None]
@@ -142,13 +143,13 @@ def test_pictures_are_made_small_and_shared_out(
 ) -> None:
     folder = runs(tmp_path)
     large = Image.linear_gradient("L").resize((1100, 530))
-    for own in folder.iterdir():
-        for name in page.PICTURES:
-            large.save(own / f"{name}.png")
+    for place in folder.iterdir():
+        for name in page.FIGURE_SIZES:
+            large.save(place / f"{name}.png")
     (folder / "0-a-1" / "tsne.png").write_bytes(b"half")
-    monkeypatch.setattr(page, "MOST", 16)
-    found = embedded(rendered(folder).read_text())["runs"]
-    by = {(run["row"], run["seed"]): run for run in found}
+    monkeypatch.setattr(page, "MOST_FIGURES", 16)
+    shown_runs = embedded(rendered(folder).read_text())["runs"]
+    by = {(run["row"], run["seed"]): run for run in shown_runs}
     assert list(by[0, 1]["pictures"]) == ["confusion"]  # the other is damaged
     # a run of each of the six cells has both, then two runs more
     shown = {key for key, run in by.items() if run["pictures"]}
@@ -186,11 +187,11 @@ class Browser:
 
     def __init__(self, port: int, profile: Path) -> None:
         self.root = f"http://127.0.0.1:{port}"
-        words = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync"
-        words += " disable-background-networking disable-component-update window-size=1500,1000"
+        flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync"
+        flags += " disable-background-networking disable-component-update window-size=1500,1000"
         options = {
             "binary": CHROMIUM,
-            "args": [*(f"--{word}" for word in words.split()), f"--user-data-dir={profile}"],
+            "args": [*(f"--{word}" for word in flags.split()), f"--user-data-dir={profile}"],
         }
         asked = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         session = self.ask("session", capabilities={"alwaysMatch": asked})
@@ -209,18 +210,18 @@ class Browser:
         return self.ask("execute/sync", script=f"return {script}", args=[])
 
     def texts(self, selector: str) -> list[str]:
-        found: list[str] = self.js(
-            f"[...document.querySelectorAll({json.dumps(selector)})].map((own) => own.textContent)"
+        texts: list[str] = self.js(
+            f"[...document.querySelectorAll({json.dumps(selector)})].map((n) => n.textContent)"
         )
-        return found
+        return texts
 
     def type(self, selector: str, text: str) -> None:
-        (found,) = self.ask("element", using="css selector", value=selector).values()
-        self.ask(f"element/{found}/value", text=text)
+        (element,) = self.ask("element", using="css selector", value=selector).values()
+        self.ask(f"element/{element}/value", text=text)
 
     def click(self, selector: str) -> None:
-        (found,) = self.ask("element", using="css selector", value=selector).values()
-        self.ask(f"element/{found}/click")
+        (element,) = self.ask("element", using="css selector", value=selector).values()
+        self.ask(f"element/{element}/click")
 
     def close(self) -> None:
         """Ends Chromium, which outlives its driver."""
@@ -228,8 +229,8 @@ class Browser:
 
     def complaints(self) -> list[Any]:
         """What the console holds."""
-        found: list[Any] = self.ask("se/log", type="browser")
-        return found
+        messages: list[Any] = self.ask("se/log", type="browser")
+        return messages
 
 
 @pytest.fixture(scope="module")
@@ -255,8 +256,8 @@ def until(attempt: Callable[[], Any], seconds: float = 20) -> Any:
     end = time.monotonic() + seconds
     while True:
         try:
-            if found := attempt():
-                return found
+            if result := attempt():
+                return result
         except OSError:
             if time.monotonic() > end:
                 raise
@@ -288,10 +289,10 @@ def test_tables_are_sorted_filtered_and_walked_by_keys(tmp_path: Path, browser: 
     last = "#runs thead th:nth-child(4)"
     column = "#runs tbody td:nth-child(4)"
     browser.click(f"{last} button")
-    found = [float(text) for text in browser.texts(column)]
-    assert found == sorted(found, reverse=True)
+    column_values = [float(text) for text in browser.texts(column)]
+    assert column_values == sorted(column_values, reverse=True)
     browser.click(f"{last} button")
-    assert [float(text) for text in browser.texts(column)] == sorted(found)
+    assert [float(text) for text in browser.texts(column)] == sorted(column_values)
     assert browser.js(f"document.querySelector('{last}').ariaSort") == "ascending"
     browser.type("#filter", "mmd -b")
     until(lambda: browser.texts("#count") == ["3 of 18 runs"])

@@ -39,5 +39,5 @@ def test_a_cell_is_the_papers(table: str, method: str, column: str, value: float
     )
     run = build(config)
     build_trainer(config, callbacks=[], loggers=[]).fit(run.module, datamodule=run.domains)
-    found = 100 * run.module.picks["last"]["target"]["accuracy"]
-    assert is_within(found, find_tables()[table].band(method, value))
+    accuracy = 100 * run.module.picks["last"]["target"]["accuracy"]
+    assert is_within(accuracy, find_tables()[table].band(method, value))

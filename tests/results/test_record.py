@@ -275,10 +275,10 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
-def run(folder: Path, words: str) -> None:
+def run(folder: Path, content: str) -> None:
     """What a run leaves."""
-    (folder / "checkpoints" / "last.ckpt").write_text(words)
-    (folder / "result.json").write_text(words)
+    (folder / "checkpoints" / "last.ckpt").write_text(content)
+    (folder / "result.json").write_text(content)
     (folder / "da.log").write_text("log")
     (folder / ".hydra").mkdir(exist_ok=True)
     (folder / ".hydra" / "config.yaml").write_text("now")
@@ -321,9 +321,9 @@ def test_another_run_or_again_moves_what_is_there_aside(
 
 
 def test_what_was_moved_aside_is_never_touched_again(tmp_path: Path) -> None:
-    for number, words in enumerate(["one", "two", "three"], start=1):
+    for number, content in enumerate(["one", "two", "three"], start=1):
         claim_folder(tmp_path, f"k{number}", again=False)
-        run(tmp_path, words)
+        run(tmp_path, content)
     first = {name: text for name, text in tree(tmp_path).items() if name.startswith("before-1/")}
     assert first["before-1/result.json"] == "one"
     assert tree(tmp_path)["before-2/result.json"] == "two"
@@ -378,7 +378,7 @@ def test_the_history_becomes_a_table() -> None:
 
 
 def test_the_environment_names_versions_and_machine() -> None:
-    found = results.environment()
-    assert {"python", "torch", "numpy", "hydra-core"} <= found["versions"].keys()
-    assert found["cpus"] >= 1
-    json.dumps(found, allow_nan=False)
+    environment = results.environment()
+    assert {"python", "torch", "numpy", "hydra-core"} <= environment["versions"].keys()
+    assert environment["cpus"] >= 1
+    json.dumps(environment, allow_nan=False)

@@ -15,9 +15,9 @@ def drawn(panels: Any, monkeypatch: pytest.MonkeyPatch, path: Path, **keys: Any)
     seen: list[Figure] = []
     save = Figure.savefig
 
-    def keep(own: Figure, *arguments: Any, **options: Any) -> None:
-        seen.append(own)
-        save(own, *arguments, **options)
+    def keep(figure: Figure, *arguments: Any, **options: Any) -> None:
+        seen.append(figure)
+        save(figure, *arguments, **options)
 
     monkeypatch.setattr(Figure, "savefig", keep)
     draw_lines(path / "out.png", panels, **({"key": "weight", "values": list(WEIGHTS)} | keys))

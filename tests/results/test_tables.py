@@ -1,90 +1,39 @@
-import json
 import statistics
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas
 import pytest
-from PIL import Image
 from scipy import stats
 
 from da_framework.core.errors import InputError
 from da_framework.results import sensitivity_figure as sensitivity
-from da_framework.results.statistics import compare_runs, over_seeds, setting_of
+from da_framework.results.statistics import compare_runs, mean_over_seeds, setting_of
 from da_framework.results.tables import (
     draw_sensitivity,
     gather_records,
     keep_records,
-    main,
     print_run,
     render_markdown,
     write_table,
 )
-
-BESIDE = ("logger", "callback", "again", "experiments")
-
-
-def record(
-    accuracy: float = 0.5,
-    *,
-    method: str = "dann",
-    seed: int = 1,
-    words: tuple[str, ...] = (),
-    source: tuple[str, ...] = ("mnist",),
-    baseline: bool = False,
-    own: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    figures = {"f1": 0.4321, "calibration_error": 0.0567}
-    accuracies = {"last": accuracy, "chosen": accuracy + 0.1, "oracle": accuracy + 0.2}
-    return {
-        "key": "k",
-        "command": " ".join(["da train", f"method={method}", f"seed={seed}", *words]),
-        "choices": {"method": method, "validator": "entropy"},
-        "config": {
-            "seed": seed,
-            "method": {
-                "name": method,
-                "own": [w for w in words if w.startswith("method.")],
-                **(own or {}),
-            },
-            "dataset": {"split_seed": 0},
-            "other": [
-                w.lstrip("+") for w in words if not w.lstrip("+").startswith(("method.", *BESIDE))
-            ],
-        },
-        "baseline": baseline,
-        "domains": {"source": list(source), "target": ["usps"]},
-        "seconds": {"training": 12.4},
-        "code": "c",
-        "environment": {"versions": {}},
-        "target": {
-            pick: {"step": 10 * number, "accuracy": own, **figures}
-            for number, (pick, own) in enumerate(accuracies.items(), start=1)
-        },
-    }
-
-
-def saved(folder: Path, given: dict[str, Any]) -> Path:
-    folder.mkdir(parents=True)
-    (folder / "result.json").write_text(json.dumps(given))
-    return folder
+from tests.run_records import baseline_records, table_record, weighted_record, write_run
 
 
 def test_the_three_numbers_of_a_run_are_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    saved(tmp_path / "run", record(0.5))
+    write_run(tmp_path / "run", table_record(0.5))
     (tmp_path / "run" / "tsne.png").write_text("")
     (tmp_path / "run" / "da.log").write_text("")
-    print_run(record(0.5), tmp_path / "run")
+    print_run(table_record(0.5), tmp_path / "run")
     text = capsys.readouterr().out
     assert "dann: mnist -> usps" in text
     rows = [line for line in text.splitlines() if "%" in line]
     assert len(rows) == 3
-    for row, words in zip(
+    for row, parts in zip(
         rows,
         (
             ("last step", "10", "50.00%"),
@@ -93,7 +42,7 @@ def test_the_three_numbers_of_a_run_are_shown(
         ),
         strict=True,
     ):
-        assert all(word in row for word in (*words, "0.432", "0.057"))
+        assert all(word in row for word in (*parts, "0.432", "0.057"))
     assert "trained for 12 s" in text
     assert "result.json  tsne.png" in text
     assert "da.log" not in text
@@ -101,17 +50,17 @@ def test_the_three_numbers_of_a_run_are_shown(
 
 def test_the_interval_is_student_s() -> None:
     # mean 70, deviation 10, of three: 4.303 * 10 / sqrt(3)
-    assert str(over_seeds([0.6, 0.7, 0.8])) == "70.0 ± 24.8"
-    assert str(over_seeds([0.912])) == "91.2"
-    assert str(over_seeds([0.5, 0.5])) == "50.0 ± 0.0"
+    assert str(mean_over_seeds([0.6, 0.7, 0.8])) == "70.0 ± 24.8"
+    assert str(mean_over_seeds([0.912])) == "91.2"
+    assert str(mean_over_seeds([0.5, 0.5])) == "50.0 ± 0.0"
     for values in ([0.31, 0.42], [0.31, 0.35, 0.42, 0.29], [0.7 + n % 7 / 100 for n in range(40)]):
         mean, n = statistics.mean(values), len(values)
         low, high = stats.t.interval(0.95, n - 1, loc=mean, scale=stats.sem(values))
-        assert str(over_seeds(values)) == f"{100 * mean:.1f} ± {50 * (high - low):.1f}"
+        assert str(mean_over_seeds(values)) == f"{100 * mean:.1f} ± {50 * (high - low):.1f}"
 
 
 def test_seeds_make_one_row() -> None:
-    table = render_markdown([record(a, seed=s) for a, s in ((0.6, 10), (0.5, 2), (0.7, 1))])
+    table = render_markdown([table_record(a, seed=s) for a, s in ((0.6, 10), (0.5, 2), (0.7, 1))])
     assert table.splitlines() == [
         "| task | method | last ± 95 % interval | chosen ± 95 % interval "
         "| oracle ± 95 % interval | seeds |",
@@ -120,62 +69,63 @@ def test_seeds_make_one_row() -> None:
     ]
 
 
-def harms(records: list[dict[str, Any]]) -> dict[str, str]:
+def negative_transfers(records: list[dict[str, Any]]) -> dict[str, str]:
     """What the column says of each method; nothing where there is none."""
     header, _, *rows = (
         line.strip("| ").split(" | ") for line in render_markdown(records).splitlines()
     )
-    if "harm" not in header:
+    if "negative transfer" not in header:
         return {}
     cells = [dict(zip(header, (field.strip() for field in row), strict=True)) for row in rows]
-    return {row["method"]: row["harm"] for row in cells}
+    return {row["method"]: row["negative transfer"] for row in cells}
 
 
-def low(accuracies: Mapping[int, float], method: str = "lower") -> list[dict[str, Any]]:
-    """Runs of a baseline by seed."""
-    return [record(a, seed=s, method=method, baseline=True) for s, a in accuracies.items()]
-
-
-def test_a_method_below_a_baseline_does_harm_and_its_row_says_by_how_much() -> None:
-    own = [record(a, seed=s) for s, a in ((1, 0.5), (2, 0.6))]
-    assert harms([*own, *low({1: 0.6, 2: 0.7})]) == {
+def test_a_method_below_a_baseline_transfers_negatively_and_its_row_says_by_how_much() -> None:
+    runs = [table_record(a, seed=s) for s, a in ((1, 0.5), (2, 0.6))]
+    assert negative_transfers([*runs, *baseline_records({1: 0.6, 2: 0.7})]) == {
         "`dann`": "below `lower` by 10.0",
         "`lower`": "",
     }
-    assert harms([*own, *low({1: 0.4, 2: 0.69})])["`dann`"] == "no"
-    assert harms([*own, *low({1: 0.5, 2: 0.6})])["`dann`"] == "no"  # as good is not below
-    turned = [record(a, seed=s) for s, a in ((1, 0.1), (2, 0.2), (3, 0.3))]
-    assert harms([*turned, *low({1: 0.3, 2: 0.1, 3: 0.2})])["`dann`"] == "no"
-    both = [*low({1: 0.6, 2: 0.7}), *low({1: 0.51, 2: 0.6}, "upper")]
-    assert harms([*own, *both])["`dann`"] == "below `lower` by 10.0, `upper` by 0.5"
+    assert negative_transfers([*runs, *baseline_records({1: 0.4, 2: 0.69})])["`dann`"] == "no"
+    assert (
+        negative_transfers([*runs, *baseline_records({1: 0.5, 2: 0.6})])["`dann`"] == "no"
+    )  # as good is not below
+    turned = [table_record(a, seed=s) for s, a in ((1, 0.1), (2, 0.2), (3, 0.3))]
+    assert (
+        negative_transfers([*turned, *baseline_records({1: 0.3, 2: 0.1, 3: 0.2})])["`dann`"] == "no"
+    )
+    both = [*baseline_records({1: 0.6, 2: 0.7}), *baseline_records({1: 0.51, 2: 0.6}, "upper")]
+    assert negative_transfers([*runs, *both])["`dann`"] == "below `lower` by 10.0, `upper` by 0.5"
     # one baseline is below the other, and neither adapts
-    assert harms(both) == {"`lower`": "", "`upper`": ""}
+    assert negative_transfers(both) == {"`lower`": "", "`upper`": ""}
 
 
-def test_harm_is_over_the_same_seeds_of_the_same_config() -> None:
-    own = [record(a, seed=s) for s, a in ((1, 0.5), (2, 0.6), (3, 0.0))]
-    assert harms([*own, *low({1: 0.4, 2: 0.6, 9: 1.0})])["`dann`"] == "no"
-    assert harms([*own, *low({8: 1.0, 9: 1.0})])["`dann`"] == ""
-    elsewhere = [record(1.0, method="lower", baseline=True, words=("optimizer.lr=1",))]
-    assert harms([*own, *elsewhere])["`dann`"] == ""
-    other = [record(1.0, method="lower", baseline=True, source=("svhn",))]
-    assert harms([*own, *other])["`dann`"] == ""
+def test_negative_transfer_is_over_the_same_seeds_of_the_same_config() -> None:
+    runs = [table_record(a, seed=s) for s, a in ((1, 0.5), (2, 0.6), (3, 0.0))]
+    assert (
+        negative_transfers([*runs, *baseline_records({1: 0.4, 2: 0.6, 9: 1.0})])["`dann`"] == "no"
+    )
+    assert negative_transfers([*runs, *baseline_records({8: 1.0, 9: 1.0})])["`dann`"] == ""
+    elsewhere = [table_record(1.0, method="lower", baseline=True, overrides=("optimizer.lr=1",))]
+    assert negative_transfers([*runs, *elsewhere])["`dann`"] == ""
+    other = [table_record(1.0, method="lower", baseline=True, source=("svhn",))]
+    assert negative_transfers([*runs, *other])["`dann`"] == ""
 
 
-def test_without_a_baseline_nothing_is_said_of_harm() -> None:
-    old = [record(0.9, method="lower"), record(0.5)]
-    for own in old:
-        del own["baseline"]
-    assert harms(old) == {}
-    assert "harm" not in render_markdown(old, against=["lower"])
+def test_without_a_baseline_nothing_is_said_of_negative_transfer() -> None:
+    old = [table_record(0.9, method="lower"), table_record(0.5)]
+    for run in old:
+        del run["baseline"]
+    assert negative_transfers(old) == {}
+    assert "negative transfer" not in render_markdown(old, against=["lower"])
 
 
 def test_what_is_kept_gives_the_same_table(tmp_path: Path) -> None:
-    records = [record(0.5), *low({1: 0.6})]
-    for own in records:
-        own["config"]["network"] = {"weights": "/home/me/weights.pth", "widths": [2]}
-        own["target"]["last"] |= {"f1_per_class": [0.1], "precision_per_class": [0.1], "mmd": 0.25}
-        own["curve"] = [
+    records = [table_record(0.5), *baseline_records({1: 0.6})]
+    for run in records:
+        run["config"]["network"] = {"weights": "/home/me/weights.pth", "widths": [2]}
+        run["target"]["last"] |= {"f1_per_class": [0.1], "precision_per_class": [0.1], "mmd": 0.25}
+        run["curve"] = [
             {"step": 5, "diagnosis/spread": 1.0, "diagnosis/domain_accuracy": 0.9},
             {"step": 9, "diagnosis/domain_accuracy": 0.6},
             {"step": 9, "train/source": 0.1},
@@ -192,9 +142,9 @@ def test_what_is_kept_gives_the_same_table(tmp_path: Path) -> None:
 def test_runs_kept_before_a_figure_was_are_still_reported(tmp_path: Path) -> None:
     for file in (Path(__file__).parents[2] / "experiments" / "digits_pair").glob("*.json"):
         kept = gather_records([file])
-        for own in kept:
-            own.pop("baseline", None)
-            own["target"]["last"].pop("mmd", None)
+        for run in kept:
+            run.pop("baseline", None)
+            run["target"]["last"].pop("mmd", None)
         assert render_markdown(kept).count("±") == 3 + 3 * len(
             render_markdown(kept).splitlines()[2:]
         )
@@ -202,9 +152,9 @@ def test_runs_kept_before_a_figure_was_are_still_reported(tmp_path: Path) -> Non
 
 
 def test_a_gain_is_paired_by_seed() -> None:
-    base = [record(a, seed=s, method="control") for a, s in ((0.5, 1), (0.6, 2), (0.9, 9))]
-    own = [record(a, seed=s) for a, s in ((0.7, 1), (0.62, 2), (0.1, 3))]
-    control, dann = render_markdown([*base, *own], against=["control"]).splitlines()[2:]
+    base = [table_record(a, seed=s, method="control") for a, s in ((0.5, 1), (0.6, 2), (0.9, 9))]
+    runs = [table_record(a, seed=s) for a, s in ((0.7, 1), (0.62, 2), (0.1, 3))]
+    control, dann = render_markdown([*base, *runs], against=["control"]).splitlines()[2:]
     assert "| +11.0 (+2.0), p = .437 |" in dann  # of 20 and 2 points; seeds 3 and 9 have no partner
     assert "|  |" in control
 
@@ -212,11 +162,11 @@ def test_a_gain_is_paired_by_seed() -> None:
 def test_what_differs_otherwise_makes_rows_of_their_own() -> None:
     table = render_markdown(
         [
-            record(0.5),
-            record(0.5, method="mmd"),
-            record(0.5, words=("optimizer.lr=0.1",)),
-            record(0.5, words=("+optimizer.lr=0.1",), seed=2),
-            record(0.5, source=("mnist", "svhn")),
+            table_record(0.5),
+            table_record(0.5, method="mmd"),
+            table_record(0.5, overrides=("optimizer.lr=0.1",)),
+            table_record(0.5, overrides=("+optimizer.lr=0.1",), seed=2),
+            table_record(0.5, source=("mnist", "svhn")),
         ]
     )
     rows = [line.split(" | ") for line in table.splitlines()[2:]]
@@ -231,10 +181,10 @@ def test_what_differs_otherwise_makes_rows_of_their_own() -> None:
 def test_a_gain_is_over_the_same_config_alone() -> None:
     turned = ("dataset.rotation=60",)
     runs = [
-        record(0.9, method="control"),
-        record(0.5, method="control", words=turned),
-        record(0.7, words=turned),
-        record(0.7, words=("dataset.rotation=90",)),
+        table_record(0.9, method="control"),
+        table_record(0.5, method="control", overrides=turned),
+        table_record(0.7, overrides=turned),
+        table_record(0.7, overrides=("dataset.rotation=90",)),
     ]
     rows = render_markdown(runs, against=["control"]).splitlines()[2:]
     assert "| +20.0 (+20.0) |" in rows[2]
@@ -244,13 +194,13 @@ def test_a_gain_is_over_the_same_config_alone() -> None:
 
 def test_a_baseline_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match=r"--against contrl: .* the methods here are dann"):
-        render_markdown([record()], against=["contrl"])
+        render_markdown([table_record()], against=["contrl"])
 
 
 def test_runs_of_other_configs_are_never_pooled_whatever_they_are_called() -> None:
-    other = record(0.9, seed=2)
+    other = table_record(0.9, seed=2)
     other["config"]["dataset"]["labels_per_class"] = 3
-    rows = render_markdown([record(), other]).splitlines()[2:]
+    rows = render_markdown([table_record(), other]).splitlines()[2:]
     # and the table says what tells them apart
     assert [row.split(" | ")[1] for row in rows] == [
         "`dann` dataset.labels_per_class=",
@@ -266,17 +216,17 @@ def test_a_file_that_holds_no_runs_is_named(tmp_path: Path) -> None:
 
 def test_what_makes_no_other_run_makes_no_other_row() -> None:
     apart = ("again=true", "logger=[]", "callback=[]", "dataset.source=[mnist]", "seed=3")
-    assert setting_of(record(words=(*apart, "b=2", "a=1"))) == ["a=1", "b=2"]
+    assert setting_of(table_record(overrides=(*apart, "b=2", "a=1"))) == ["a=1", "b=2"]
 
 
 def test_runs_are_gathered_from_anywhere_below_but_not_what_was_moved_aside(tmp_path: Path) -> None:
-    one = saved(tmp_path / "runs" / "one", record(seed=1))
-    saved(tmp_path / "runs" / "sweep" / "two", record(seed=2))
-    saved(one / "before-1", record(seed=3))
-    saved(one / "before-2" / "deep", record(seed=4))
+    first = write_run(tmp_path / "runs" / "one", table_record(seed=1))
+    write_run(tmp_path / "runs" / "sweep" / "two", table_record(seed=2))
+    write_run(first / "before-1", table_record(seed=3))
+    write_run(first / "before-2" / "deep", table_record(seed=4))
     seeds = [own["config"]["seed"] for own in gather_records([tmp_path / "runs"])]
     assert sorted(seeds) == [1, 2]
-    assert render_markdown(gather_records([tmp_path, one])) == render_markdown(
+    assert render_markdown(gather_records([tmp_path, first])) == render_markdown(
         gather_records([tmp_path])
     )  # each once
 
@@ -289,25 +239,29 @@ def test_no_run_is_said(tmp_path: Path) -> None:
 def test_damaged_and_foreign_runs_are_named_skipped_and_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    saved(tmp_path / "sound", record())
-    (saved(tmp_path / "half", record()) / "result.json").write_text('{"key": ')
-    saved(tmp_path / "list", record())
+    write_run(tmp_path / "sound", table_record())
+    (write_run(tmp_path / "half", table_record()) / "result.json").write_text('{"key": ')
+    write_run(tmp_path / "list", table_record())
     (tmp_path / "list" / "result.json").write_text("[1]")
-    lacking = {name: value for name, value in record().items() if name != "domains"}
-    saved(tmp_path / "lacking", lacking)
-    beyond = record()
+    lacking = {name: value for name, value in table_record().items() if name != "domains"}
+    write_run(tmp_path / "lacking", lacking)
+    beyond = table_record()
     beyond["target"]["last"]["accuracy"] = float("nan")
-    saved(tmp_path / "nan", beyond)
-    saved(tmp_path / "curve", {**record(), "curve": "flat"})
-    saved(tmp_path / "step", {**record(), "curve": [{"score": 1.0}]})
-    saved(tmp_path / "seconds", {**record(), "seconds": 3})
-    saved(tmp_path / "seed", {**record(), "config": {**record()["config"], "seed": [1]}})
-    saved(tmp_path / "sides", {**record(), "domains": {"source": "mnist", "target": ["usps"]}})
-    saved(tmp_path / "quote", {**record(), "command": "da train 'a"})
-    (own,) = gather_records([tmp_path])
-    assert own["folder"] == str(tmp_path / "sound")
-    said = capsys.readouterr().err
-    for name, words in {
+    write_run(tmp_path / "nan", beyond)
+    write_run(tmp_path / "curve", {**table_record(), "curve": "flat"})
+    write_run(tmp_path / "step", {**table_record(), "curve": [{"score": 1.0}]})
+    write_run(tmp_path / "seconds", {**table_record(), "seconds": 3})
+    write_run(
+        tmp_path / "seed", {**table_record(), "config": {**table_record()["config"], "seed": [1]}}
+    )
+    write_run(
+        tmp_path / "sides", {**table_record(), "domains": {"source": "mnist", "target": ["usps"]}}
+    )
+    write_run(tmp_path / "quote", {**table_record(), "command": "da train 'a"})
+    (usable,) = gather_records([tmp_path])
+    assert usable["folder"] == str(tmp_path / "sound")
+    errors = capsys.readouterr().err
+    for name, reason in {
         "half": "damaged or no record",
         "list": "damaged or no record",
         "lacking": "no record of a run (domains: field required); move it away",
@@ -319,15 +273,9 @@ def test_damaged_and_foreign_runs_are_named_skipped_and_counted(
         "sides": "(domains.source: input should be a valid list)",
         "quote": "(ValueError: No closing quotation)",
     }.items():
-        (line,) = [line for line in said.splitlines() if f"/{name}/result.json" in line]
-        assert words in line
-    assert "skipped 10 of 11 results" in said
-
-
-def test_the_command_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    saved(tmp_path / "one", record())
-    main([str(tmp_path)])
-    assert "| mnist → usps | `dann` | 50.0 | 60.0 | 70.0 | 1 |" in capsys.readouterr().out
+        (line,) = [line for line in errors.splitlines() if f"/{name}/result.json" in line]
+        assert reason in line
+    assert "skipped 10 of 11 results" in errors
 
 
 Panels = Mapping[str, Mapping[str, sensitivity.Line]]
@@ -350,19 +298,12 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
     return seen
 
 
-def weighted(accuracy: float, weight: Any, **keys: Any) -> dict[str, Any]:
-    words = (*keys.pop("words", ()), f"method.weight={weight}".replace(" ", ""))
-    found = record(accuracy, own={"weight": weight}, words=words, **keys)
-    del found["config"]["method"]["own"]
-    return found
-
-
 def test_accuracies_are_gathered_by_task_method_and_value(drawn: Drawn) -> None:
     runs = [
-        *(weighted(0.5 + w / 100 + s / 10, w, seed=s) for w in (10, 0.5) for s in (1, 2)),
-        weighted(0.9, 0.5, method="mmd"),
-        weighted(0.3, 10, source=("svhn",)),
-        record(0.25, method="lower"),
+        *(weighted_record(0.5 + w / 100 + s / 10, w, seed=s) for w in (10, 0.5) for s in (1, 2)),
+        weighted_record(0.9, 0.5, method="mmd"),
+        weighted_record(0.3, 10, source=("svhn",)),
+        table_record(0.25, method="lower"),
     ]
     draw_sensitivity(Path("x.png"), runs, over="method.weight")
     assert drawn.values == [0.5, 10]
@@ -376,15 +317,17 @@ def test_accuracies_are_gathered_by_task_method_and_value(drawn: Drawn) -> None:
 
 
 def test_what_differs_otherwise_is_a_line_of_its_own_named_for_it(drawn: Drawn) -> None:
-    runs = [weighted(0.5, w, words=("steps=5", f"lr={lr}")) for w in (1, 2) for lr in (3, 4)]
+    runs = [
+        weighted_record(0.5, w, overrides=("steps=5", f"lr={lr}")) for w in (1, 2) for lr in (3, 4)
+    ]
     draw_sensitivity(Path("x.png"), runs, over="method.weight")
     assert list(drawn.panels["mnist → usps"]) == ["dann lr=3", "dann lr=4"]
 
 
 def test_configs_that_their_commands_do_not_tell_apart_are_not_pooled(drawn: Drawn) -> None:
-    runs = [weighted(0.5, w) for w in (1, 2)] + [weighted(0.6, w) for w in (1, 2)]
-    for own in runs[2:]:
-        own["config"]["steps"] = 7
+    runs = [weighted_record(0.5, w) for w in (1, 2)] + [weighted_record(0.6, w) for w in (1, 2)]
+    for run in runs[2:]:
+        run["config"]["steps"] = 7
     draw_sensitivity(Path("x.png"), runs, over="method.weight")
     assert list(drawn.panels["mnist → usps"]) == ["dann", "dann (2)"]
 
@@ -400,83 +343,43 @@ def test_configs_that_their_commands_do_not_tell_apart_are_not_pooled(drawn: Dra
     ],
 )
 def test_values_are_in_order_numbers_first(drawn: Drawn, given: list[Any], values: Any) -> None:
-    draw_sensitivity(Path("x.png"), [weighted(0.5, value) for value in given], over="method.weight")
+    draw_sensitivity(
+        Path("x.png"), [weighted_record(0.5, value) for value in given], over="method.weight"
+    )
     assert drawn.values == values
     assert set(drawn.panels["mnist → usps"]["dann"]) == set(values)
 
 
 def test_a_key_that_cannot_be_drawn_is_said() -> None:
-    runs = [weighted(0.5, 1), weighted(0.6, 1, seed=2)]
-    for key, words in {
+    runs = [weighted_record(0.5, 1), weighted_record(0.6, 1, seed=2)]
+    for key, reason in {
         "method.wieght": "no run here has this key; nearest are method.weight",
         "weight": "nearest are method.weight$",
         "method": "nearest are method.name, method.weight$",
         "quite_other": "nearest are ",
-        "method.weight": "its one value here is 1; a picture needs two or more",
+        "method.weight": "its one value here is 1; a figure needs two or more",
     }.items():
-        with pytest.raises(InputError, match=f"^--over {key}: .*{words}"):
+        with pytest.raises(InputError, match=f"^--over {key}: .*{reason}"):
             draw_sensitivity(Path("x.png"), runs, over=key)
     with pytest.raises(InputError, match="two runs of one config with seed 1"):
         draw_sensitivity(
-            Path("x.png"), [*runs, weighted(0.6, 2), weighted(0.7, 2)], over="method.weight"
+            Path("x.png"),
+            [*runs, weighted_record(0.6, 2), weighted_record(0.7, 2)],
+            over="method.weight",
         )
-
-
-def test_the_command_draws_besides_the_table(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for weight in (1, 2):
-        saved(tmp_path / str(weight), weighted(0.5, weight))
-    picture = tmp_path / "out.png"
-    main([str(tmp_path), "--over", "method.weight", "--picture", str(picture)])
-    assert "| mnist → usps |" in capsys.readouterr().out
-    with Image.open(picture) as image:
-        assert np.asarray(image.convert("L")).min() < 100
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "out.png"]
-
-
-@pytest.mark.parametrize("option", [["--over", "seed"], ["--picture", "x.png"]])
-def test_a_picture_needs_a_key_and_a_key_a_picture(
-    tmp_path: Path, option: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
-        main([str(tmp_path), *option])
-    assert "--over KEY and --picture PNG go together" in capsys.readouterr().err
-
-
-def test_a_table_is_written_as_numbers(tmp_path: Path) -> None:
-    runs = [record(0.5 + s / 100, seed=s) for s in (1, 2)]
-    base = low({1: 0.4, 2: 0.4, 3: 0.4})
-    for own in [*runs, *base]:
-        saved(tmp_path / f"{own['choices']['method']}{own['config']['seed']}", own)
-    files = [tmp_path / name for name in ("out.csv", "out.md")]
-    main([str(tmp_path), *(word for file in files for word in ("--out", str(file)))])
-    (own, _) = pandas.read_csv(files[0]).to_dict("records")
-    assert own["task"] == "mnist → usps"
-    assert (own["method"], own["seeds"], own["missing_seeds"]) == ("dann", 2, 3)
-    assert own["last"] == pytest.approx(51.5)
-    assert own["last_half_95"] == pytest.approx(12.706 * 0.5, rel=1e-4)
-    assert (own["above_lower"], own["above_lower_worst"]) == pytest.approx((11.5, 11.0))
-    assert own["above_lower_p_holm"] == pytest.approx(stats.ttest_rel([51, 52], [40, 40]).pvalue)
-    text = files[1].read_text()
-    assert "| 51.5 ± 6.4† |" in text
-    assert "+11.5 (+11.0), p = .028" in text
-    assert "95 % t-interval over seeds" in text
-    assert "corrected by Holm" in text
-    assert "without seeds that other rows of the task have (3)" in text
 
 
 def test_parquet_is_written_or_its_package_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "out.parquet"
-    write_table(file, compare_runs([record()]))
+    write_table(file, compare_runs([table_record()]))
     assert pandas.read_parquet(file)["last"].tolist() == [50.0]
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError, match=r"pip install 'da_framework\[parquet\]'"):
-        write_table(file, compare_runs([record()]))
+        write_table(file, compare_runs([table_record()]))
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"may end in \.csv, \.parquet, \.md or \.html"):
-        write_table(tmp_path / "out.xls", compare_runs([record()]))
+        write_table(tmp_path / "out.xls", compare_runs([table_record()]))

@@ -12,7 +12,7 @@ from da_framework.config.plugins import conf_dir
 from da_framework.core.errors import InputError
 from da_framework.results.tables import gather_records
 from da_framework.results.validator_quality import (
-    Checkpoints,
+    ScoredCheckpoints,
     checkpoints_by_task,
     judge_validators,
     render_validators,
@@ -26,24 +26,24 @@ COSTLY = {"reverse_validation"}
 
 def test_three_checkpoints_by_hand() -> None:
     # dense ranks 1 2 3 and 1 3 2: weights 1/9, 1, 1; ranks 1 10 19 and 1 19 10, all over 9
-    found = weighted_spearman(np.array([-5.0, 0.0, 7.0]), np.array([0.1, 0.3, 0.2]))
-    assert found == pytest.approx(-5 / 14)
+    correlation = weighted_spearman(np.array([-5.0, 0.0, 7.0]), np.array([0.1, 0.3, 0.2]))
+    assert correlation == pytest.approx(-5 / 14)
 
 
 def test_equal_scores_share_a_rank() -> None:
     # weights max(1/2, 1/3)², max(1/2, 2/3)², 1 = 9 16 36 over 36; the tie has 3/4 of 9 + 16
-    found = weighted_spearman(np.array([1.0, 1.0, 2.0]), np.array([0.1, 0.2, 0.3]))
+    correlation = weighted_spearman(np.array([1.0, 1.0, 2.0]), np.array([0.1, 0.2, 0.3]))
     c = np.cov([18.75, 18.75, 61.0], [9.0, 25.0, 61.0], aweights=[9, 16, 36])
-    assert found == pytest.approx(c[0, 1] / (c[0, 0] * c[1, 1]) ** 0.5)
+    assert correlation == pytest.approx(c[0, 1] / (c[0, 0] * c[1, 1]) ** 0.5)
 
 
 @given(st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 9)), min_size=2, max_size=12))
 def test_only_the_order_counts_and_neither_side_is_first(pairs: list[tuple[int, int]]) -> None:
     s, a = (np.array(side, dtype=float) for side in zip(*pairs, strict=True))
-    found = weighted_spearman(s, a)
-    assert -1 - 1e-12 <= found <= 1 + 1e-12
-    assert weighted_spearman(np.exp(s), 3 * a + 1) == pytest.approx(found)
-    assert weighted_spearman(a, s) == pytest.approx(found)
+    correlation = weighted_spearman(s, a)
+    assert -1 - 1e-12 <= correlation <= 1 + 1e-12
+    assert weighted_spearman(np.exp(s), 3 * a + 1) == pytest.approx(correlation)
+    assert weighted_spearman(a, s) == pytest.approx(correlation)
     assert weighted_spearman(s, s) == pytest.approx(float(len(set(s)) > 1))
 
 
@@ -55,20 +55,22 @@ def test_an_error_among_the_best_counts_more_than_one_among_the_worst() -> None:
 
 
 def test_what_a_choice_costs() -> None:
-    found = judge_validators(
+    choices = judge_validators(
         [
-            Checkpoints([0.5, 0.7], {"good": [2.0, 3.0], "bad": [9.0, 8.0], "partly": [1.0, 2.0]}),
-            Checkpoints([0.9, 0.3], {"good": [4.0, 1.0], "bad": [1.0, 2.0]}),
+            ScoredCheckpoints(
+                [0.5, 0.7], {"good": [2.0, 3.0], "bad": [9.0, 8.0], "partly": [1.0, 2.0]}
+            ),
+            ScoredCheckpoints([0.9, 0.3], {"good": [4.0, 1.0], "bad": [1.0, 2.0]}),
         ]
     )
-    assert list(found) == ["random choice", "bad", "good"]
-    assert found["good"][1:] == pytest.approx((0.9, 0.0, 0.0))
-    assert found["bad"][1:] == pytest.approx((0.5, 0.4, (0.2 + 0.6) / 2))
-    assert found["random choice"] == pytest.approx((0.0, 0.6, 0.3, (0.1 + 0.3) / 2))
-    assert found["good"].correlation == pytest.approx(1.0)
+    assert list(choices) == ["random choice", "bad", "good"]
+    assert choices["good"][1:] == pytest.approx((0.9, 0.0, 0.0))
+    assert choices["bad"][1:] == pytest.approx((0.5, 0.4, (0.2 + 0.6) / 2))
+    assert choices["random choice"] == pytest.approx((0.0, 0.6, 0.3, (0.1 + 0.3) / 2))
+    assert choices["good"].correlation == pytest.approx(1.0)
 
 
-def record(**keys: Any) -> dict[str, Any]:
+def record(**keys: Any) -> Any:
     return {"config": {"seed": 1}, "domains": {"source": ["a"], "target": ["b"]}} | keys
 
 
@@ -79,8 +81,8 @@ def test_a_score_that_is_missing_is_the_lowest_and_the_untrained_model_is_no_cho
         {"step": 5, "diagnosis/spread": 1.0},
         {"step": 9, "oracle/accuracy": 0.25},
     ]
-    found = checkpoints_by_task([record(curve=curve), record(curve=curve[:1])])
-    assert found == {("a → b", 1): [Checkpoints([0.5, 0.25], {"snd": [-3.0, -3.0]})]}
+    checkpoints = checkpoints_by_task([record(curve=curve), record(curve=curve[:1])])
+    assert checkpoints == {("a → b", 1): [ScoredCheckpoints([0.5, 0.25], {"snd": [-3.0, -3.0]})]}
     with pytest.raises(InputError, match=r"callback=\[validators\] records them"):
         checkpoints_by_task([record(curve=curve[-1:])])
 
@@ -90,15 +92,15 @@ def test_runs_are_scored_without_being_changed_and_kept_with_their_scores(da: An
     assert da.train(*keys, "callback=[]", run="plain").code == 0
     assert da.train(*keys, "callback=[validators]", run="some/scored").code == 0
     plain, scored = da.record("plain")["curve"], da.record("some/scored")["curve"]
-    assert [own["step"] for own in scored] == [0, 10, 20]
+    assert [point["step"] for point in scored] == [0, 10, 20]
     assert not any(name.startswith("validator/") for name in scored[0])
-    for own in scored[1:]:
-        scores = {name for name in own if name.startswith("validator/")}
+    for point in scored[1:]:
+        scores = {name for name in point if name.startswith("validator/")}
         assert scores == {f"validator/{name}" for name in VALIDATORS - COSTLY}
-        assert own["validator/snd"] == own["score"]
+        assert point["validator/snd"] == point["score"]
     assert plain == [
-        {name: value for name, value in own.items() if not name.startswith("validator/")}
-        for own in scored
+        {name: value for name, value in point.items() if not name.startswith("validator/")}
+        for point in scored
     ]
     ended = da("report", "some", "--validators", "--keep", "kept.json")
     assert ended.code == 0, ended
