@@ -146,16 +146,16 @@ class Bench:
         self, slices: Mapping[str, Slice], *, rounds: int | None = None
     ) -> dict[str, list[float]]:
         """Seconds by contestant, who take turns."""
-        found: dict[str, list[float]] = {name: [] for name in slices}
+        seconds: dict[str, list[float]] = {name: [] for name in slices}
         for _ in range(rounds or self.rounds):
             for name, run in slices.items():
-                found[name].append(run())
-        return found
+                seconds[name].append(run())
+        return seconds
 
 
-def ratios(own: Sequence[float], base: Sequence[float]) -> list[float]:
+def ratios(times: Sequence[float], base: Sequence[float]) -> list[float]:
     """Round by round."""
-    return [a / b for a, b in zip(own, base, strict=True)]
+    return [a / b for a, b in zip(times, base, strict=True)]
 
 
 @cache
@@ -221,8 +221,8 @@ def triples(domains: Domains, batch: int) -> Iterator[Triple]:
     while True:
         orders = [torch.randperm(len(side.x)).to(side.x.device) for side in (source, target)]
         for i in range(0, min(map(len, orders)) - batch + 1, batch):
-            own, other = (order[i : i + batch] for order in orders)
-            yield as_input(source.x[own]), source.y[own], as_input(target.x[other])
+            rows, other = (order[i : i + batch] for order in orders)
+            yield as_input(source.x[rows]), source.y[rows], as_input(target.x[other])
 
 
 class Plain(nn.Module):
@@ -410,9 +410,9 @@ def step(bench: Bench) -> Iterator[Line]:
             run(5)
         number = max(10, round(bench.span / steps.by_hand(5)))
         times = bench.race({name: partial(run, number) for name, run in runners.items()})
-        for name, own in list(times.items())[1:]:
+        for name, seconds in list(times.items())[1:]:
             goal = "≤ 1.1" if name == "ours" and case == TINY else None
-            values = ratios(own, times["by hand"])
+            values = ratios(seconds, times["by hand"])
             yield Line("step", case, f"{name} to by hand", values, goal=goal)
 
 
@@ -476,14 +476,14 @@ def mmd(bench: Bench) -> Iterator[Line]:
     for n, d in sizes[:3] if bench.quick else sizes:
         sides = features(n, d, bench.device)
         z = torch.cat(sides).detach()
-        own = bench.sliced(there_and_back(ours, sides))
+        ours_slice = bench.sliced(there_and_back(ours, sides))
         given = z.new_empty(2 * n, 2 * n)
         floors = {
             "the floor": bench.sliced(partial(torch.matmul, z, z.T)),
             "the floor with memory given": bench.sliced(partial(torch.matmul, z, z.T, out=given)),
         }
-        slices = {"ours": own, **floors}
-        slices["composed"] = partial(composed, own)
+        slices = {"ours": ours_slice, **floors}
+        slices["composed"] = partial(composed, ours_slice)
         if layers := peer("pytorch_adapt.layers"):
             loss = layers.MMDLoss(torch.tensor(FACTORS), "quadratic")
             slices["pytorch-adapt"] = bench.sliced(there_and_back(loss, sides))
@@ -529,18 +529,18 @@ def apart(call: Callable[[], float]) -> float:
 
 def measures_memory() -> bool:
     """Whether there is a peak of memory to read."""
-    found = Path("/proc/self/clear_refs").exists()
-    if not found:
+    readable = Path("/proc/self/clear_refs").exists()
+    if not readable:
         print("left out: memory is read from /proc, which is Linux's", file=sys.stderr)
-    return found
+    return readable
 
 
 def mmd_memory(bench: Bench) -> Iterator[Line]:
     """Peak memory of the MMD, in a process of its own."""
     if measures_memory():
         n = 4096 if bench.quick else 16384
-        case, found = f"{n}+{n} rows, 256 features", apart(partial(peak, ours, n))
-        yield Line("mmd_memory", case, "ours", [found], "MiB", goal="≤ 100")
+        case, peak_mib = f"{n}+{n} rows, 256 features", apart(partial(peak, ours, n))
+        yield Line("mmd_memory", case, "ours", [peak_mib], "MiB", goal="≤ 100")
 
 
 def mmd_kin(bench: Bench) -> Iterator[Line]:
@@ -548,8 +548,8 @@ def mmd_kin(bench: Bench) -> Iterator[Line]:
     for name, loss in (("class MMD", by_class), ("joint MMD", joint)):
         for n in (1024,) if bench.quick else (1024, 4096):
             case = f"{name}, {n}+{n} rows, 256 features, 10 classes"
-            own = bench.sliced(there_and_back(loss, features(n, 256, bench.device)))
-            times = bench.race({"ours": own, "composed": partial(composed, own)})
+            ours = bench.sliced(there_and_back(loss, features(n, 256, bench.device)))
+            times = bench.race({"ours": ours, "composed": partial(composed, ours)})
             values = ratios(times["composed"], times["ours"])
             yield Line("mmd_kin", case, "composed to ours", values)
             if bench.device.type == "cpu" and measures_memory():
@@ -696,8 +696,8 @@ def growth(bench: Bench) -> Iterator[Line]:
     wide = SIZES[MLP]._replace(rows=20_000)
 
     def steps(size: Size) -> Slice:
-        own = Steps(bench, size)
-        return partial(own.ours, max(3, round(bench.span / own.by_hand(3))))
+        stepper = Steps(bench, size)
+        return partial(stepper.ours, max(3, round(bench.span / stepper.by_hand(3))))
 
     def rows(n: int) -> Slice:
         size = SIZES[TINY]._replace(rows=n, batch=64)
@@ -734,10 +734,12 @@ def growth(bench: Bench) -> Iterator[Line]:
 def law(case: str, seen: Mapping[str, Sequence[float]], unit: str = "ms") -> Line:
     """The exponent of each round, and the medians it is fitted to."""
     rounds = zip(*seen.values(), strict=True)
-    exponents = [float(np.polyfit(np.log([*map(int, seen)]), np.log(own), 1)[0]) for own in rounds]
+    exponents = [
+        float(np.polyfit(np.log([*map(int, seen)]), np.log(times), 1)[0]) for times in rounds
+    ]
     scale = 1e3 if unit == "ms" else 1
-    words = ", ".join(f"{size}: {scale * median(own):.3g} {unit}" for size, own in seen.items())
-    return Line("growth", case, words, exponents, "(exponent)")
+    shown = ", ".join(f"{size}: {scale * median(times):.3g} {unit}" for size, times in seen.items())
+    return Line("growth", case, shown, exponents, "(exponent)")
 
 
 ROWS = {
@@ -754,8 +756,8 @@ def table(lines: Sequence[Line]) -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """Measures, and writes what was asked for."""
-    words = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=words)
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="NAME")
     parser.add_argument("--quick", action="store_true", help="small sizes, three rounds")
     parser.add_argument("--markdown", type=Path, metavar="FILE")
@@ -776,8 +778,8 @@ def main(arguments: Sequence[str]) -> None:
     if parsed.markdown:
         parsed.markdown.write_text(text + "\n")
     if parsed.json:
-        found = {**results.environment(), "lines": [line.record() for line in lines]}
-        parsed.json.write_text(json.dumps(found, indent=1) + "\n")
+        record = {**results.environment(), "lines": [line.record() for line in lines]}
+        parsed.json.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

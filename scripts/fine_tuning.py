@@ -20,7 +20,8 @@ from typing import Any
 from scipy import stats
 
 from da_framework.core.files import write_text
-from da_framework.results.record import read_record
+from da_framework.results.folder import RunFolder
+from da_framework.results.statistics import target_accuracy
 
 ROOT = Path(__file__).resolve().parents[1] / "experiments" / "fine_tuning"
 RUNS = Path("multirun/fine_tuning")
@@ -50,7 +51,7 @@ ROWS = {
 BEGIN, END = "<!-- fine_tuning -->", "<!-- /fine_tuning -->"
 
 
-def sweep(*overrides: str, folder: Path, subdir: str) -> None:
+def run_sweep(*overrides: str, folder: Path, subdir: str) -> None:
     """One ``da train -m``; what is finished is not run again."""
     command = [
         *(sys.executable, "-m", "da_framework", "train", "-m", *DATA, *QUIET, *overrides),
@@ -62,58 +63,60 @@ def sweep(*overrides: str, folder: Path, subdir: str) -> None:
         raise RuntimeError(f"{' '.join(command)}\n{ended.stdout[-2000:]}{ended.stderr[-2000:]}")
 
 
-def place(row: str) -> Path:
+def row_folder(row: str) -> Path:
     """The folder of a row's runs."""
     return RUNS / re.sub(r"[^a-z0-9.]+", "_", row.lower())
 
 
-def run(row: str) -> None:
+def run_row(row: str) -> None:
     """All label counts and seeds of a row."""
     labels = f"dataset.labels_per_class={','.join(map(str, LABELS))}"
     subdir = "labels_${dataset.labels_per_class}-seed_${seed}"
-    sweep(*ROWS[row], labels, "steps=500", folder=place(row), subdir=subdir)
+    run_sweep(*ROWS[row], labels, "steps=500", folder=row_folder(row), subdir=subdir)
 
 
-def outcome(paths: Sequence[Path]) -> dict[str, Any] | None:
+def summarize_runs(paths: Sequence[Path]) -> dict[str, Any] | None:
     """Mean of the last step's accuracy in percent, with its 95 % interval."""
-    found = [
-        100 * own["target"]["last"]["accuracy"] for path in paths if (own := read_record(path))
-    ]
-    if not found:
+    records = filter(None, (RunFolder(path).read_record() for path in paths))
+    accuracies = [100 * target_accuracy(record) for record in records]
+    if not accuracies:
         return None
-    half = stats.sem(found) * stats.t.ppf(0.975, len(found) - 1) if len(found) > 1 else None
+    n = len(accuracies)
+    half = stats.sem(accuracies) * stats.t.ppf(0.975, n - 1) if n > 1 else None
     return {
-        "figures": [round(value, 2) for value in found],
-        "mean": round(fmean(found), 2),
+        "figures": [round(value, 2) for value in accuracies],
+        "mean": round(fmean(accuracies), 2),
         "half_interval": None if half is None else round(float(half), 2),
     }
 
 
-def gathered() -> dict[str, dict[str, Any]]:
+def gather_rows() -> dict[str, dict[str, Any]]:
     """Every row's figures by label count."""
-    found: dict[str, dict[str, Any]] = {}
-    start = outcome([RUNS / "start" / f"seed_{seed}" for seed in SEEDS])
+    rows: dict[str, dict[str, Any]] = {}
+    start = summarize_runs([RUNS / "start" / f"seed_{seed}" for seed in SEEDS])
     if start:
-        found[START] = {str(count): start for count in LABELS}
+        rows[START] = {str(count): start for count in LABELS}
     for row in ROWS:
-        own = {
-            str(count): figures
+        paths = {
+            count: [row_folder(row) / f"labels_{count}-seed_{seed}" for seed in SEEDS]
             for count in LABELS
-            if (figures := outcome([place(row) / f"labels_{count}-seed_{seed}" for seed in SEEDS]))
         }
-        if own:
-            found[row] = own
-    return found
+        counts = {
+            str(count): figures for count in LABELS if (figures := summarize_runs(paths[count]))
+        }
+        if counts:
+            rows[row] = counts
+    return rows
 
 
-def table(found: dict[str, dict[str, Any]]) -> str:
+def render_table(rows: dict[str, dict[str, Any]]) -> str:
     """The figures as Markdown."""
     head = " | ".join(f"{count} a class" for count in LABELS)
     lines = [f"| | {head} |", "|---" * (len(LABELS) + 1) + "|"]
-    for row, own in found.items():
+    for row, counts in rows.items():
         cells = []
         for count in LABELS:
-            figures = own.get(str(count))
+            figures = counts.get(str(count))
             half = figures and figures["half_interval"]
             cells.append(f"{figures['mean']:.1f} ± {half:.1f}" if figures and half else "")
         lines.append(f"| {row} | {' | '.join(cells)} |")
@@ -127,17 +130,17 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--table", action="store_true", help="gather what is there, run nothing")
     parsed = parser.parse_args(arguments)
     if not parsed.table:
-        sweep("method=source_only", folder=RUNS / "start", subdir="seed_${seed}")
+        run_sweep("method=source_only", folder=RUNS / "start", subdir="seed_${seed}")
         with ThreadPoolExecutor(parsed.jobs) as pool:
-            for row, future in [(row, pool.submit(run, row)) for row in ROWS]:
+            for row, future in [(row, pool.submit(run_row, row)) for row in ROWS]:
                 future.result()
                 print("done", row, flush=True)
-    found = gathered()
-    write_text(ROOT / "fine_tuning.recorded.json", json.dumps(found, indent=1) + "\n")
+    rows = gather_rows()
+    write_text(ROOT / "fine_tuning.recorded.json", json.dumps(rows, indent=1) + "\n")
     readme = ROOT / "README.md"
     before, _, rest = readme.read_text().partition(BEGIN)
-    write_text(readme, f"{before}{BEGIN}\n\n{table(found)}\n\n{END}{rest.partition(END)[2]}")
-    print(table(found))
+    write_text(readme, f"{before}{BEGIN}\n\n{render_table(rows)}\n\n{END}{rest.partition(END)[2]}")
+    print(render_table(rows))
 
 
 if __name__ == "__main__":

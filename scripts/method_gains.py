@@ -24,7 +24,8 @@ from scipy import stats
 from da_framework.config.plugins import conf_dir
 from da_framework.core.files import write_text
 from da_framework.methods.base import Method
-from da_framework.results.record import read_record
+from da_framework.results.folder import RunFolder
+from da_framework.results.record_schema import RunRecord
 from da_framework.training.build import compose
 from da_framework.training.method_check import method_class
 
@@ -61,14 +62,14 @@ def adapts(method: type[Method]) -> bool:
     return not (method.closed_form or method.needs_teachers or inherits)
 
 
-def setting(method: type[Method]) -> str:
+def data_setting(method: type[Method]) -> str:
     """What a method is made for."""
     if method.needs_batch_norm:
         return "batch norm"
     return "labelled" if "target_labelled" in method.roles else method.setting
 
 
-def sweep(task: str, situation: str, method: str, *overrides: str, folder: Path) -> None:
+def run_sweep(task: str, situation: str, method: str, *overrides: str, folder: Path) -> None:
     """One ``da train -m``; what is finished is not run again."""
     command = [
         *(sys.executable, "-m", "da_framework", "train", "-m", f"method={method}"),
@@ -80,7 +81,7 @@ def sweep(task: str, situation: str, method: str, *overrides: str, folder: Path)
         raise RuntimeError(f"{' '.join(command)}\n{ended.stdout[-2000:]}{ended.stderr[-2000:]}")
 
 
-def run(task: str, situation: str, method: str, config: dict[str, Any]) -> None:
+def run_method(task: str, situation: str, method: str, config: dict[str, Any]) -> None:
     """Tunes, then trains on the other seeds."""
     folder = RUNS / task / situation / method
     start = RUNS / task / situation / BASELINE / "seed_${seed}"
@@ -91,56 +92,61 @@ def run(task: str, situation: str, method: str, config: dict[str, Any]) -> None:
         values = [f"{factor * weight:g}" for factor in FACTORS]
         named = "hydra.sweep.subdir='tuning_${method.weight}'"
         grid = f"method.weight={','.join(values)}"
-        sweep(task, situation, method, f"seed={TUNING}", grid, named, *begun, folder=folder)
-        found = {own["config"]["method"]["weight"]: own for own in records(folder, "tuning_*")}
-        best = max(found, key=lambda value: found[value]["target"]["last"]["score"])
+        run_sweep(task, situation, method, f"seed={TUNING}", grid, named, *begun, folder=folder)
+        by_weight = {
+            record["config"]["method"]["weight"]: record
+            for record in read_records(folder, "tuning_*")
+        }
+        best = max(by_weight, key=lambda value: by_weight[value]["target"]["last"]["score"])
         tuned = [f"method.weight={best:g}"]
     seeds = ",".join(map(str, (*SEEDS, TUNING) if method == BASELINE else SEEDS))
     named = "hydra.sweep.subdir='seed_${seed}'"
-    sweep(task, situation, method, f"seed={seeds}", named, *tuned, *begun, folder=folder)
+    run_sweep(task, situation, method, f"seed={seeds}", named, *tuned, *begun, folder=folder)
 
 
-def records(folder: Path, pattern: str) -> list[dict[str, Any]]:
+def read_records(folder: Path, pattern: str) -> list[RunRecord]:
     """The records of finished runs in a folder."""
-    return [own for path in sorted(folder.glob(pattern)) if (own := read_record(path))]
+    return list(
+        filter(None, (RunFolder(path).read_record() for path in sorted(folder.glob(pattern))))
+    )
 
 
-def figure(record: dict[str, Any]) -> float:
+def accuracy_or_hos(record: RunRecord) -> float:
     """Accuracy in percent; in the open setting the harmonic mean of known and unknown."""
     last = record["target"]["last"]
     return 100 * float(last["open_set"]["hos"] if "open_set" in last else last["accuracy"])
 
 
-def outcome(task: str, situation: str, method: str) -> dict[str, Any] | None:
+def compare_runs(task: str, situation: str, method: str) -> dict[str, Any] | None:
     """A method's figures on a task beside source-only's on the same seeds."""
-    own, base = (
-        {r["config"]["seed"]: r for r in records(RUNS / task / situation / name, "seed_*")}
+    runs, base = (
+        {r["config"]["seed"]: r for r in read_records(RUNS / task / situation / name, "seed_*")}
         for name in (method, BASELINE)
     )
-    seeds = [seed for seed in SEEDS if seed in own and seed in base]
+    seeds = [seed for seed in SEEDS if seed in runs and seed in base]
     if not seeds:
         return None
-    gains = [figure(own[seed]) - figure(base[seed]) for seed in seeds]
+    gains = [accuracy_or_hos(runs[seed]) - accuracy_or_hos(base[seed]) for seed in seeds]
     half = stats.sem(gains) * stats.t.ppf(0.975, len(gains) - 1) if len(gains) > 1 else None
     return {
-        "figures": [round(figure(own[seed]), 2) for seed in seeds],
+        "figures": [round(accuracy_or_hos(runs[seed]), 2) for seed in seeds],
         "gain": round(fmean(gains), 2),
         "half_interval": None if half is None else round(float(half), 2),
-        "weight": own[seeds[0]]["config"]["method"].get("weight"),
-        "seconds": round(fmean(own[seed]["seconds"]["training"] for seed in seeds), 1),
+        "weight": runs[seeds[0]]["config"]["method"].get("weight"),
+        "seconds": round(fmean(runs[seed]["seconds"]["training"] for seed in seeds), 1),
     }
 
 
-def table(found: dict[str, Any]) -> str:
-    """The record as Markdown, a line a method."""
+def render_table(methods: dict[str, Any]) -> str:
+    """The gains as Markdown, a line a method."""
     lines = [
         "| `method=` | setting | two moons | gain | digits | gain |",
         "|---|---|---|---|---|---|",
     ]
-    for method, own in found.items():
-        cells = [f"`{method}`", own["setting"]]
+    for method, gains in methods.items():
+        cells = [f"`{method}`", gains["setting"]]
         for task in TASKS:
-            if outcome := own.get(task):
+            if outcome := gains.get(task):
                 spread = f" ± {outcome['half_interval']:.1f}" if outcome["half_interval"] else ""
                 cells += [f"{fmean(outcome['figures']):.1f}", f"{outcome['gain']:+.1f}{spread}"]
             else:
@@ -161,7 +167,7 @@ def main(arguments: Sequence[str]) -> None:
     # composed here: not by several threads at once
     configs = {name: compose(f"method={name}") for name in every}
     configs = {name: config for name, config in configs.items() if adapts(method_class(config))}
-    kinds = {name: setting(method_class(config)) for name, config in configs.items()}
+    kinds = {name: data_setting(method_class(config)) for name, config in configs.items()}
     cells = [
         (task, situation, name)
         for task in parsed.tasks
@@ -172,25 +178,27 @@ def main(arguments: Sequence[str]) -> None:
     with ThreadPoolExecutor(parsed.jobs) as pool:
         for wave in () if parsed.table else (base, cells):
             for cell, future in [
-                (cell, pool.submit(run, *cell, configs[cell[-1]])) for cell in wave
+                (cell, pool.submit(run_method, *cell, configs[cell[-1]])) for cell in wave
             ]:
                 try:
                     future.result()
                     print("done", *cell, flush=True)
                 except RuntimeError as error:
                     print("FAILED", *cell, error, flush=True)
-    found: dict[str, Any] = {}
+    methods: dict[str, Any] = {}
     for situation in dict.fromkeys(kinds.values()):
         for name in (BASELINE, *(n for n in kinds if kinds[n] == situation and n != BASELINE)):
-            own = {task: o for task in TASKS if (o := outcome(task, situation, name))}
-            if own:
+            tasks = {task: o for task in TASKS if (o := compare_runs(task, situation, name))}
+            if tasks:
                 label = name if name != BASELINE else f"{name}, {situation}"
-                found[label] = {"setting": situation, **own}
-    write_text(ROOT / "gains.recorded.json", json.dumps(found, indent=1) + "\n")
+                methods[label] = {"setting": situation, **tasks}
+    write_text(ROOT / "gains.recorded.json", json.dumps(methods, indent=1) + "\n")
     readme = ROOT / "README.md"
     before, _, rest = readme.read_text().partition(BEGIN)
-    write_text(readme, f"{before}{BEGIN}\n\n{table(found)}\n\n{END}{rest.partition(END)[2]}")
-    print(table(found))
+    write_text(
+        readme, f"{before}{BEGIN}\n\n{render_table(methods)}\n\n{END}{rest.partition(END)[2]}"
+    )
+    print(render_table(methods))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
+from da_framework.results.folder import find_finished_runs
+
 SWEEP = (
     *("dataset=two_moons", "network=mlp", "steps=200", "logger=[]", "callback=[]"),
     *(
@@ -43,10 +45,10 @@ def main() -> None:
         for _ in range(2):
             begun = time.perf_counter()
             ended = subprocess.run([*command, f"hydra.sweep.dir={folder}"], check=False)
-            found = len(list(folder.glob("*/result.json")))
+            finished = len(find_finished_runs(folder))
             took = time.perf_counter() - begun
-            print(f"exit code {ended.returncode}, {found} results, {took:.0f} s")
-            if (ended.returncode, found) != (2, 4):
+            print(f"exit code {ended.returncode}, {finished} results, {took:.0f} s")
+            if (ended.returncode, finished) != (2, 4):
                 raise SystemExit("expected exit code 2 and 4 results")
     finally:
         cluster.shutdown()

@@ -11,8 +11,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from da_framework.callbacks.base import Callback
 from da_framework.core.files import atomic_write
-
-LAST, PREVIOUS, CHOSEN = "last.ckpt", "previous.ckpt", "chosen.ckpt"
+from da_framework.results.folder import RunFolder
 
 
 class Checkpoints(Callback):
@@ -25,26 +24,33 @@ class Checkpoints(Callback):
     """
 
     def __init__(self, folder: str) -> None:
-        self.folder = Path(folder) / "checkpoints"
+        self.folder = RunFolder(Path(folder))
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        trainer.strategy.checkpoint_io = Files()
+        trainer.strategy.checkpoint_io = Files(self.folder)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_index: int
     ) -> None:
         chosen = module.picks.get("chosen", {}).get("step")
         if module.step and chosen == module.step:
-            trainer.save_checkpoint(self.folder / CHOSEN)
+            trainer.save_checkpoint(self.folder.checkpoint("chosen"))
         if module.step and module.checkpointing:
-            trainer.save_checkpoint(self.folder / LAST)
+            trainer.save_checkpoint(self.folder.checkpoint("last"))
 
 
 class Files(TorchCheckpointIO):
     """Checkpoints, written where they will be: a kill or a full disk leaves the one before whole.
 
     Lightning's own way goes by the system's folder for temporary files, which may be another disk.
+
+    Args:
+        folder: of the run.
     """
+
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__()
+        self.folder = folder
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -54,5 +60,5 @@ class Files(TorchCheckpointIO):
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(file) as partial:
             partial.write_bytes(buffer.getbuffer())
-            if file.name == LAST and file.is_file():
-                os.replace(file, file.with_name(PREVIOUS))
+            if file.name == self.folder.checkpoint("last").name and file.is_file():
+                os.replace(file, self.folder.checkpoint("previous"))

@@ -9,6 +9,7 @@ from torch import Tensor
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.metrics.classification import confusion
 from da_framework.results.figure import save_figure
+from da_framework.results.folder import RunFolder
 
 
 class Confusion(Callback):
@@ -19,7 +20,7 @@ class Confusion(Callback):
     """
 
     def __init__(self, folder: str) -> None:
-        self.path = Path(folder) / "confusion.png"
+        self.path = RunFolder(Path(folder)).figure("confusion")
         self.last: Evaluation | None = None
 
     def on_evaluation(

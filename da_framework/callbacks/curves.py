@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 
 from da_framework.callbacks.base import Callback
 from da_framework.results.figure import SOURCE, TARGET, save_figure
+from da_framework.results.folder import RunFolder
 
 
 class Curves(Callback):
@@ -18,7 +19,7 @@ class Curves(Callback):
     """
 
     def __init__(self, folder: str) -> None:
-        self.path = Path(folder) / "curves.png"
+        self.path = RunFolder(Path(folder)).figure("curves")
 
     def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.is_global_zero:

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.core.files import write_text
+from da_framework.results.folder import RunFolder
 
 
 class History(Callback):
@@ -18,7 +19,7 @@ class History(Callback):
     """
 
     def __init__(self, folder: str) -> None:
-        self.path = Path(folder) / "metrics.csv"
+        self.path = RunFolder(Path(folder)).metrics
 
     def on_evaluation(self, trainer: pl.Trainer, module: Any, evaluation: Evaluation) -> None:
         if trainer.is_global_zero:

@@ -7,9 +7,9 @@ from typing import Any
 import pytorch_lightning as pl
 
 from da_framework.callbacks.base import Callback
-from da_framework.callbacks.checkpoints import LAST
 from da_framework.core.errors import PreemptedError
 from da_framework.core.signals import handle_signals
+from da_framework.results.folder import RunFolder
 
 
 class Preemption(Callback):
@@ -23,7 +23,7 @@ class Preemption(Callback):
     """
 
     def __init__(self, folder: str) -> None:
-        self.last = Path(folder) / "checkpoints" / LAST
+        self.last = RunFolder(Path(folder)).checkpoint("last")
         self.listening = ExitStack()
         self.begun = False
 

@@ -10,6 +10,7 @@ from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.core.array_cache import Array
 from da_framework.core.files import atomic_write
 from da_framework.results.figure import SOURCE, TARGET, save_figure
+from da_framework.results.folder import RunFolder
 
 
 class TSNE(Callback):
@@ -24,10 +25,10 @@ class TSNE(Callback):
     """
 
     def __init__(self, folder: str, rows: int) -> None:
-        self.path = Path(folder) / "tsne.png"
+        self.path = RunFolder(Path(folder)).figure("tsne")
         self.rows = rows
         # on disk, so that a run killed and continued still has its first features
-        self.before = Path(folder) / "checkpoints" / "features_before.npz"
+        self.before = RunFolder(Path(folder)).features_before
         self.last: dict[str, Any] = {}
 
     def on_evaluation(

@@ -11,7 +11,9 @@ from rich.console import Console
 
 from da_framework.core.errors import InputError
 from da_framework.core.labels import LABELLED_ROLES
-from da_framework.results import record as results
+from da_framework.results.folder import RESULT, RunFolder
+from da_framework.results.record_schema import RunRecord
+from da_framework.results.statistics import sides
 
 CHANCE = 0.6
 """Accuracy of a linear classifier up to which domains count as not told apart."""
@@ -113,9 +115,10 @@ def diagnose_choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def diagnose_divergence(folder: Path) -> Iterator[tuple[str, str]]:
     """Where a run stopped and what was no longer finite; nothing if it did not diverge."""
-    if not (folder / results.DIVERGED).is_file():
+    file = RunFolder(folder).diverged
+    if not file.is_file():
         return
-    message = (folder / results.DIVERGED).read_text().strip()
+    message = file.read_text().strip()
     named = re.search(r"the term (\S+) is", message)
     term = named[1] if named else None
     clipped = "set optimizer.clip=1.0"
@@ -133,7 +136,8 @@ def diagnose_divergence(folder: Path) -> Iterator[tuple[str, str]]:
 
 def last_values(folder: Path, name: str) -> str:
     """The last readings of a figure that the history of an unfinished run has, in words."""
-    if not (file := folder / "metrics.csv").is_file():
+    file = RunFolder(folder).metrics
+    if not file.is_file():
         return ""
     with file.open() as stream:
         rows = [row for row in csv.DictReader(stream) if row.get(name)]
@@ -148,23 +152,23 @@ def curve_column(record: Mapping[str, Any], name: str) -> list[float]:
     return [row[name] for row in record.get("curve", ()) if row.get(name) is not None]
 
 
-def read_finished(folder: Path) -> dict[str, Any]:
+def read_finished(folder: Path) -> RunRecord:
     """The record of a finished run.
 
     Raises:
         InputError: there is none.
     """
-    record = results.read_record(folder)
+    place = RunFolder(folder)
+    record = place.read_record()
     if record is not None:
         return record
-    metrics = folder / "metrics.csv"
-    if metrics.is_file():
-        rows = metrics.read_text().splitlines()[1:]
+    if place.metrics.is_file():
+        rows = place.metrics.read_text().splitlines()[1:]
         seen = f"it was last seen at step {rows[-1].partition(',')[0]}: " if rows else ""
         raise InputError(
             f"{folder}: the run did not end; {seen}if it was killed, the same command continues"
         )
-    raise InputError(f"{folder}: there is no {results.RESULT} in this folder; give that of a run")
+    raise InputError(f"{folder}: there is no {RESULT} in this folder; give that of a run")
 
 
 def main(arguments: list[str]) -> None:
@@ -183,9 +187,9 @@ def print_diagnoses(folders: Sequence[Path]) -> None:
             continue
         record = read_finished(folder)
         try:
-            side = {name: "+".join(own) or "nothing" for name, own in record["domains"].items()}
+            source, target = ("+".join(names) or "nothing" for names in sides(record))
             lines = [
-                f"{record['choices']['method']}: {side['source']} -> {side['target']} ({folder})",
+                f"{record['choices']['method']}: {source} -> {target} ({folder})",
                 *format_findings(diagnose(record)),
             ]
         except (KeyError, TypeError, ValueError, AttributeError) as error:

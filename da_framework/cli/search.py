@@ -26,7 +26,7 @@ from da_framework.core.errors import INTERRUPTED, PREEMPTED, InputError, Preempt
 from da_framework.core.files import run_lock, write_text
 from da_framework.core.seeding import mix
 from da_framework.core.types import Count
-from da_framework.results import record as results
+from da_framework.results.folder import RunFolder
 
 if TYPE_CHECKING:
     from da_framework.callbacks.pruning import Pruning
@@ -255,7 +255,7 @@ class Search:
         trial.set_user_attr("folder", named)
         arguments = [*self.fixed, *overrides, f"hydra.run.dir='{quoted}'"]
         code, message = self.train(arguments, Pruning(hopeless, self.settings.worth))
-        record = results.read_record(place) if code == 0 else None
+        record = RunFolder(place).read_record() if code == 0 else None
         value = self.settings.value(record) if record else math.nan
         if math.isfinite(value):
             self.study.tell(number, value)
@@ -320,9 +320,10 @@ class Search:
     def show(self) -> None:
         """The best trial, and how it was chosen."""
         best = self.study.best_trial
-        record = results.read_record(self.folder / best.user_attrs["folder"]) or {}
+        record = RunFolder(self.folder / best.user_attrs["folder"]).read_record()
+        validator = record["choices"].get("validator") if record else "the validator"
         oracle = self.settings.objective == "oracle"
-        how = NOTE if oracle else f"chosen by {record['choices']['validator']}, without a label"
+        how = NOTE if oracle else f"chosen by {validator}, without a label"
         counts = ", ".join(f"{len(self.ended(own))} {word}" for own, word in STATES.items())
         print(f"{counts}: {self.folder}")
         print(f"best: {self.settings.objective} {best.value:.4f} ({how})")

@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
@@ -26,10 +26,11 @@ from omegaconf import OmegaConf, read_write
 
 from da_framework.core.errors import InputError, exit_message, one_line
 from da_framework.core.files import run_lock, write_text
+from da_framework.results.folder import RunFolder
+from da_framework.results.record_schema import RunRecord
 
 STATES = ".jobs"
 """The folder in that of a sweep where its jobs write how they go, a file each."""
-LOG = "da.log"
 LAST = 5
 """Lines of a failed job's log that are shown."""
 
@@ -43,12 +44,12 @@ end ``words``, and the ``seconds`` the run took or the ``tail`` of its log and i
 
 
 def run_job(
-    train: Callable[[], Mapping[str, Any]], sweep: Path, number: int, folder: Path
-) -> Mapping[str, Any] | None:
+    train: Callable[[], RunRecord | None], sweep: Path, number: int, folder: Path
+) -> RunRecord | None:
     """Runs a job: its failure is written down and not raised, so that it fails alone.
 
     Args:
-        train: makes the record of the run.
+        train: makes the record of the run; none on all processes but the first.
         sweep: its folder.
         number: of the job in the sweep.
         folder: of the job.
@@ -57,7 +58,8 @@ def run_job(
     file.parent.mkdir(parents=True, exist_ok=True)
     state: State = {"state": "running", "folder": str(folder), "began": time.time()}
     write_text(file, json.dumps(state))
-    with redirect_to_log(folder / LOG) as log:
+    log_file = RunFolder(folder).log
+    with redirect_to_log(log_file) as log:
         begun = log.tell()
         try:
             record = train()
@@ -65,11 +67,13 @@ def run_job(
             # what a person can mend is one message; the rest is for who mends us
             message, code = exit_message(error) or (traceback.format_exc(), 1)
             print(message.rstrip(), file=log, flush=True)
-            output = (folder / LOG).read_bytes()[begun:].decode(errors="replace")
+            output = log_file.read_bytes()[begun:].decode(errors="replace")
             tail = output.splitlines()[-LAST:]
             ended = {"state": "failed", "words": tail[-1], "code": code, "tail": tail}
             write_text(file, json.dumps(state | ended))
             return None
+    if record is None:
+        return None
     accuracy, took = record["target"]["chosen"]["accuracy"], record["seconds"]["all"]
     ended = {"state": "done", "words": f"{accuracy:.2%}", "seconds": took}
     write_text(file, json.dumps(state | ended))
@@ -191,7 +195,7 @@ class SweepMonitor:
         failed = self.of("failed")
         for number, state in sorted(failed.items()):
             print(f"failed: {shlex.join(['da', 'train', *self.jobs[number]])}", file=sys.stderr)
-            for line in (*state["tail"], f"({state['folder']}/{LOG})"):
+            for line in (*state["tail"], f"({RunFolder(Path(state['folder'])).log})"):
                 print(f"  {line}", file=sys.stderr)
         if failed:
             count = f"{len(failed)} of {len(self.jobs)} jobs failed"

@@ -13,6 +13,7 @@ from da_framework.cli.sweeps import run_job
 from da_framework.config.schema import to_plain
 from da_framework.core.errors import InputError
 from da_framework.results.model_card import write_card
+from da_framework.results.record_schema import RunRecord
 from da_framework.results.tables import print_run
 from da_framework.training.train import train
 
@@ -40,7 +41,7 @@ def main(config: Any, *, callbacks: "Sequence[Callback]" = ()) -> float | None:
     sweeping = job.mode == RunMode.MULTIRUN
     prepare_relaunch(job, overrides)
 
-    def run() -> dict[str, Any]:
+    def run() -> RunRecord | None:
         values = to_plain(config)
         refuse_secret_values(values)
         if sweeping:
@@ -57,7 +58,7 @@ def main(config: Any, *, callbacks: "Sequence[Callback]" = ()) -> float | None:
         return record
 
     if sweeping:
-        record: Any = run_job(run, Path(job.sweep.dir), job.job.num, folder)
+        record = run_job(run, Path(job.sweep.dir), job.job.num, folder)
     else:
         record = run()
         if record:

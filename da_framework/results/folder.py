@@ -117,7 +117,7 @@ class RunFolder:
         typed: RunRecord = moved
         return typed
 
-    def write_record(self, record: "RunRecord | Mapping[str, Any]") -> None:
+    def write_record(self, record: Mapping[str, Any]) -> None:
         """Writes the record, whole or not at all."""
         write_text(self.result, json.dumps(record, indent=1, allow_nan=False) + "\n")
 

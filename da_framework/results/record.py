@@ -1,4 +1,4 @@
-"""The record of a run: written last and by rename, read by everything that reports."""
+"""What a run is recognised by: the hashes of its config, code and data; and its environment."""
 
 import hashlib
 import json
@@ -6,16 +6,13 @@ import os
 import platform
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from da_framework.config.relevance import relevant_config
 from da_framework.config.source_code import import_closure, source_file
 
-RESULT = "result.json"
-KEY = "key.txt"
-DIVERGED = "diverged.txt"
-"""What a run that diverged leaves: at which step, and what was no longer finite."""
+if TYPE_CHECKING:
+    from da_framework.results.record_schema import Environment
 
 TRAINING = "da_framework.training.train"
 """The module that every run is trained by."""
@@ -84,30 +81,7 @@ def targets(node: Any) -> Iterator[str]:
             yield from targets(value)
 
 
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """The record in a folder; none if there is none."""
-    from da_framework.results.folder import RunFolder
-
-    record: Any = RunFolder(folder).read_record()
-    return record
-
-
-def write_record(folder: Path, result: Mapping[str, Any]) -> None:
-    """Writes the record, whole or not at all."""
-    from da_framework.results.folder import RunFolder
-
-    RunFolder(folder).write_record(result)
-
-
-def claim_folder(folder: Path, run_key: str, *, again: bool) -> str | None:
-    """Makes a folder this run's own; what another run left in it is moved aside."""
-    from da_framework.results.folder import RunFolder
-
-    aside = RunFolder(folder).claim(run_key, again=again)
-    return str(aside) if aside else None
-
-
-def environment() -> dict[str, Any]:
+def environment() -> "Environment":
     """Versions and machine, as they stand in the record."""
     versions = {"python": platform.python_version()}
     for library in ("da_framework", *LIBRARIES):

@@ -125,24 +125,9 @@ class Environment(TypedDict):
     device: NotRequired[str]
 
 
-class RunRecord(TypedDict):
-    """The record of a finished run.
+class RunOutcome(TypedDict):
+    """The part of a record that a trained run adds: its figures, and what they stand on."""
 
-    In records that ``da report --keep`` wrote, ``readings`` (step and target accuracy of each
-    evaluation), ``diagnosis`` and ``scores`` (by validator) stand in place of the curve; ``folder``
-    is where a record was read.
-    """
-
-    key: NotRequired[str]
-    command: str
-    choices: Choices
-    config: RunConfig
-    data: NotRequired[dict[str, str]]
-    inputs: NotRequired[dict[str, Any]]
-    licences: NotRequired[dict[str, str]]
-    code: str
-    seconds: Seconds
-    finished: NotRequired[str]
     baseline: NotRequired[bool]
     domains: DomainNames
     classes: NotRequired[list[str]]
@@ -156,6 +141,31 @@ class RunRecord(TypedDict):
     curve: NotRequired[list[CurvePoint]]
     verdicts: NotRequired[list[Verdict]]
     note: NotRequired[str]
+
+
+class TrainedRecord(RunOutcome):
+    """The record as training writes it."""
+
+    key: NotRequired[str]
+    command: str
+    choices: Choices
+    config: RunConfig
+    data: NotRequired[dict[str, str]]
+    inputs: NotRequired[dict[str, Any]]
+    licences: NotRequired[dict[str, str]]
+    code: str
+    seconds: Seconds
+    finished: NotRequired[str]
+
+
+class RunRecord(TrainedRecord):
+    """The record of a finished run, as it is read.
+
+    In records that ``da report --keep`` wrote, ``readings`` (step and target accuracy of each
+    evaluation), ``diagnosis`` and ``scores`` (by validator) stand in place of the curve; ``folder``
+    is where a record was read.
+    """
+
     readings: NotRequired[list[list[float]]]
     diagnosis: NotRequired[dict[str, float]]
     scores: NotRequired[dict[str, list[float | None]]]

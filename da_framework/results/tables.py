@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -105,10 +105,12 @@ def read_usable(folder: RunFolder) -> RunRecord:
     Raises:
         InputError: it is damaged or no record of ours.
     """
-    record = {**(folder.read_record() or {}), "folder": str(folder.path)}
+    if (record := folder.read_record()) is None:
+        raise InputError(f"{folder.result} is not there any more")
+    record["folder"] = str(folder.path)
     if reason := unusable_reason(record):
         raise InputError(f"{folder.result} is no record of a run ({reason}); move it away")
-    return cast(RunRecord, record)
+    return record
 
 
 def unusable_reason(record: Any) -> str:

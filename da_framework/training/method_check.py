@@ -25,7 +25,7 @@ from da_framework.datasets.datamodule import VIEWS
 from da_framework.methods.base import Method
 from da_framework.methods.extra import Extra
 from da_framework.metrics.domain_distance import logistic_domain_accuracy
-from da_framework.results import record as results
+from da_framework.results.folder import RunFolder
 from da_framework.training.build import Run, build
 from da_framework.training.trainer import build_trainer
 
@@ -183,7 +183,7 @@ def resumes_bit_for_bit(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     with tempfile.TemporaryDirectory() as folder:
         with suppress(Stop):
             fit_config(config, callbacks=[Checkpoints(folder), Interruption(SHORT // 2 + 1)])
-        resumed = fit_config(config, checkpoint=Path(folder) / "checkpoints" / "last.ckpt")
+        resumed = fit_config(config, checkpoint=RunFolder(Path(folder)).checkpoint("last"))
     wrong = differing_tensors(expected, resumed.module.state_dict())
     return not wrong, f"differs in {', '.join(wrong[:3])}" if wrong else "equal"
 
@@ -296,13 +296,11 @@ def fit_for_method(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         base = {name: config["method"][name] for name in ("alpha", "batch_norm")}
         former = {**config, "method": first | base, "steps": WARM, "evaluate_every": WARM}
         run = fit_config(former)
-        (Path(folder) / "checkpoints").mkdir()
-        state = {"state_dict": run.module.state_dict()}
-        torch.save(state, Path(folder) / "checkpoints" / "last.ckpt")
+        place = RunFolder(Path(folder))
+        place.checkpoints.mkdir()
+        torch.save({"state_dict": run.module.state_dict()}, place.checkpoint("last"))
         classes = list(run.domains.task.classes)
-        results.write_record(
-            Path(folder), {"key": "", "config": former, "target": {}, "classes": classes}
-        )
+        place.write_record({"key": "", "config": former, "target": {}, "classes": classes})
         yield (
             config
             | ({} if begun else {"init_from": folder})

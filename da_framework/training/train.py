@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from da_framework.config.schema import check_config, instantiate
 from da_framework.core.errors import DivergedError, InputError, PreemptedError
@@ -21,6 +21,15 @@ from da_framework.training.warm_start import weights_fingerprint
 
 if TYPE_CHECKING:
     from da_framework.callbacks.base import Callback
+    from da_framework.results.record_schema import (
+        Choices,
+        CurvePoint,
+        Picks,
+        RunConfig,
+        RunOutcome,
+        RunRecord,
+        TrainedRecord,
+    )
     from da_framework.training.build import Run
 
 log = logging.getLogger(__name__)
@@ -33,7 +42,7 @@ def train(
     command: str,
     choices: Mapping[str, str | None],
     callbacks: "Sequence[Callback]" = (),
-) -> dict[str, Any]:
+) -> "RunRecord | None":
     """Trains as a config says, or shows the result if it is there already.
 
     Args:
@@ -44,7 +53,7 @@ def train(
         callbacks: of whoever trains, beside those of the config.
 
     Returns:
-        The record of the run; empty on all processes but the first.
+        The record of the run; none on all processes but the first.
 
     Raises:
         InputError: something given cannot be used.
@@ -63,10 +72,10 @@ def train(
     dataset = load_dataset(config["dataset"])
     data = {name: dataset.fingerprint(name) for name in dataset.domains}
     key = records.run_key(config, data, start=weights_fingerprint(config))
-    done: Any = place.read_record()
-    if done and done["key"] == key and not config["again"]:
+    done = place.read_record()
+    if done and done.get("key") == key and not config["again"]:
         log.info("already done; again=true runs it once more")
-        return dict(done)
+        return done
 
     # torch is imported from here on: showing a result does not wait for it
     from da_framework.training.build import build
@@ -76,18 +85,18 @@ def train(
     if not is_first_process(config):
         with suppress(PreemptedError), explain_out_of_memory(config):  # the first process says it
             fit(run, config, place, first=False, callbacks=callbacks)
-        return {}
+        return None
     with place.lock():
         if aside := place.claim(key, again=config["again"]):
             log.info("another run was in this folder: moved to %s", aside)
         place.diverged.unlink(missing_ok=True)
         with explain_out_of_memory(config):
             fit(run, config, place, first=True, callbacks=callbacks)
-        record = {
+        record: TrainedRecord = {
             "key": key,
             "command": command,
-            "choices": dict(choices),
-            "config": dict(config),
+            "choices": cast("Choices", dict(choices)),
+            "config": cast("RunConfig", dict(config)),
             "data": data,
             "inputs": run.inputs(dataset),
             "licences": {name: dataset.licence(name) for name in dataset.domains},
@@ -103,43 +112,49 @@ def train(
         place.write_record(record)
         # from here on, nothing continues
         place.checkpoint("previous").unlink(missing_ok=True)
-    return record
+    return cast("RunRecord", record)
 
 
 def dataset_alone(dataset: ConfigNode) -> None:
     """The one key of a data set's own check."""
 
 
-def summarize(run: "Run") -> dict[str, Any]:
+def summarize(run: "Run") -> "RunOutcome":
     """What a trained run adds to its record: the three numbers, and what they stand on."""
     module, dataset = run.module, run.domains.dataset
     return {
         "baseline": module.method.baseline,
-        "domains": {"source": dataset.source, "target": dataset.target},
-        "classes": dataset.known,
+        "domains": {"source": list(dataset.source), "target": list(dataset.target)},
+        "classes": list(dataset.known),
         "rows": {**run.domains.task.rows, "test": len(run.domains.oracle)},
         "skipped": dataset.skipped,
         "environment": {**records.environment(), "device": str(module.device)},
         "steps": module.step,
         "peak_memory_mib": peak_memory(),
-        "target": {
-            name: {"step": pick["step"], "score": pick["score"], **pick["target"]}
-            for name, pick in module.picks.items()
-        },
+        "target": cast(
+            "Picks",
+            {
+                name: {"step": pick["step"], "score": pick["score"], **pick["target"]}
+                for name, pick in module.picks.items()
+            },
+        ),
         "source": {name: pick["source"] for name, pick in module.picks.items() if "source" in pick},
         "curve": evaluation_curve(module.history),
-        "verdicts": [{"kind": kind, **verdict} for kind, verdict in module.verdicts.items()],
+        "verdicts": [
+            {"kind": kind, "step": verdict["step"], "words": verdict["words"]}
+            for kind, verdict in module.verdicts.items()
+        ],
         "note": "target.oracle is the best evaluation by target test labels: no method may use it",
     }
 
 
-def evaluation_curve(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each evaluation: its figures, and those of what watched it."""
-    rows: dict[int, dict[str, Any]] = {}
+def evaluation_curve(history: Sequence[Mapping[str, Any]]) -> "list[CurvePoint]":
+    """A point for each evaluation: its figures, and those of what watched it."""
+    points: dict[int, Any] = {}
     for row in history:
         if any(name != "step" and not name.startswith("train/") for name in row):
-            rows.setdefault(row["step"], {}).update(row)
-    return list(rows.values())
+            points.setdefault(row["step"], {}).update(row)
+    return list(points.values())
 
 
 def fit(

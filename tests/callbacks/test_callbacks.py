@@ -22,6 +22,7 @@ from da_framework.callbacks.progress import ProgressBar
 from da_framework.callbacks.tsne import TSNE
 from da_framework.core.batch import UNLABELLED, Outputs, Task
 from da_framework.results.figure import save_figure
+from da_framework.results.folder import RunFolder
 
 
 class Trainer(pl.Trainer):
@@ -392,7 +393,9 @@ class Saving(Trainer):
     module: Any = None
 
     def save_checkpoint(self, filepath: Any, *args: Any, **keys: Any) -> None:
-        Files().save_checkpoint({"step": self.module.step}, filepath)
+        Files(RunFolder(Path(filepath).parents[1])).save_checkpoint(
+            {"step": self.module.step}, filepath
+        )
 
 
 def checkpointed(tmp_path: Path) -> tuple[Callable[..., None], Path]:

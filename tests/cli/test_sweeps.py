@@ -95,7 +95,7 @@ def test_an_error_of_ours_fails_alone_and_its_traceback_is_in_the_log(
 ) -> None:
     outcome = train.summarize
 
-    def broken(run: Any) -> dict[str, Any]:
+    def broken(run: Any) -> Any:
         if run.module.seed == 1:
             raise RuntimeError("what nobody thought of")
         return outcome(run)

@@ -20,6 +20,7 @@ from scipy.stats import spearmanr
 
 from da_framework.cli.report import main
 from da_framework.results import page
+from da_framework.results.record_schema import CurvePoint
 from da_framework.results.tables import compare_records, gather_records, write_table
 
 EVIL = "<script>document.title = 'broken'</script><img src=x onerror=\"document.title='broken'\">"
@@ -128,12 +129,12 @@ def test_a_name_ends_no_script(tmp_path: Path) -> None:
 
 
 def test_long_curves_are_thinned_and_keep_their_end() -> None:
-    rows = [{"step": n, "score": n / 3} for n in range(500)]
-    thinned = page.thin_curve(rows)
+    points: list[CurvePoint] = [{"step": n, "score": n / 3} for n in range(500)]
+    thinned = page.thin_curve(points)
     assert len(thinned["step"]) <= page.MOST_EVALUATIONS
     assert thinned["step"][-1] == 499
     assert thinned["score"][-1] == 166.33
-    assert page.thin_curve(rows[:7])["step"] == list(range(7))
+    assert page.thin_curve(points[:7])["step"] == list(range(7))
     assert page.thin_curve([]) == {}
     assert page.thin_curve([{"step": 1, "score": float("nan")}])["score"] == [None]
 

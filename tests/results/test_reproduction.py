@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def test_a_cell_without_all_its_seeds_is_marked(tmp_path: Path) -> None:
 
 
 def test_what_a_record_does_not_say_is_not_known(tmp_path: Path) -> None:
-    old = {
+    old: Any = {
         name: stated
         for name, stated in reproduced_record("dann", 0.5).items()
         if name != "finished"
@@ -130,7 +131,7 @@ def test_a_table_may_show_the_last_readings_and_what_others_found(tmp_path: Path
 
 def test_what_is_recorded_keeps_its_readings_and_is_drawn(tmp_path: Path) -> None:
     runs = [reproduced_record("dann", 0.7), reproduced_record("other", 0.7)]
-    run = {name: value for name, value in runs[0].items() if name != "readings"}
+    run: Any = {name: value for name, value in runs[0].items() if name != "readings"}
     curve = [{"step": 0, "oracle/accuracy": 0.9}, {"step": 4, "lr": 1.0}]
     record_table(paper_table(tmp_path, readings=2), [run | {"curve": curve}, runs[1]])
     assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
@@ -308,8 +309,9 @@ def test_what_is_recorded_has_the_keys_of_its_experiment(name: str) -> None:
         keys = compose(f"experiments={stage.name}", f"method={method}")
         for run in stated.recorded:
             if run["choices"]["method"] in stage.methods:
-                assert run["config"]["steps"] == keys["steps"]
-                assert run["config"]["optimizer"]["lr"] == keys["optimizer"]["lr"]
+                config: Mapping[str, Any] = run["config"]
+                assert config["steps"] == keys["steps"]
+                assert config["optimizer"]["lr"] == keys["optimizer"]["lr"]
 
 
 @pytest.mark.parametrize(

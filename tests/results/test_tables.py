@@ -69,7 +69,7 @@ def test_seeds_make_one_row() -> None:
     ]
 
 
-def negative_transfers(records: list[dict[str, Any]]) -> dict[str, str]:
+def negative_transfers(records: list[Any]) -> dict[str, str]:
     """What the column says of each method; nothing where there is none."""
     header, _, *rows = (
         line.strip("| ").split(" | ") for line in render_markdown(records).splitlines()

@@ -14,6 +14,7 @@ from pytorch_lightning.loggers.logger import Logger
 
 from da_framework.core.errors import one_line
 from da_framework.core.types import Positive
+from da_framework.results.folder import RunFolder
 from da_framework.training.loggers.wandb_connection import server_address, why_offline
 
 log = logging.getLogger(__name__)
@@ -223,7 +224,7 @@ class Wandb(WandbLogger):
 
 def load_run_id(folder: Path) -> str:
     """Kept in the folder, so that a run killed and continued is one run there too."""
-    file = folder / "wandb.id"
+    file = RunFolder(folder).wandb_id
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(uuid4().hex[:16])
