@@ -26,8 +26,8 @@ from da_framework.results.folder import find_finished_runs
 from da_framework.results.reproduction import (
     judge_cells,
     record_table,
+    render_overview,
     render_reproduction,
-    tables_overview,
 )
 from da_framework.results.tables import gather_records
 
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--record", action="store_true", help="keep these numbers as ours")
     parsed = parser.parse_intermixed_args(arguments)
     if parsed.list or parsed.table is None:
-        Console(width=None if sys.stdout.isatty() else 160).print(tables_overview(find_tables()))
+        Console(width=None if sys.stdout.isatty() else 160).print(render_overview(find_tables()))
         return
     table = load_experiment(parsed.table) if parsed.table in find_experiments() else None
     if not isinstance(table, PaperTable):

@@ -20,11 +20,11 @@ from da_framework.results.statistics import (
     flatten,
     sides,
 )
-from da_framework.results.tables import MARK, keep_records
+from da_framework.results.tables import MISSING_SEEDS, keep_records
 
 VERDICTS = {True: "inside", False: "OUTSIDE", None: ""}
 
-Place = tuple[str, str]
+CellPlace = tuple[str, str]
 """Where a cell stands: row and column."""
 
 
@@ -71,7 +71,7 @@ class ReproducedCell:
     def fields(self, table: PaperTable) -> list[str]:
         """Its line of the table, a text a column."""
         means = {pick: percents(self.runs, pick) for pick in PICKS}
-        mark = MARK if self.lacks_seeds(table) else ""
+        mark = MISSING_SEEDS if self.lacks_seeds(table) else ""
         beside = [rows.get(self.row) for rows in table.paper.beside.values()]
         late = mean_of_last(self.runs, last) if (last := table.paper.readings) else None
         return [
@@ -106,7 +106,7 @@ def judge_cells(table: PaperTable, records: Sequence[RunRecord]) -> list[Reprodu
     )
     baseline = str(table.paper.baseline)
     cells = []
-    for row, name, columns in cell_places(table, reproduced):
+    for row, name, columns in list_cell_places(table, reproduced):
         runs = runs_of_cell(table, reproduced, row, columns)
         before = runs_of_cell(table, recorded, row, columns)
         others = {run.seed: run for run in runs_of_cell(table, reproduced, baseline, columns)}
@@ -129,8 +129,8 @@ def judge_cells(table: PaperTable, records: Sequence[RunRecord]) -> list[Reprodu
     return cells
 
 
-def cell_places(
-    table: PaperTable, cells: Mapping[Place, object]
+def list_cell_places(
+    table: PaperTable, cells: Mapping[CellPlace, object]
 ) -> list[tuple[str, str, Sequence[str]]]:
     """The cells as a row, a name and columns: one, or those that were run, whose mean is judged."""
     places: list[tuple[str, str, Sequence[str]]] = [
@@ -145,11 +145,11 @@ def cell_places(
 
 
 def runs_of_cell(
-    table: PaperTable, cells: Mapping[Place, list[RunRecord]], row: str, columns: Sequence[str]
+    table: PaperTable, cells: Mapping[CellPlace, list[RunRecord]], row: str, columns: Sequence[str]
 ) -> list[SeedRun]:
     """The runs of a row's cell; of several columns their mean, one for each seed that all have."""
     columns_runs = [
-        [seed_run(record, table.paper.measure) for record in cells.get((row, column), [])]
+        [to_seed_run(record, table.paper.measure) for record in cells.get((row, column), [])]
         for column in columns
     ]
     if len(columns) == 1:
@@ -165,7 +165,7 @@ def runs_of_cell(
     ]
 
 
-def seed_run(record: RunRecord, measure: Measure) -> SeedRun:
+def to_seed_run(record: RunRecord, measure: Measure) -> SeedRun:
     """A run as a cell of a table shows it."""
     figures = {pick: record["target"][pick][measure] for pick in PICKS}
     return SeedRun(record["config"]["seed"], figures, accuracy_curve(record))
@@ -189,7 +189,7 @@ def is_within(mean: float, band: tuple[float, float]) -> bool:
 
 def group_by_column(
     records: Sequence[RunRecord], *, tuned: Sequence[str] = ()
-) -> dict[Place, list[RunRecord]]:
+) -> dict[CellPlace, list[RunRecord]]:
     """Records by method and pair of domains.
 
     Of those with one seed that differ in tuned keys, the one is kept that the validator scores
@@ -198,8 +198,8 @@ def group_by_column(
     Raises:
         InputError: those of one cell differ in more than their seeds, or not even in these.
     """
-    grouped: dict[Place, list[RunRecord]] = {}
-    kinds: dict[Place, Cell] = {}
+    grouped: dict[CellPlace, list[RunRecord]] = {}
+    kinds: dict[CellPlace, Cell] = {}
     for record in records:
         where = record["choices"]["method"], "-".join(map("+".join, sides(record)))
         untuned: Any = {**record, "config": without_keys(record["config"], tuple(tuned))}
@@ -221,11 +221,11 @@ def group_by_column(
             )
         others.append(record)
     if tuned:
-        return {where: chosen_by_validator(several) for where, several in grouped.items()}
+        return {where: choose_by_validator(several) for where, several in grouped.items()}
     return grouped
 
 
-def chosen_by_validator(records: Sequence[RunRecord]) -> list[RunRecord]:
+def choose_by_validator(records: Sequence[RunRecord]) -> list[RunRecord]:
     """The record of each seed that its validator scores highest."""
     chosen: dict[int, RunRecord] = {}
     for record in records:
@@ -313,13 +313,13 @@ def reproduction_notes(
     notes = [tuning_note(table, records)] if table.paper.tuned and records else []
     if any(cell.lacks_seeds(table) for cell in cells):
         stated = f"fewer seeds than the experiment states ({listed(table.seeds)})"
-        notes.append(f"{MARK}: {stated}; what is missing is run by the same command.")
+        notes.append(f"{MISSING_SEEDS}: {stated}; what is missing is run by the same command.")
     if recorded := table.recorded:
-        notes.append(f"Recorded: {provenance(recorded)}.")
+        notes.append(f"Recorded: {describe_provenance(recorded)}.")
     return [line for note in notes for line in ("", note)]
 
 
-def provenance(records: Sequence[RunRecord]) -> str:
+def describe_provenance(records: Sequence[RunRecord]) -> str:
     """When records were made, and with which versions of torch and of this package."""
     days = sorted(record["finished"][:10] for record in records if "finished" in record)
     dates = [" to ".join(dict.fromkeys([days[0], days[-1]]))] if days else []
@@ -337,7 +337,7 @@ def provenance(records: Sequence[RunRecord]) -> str:
     return "; ".join([listed(dates), *parts])
 
 
-def tables_overview(known: Mapping[str, PaperTable]) -> Grid:
+def render_overview(known: Mapping[str, PaperTable]) -> Grid:
     """Every table with its cells, what it costs, and when it was recorded."""
     grid = Grid("table", "cells", "CPU minutes", "recorded", show_lines=True)
     for name, table in known.items():
@@ -351,7 +351,7 @@ def tables_overview(known: Mapping[str, PaperTable]) -> Grid:
             cost = "not known" if estimate is None else f"about {estimate}"
         title = table.paper.title.partition(" (")[0]
         cells = f"{len(table.cells)}: {listed(table.paper.rows)}"
-        source = provenance(recorded) if recorded else "not recorded"
+        source = describe_provenance(recorded) if recorded else "not recorded"
         grid.add_row(f"{name}\n{title}", cells, cost, source)
     return grid
 

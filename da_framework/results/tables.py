@@ -37,7 +37,7 @@ from da_framework.results.statistics import (
 )
 from da_framework.results.validator_quality import validator_scores
 
-MARK = "†"
+MISSING_SEEDS = "†"
 """Of rows without seeds that others have."""
 
 
@@ -221,7 +221,7 @@ def render_table(rows: Sequence[Row], against: Sequence[str]) -> str:
     columns += ["negative transfer", "seeds"] if based else ["seeds"]
     lines = [table_line(columns), "|---" * len(columns) + "|"]
     for row in rows:
-        mark = MARK if row.missing else ""
+        mark = MISSING_SEEDS if row.missing else ""
         fields = [row.task, f"`{row.method}` {', '.join(row.setting)}".rstrip()]
         fields += [f"{figure}{mark}" for figure in row.figures.values()]
         fields += [str(row.gains.get(other, "")) for other in against]
@@ -240,8 +240,8 @@ def table_notes(rows: Sequence[Row]) -> Iterator[str]:
             f"({len(tested)} tests in this table)."
         )
     if short := [row for row in rows if row.missing]:
-        lacking = sorted({seed for row in short for seed in row.missing})
-        yield f"{MARK}: without seeds that other rows of the task have ({listed(lacking)})."
+        seeds = listed(sorted({seed for row in short for seed in row.missing}))
+        yield f"{MISSING_SEEDS}: without seeds that other rows of the task have ({seeds})."
 
 
 def table_line(cells: Sequence[str]) -> str:

@@ -43,17 +43,18 @@ def test_a_picture_needs_a_key_and_a_key_a_picture(
 def test_a_table_is_written_as_numbers(tmp_path: Path) -> None:
     runs = [table_record(0.5 + s / 100, seed=s) for s in (1, 2)]
     base = baseline_records({1: 0.4, 2: 0.4, 3: 0.4})
-    for own in [*runs, *base]:
-        write_run(tmp_path / f"{own['choices']['method']}{own['config']['seed']}", own)
+    for record in [*runs, *base]:
+        write_run(tmp_path / f"{record['choices']['method']}{record['config']['seed']}", record)
     files = [tmp_path / name for name in ("out.csv", "out.md")]
     main([str(tmp_path), *(word for file in files for word in ("--out", str(file)))])
-    (own, _) = pandas.read_csv(files[0]).to_dict("records")
-    assert own["task"] == "mnist → usps"
-    assert (own["method"], own["seeds"], own["missing_seeds"]) == ("dann", 2, 3)
-    assert own["last"] == pytest.approx(51.5)
-    assert own["last_half_95"] == pytest.approx(12.706 * 0.5, rel=1e-4)
-    assert (own["above_lower"], own["above_lower_worst"]) == pytest.approx((11.5, 11.0))
-    assert own["above_lower_p_holm"] == pytest.approx(stats.ttest_rel([51, 52], [40, 40]).pvalue)
+    (row, _) = pandas.read_csv(files[0]).to_dict("records")
+    assert row["task"] == "mnist → usps"
+    assert (row["method"], row["seeds"], row["missing_seeds"]) == ("dann", 2, 3)
+    assert row["negative_transfer"] == "no"
+    assert row["last"] == pytest.approx(51.5)
+    assert row["last_half_95"] == pytest.approx(12.706 * 0.5, rel=1e-4)
+    assert (row["above_lower"], row["above_lower_worst"]) == pytest.approx((11.5, 11.0))
+    assert row["above_lower_p_holm"] == pytest.approx(stats.ttest_rel([51, 52], [40, 40]).pvalue)
     text = files[1].read_text()
     assert "| 51.5 ± 6.4† |" in text
     assert "+11.5 (+11.0), p = .028" in text

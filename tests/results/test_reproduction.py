@@ -16,14 +16,14 @@ from da_framework.config.settings import Settings
 from da_framework.core.errors import InputError
 from da_framework.results.experiments import PaperTable, find_tables
 from da_framework.results.reproduction import (
+    describe_provenance,
     format_mean,
     group_by_column,
     is_within,
     judge_cells,
-    provenance,
     record_table,
+    render_overview,
     render_reproduction,
-    tables_overview,
 )
 from da_framework.training.build import compose
 from tests.run_records import SWEEP_PARAMS, paper_table, reproduced_record
@@ -101,8 +101,8 @@ def test_what_a_record_does_not_say_is_not_known(tmp_path: Path) -> None:
     }
     new = reproduced_record("dann", 0.5, seed=2)
     new["environment"] = {"versions": {"torch": "2.1", "da_framework": "1.0"}}
-    assert provenance([old]) == "date not known; torch 2.0; code 01234567"
-    assert provenance([old, new]) == (
+    assert describe_provenance([old]) == "date not known; torch 2.0; code 01234567"
+    assert describe_provenance([old, new]) == (
         "2031-02-03, date not known; torch 2.0, 2.1; da_framework 1.0; code 01234567"
     )
 
@@ -112,7 +112,7 @@ def test_the_cost_of_a_table_is_the_processors_time(tmp_path: Path) -> None:
     stated = paper_table(tmp_path)
     record_table(stated, [new, reproduced_record("dann", 0.5, seed=2)])
     console = Console(width=160, record=True, file=io.StringIO())
-    console.print(tables_overview({"some/table": stated}))
+    console.print(render_overview({"some/table": stated}))
     assert " 6.5 " in console.export_text()
 
 
