@@ -4,7 +4,7 @@ import copy
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -38,6 +38,9 @@ FALL = 0.05
 SMALL = ({"source": 5, "target": 3}, {"source": 2, "target": 7}, {"source": 2, "target": 2})
 """Sizes of small and unequal batches."""
 
+Check = Callable[[Mapping[str, Any]], tuple[bool | None, str]]
+"""What a method must do: whether it does, and the figure."""
+
 
 class Finding(NamedTuple):
     """What a check says of a method.
@@ -53,15 +56,18 @@ class Finding(NamedTuple):
     detail: str
 
 
-def check_method(config: Mapping[str, Any]) -> Iterator[Finding]:
+def check_method(
+    config: Mapping[str, Any], checks: Sequence[Check] | None = None
+) -> Iterator[Finding]:
     """Every check, one after the other.
 
     Args:
         config: of ``conf/check.yaml`` with the method in question.
+        checks: some of ``CHECKS``, if not all.
     """
     exempt = method_class(config).exempt_from
     with fit_for_method(config) as config:
-        for check in CHECKS:
+        for check in checks or CHECKS:
             name = check.__name__
             try:
                 passed, detail = (None, exempt[name]) if name in exempt else check(config)

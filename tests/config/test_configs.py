@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ OWN = {("dataset", name) for name in ("folder", "arrays", "table", "text")}
 SHAPES: dict[str, tuple[int, ...]] = {"cnn1d": (9, 32), "recurrent": (9, 32), "text": (12,)}
 """Inputs of networks that take no images."""
 LISTS = ("logger", "callback", "term")
+composed = cache(compose)  # a method's config is read by several tests
 
 
 @pytest.mark.parametrize(("group", "name"), GROUPS, ids=lambda part: part)
@@ -46,12 +48,12 @@ def test_keys_are_the_constructors(group: str, name: str) -> None:
             "logger.wandb.job_type=x",
             "logger.wandb.tags=[]",
         ] * (name == "wandb")
-    check_config(compose(*overrides), Settings)
+    check_config(composed(*overrides), Settings)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_baseline_transfers_nothing(name: str) -> None:
-    item = method_class(compose(f"method={name}"))
+    item = method_class(composed(f"method={name}"))
     if item.baseline and item.closed_form:
         assert "return {}" in inspect.getsource(item.solve)  # type: ignore[attr-defined]
         return
@@ -80,7 +82,7 @@ def test_a_method_runs_a_step_on_two_moons(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_cites_its_paper_and_shows_its_formula(name: str) -> None:
-    message = inspect.getdoc(instantiate(compose(f"method={name}")["method"]).func) or ""
+    message = inspect.getdoc(instantiate(composed(f"method={name}")["method"]).func) or ""
     assert re.search(r"https://\S+", message)
     assert re.search(r"\b(19|20)\d\d\b", message)
     assert ".. math::" in message

@@ -18,6 +18,8 @@ from da_framework.training.build import compose
 
 METHODS = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
 ONE = torch.ones(1)
+LONG = [check.terms_have_gradient, check.brings_domains_together]
+"""Checks that train for hundreds of steps."""
 
 
 def config(method: str) -> dict[str, Any]:
@@ -49,9 +51,17 @@ def _this_module() -> Any:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_passes(name: str) -> None:
-    wrong = [finding for finding in check.check_method(config(name)) if finding.passed is False]
-    assert not wrong
+@pytest.mark.parametrize(
+    "checks",
+    [
+        pytest.param([own for own in check.CHECKS if own not in LONG], id="short"),
+        pytest.param(LONG, id="long", marks=pytest.mark.slow),
+    ],
+)
+def test_every_method_passes_its_checks(checks: list[check.Check], name: str) -> None:
+    findings = list(check.check_method(config(name), checks))
+    assert [own.check.replace(" ", "_") for own in findings] == [own.__name__ for own in checks]
+    assert not [own for own in findings if own.passed is False]
 
 
 @pytest.mark.parametrize("name", ["dann", "mmd"])
