@@ -30,6 +30,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     options = config.option
     if getattr(options, "numprocesses", 0) is not None or options.usepdb:
         return  # pytest-xdist is not there, or is told what to do
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return  # a worker has none of its own
     if any(Path(given).resolve() == TESTS for given in config.args):
         options.numprocesses = min(4, core_count())
         options.dist = "worksteal"  # tests of a file stay together, and with them what they share
