@@ -1,6 +1,7 @@
 """``da evaluate``: scores the weights of a finished run, on its data or on other."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from rich.console import Console
@@ -16,7 +17,12 @@ log = logging.getLogger(__name__)
 
 
 def evaluate(
-    *, run: str, pick: Literal["last", "chosen"], data_dir: str | None, dataset: dict[str, Any]
+    *,
+    run: str,
+    pick: Literal["last", "chosen"],
+    data_dir: str | None,
+    dataset: dict[str, Any],
+    trust: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Metrics on the target rows that results are about.
 
@@ -25,6 +31,7 @@ def evaluate(
         pick: which of its weights.
         data_dir: where the data is now; ``None``: where it was.
         dataset: keys of the data set to change.
+        trust: names that the record may build beside what installed configs name.
 
     Returns:
         The metrics, as in ``result.json``.
@@ -32,7 +39,7 @@ def evaluate(
     Raises:
         InputError: there is no such run, or its record names code of unknown origin.
     """
-    finished = find_run(run, pick=pick, data_dir=data_dir)
+    finished = find_run(run, pick=pick, data_dir=data_dir, trust=trust)
     trained = instantiate(finished.config["dataset"])
     config = finished.config | {"dataset": finished.config["dataset"] | dataset}
     built = build(config, initialise=False)

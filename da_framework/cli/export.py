@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -67,6 +67,7 @@ def export(
     pick: Literal["last", "chosen"],
     out: str | None,
     formats: Annotated[list[Format], Field(min_length=1)],
+    trust: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Writes ``model.pt2``, ``model.onnx``, and what they are into ``model.json``.
 
@@ -75,6 +76,7 @@ def export(
         pick: which of its weights.
         out: folder to write to; ``None``: the run's own.
         formats: which of the files.
+        trust: names that the record may build beside what installed configs name.
 
     Returns:
         What ``model.json`` holds.
@@ -89,7 +91,7 @@ def export(
                 require_package("formats=[onnx]", package, "onnx")
             except InputError as error:
                 raise InputError(f"{error}, or formats=[pt2]") from None
-    model = restore_model(run, pick=pick)
+    model = restore_model(run, pick=pick, trust=trust)
     network = ExportedModel(model.method, model.inputs).eval()
     folder = Path(out or run)
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 import csv
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ def predict(
     out: str,
     probabilities: bool,
     dataset: dict[str, Any],
+    trust: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Writes the class of every row and its probability, as rows of the run's last target.
 
@@ -35,6 +37,7 @@ def predict(
         out: the CSV file to write.
         probabilities: whether to write those of all classes.
         dataset: keys of the run's data set to change, or another one's config.
+        trust: names that the record may build beside what installed configs name.
 
     Returns:
         How many rows there are of each class, and what could not be read.
@@ -42,7 +45,7 @@ def predict(
     Raises:
         InputError: there is no such run, or the rows are not what it takes.
     """
-    model = restore_model(run, pick=pick)
+    model = restore_model(run, pick=pick, trust=trust)
     method, classes = model.method, model.classes
     reader = open_new_samples(model.run.config["dataset"], dataset, model.inputs)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

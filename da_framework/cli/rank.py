@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,6 +38,7 @@ def rank(
     out: str | None,
     data_dir: str | None,
     dataset: ConfigNode,
+    trust: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Transferability scores of finished runs on the labelled rows of a target, best first.
 
@@ -49,6 +51,7 @@ def rank(
         out: a file to write what is returned to, as JSON.
         data_dir: where the runs' data is now; ``None``: where it was.
         dataset: config of the data set.
+        trust: names that the record may build beside what installed configs name.
 
     Returns:
         The settings, and under ``ranking`` each run with its scores.
@@ -65,12 +68,12 @@ def rank(
         ) from None
     ranking: list[dict[str, Any]] = [
         {
-            "run": own,
+            "run": folder,
             **transferability_scores(
-                evaluate_run(own, pick=pick, data_dir=data_dir, target=target)
+                evaluate_run(folder, pick=pick, data_dir=data_dir, target=target, trust=trust)
             ),
         }
-        for own in run
+        for folder in run
     ]
     ranked = {
         "pick": pick,
@@ -86,9 +89,11 @@ def rank(
     return ranked
 
 
-def evaluate_run(run: str, *, pick: str, data_dir: str | None, target: Domains) -> Outputs:
+def evaluate_run(
+    run: str, *, pick: str, data_dir: str | None, target: Domains, trust: Sequence[str] = ()
+) -> Outputs:
     """What a run's network makes of the labelled target rows."""
-    finished = find_run(run, pick=pick, data_dir=data_dir)
+    finished = find_run(run, pick=pick, data_dir=data_dir, trust=trust)
     built = build(finished.config, initialise=False)
     task, rows = built.domains.task, target.train["target_labelled"]
     if task.shape != target.task.shape:

@@ -41,6 +41,7 @@ class Settings:
     init_share: Share = 1.0
     init_function: InitFunction = "identity"
     teachers: list[str] = field(default_factory=list)
+    trust: Annotated[list[str], Irrelevant()] = field(default_factory=list)
     inner_steps: Annotated[Count | None, Irrelevant()] = None
     compile: bool = False
     channels_last: bool = False

@@ -131,7 +131,8 @@ def build_teachers(plan: Plan, task: Task) -> tuple[Any, ...]:
     runs = plan.config.get("teachers") or ()
     # a finished run is evaluated without its teachers, if they are gone
     there = [run for run in runs if plan.initialise or Path(run).is_dir()]
-    return load_teachers(there, task.shape, task.widths) if there else ()
+    trust = plan.config.get("trust") or ()
+    return load_teachers(there, task.shape, task.widths, trust=trust) if there else ()
 
 
 def build_network(plan: Plan, domains: Domains) -> Network:

@@ -10,16 +10,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from da_framework.config.allowlist import check_targets
+from da_framework.config.allowlist import check_record
 from da_framework.config.schema import check_config, instantiate
 from da_framework.core.batch import UNLABELLED, Samples, Task
 from da_framework.core.errors import InputError, one_line
 from da_framework.datasets.splits import DomainRows
 from da_framework.methods.base import Method
 from da_framework.results.folder import RESULT, RunFolder
-from da_framework.results.record import targets
 from da_framework.training.build import build
 from da_framework.training.warm_start import load_teachers, without_pretrained
+
+BUILT = ("method", "dataset", "network", "term", "validator", "optimizer", "scheduler", "trainer")
+"""Parts of a record's config that something is built from."""
+NOTHING_FETCHED: dict[str, Any] = {"download": False, "mirrors": []}
+"""Keys of data sets with which none is downloaded."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,19 @@ class FinishedRun:
     weights: Path
 
 
-def find_run(run: str, *, pick: str, data_dir: str | None) -> FinishedRun:
+def find_run(
+    run: str, *, pick: str, data_dir: str | None, trust: Sequence[str] = ()
+) -> FinishedRun:
     """What is there of a run.
 
     Args:
         run: its folder.
         pick: which of its weights.
         data_dir: where its data is now; ``None``: where it was.
+        trust: what the record may name beside what installed configs do.
 
     Raises:
-        InputError: there is no such run, or its record names code of unknown origin.
+        InputError: there is no such run, or its record names more than it may.
     """
     folder = RunFolder(Path(run))
     record: Any = folder.read_record()
@@ -55,8 +62,13 @@ def find_run(run: str, *, pick: str, data_dir: str | None) -> FinishedRun:
     weights = folder.checkpoint(pick)
     if not weights.is_file():
         raise InputError(f"pick={pick}: {weights} is not there")
-    check_targets(targets(record["config"]))
-    config = dict(record["config"])
+    built = {name: node for name, node in record["config"].items() if name in BUILT}
+    check_record(built, trust=trust)
+    # what a file brings neither trusts further files nor fetches anything
+    dataset = {
+        key: NOTHING_FETCHED.get(key, value) for key, value in record["config"]["dataset"].items()
+    }
+    config = {**record["config"], "trust": list(trust), "dataset": dataset}
     if data_dir is not None and "data_dir" in config["dataset"]:
         config["dataset"] = config["dataset"] | {"data_dir": data_dir}
     return FinishedRun(record, config, weights)
@@ -106,13 +118,13 @@ class TrainedModel:
     classes: tuple[str, ...]
 
 
-def restore_model(run: str, *, pick: str) -> TrainedModel:
+def restore_model(run: str, *, pick: str, trust: Sequence[str] = ()) -> TrainedModel:
     """A model brought back by the record of its run alone.
 
     Raises:
         InputError: there is no such run, or its weights are damaged.
     """
-    finished = find_run(run, pick=pick, data_dir=None)
+    finished = find_run(run, pick=pick, data_dir=None, trust=trust)
     record, config = finished.record, finished.config
     parts = {name: config[name] for name in ("method", "network")}
     check_config(parts, lambda method, network: None)
@@ -140,7 +152,9 @@ def restore_method(record: Mapping[str, Any], config: Mapping[str, Any]) -> Meth
         widths=tuple(inputs["widths"]),
     )
     if runs := [run for run in config.get("teachers", ()) if Path(run).is_dir()]:
-        task = replace(task, teachers=load_teachers(runs, task.shape, task.widths))
+        task = replace(
+            task, teachers=load_teachers(runs, task.shape, task.widths, trust=config["trust"])
+        )
     make = instantiate(config["method"])
     network = instantiate(without_pretrained(config["network"]))(
         task.shape, make.func.head_classes(len(task.classes)), task.widths

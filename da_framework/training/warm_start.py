@@ -4,13 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from da_framework.config.allowlist import check_targets
+from da_framework.config.allowlist import check_record
 from da_framework.config.schema import instantiate
 from da_framework.config.settings import InitFunction, InitHead
 from da_framework.core.errors import InputError, listed, one_line
 from da_framework.core.files import file_sha256
 from da_framework.results.folder import RunFolder
-from da_framework.results.record import targets
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,7 +125,11 @@ def load_initial_weights(
 
 
 def load_teachers(
-    runs: Sequence[str], shape: tuple[int, ...], widths: tuple[int, ...] = ()
+    runs: Sequence[str],
+    shape: tuple[int, ...],
+    widths: tuple[int, ...] = (),
+    *,
+    trust: Sequence[str] = (),
 ) -> "tuple[Frozen, ...]":
     """The frozen networks of finished runs.
 
@@ -134,6 +137,7 @@ def load_teachers(
         runs: their folders.
         shape: of the inputs that they will be given.
         widths: columns of each domain, where they differ.
+        trust: names that their records may build beside what installed configs name.
 
     Raises:
         InputError: one is not there, or takes other inputs.
@@ -145,7 +149,7 @@ def load_teachers(
         record = RunFolder(Path(run)).read_record()
         if record is None:
             raise InputError(f"teachers: {run} is not the folder of a finished run")
-        check_targets(targets(record["config"]["network"]))
+        check_record(record["config"]["network"], trust=trust)
         state = read_network_state(run, "teachers")
         logits = [weight for name, weight in state.items() if name.startswith("head.")][-1]
         network = instantiate(without_pretrained(record["config"]["network"]))(

@@ -79,7 +79,7 @@ def test_a_run_made_before_is_evaluated_predicted_from_exported_and_reported(da:
     assert evaluated.code == 0, evaluated.err
     assert f"{expected:.4f}" in evaluated.out
     (da.folder / "new.csv").write_text("a,b\n0.1,0.2\n")
-    assert da("predict", "run=before", "+dataset=table", "dataset.root=new.csv").code == 0
+    assert da("predict", "run=before", "dataset=table", "dataset.root=new.csv").code == 0
     assert (da.folder / "predictions.csv").read_text().startswith("file,row,class,probability\n")
     assert da("export", "run=before", "formats=[pt2]").code == 0
     reported = da("report", "before")
