@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from da_framework.config.plugins import config_roots
+from da_framework.config.relevance import GROUPS
 from da_framework.core.errors import InputError
 
 LAYERS = frozenset(
@@ -82,10 +83,16 @@ def check_record(config: Mapping[str, Any], *, trust: Collection[str] = ()) -> N
 
 @cache
 def installed_targets() -> frozenset[str]:
-    """What the installed configs name to be built, ours and plugins'."""
-    # experiments may lie behind a link, which is not followed from above
-    folders = [part for _, root in config_roots() for part in (root, root / "experiments")]
-    files = {file for folder in folders for file in folder.rglob("*.yaml")}
+    """What the installed configs of a run's parts name to be built, ours and plugins'.
+
+    Neither loggers nor callbacks are among them: they write, and no record is built with any.
+    """
+    files = (
+        file
+        for _, root in config_roots()
+        for group in (*GROUPS, "term", "trainer", "experiments")
+        for file in (root / group).rglob("*.yaml")
+    )
     return frozenset(name for file in files for name in TARGET.findall(file.read_text("utf-8")))
 
 

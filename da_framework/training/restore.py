@@ -20,8 +20,8 @@ from da_framework.results.folder import RESULT, RunFolder
 from da_framework.training.build import build
 from da_framework.training.warm_start import load_teachers, without_pretrained
 
-BUILT = ("method", "dataset", "network", "term", "validator", "optimizer", "scheduler", "trainer")
-"""Parts of a record's config that something is built from."""
+UNUSED = ("callback", "logger", "paper")
+"""Parts of a record's config that nothing is built from where a run is brought back."""
 NOTHING_FETCHED: dict[str, Any] = {"download": False, "mirrors": []}
 """Keys of data sets with which none is downloaded."""
 
@@ -62,13 +62,11 @@ def find_run(
     weights = folder.checkpoint(pick)
     if not weights.is_file():
         raise InputError(f"pick={pick}: {weights} is not there")
-    built = {name: node for name, node in record["config"].items() if name in BUILT}
-    check_record(built, trust=trust)
+    config = {key: part for key, part in record["config"].items() if key not in UNUSED}
+    check_record(config, trust=trust)
     # what a file brings neither trusts further files nor fetches anything
-    dataset = {
-        key: NOTHING_FETCHED.get(key, value) for key, value in record["config"]["dataset"].items()
-    }
-    config = {**record["config"], "trust": list(trust), "dataset": dataset}
+    dataset = {key: NOTHING_FETCHED.get(key, value) for key, value in config["dataset"].items()}
+    config |= {"trust": list(trust), "dataset": dataset}
     if data_dir is not None and "data_dir" in config["dataset"]:
         config["dataset"] = config["dataset"] | {"data_dir": data_dir}
     return FinishedRun(record, config, weights)

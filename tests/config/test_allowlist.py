@@ -13,6 +13,7 @@ from da_framework.config.plugins import conf_dir
 from da_framework.core.errors import InputError
 from da_framework.results.tables import read_kept
 from da_framework.training.build import compose
+from da_framework.training.restore import UNUSED
 from tests.shared_runs import plain
 
 METHODS = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
@@ -32,6 +33,10 @@ PAYLOADS: dict[str, Any] = {
         "text": "",
     },
     "a command of ours": {"_target_": "da_framework.cli.main.main", "arguments": ["list"]},
+    "a logger, which writes": {
+        "_target_": "da_framework.training.loggers.wandb.Wandb",
+        "folder": "was_run",
+    },
     "a class's attribute": {"_target_": "da_framework.methods.dann.DANN.head_classes"},
     "by way of a module of ours": {"_target_": "da_framework.cli.main.os.system"},
     "a function of torch": {"_target_": "torch.hub.load", "repo_or_dir": "here"},
@@ -122,9 +127,19 @@ def test_a_record_does_not_trust_for_others(da: Any, hostile: Path) -> None:
     assert not (hostile / "was_run").exists()
 
 
+def test_what_nothing_is_built_from_is_not_even_imported(da: Any, hostile: Path) -> None:
+    file = hostile / "run" / "result.json"
+    record = json.loads(file.read_text())
+    record["config"] |= {part: {"x": {"_target_": "evil.Thing"}} for part in UNUSED}
+    file.write_text(json.dumps(record))
+    assert da("evaluate", "run=run").code == 0
+    assert not (hostile / "was_run").exists()
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_of_ours_may_be_named(method: str) -> None:
-    check_record(compose(f"method={method}"))
+    config = compose(f"method={method}")
+    check_record({key: part for key, part in config.items() if key not in UNUSED})
 
 
 @pytest.mark.parametrize("file", RECORDED, ids=lambda file: file.stem)
@@ -132,7 +147,7 @@ def test_all_that_our_records_name_may_be_named(file: Path) -> None:
     if file.stem.startswith(("benchmark", "gains", "fine_tuning")):
         pytest.skip("holds no records of runs")
     for record in read_kept(file):
-        check_record(record["config"])
+        check_record({key: part for key, part in record["config"].items() if key not in UNUSED})
         assert moved_config(record["config"]) == record["config"]
 
 
