@@ -83,7 +83,7 @@ def rewrite(folder: Path, place: tuple[str, str], value: Any) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_payload_runs_wherever_it_stands(da: Any, hostile: Path, command: str) -> None:
     kept = (hostile / "run" / "result.json").read_text()
-    places = [place for place in PLACES if command != "train" or place[0] == "network"]
+    places = PLACES if command == "evaluate" else PLACES[:1]  # all go through one check
     for name, payload in PAYLOADS.items():
         for place in places:
             rewrite(hostile, place, payload)
