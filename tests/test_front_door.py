@@ -56,6 +56,7 @@ def test_the_stub_names_what_is_there() -> None:
     assert "__version__: str" in stub
 
 
+@pytest.mark.slow  # a type checker reads torch, a minute
 def test_a_typed_program_finds_types(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(
         "from da_framework import DANN, Adaptation, Network, build, compose\n\n"
