@@ -578,7 +578,7 @@ def test_no_pickle_is_loaded(path: Path) -> None:
 
 def test_every_fault_of_the_readme_has_its_test() -> None:
     section = (ROOT / "README.md").read_text().split("## When something goes wrong")[1]
-    named = re.findall(r"`(tests/\w+\.py)::(\w+)`", section.split("\n## ")[0])
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", section.split("\n## ")[0])
     assert len(named) >= 10
     for file, name in named:
         assert f"def {name}(" in (ROOT / file).read_text(), name

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from matplotlib.axes import Axes
 
 from da_framework.results.figure import save_figure
-from da_framework.results.statistics import Value
+from da_framework.results.statistics import Value, mean_over_seeds
 
 MARKERS = "osD^vP*X"
 RATIO = 30
@@ -22,7 +22,7 @@ Line = Mapping[Value | None, Sequence[float]]
 def draw_lines(
     path: Path, panels: Mapping[str, Mapping[str, Line]], *, key: str, values: Sequence[Value]
 ) -> None:
-    """Draws a panel a task, a line a name: the mean, and a standard deviation to either side.
+    """Draws a panel a task, a line a name: the mean, and its 95 % interval over seeds.
 
     Runs without the key are a dashed level. Numbers are to scale; if a value is none, all values
     stand side by side and no line joins them.
@@ -36,7 +36,7 @@ def draw_lines(
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     columns = min(len(panels), 3)
     rows = math.ceil(len(panels) / columns)
-    beside = 0.7 + 0.065 * max(map(len, [*names, "deviation over seeds"]))  # inches of legend
+    beside = 0.7 + 0.065 * max(map(len, [*names, "interval over seeds"]))  # inches of legend
     with save_figure(path, width=3.4 * columns + beside, height=3.1 * rows) as figure:
         grid = figure.subplots(rows, columns, squeeze=False)
         drawn: dict[str, Any] = {}
@@ -56,7 +56,7 @@ def draw_lines(
             loc="outside right upper",
             frameon=False,
             fontsize=8,
-            title="mean ± standard\ndeviation over seeds",
+            title="mean and 95 %\ninterval over seeds",
             title_fontsize=8,
             alignment="left",
         )
@@ -80,7 +80,8 @@ def draw_line(axes: Axes, line: Line, places: Mapping[Value, float], look: int, 
     """Draws one line, or one level; returns what the legend shows of it."""
     means = {value: mean(percents) for value, percents in line.items()}
     widths = {
-        value: stdev(percents) if len(percents) > 1 else 0.0 for value, percents in line.items()
+        value: mean_over_seeds([percent / 100 for percent in percents]).half or 0.0
+        for value, percents in line.items()
     }
     colour, marker = f"C{look % 10}", MARKERS[look % len(MARKERS)]
     shade: dict[str, Any] = {"color": colour, "alpha": 0.15, "linewidth": 0}

@@ -30,14 +30,14 @@ def band(axes: Axes, number: int = 0) -> list[tuple[float, float]]:
     return sorted({(round(float(x), 3), round(float(y), 3)) for x, y in vertices})
 
 
-def test_a_line_is_the_mean_and_its_band_a_deviation(
+def test_a_line_is_the_mean_and_its_band_the_interval(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (axes,) = drawn({"a → b": {"foo": WEIGHTS}}, monkeypatch, tmp_path).axes
     (line,) = axes.lines
     assert list(line.get_xdata()) == [0.1, 1.0, 10.0]  # type: ignore[arg-type]
     assert list(line.get_ydata()) == [65.0, 75.0, 90.0]  # type: ignore[arg-type]
-    half = round(50**0.5, 3)
+    half = round(12.7062 * 5, 3)  # of two seeds, 10 points apart
     assert band(axes) == [
         *((0.1, 65 - half), (0.1, 65 + half), (1.0, 75 - half), (1.0, 75 + half), (10.0, 90.0))
     ]
@@ -88,4 +88,4 @@ def test_a_task_is_a_panel_and_a_name_looks_the_same_in_all(
     assert figure.axes[0].lines[0].get_color() != figure.axes[0].lines[1].get_color()
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["foo", "bar"]
-    assert legend.get_title().get_text() == "mean ± standard\ndeviation over seeds"
+    assert legend.get_title().get_text() == "mean and 95 %\ninterval over seeds"
