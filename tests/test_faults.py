@@ -547,7 +547,7 @@ def test_files_from_elsewhere_run_nothing(
         assert ended.code == 2
         assert "damaged" in one_line(ended)
     elif ended.code:  # a run is neither begun with, nor shown, by what its record names
-        assert "neither ours nor an installed plugin's" in one_line(ended)
+        assert "which neither an installed config names" in one_line(ended)
     else:
         assert command[0] == "train"
         assert "teachers=[run]" not in command

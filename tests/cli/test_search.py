@@ -166,7 +166,7 @@ def test_a_failing_trial_fails_alone(da: Any) -> None:
     assert set(states) == {"done", "failed"}
     lines = [line for line in ended.out.splitlines() if "failed: dataset.labels_per_class" in line]
     assert len(lines) == states.count("failed")
-    assert "has only 339 training rows" in lines[0]
+    assert "has only 339 training samples" in lines[0]
 
 
 # how it goes on

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from da_framework.config.allowlist import LIBRARIES, check_record, installed_targets
 from da_framework.config.moved import moved_config
-from da_framework.config.plugins import conf_dir
+from da_framework.config.plugins import conf_dir, config_roots
 from da_framework.core.errors import InputError
 from da_framework.results.tables import read_kept
 from da_framework.training.build import compose
@@ -152,23 +153,19 @@ def test_all_that_our_records_name_may_be_named(file: Path) -> None:
 
 
 def test_lists_name_what_there_is() -> None:
-    from pkgutil import resolve_name
-
     for module, names in LIBRARIES.items():
         for name in names:
-            assert callable(resolve_name(f"{module}.{name}")), name
+            assert callable(getattr(import_module(module), name)), name
 
 
 def test_a_plugin_s_configs_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from da_framework.config import allowlist
-
     (tmp_path / "method").mkdir()
     (tmp_path / "method" / "foo.yaml").write_text("_target_: my_da.methods.foo.Foo\n")
     node = {"method": {"_target_": "my_da.methods.foo.Foo"}}
     with pytest.raises(InputError, match="my_da"):
         check_record(node)
-    roots = [*allowlist.config_roots(), ("my_da", tmp_path)]
-    monkeypatch.setattr(allowlist, "config_roots", lambda: iter(roots))
+    roots = [*config_roots(), ("my_da", tmp_path)]
+    monkeypatch.setattr("da_framework.config.allowlist.config_roots", lambda: iter(roots))
     installed_targets.cache_clear()
     try:
         check_record(node)

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from da_framework.core.errors import InputError
 from da_framework.core.schedules import Constant
 from da_framework.training.module import Adaptation
-from da_framework.training.optimizers import Optimizer, adam, sgd
+from da_framework.training.optimizers import Optimizer, adam, adamw, sgd
 
 
 class Toy(nn.Module):
@@ -128,19 +128,21 @@ def test_sgd_is_the_formula(nesterov: bool) -> None:
         assert_close(w.detach(), expected)
 
 
-def test_adam_is_the_formula_with_decay_apart_from_the_gradient() -> None:
+@pytest.mark.parametrize("apart", [True, False], ids=["adamw", "adam"])
+def test_adam_is_its_formula_with_its_decay(apart: bool) -> None:
     lr, decay, first, second = 0.01, 0.1, 0.9, 0.99
     method, w = weight(1.0, -2.0)
-    optimizer = adam(lr=lr, betas=[first, second], weight_decay=decay)
+    optimizer = (adamw if apart else adam)(lr=lr, betas=[first, second], weight_decay=decay)
     built = optimizer.build(method, "model", [method])
     expected = w.detach().clone()
     mean, square = torch.zeros(2).double(), torch.zeros(2).double()
     for t, gradient in enumerate(([3.0, -0.5], [-1.0, 0.5]), start=1):
-        w.grad = g = torch.tensor(gradient).double()
+        w.grad = torch.tensor(gradient).double()
+        g = w.grad if apart else w.grad + decay * expected
         mean = first * mean + (1 - first) * g
         square = second * square + (1 - second) * g**2
         move = (mean / (1 - first**t)) / ((square / (1 - second**t)).sqrt() + 1e-8)
-        expected = expected * (1 - lr * decay) - lr * move
+        expected = expected * (1 - lr * decay * apart) - lr * move
         step(optimizer, built)
         assert_close(w.detach(), expected)
 

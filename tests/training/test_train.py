@@ -202,7 +202,7 @@ def test_a_sweep_goes_on_past_a_failing_job_and_continues_when_repeated(da: Any)
     failed = [line for line in first.err.splitlines() if line.startswith("failed: da train ")]
     assert len(failed) == 1
     assert "dataset.labels_per_class=9999" in failed[0]
-    assert "has only 339 training rows" in first.err
+    assert "has only 339 training samples" in first.err
     assert "Traceback" not in first.err
     done = sorted(da.folder.glob("multirun/*/*/result.json"))
     assert len(done) == 2
