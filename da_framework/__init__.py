@@ -31,21 +31,21 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("da_framework")
-    module = _MODULES.get(name) or _method_modules().get(name)
+    module = public_modules().get(name)
     if module is None:
         raise AttributeError(f"module 'da_framework' has no attribute {name!r}")
     return getattr(import_module(f"da_framework.{module}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), "__version__", *_MODULES, *_method_modules()})
+    return sorted({*globals(), "__version__", *public_modules()})
 
 
-def _method_modules() -> dict[str, str]:
-    """The modules of our methods by the names of their classes."""
+def public_modules() -> dict[str, str]:
+    """The module below ``da_framework`` of every public name."""
     from da_framework.config.plugins import conf_dir, read_target
 
-    modules = {}
+    modules = dict(_MODULES)
     for file in (conf_dir() / "method").glob("*.yaml"):
         module, _, name = (read_target(file.read_text()) or "").rpartition(".")
         modules[name] = module.removeprefix("da_framework.")

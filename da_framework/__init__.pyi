@@ -76,3 +76,5 @@ from da_framework.training.build import compose as compose
 from da_framework.training.module import Adaptation as Adaptation
 
 __version__: str
+
+def public_modules() -> dict[str, str]: ...

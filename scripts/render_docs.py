@@ -1,4 +1,4 @@
-"""Fills the generated parts of README.md and of the experiments' READMEs.
+"""Fills the generated parts of the documents, and writes the stub of the package's front door.
 
 A part stands between ``<!-- name -->`` and ``<!-- /name -->``; a test holds all of them current.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import da_framework
 from da_framework.cli.new_method import file_contents
 from da_framework.config.catalog import render_methods
 from da_framework.results.experiments import find_tables
@@ -19,7 +20,9 @@ from da_framework.results.tables import gather_records, read_kept, render_markdo
 from da_framework.results.validator_quality import render_validators
 
 ROOT = Path(__file__).resolve().parents[1]
+STUB = ROOT / "da_framework" / "__init__.pyi"
 EXPERIMENTS = ROOT / "experiments"
+LINE_LENGTH = 100  # of pyproject.toml
 AGAINST = {
     "cdan_2018/mcd_dropout": [],
     "cdan_2018/steps_1000": ["source_only"],
@@ -152,7 +155,22 @@ def documents() -> list[Path]:
     ]
 
 
+def render_stub() -> str:
+    """What a type checker reads of the names that the package imports when they are asked for."""
+    modules = da_framework.public_modules()
+    lines = ["# rendered by scripts/render_docs.py: what da_framework.__getattr__ gives"]
+    for name, module in sorted(modules.items(), key=lambda item: (item[1], item[0])):
+        line = f"from da_framework.{module} import {name} as {name}"
+        if len(line) > LINE_LENGTH:
+            line = f"from da_framework.{module} import (\n    {name} as {name},\n)"
+        lines.append(line)
+    own = ["__version__: str", "", "def public_modules() -> dict[str, str]: ..."]
+    return "\n".join([*lines, "", *own, ""])
+
+
 if __name__ == "__main__":
     for document in documents():
         document.write_text(render_document(document.read_text()))
         print(document.relative_to(ROOT), file=sys.stderr)
+    STUB.write_text(render_stub())
+    print(STUB.relative_to(ROOT), file=sys.stderr)

@@ -32,6 +32,7 @@ def test_generated_parts_are_current() -> None:
         assert document.read_text() == render.render_document(document.read_text()), (
             f"{document.name} is not current: python scripts/render_docs.py"
         )
+    assert render.STUB.read_text() == render.render_stub()
 
 
 def test_the_table_of_gains_is_the_recorded_one() -> None:
