@@ -9,14 +9,10 @@ import pytest
 
 from da_framework.cli.search import Interval, OneOf, parse_space
 from da_framework.core.errors import InputError
-from da_framework.training.module import Adaptation
+from tests.killed import Killed, die_at_steps
 
 SPACE = ("method=source_only,mmd", "optimizer.lr=log(1e-3,0.3)")
 KEYS = ("evaluate_every=5", "checkpoint_every=5")
-
-
-class Killed(BaseException):
-    """Nobody catches it."""
 
 
 def searched(da: Any, *overrides: str, folder: str = "search") -> Any:
@@ -176,18 +172,7 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
     da: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = searched(da, *SPACE, "trials=7", folder="whole")
-    step, taken, kills = Adaptation.take_step, 0, iter([33, 58])
-    at = next(kills)
-
-    def dying(self: Any, batch: Any) -> None:
-        nonlocal taken, at
-        taken += 1
-        if taken == at:
-            at = next(kills, -1)
-            raise Killed
-        step(self, batch)
-
-    monkeypatch.setattr(Adaptation, "take_step", dying)
+    die_at_steps(monkeypatch, 33, 58)
     for _ in range(2):
         with pytest.raises(Killed):
             searched(da, *SPACE, "trials=7", folder="killed")

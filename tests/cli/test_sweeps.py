@@ -23,15 +23,11 @@ from da_framework.config import run_names as names
 from da_framework.core.errors import InputError
 from da_framework.core.files import run_lock
 from da_framework.training import train
-from da_framework.training.module import Adaptation
+from tests.killed import Killed, die_at_steps
 
 SMALL = ("dataset=two_moons", "network=mlp", "steps=20", "logger=[]", "callback=[]")
 JOINT = ("train", "-m", "method=joint", "dataset.labels_per_class=2,9999,3")
 """Three jobs, of which the second fails."""
-
-
-class Killed(BaseException):
-    """Nobody catches it."""
 
 
 def sweep_results(folder: Path) -> dict[str, Any]:
@@ -114,23 +110,12 @@ def test_a_sweep_killed_twice_and_repeated_ends_like_one_that_was_not(
 ) -> None:
     command = (*JOINT, *da.small, "checkpoint_every=5")
     whole = da(*command, "hydra.sweep.dir=whole")
-    step, taken, kills = Adaptation.take_step, 0, iter([8, 30])
-    at = next(kills)
-
-    def dying(self: Any, batch: Any) -> None:
-        nonlocal taken, at
-        taken += 1
-        if taken == at:
-            at = next(kills, -1)
-            raise Killed
-        step(self, batch)
-
-    monkeypatch.setattr(Adaptation, "take_step", dying)
+    steps = die_at_steps(monkeypatch, 8, 30)
     for _ in range(2):
         with pytest.raises(Killed):
             da(*command, "hydra.sweep.dir=killed")
     last = da(*command, "hydra.sweep.dir=killed")
-    assert taken < 2 * 20 + 2 * 10  # none was run twice
+    assert steps.begun < 2 * 20 + 2 * 10  # none was run twice
     assert (last.code, whole.code) == (2, 2)
     assert len(sweep_results(da.folder / "whole")) == 2
     assert sweep_results(da.folder / "killed") == sweep_results(da.folder / "whole")

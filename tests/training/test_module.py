@@ -30,6 +30,7 @@ from da_framework.metrics.domain_distance import domain_mmd
 from da_framework.networks.mlp import MLP
 from da_framework.networks.network import Network
 from da_framework.training.meter import Meter
+from da_framework.training.method_check import Interruption, Stop
 from da_framework.training.module import Adaptation
 from da_framework.training.optimizers import Optimizer, sgd
 from da_framework.training.step_seed import seed_step
@@ -557,23 +558,6 @@ def kept(path: Path) -> dict[str, Any]:
 
 
 # a run goes on where it was stopped
-
-
-class Stop(Exception):  # noqa: N818
-    """Ends a run in the middle."""
-
-
-class Interruption(Callback):
-    """Ends a run once so many steps are done."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_index: int
-    ) -> None:
-        if module.step >= self.step:
-            raise Stop
 
 
 def test_a_resumed_run_ends_bit_for_bit_where_the_whole_one_does(tmp_path: Path) -> None:
