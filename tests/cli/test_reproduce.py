@@ -169,6 +169,7 @@ def test_what_comes_first_is_run_first_without_what_is_the_table_s_own(
     assert "| 97.00† | 97.00 | 97.00 | +7.00 | 1† | inside |" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_table_is_reproduced_and_continued(da: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cell of a real one, by joblib; a second call runs nothing."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))

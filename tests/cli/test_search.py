@@ -168,6 +168,7 @@ def test_a_failing_trial_fails_alone(da: Any) -> None:
 # how it goes on
 
 
+@pytest.mark.slow
 def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
     da: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,7 @@ def test_an_error_of_ours_fails_alone_and_its_traceback_is_in_the_log(
     assert "seed_1" in str(log)
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_twice_and_repeated_ends_like_one_that_was_not(
     da: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

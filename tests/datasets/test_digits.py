@@ -545,6 +545,7 @@ def test_the_script_reads_da_data_and_exits_with_2(
     assert "'fresh' is none of: original, skip, or a seed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @NEEDS_REAL
 @pytest.mark.parametrize(
     ("name", "train", "test"),

@@ -44,6 +44,7 @@ def reviews(
     return AmazonReviews(**keys, **(ROLES | {"source": ["books"]} | roles))
 
 
+@pytest.mark.slow
 def test_layers_are_fitted_to_the_training_rows_of_both_sides_and_to_no_label() -> None:
     data = reviews()
     needs(data)

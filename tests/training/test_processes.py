@@ -89,6 +89,7 @@ def test_two_processes_end_where_one_does(tmp_path: Path, method: str) -> None:
     assert first == second
 
 
+@pytest.mark.slow
 def test_the_relaunched_command_equals_one_process(da: Any) -> None:
     torch.set_num_threads(1)
     arguments = ("train", *EXACT, "method=dann", "network.dropout=0.0")

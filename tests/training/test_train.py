@@ -299,6 +299,7 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(da: Any, whole: tuple[str,
     equal_to_undisturbed(da, "killed")
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint_begins_anew(
     da: Any, whole: tuple[str, ...]
 ) -> None:

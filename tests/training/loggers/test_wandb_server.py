@@ -249,6 +249,7 @@ def test_a_damaged_run_is_named_and_the_exit_code_tells(da: Any, server: Server)
 # a kill
 
 
+@pytest.mark.slow
 def test_a_kill_loses_no_row_and_the_same_command_is_the_same_run(
     da: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
