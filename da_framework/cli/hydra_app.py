@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from functools import partial, update_wrapper
 from importlib import import_module
 from typing import Any
 
@@ -59,13 +60,14 @@ def run_hydra(name: str, module: str, rest: list[str], **keys: Any) -> None:
 
 
 def make_task(module: str, keys: dict[str, Any]) -> Callable[[Any], Any]:
-    """What Hydra calls with a config, in this process or in that of a job."""
+    """What Hydra calls with a config, in this process or, by its name, in that of a job."""
+    return update_wrapper(partial(run_task, module=module, keys=keys), run_task)
 
-    def task(config: Any) -> Any:
-        with exit_on_user_error():
-            return import_module(f"da_framework.cli.{module}").main(config, **keys)
 
-    return task
+def run_task(config: Any, *, module: str, keys: dict[str, Any]) -> Any:
+    """Hands a config to the command of a module."""
+    with exit_on_user_error():
+        return import_module(f"da_framework.cli.{module}").main(config, **keys)
 
 
 def with_sweep_folder(arguments: list[str]) -> list[str]:
