@@ -46,8 +46,10 @@ class ExportedModel(nn.Module):
         self.method = method
         self.widest = inputs["widest"][0] if inputs["widths"] else None
         for name in ("mean", "std"):
-            statistic = torch.tensor(inputs[name], dtype=torch.float64) if name in inputs else None
-            self.register_buffer(name, statistic)
+            if name in inputs:
+                self.register_buffer(name, torch.tensor(inputs[name], dtype=torch.float64))
+            else:  # a buffer of None is no input of the graph, and torch 2.6 counts it as one
+                setattr(self, name, None)
 
     def forward(self, x: Tensor) -> Tensor:
         """Probabilities, a row of x a row."""
