@@ -1,5 +1,7 @@
 """What stands beside the code agrees with it: versions, citation, linters, ignored files."""
 
+import importlib.util
+import json
 import re
 import subprocess
 import tomllib
@@ -92,3 +94,20 @@ def test_git_has_nothing_that_it_ignores() -> None:
     tracked = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
     done = subprocess.run(tracked, cwd=ROOT, capture_output=True, text=True, check=True)
     assert not done.stdout
+
+
+@pytest.mark.skipif(
+    not (ROOT / "tests" / "lowest_versions.json").exists(), reason="no whole run is recorded"
+)
+def test_every_lowest_version_was_tried() -> None:
+    spec = importlib.util.spec_from_file_location("lowest", ROOT / "scripts" / "lowest_versions.py")
+    assert spec
+    assert spec.loader
+    lowest = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(lowest)
+    record = json.loads(lowest.RECORD.read_text())
+    assert record["versions"] == lowest.lowest_versions(PROJECT), (
+        "other lowest versions are declared than were tried: python scripts/lowest_versions.py"
+    )
+    assert record["failed"] == 0
+    assert record["passed"] > 2000
