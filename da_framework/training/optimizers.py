@@ -142,16 +142,8 @@ def adam(
     """
     if weight_decay:
         say_that_adam_was_adamw()
-    return Optimizer(
-        partial(
-            torch.optim.Adam,
-            lr=lr,
-            betas=(betas[0], betas[1]),
-            weight_decay=weight_decay,
-            fused=True,
-        ),
-        **base,
-    )
+    algorithm = partial(torch.optim.Adam, lr=lr, betas=(betas[0], betas[1]), fused=True)
+    return Optimizer(partial(algorithm, weight_decay=weight_decay), **base)
 
 
 def adamw(
@@ -172,16 +164,8 @@ def adamw(
         weight_decay: share of a weight, times the learning rate, that a step takes away.
         base: the keys every optimizer has.
     """
-    return Optimizer(
-        partial(
-            torch.optim.AdamW,
-            lr=lr,
-            betas=(betas[0], betas[1]),
-            weight_decay=weight_decay,
-            fused=True,
-        ),
-        **base,
-    )
+    algorithm = partial(torch.optim.AdamW, lr=lr, betas=(betas[0], betas[1]), fused=True)
+    return Optimizer(partial(algorithm, weight_decay=weight_decay), **base)
 
 
 @cache

@@ -8,6 +8,7 @@ import pytest
 from da_framework.core.errors import InputError
 from da_framework.core.labels import UNLABELLED
 from da_framework.datasets.base import Array, Dataset, Domain, Roles, hide_labels
+from tests.datasets.roles import INDUCTIVE
 
 NAMES = ("art", "photo", "sketch")
 
@@ -33,13 +34,7 @@ def domain(per_class: tuple[int, int, int] = (60, 30, 10), *, tested: int = 0) -
 
 def toy(domains: Mapping[str, Domain] | None = None, **roles: Any) -> Toy:
     given: dict[str, Any] = {
-        "source": ["art"],
-        "target": ["photo"],
-        "protocol": "inductive",
-        "labels_per_class": 0,
-        "val": 0.2,
-        "test": 0.3,
-        "split_seed": 0,
+        **INDUCTIVE,
         "batch_size": {"source": 8, "target": 8},
     }
     return Toy(domains or {name: domain() for name in NAMES}, **(given | roles))

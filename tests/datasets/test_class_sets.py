@@ -9,6 +9,7 @@ from da_framework.core.batch import UNLABELLED
 from da_framework.core.errors import InputError
 from da_framework.datasets.base import Dataset, Domain, Roles
 from da_framework.datasets.datamodule import Domains
+from tests.datasets.roles import INDUCTIVE
 
 SIZES = {"art": 60, "photo": 75}
 
@@ -42,13 +43,7 @@ def zoo(
     **roles: Any,
 ) -> Zoo:
     given: dict[str, Any] = {
-        "source": ["art"],
-        "target": ["photo"],
-        "protocol": "inductive",
-        "labels_per_class": 0,
-        "val": 0.2,
-        "test": 0.3,
-        "split_seed": 0,
+        **INDUCTIVE,
         "batch_size": {"source": 8, "target": 6, "target_labelled": 4},
         "source_classes": source_classes,
         "target_classes": target_classes,

@@ -15,16 +15,11 @@ from da_framework.datasets.arrays import Arrays
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.folder import Folder
 from da_framework.datasets.table import Table
+from tests.datasets.roles import TRANSDUCTIVE
 
 ROLES: dict[str, Any] = {
     "source": ["studio"],
-    "target": None,
-    "protocol": "transductive",
-    "labels_per_class": 0,
-    "val": 0.1,
-    "test": 0.2,
-    "split_seed": 0,
-    "batch_size": {},
+    **TRANSDUCTIVE,
 }
 COLOURS = {"cup": (200, 0, 0), "pen": (0, 200, 0), "hat": (0, 0, 200)}
 

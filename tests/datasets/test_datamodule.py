@@ -13,6 +13,7 @@ from da_framework.core.errors import InputError
 from da_framework.datasets.base import Dataset, Domain, Roles
 from da_framework.datasets.datamodule import Domains
 from da_framework.datasets.streams import EndlessLoader, EpochSampler
+from tests.datasets.roles import INDUCTIVE
 
 SIZES = {"art": 40, "photo": 30, "sketch": 15, "toys": 21}
 
@@ -41,13 +42,7 @@ class Toy(Dataset):
 
 def toy(*, kind: type[np.generic] = np.float32, tested: str = "", **roles: Any) -> Toy:
     given: dict[str, Any] = {
-        "source": ["art"],
-        "target": ["photo"],
-        "protocol": "inductive",
-        "labels_per_class": 0,
-        "val": 0.2,
-        "test": 0.3,
-        "split_seed": 0,
+        **INDUCTIVE,
         "batch_size": {"source": 8, "target": 6, "target_labelled": 4},
     }
     return Toy(kind, tested, **(given | roles))

@@ -11,16 +11,11 @@ from da_framework.core.errors import InputError
 from da_framework.datasets import tokenization
 from da_framework.datasets.text import Text
 from da_framework.datasets.tokenization import hash_words, token_ids
+from tests.datasets.roles import TRANSDUCTIVE
 
 ROLES: dict[str, Any] = {
     "source": ["books"],
-    "target": None,
-    "protocol": "transductive",
-    "labels_per_class": 0,
-    "val": 0.1,
-    "test": 0.2,
-    "split_seed": 0,
-    "batch_size": {},
+    **TRANSDUCTIVE,
 }
 KEYS: dict[str, Any] = {"tokenizer": "words", "vocabulary": 1000, "length": 6, "cache": None}
 
