@@ -76,8 +76,8 @@ def check_record(config: Mapping[str, Any], *, trust: Collection[str] = ()) -> N
             )
         if fetching := sorted(key for key in FETCHING & node.keys() if node[key]):
             raise InputError(f"the record has {path}.{fetching[0]}, which may fetch: refused")
-    for path, text in strings(config):
-        if "${" in text:
+    for path, text in walk(config):
+        if isinstance(text, str) and "${" in text:
             raise InputError(f"the record refers to what is outside of it ({path}): refused")
 
 
@@ -96,25 +96,17 @@ def installed_targets() -> frozenset[str]:
     return frozenset(name for file in files for name in TARGET.findall(file.read_text("utf-8")))
 
 
-def named_targets(node: Any, path: str = "config") -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+def named_targets(config: Any) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
     """Every ``_target_`` in a config, with where it stands and the node that it is of."""
-    if isinstance(node, Mapping):
-        if "_target_" in node:
+    for path, node in walk(config):
+        if isinstance(node, Mapping) and "_target_" in node:
             yield path, node["_target_"], node
-        for key, value in node.items():
-            yield from named_targets(value, f"{path}.{key}")
-    elif isinstance(node, list):
-        for number, value in enumerate(node):
-            yield from named_targets(value, f"{path}.{number}")
 
 
-def strings(node: Any, path: str = "config") -> Iterator[tuple[str, str]]:
-    """Every text in a config, with where it stands."""
-    if isinstance(node, str):
-        yield path, node
-    elif isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from strings(value, f"{path}.{key}")
-    elif isinstance(node, list):
-        for number, value in enumerate(node):
-            yield from strings(value, f"{path}.{number}")
+def walk(node: Any, path: str = "config") -> Iterator[tuple[str, Any]]:
+    """A config and all that is in it, with where it stands."""
+    yield path, node
+    if isinstance(node, Mapping | list):
+        inside = node.items() if isinstance(node, Mapping) else enumerate(node)
+        for key, value in inside:
+            yield from walk(value, f"{path}.{key}")

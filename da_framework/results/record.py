@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from da_framework.config.allowlist import named_targets
 from da_framework.config.relevance import relevant_config
 from da_framework.config.source_code import import_closure, source_file
 
@@ -59,7 +60,8 @@ def without_keys(
 def code_hash(config: Mapping[str, Any]) -> str:
     """Hash of the sources that a run imports, ours and its plugins', less what only watches it."""
     known = ("torch", "torchvision", "pytorch_lightning", "timm", "transformers")
-    named = {target.rpartition(".")[0] for target in targets(relevant_config(config))}
+    targets = (target for _, target, _ in named_targets(relevant_config(config)))
+    named = {target.rpartition(".")[0] for target in targets}
     # what a config names in vain is said when the config is checked
     sources = {m for m in named if m.split(".")[0] not in known and source_file(m) is not None}
     digest = hashlib.sha256()
@@ -67,18 +69,6 @@ def code_hash(config: Mapping[str, Any]) -> str:
         digest.update(f"{module}\n".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def targets(node: Any) -> Iterator[str]:
-    """Every ``_target_`` in a config."""
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield node["_target_"]
-        for value in node.values():
-            yield from targets(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from targets(value)
 
 
 def environment() -> "Environment":

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from da_framework.callbacks.history import csv
+from da_framework.config.allowlist import named_targets
 from da_framework.config.relevance import is_irrelevant
 from da_framework.config.source_code import import_closure
 from da_framework.core.files import write_text
@@ -14,7 +15,6 @@ from da_framework.results import record as results
 from da_framework.results.record import (
     code_hash,
     run_key,
-    targets,
     without_keys,
 )
 
@@ -189,7 +189,7 @@ def test_our_own_sources_count_as_far_as_the_run_imports_them() -> None:
 
 def test_targets_are_found_at_any_depth() -> None:
     node = {"_target_": "a", "b": [{"c": {"_target_": "d"}}, 3], "e": {"_target_": "f"}}
-    assert list(targets(node)) == ["a", "d", "f"]
+    assert [target for _, target, _ in named_targets(node)] == ["a", "d", "f"]
 
 
 def test_without_takes_away_dotted_paths_and_whole_branches() -> None:
