@@ -26,6 +26,7 @@ from da_framework.core.files import write_text
 from da_framework.methods.base import Method
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import RunRecord
+from da_framework.results.statistics import or_lowest
 from da_framework.training.build import compose
 from da_framework.training.method_check import method_class
 
@@ -97,7 +98,11 @@ def run_method(task: str, situation: str, method: str, config: dict[str, Any]) -
             record["config"]["method"]["weight"]: record
             for record in read_records(folder, "tuning_*")
         }
-        best = max(by_weight, key=lambda value: by_weight[value]["target"]["last"]["score"])
+        scores = {
+            value: or_lowest(record["target"]["last"].get("score"))
+            for value, record in by_weight.items()
+        }
+        best = max(scores, key=scores.__getitem__)
         tuned = [f"method.weight={best:g}"]
     seeds = ",".join(map(str, (*SEEDS, TUNING) if method == BASELINE else SEEDS))
     named = "hydra.sweep.subdir='seed_${seed}'"

@@ -33,7 +33,7 @@ def table_record(
     keys: Mapping[str, Any] | None = None,
 ) -> Any:
     """A record whose three accuracies are a tenth apart; ``keys`` are the method's."""
-    figures = {"f1": 0.4321, "calibration_error": 0.0567}
+    figures = {"macro_f1": 0.4321, "calibration_error": 0.0567}
     accuracies = {"last": accuracy, "chosen": accuracy + 0.1, "oracle": accuracy + 0.2}
     return {
         "key": "k",

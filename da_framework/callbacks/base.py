@@ -1,5 +1,6 @@
 """A Lightning callback that is also told of every evaluation."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytorch_lightning as pl
 
 from da_framework.core.batch import Outputs, Task
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,3 +40,11 @@ class Callback(pl.Callback):
         self, trainer: pl.Trainer, module: pl.LightningModule, evaluation: Evaluation
     ) -> None:
         """After the evaluation of a step."""
+
+
+def add_verdict(trainer: pl.Trainer, module: Any, kind: str, sentence: str) -> None:
+    """Keeps what is ill in the module's verdicts, once of each kind, and warns of it."""
+    if kind not in module.verdicts:
+        module.verdicts[kind] = {"step": module.step, "words": sentence}
+        if trainer.is_global_zero:
+            log.warning("warning at step %d: %s", module.step, sentence)

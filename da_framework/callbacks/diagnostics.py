@@ -1,6 +1,5 @@
 """Warns in words when training goes wrong in a way the losses do not show."""
 
-import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,12 +8,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from da_framework.callbacks.base import Callback, Evaluation
+from da_framework.callbacks.base import Callback, Evaluation, add_verdict
 from da_framework.core.batch import Outputs
 from da_framework.core.labels import LABELLED_ROLES
 from da_framework.metrics.domain_distance import domain_accuracy
-
-log = logging.getLogger(__name__)
 
 VISIBLE_SHIFT = 0.65
 """Domain accuracy from which on a shift is there to be seen."""
@@ -60,10 +57,7 @@ class Diagnostics(Callback):
         if evaluation.step > 0:
             sentences |= dict(self.faults(evaluation, figures, module.history, module.steps))
         for kind, sentence in sentences.items():
-            if kind not in module.verdicts:
-                module.verdicts[kind] = {"step": evaluation.step, "words": sentence}
-                if trainer.is_global_zero:
-                    log.warning("warning at step %d: %s", evaluation.step, sentence)
+            add_verdict(trainer, module, kind, sentence)
 
     def figures(self, evaluation: Evaluation) -> dict[str, float]:
         """The figures that the outputs of an evaluation give."""

@@ -14,11 +14,11 @@ class Pruning(Callback):
 
     Args:
         hopeless: of a step and what the run is worth there.
-        worth: of an evaluation.
+        worth: of an evaluation; none where it has no score, which prunes nothing.
     """
 
     def __init__(
-        self, hopeless: Callable[[int, float], bool], worth: Callable[[Any], float]
+        self, hopeless: Callable[[int, float], bool], worth: Callable[[Any], float | None]
     ) -> None:
         self.hopeless = hopeless
         self.worth = worth
@@ -28,5 +28,6 @@ class Pruning(Callback):
     ) -> None:
         # the untrained network says nothing, and a whole run has nothing left to save
         between = 0 < evaluation.step < module.steps  # type: ignore[operator]
-        if between and self.hopeless(evaluation.step, self.worth(evaluation.figures)):
+        worth = self.worth(evaluation.figures) if between else None
+        if worth is not None and self.hopeless(evaluation.step, worth):
             raise PrunedError(f"pruned at step {evaluation.step}")

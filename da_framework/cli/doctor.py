@@ -92,25 +92,21 @@ def suggest_alignment(record: Mapping[str, Any]) -> str:
 
 
 def diagnose_choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What choosing cost."""
-    picks = [record["target"][pick] for pick in ("last", "chosen", "oracle")]
-    last, chosen, oracle = (float(own["accuracy"]) for own in picks)
-    end, _, best = (own["step"] for own in picks)
-    yield (
-        f"target accuracy: last {last:.1%}, chosen {chosen:.1%}, oracle {oracle:.1%} (which target "
-        "labels alone could find)",
-        "",
-    )
-    if oracle - chosen > GAP:
+    """What was chosen, and what target labels say of it: that is said, but nothing advised."""
+    target = record["target"]
+    accuracies = [f"{pick} {figures['accuracy']:.1%}" for pick, figures in target.items()]
+    yield f"target accuracy: {', '.join(accuracies)} (which target labels alone could find)", ""
+    last, chosen, oracle = (target.get(pick) for pick in ("last", "chosen", "oracle"))
+    if chosen is None:
         yield (
-            f"the validator's choice cost {100 * (oracle - chosen):.1f} points",
-            f"another validator than {record['choices'].get('validator')}: da list shows them",
+            f"nothing was chosen: no score of {record['choices'].get('validator')} is finite",
+            "another validator: da list shows them",
         )
-    if oracle - last > GAP and best < end:
-        yield (
-            f"it was better at step {best} than at the end",
-            "fewer steps, or a smaller learning rate at the end",
-        )
+    # no advice follows: who acts on target labels has tuned on them
+    elif (lost := oracle["accuracy"] - chosen["accuracy"]) > GAP:
+        yield f"by target labels alone: the validator's choice cost {100 * lost:.1f} points", ""
+    if oracle["accuracy"] - last["accuracy"] > GAP and oracle["step"] < last["step"]:
+        yield f"by target labels alone: step {oracle['step']} was better than the end", ""
 
 
 def diagnose_divergence(folder: Path) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from da_framework.config.schema import check_config, instantiate, to_plain
 from da_framework.datasets.base import Dataset
 from da_framework.metrics.classification import metrics_per_domain
+from da_framework.results.statistics import format_figure
 from da_framework.training.build import build
 from da_framework.training.restore import count_shared, find_run, load_weights
 
@@ -50,8 +51,9 @@ def evaluate(
         log.warning("warning: the data is not what the run was trained on")
     load_weights(built.module, finished.weights)
     domains = built.domains
-    outputs = built.module.method.evaluate_samples(domains.test)._replace(y=domains.oracle)
-    return metrics_per_domain(outputs, domains.task)
+    method = built.module.method
+    outputs = method.evaluate_samples(domains.test)._replace(y=domains.oracle)
+    return metrics_per_domain(outputs, domains.task, calibrated=method.gives_probabilities)
 
 
 def count_trained_on(trained: Dataset, tested: Dataset) -> int:
@@ -76,11 +78,14 @@ def main(config: Any) -> float:
     metrics = evaluate(**config)
     count = f"{metrics['rows']} target samples"
     table = Table(title=f"{config['run']}: {config['pick']} weights on {count}")
-    figures = ("accuracy", "precision", "recall", "f1", "calibration_error")
+    figures = (
+        *("accuracy", "balanced_accuracy", "macro_precision", "macro_f1"),
+        "calibration_error",
+    )
     table.add_column("target")
     for name in figures:
         table.add_column(name.replace("_", " "), justify="right")
     for domain, values in {"all": metrics, **metrics.get("domains", {})}.items():
-        table.add_row(domain, *(f"{values[name]:.4f}" for name in figures))
+        table.add_row(domain, *(format_figure(values[name]) for name in figures))
     Console(highlight=False).print(table)
     return float(metrics["accuracy"])

@@ -55,17 +55,20 @@ class SearchSettings:
     pruning: bool
     folder: str | None
 
-    def worth(self, reading: Mapping[str, Any]) -> float:
-        """What an evaluation is worth."""
+    def worth(self, reading: Mapping[str, Any]) -> float | None:
+        """What an evaluation is worth; none without a finite score."""
         oracle = self.objective == "oracle"
-        return float(reading["target"]["accuracy"] if oracle else reading["score"])
+        worth: float | None = reading["target"]["accuracy"] if oracle else reading["score"]
+        return worth
 
-    def value(self, record: Mapping[str, Any]) -> float:
-        """What a finished run is worth: its best evaluation."""
+    def value(self, record: Mapping[str, Any]) -> float | None:
+        """What a finished run is worth: its best evaluation; none where nothing was chosen."""
         picks = record["target"]
-        return float(
-            picks["oracle"]["accuracy"] if self.objective == "oracle" else picks["chosen"]["score"]
+        oracle = self.objective == "oracle"
+        value: float | None = (
+            picks["oracle"]["accuracy"] if oracle else picks.get("chosen", {}).get("score")
         )
+        return value
 
 
 @dataclass(frozen=True)
@@ -256,8 +259,10 @@ class Search:
         arguments = [*self.fixed, *overrides, f"hydra.run.dir='{quoted}'"]
         code, message = self.train(arguments, Pruning(hopeless, self.settings.worth))
         record = RunFolder(place).read_record() if code == 0 else None
-        value = self.settings.value(record) if record else math.nan
-        if math.isfinite(value):
+        value = self.settings.value(record) if record else None
+        if record and value is None:
+            message = f"no score of {record['choices'].get('validator')} is finite"
+        if value is not None:
             self.study.tell(number, value)
             outcome = f"{self.settings.objective} {value:.4f}"
         elif code == PRUNED:

@@ -74,8 +74,9 @@ def run_job(
             return None
     if record is None:
         return None
-    accuracy, took = record["target"]["chosen"]["accuracy"], record["seconds"]["all"]
-    ended = {"state": "done", "words": f"{accuracy:.2%}", "seconds": took}
+    chosen = record["target"].get("chosen")
+    shown = f"{chosen['accuracy']:.2%}" if chosen else "nothing chosen"
+    ended = {"state": "done", "words": shown, "seconds": record["seconds"]["all"]}
     write_text(file, json.dumps(state | ended))
     return record
 

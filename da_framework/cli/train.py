@@ -14,6 +14,7 @@ from da_framework.config.schema import to_plain
 from da_framework.core.errors import InputError
 from da_framework.results.model_card import write_card
 from da_framework.results.record_schema import RunRecord
+from da_framework.results.statistics import chosen_score
 from da_framework.results.tables import print_run
 from da_framework.training.train import train
 
@@ -29,8 +30,8 @@ def main(config: Any, *, callbacks: "Sequence[Callback]" = ()) -> float | None:
         callbacks: of whoever trains, beside those of the config.
 
     Returns:
-        What the validator makes of the chosen checkpoint; None on all processes but the first, and
-        for a job of a sweep that has failed.
+        What the validator makes of the chosen checkpoint; None on all processes but the first, for
+        a job of a sweep that has failed, and where no score is finite.
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -63,7 +64,7 @@ def main(config: Any, *, callbacks: "Sequence[Callback]" = ()) -> float | None:
         record = run()
         if record:
             print_run(record, folder)
-    return float(record["target"]["chosen"]["score"]) if record else None
+    return chosen_score(record) if record else None
 
 
 def check_devices(values: dict[str, Any], *, launcher: str) -> None:

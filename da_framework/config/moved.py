@@ -34,6 +34,9 @@ KEYS = {
 CHOICES = {"optimizer": {"adam": "adamw"}}
 """Names of a config group that stood for what has another name now."""
 
+FIGURES = {"f1": "macro_f1", "precision": "macro_precision"}
+"""Figures of a side, and what they are called now."""
+
 _OLD = re.compile(r"^da_framework\.(" + "|".join(map(re.escape, MODULES)) + r")(?=\.|$)")
 
 
@@ -52,7 +55,8 @@ def moved_record(record: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(record.get("config"), Mapping):
         return dict(record)
     config = moved_config(record["config"])
-    moved = {**record, "config": config}
+    picks = {side: moved_figures(record[side]) for side in ("target", "source") if side in record}
+    moved = {**record, "config": config, **picks}
     if config == record["config"] or not isinstance(record.get("choices"), Mapping):
         return moved
     choices = dict(record["choices"])
@@ -60,6 +64,13 @@ def moved_record(record: Mapping[str, Any]) -> dict[str, Any]:
         if choices.get(group) in names:
             choices[group] = names[choices[group]]
     return {**moved, "choices": choices}
+
+
+def moved_figures(node: Any) -> Any:
+    """Figures of picks or of domains, by the names that they have now."""
+    if not isinstance(node, Mapping):
+        return node
+    return {FIGURES.get(key, key): moved_figures(value) for key, value in node.items()}
 
 
 def _moved(node: Any, path: str) -> Any:

@@ -88,6 +88,9 @@ class Method(nn.Module):
     """Whether it is nothing without batch norm in the network."""
     exempt_from: ClassVar[Mapping[str, str]] = {}
     """Promises of the self-check that cannot apply, each with the reason."""
+    gives_probabilities: bool = True
+    """Whether the softmax of its logits claims to be a probability; only then is its calibration
+    measured. Distances and votes do not."""
     progress: float = 0.0
     """Share of training done, in [0, 1]; the trainer keeps it."""
 

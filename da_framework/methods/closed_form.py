@@ -51,6 +51,7 @@ class ClosedForm(Method):
     ) -> None:
         super().__init__(network.requires_grad_(False), task, **base)
         self.classifier = classifier
+        self.gives_probabilities = classifier == "logistic"
         labelled = ("target_labelled",) if "target_labelled" in task.rows else ()
         self.refreshes = ("source", "target", *labelled)  # type: ignore[misc]
 

@@ -51,6 +51,7 @@ class TrAdaBoost(ClosedForm):
     ) -> None:
         super().__init__(network, task, classifier="logistic", **base)
         self.rounds = rounds
+        self.gives_probabilities = False  # votes
         self.refreshes = self.roles  # type: ignore[misc]
 
     def refresh(self, outputs: Mapping[str, Outputs]) -> None:

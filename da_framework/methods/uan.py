@@ -61,6 +61,7 @@ class UAN(Method):
         self.weight = weight
         self.coefficient = as_schedule(coefficient)
         self.threshold = threshold
+        self.gives_probabilities = False  # the unknown's logit is a decision
 
     def forward(
         self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from da_framework.core.batch import Outputs, Task
@@ -19,34 +19,54 @@ def confusion(logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]) -> Int[T
 
 
 def metrics(
-    logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"], *, known: int | None = None
+    logits: Float[Tensor, "rows k"],
+    y: Int[Tensor, " rows"],
+    *,
+    known: int | None = None,
+    calibrated: bool = True,
 ) -> dict[str, Any]:
-    """Accuracy, calibration error, and precision, recall and F1: macro, and of each class.
+    r"""Accuracy, balanced accuracy, macro precision and F1, calibration error; and of each class.
 
-    All are fractions of 1. Classes without a true or a predicted sample count as 0, as
-    scikit-learn's do with ``zero_division=0``; classes without either are left out of the means.
+    .. math::
+        \text{recall}_c = \frac{h_c}{n_c}, \quad
+        \text{precision}_c = \frac{h_c}{p_c}, \quad
+        \text{F1}_c = \frac{2 h_c}{n_c + p_c}
+
+    with :math:`n_c` samples of a class, :math:`p_c` predictions of it, and :math:`h_c` of both. All
+    are fractions of 1.
+
+    - ``balanced_accuracy`` is the mean recall of the classes that have a sample: scikit-learn's
+      ``balanced_accuracy_score``. A class without one has no recall, which is ``None``.
+    - ``macro_precision`` and ``macro_f1`` are means over the classes that have a sample or a
+      prediction: scikit-learn's ``average="macro", zero_division=0``. A class that is predicted
+      and has no sample counts as 0 in both. So the mean over the same classes of a recall that
+      counts as 0 there, scikit-learn's macro recall, is lower than the balanced accuracy.
+    - ``rows_per_class`` are the samples of each class.
 
     Args:
         logits: of the classes; one more column where the unknown can be predicted.
         y: labels.
         known: how many classes are known; labels from there on are the unknown, and where there
             are any, ``open_set`` is added.
+        calibrated: whether the softmax of the logits claims to be a probability; if not, the
+            calibration error is ``None``.
     """
     counts = confusion(logits, y).double()
     hits, true, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
-    present = (true + predicted) > 0
+    sampled, present = true > 0, (true + predicted) > 0
     recall = hits / true.clamp_min(1)
     precision = hits / predicted.clamp_min(1)
     f1 = 2 * hits / (true + predicted).clamp_min(1)
     figures: dict[str, Any] = {
         "accuracy": (hits.sum() / counts.sum()).item(),
-        "precision": precision[present].mean().item(),
-        "recall": recall[present].mean().item(),
-        "f1": f1[present].mean().item(),
-        "calibration_error": calibration_error(logits, y),
-        "precision_per_class": precision.tolist(),
-        "recall_per_class": recall.tolist(),
-        "f1_per_class": f1.tolist(),
+        "balanced_accuracy": recall[sampled].mean().item(),
+        "macro_precision": precision[present].mean().item(),
+        "macro_f1": f1[present].mean().item(),
+        "calibration_error": calibration_error(logits, y) if calibrated else None,
+        "precision_per_class": where_defined(precision, present),
+        "recall_per_class": where_defined(recall, sampled),
+        "f1_per_class": where_defined(f1, present),
+        "rows_per_class": [int(count) for count in true.tolist()],
         "rows": int(counts.sum().item()),
     }
     if known is not None and len(true) > known and true[known:].sum() > 0:
@@ -54,20 +74,29 @@ def metrics(
     return figures
 
 
-def metrics_per_domain(outputs: Outputs, task: Task) -> dict[str, Any]:
+def where_defined(values: Float[Tensor, " c"], defined: Bool[Tensor, " c"]) -> list[float | None]:
+    """The values; ``None`` where they are not defined."""
+    pairs = zip(values.tolist(), defined.tolist(), strict=True)
+    return [value if is_defined else None for value, is_defined in pairs]
+
+
+def metrics_per_domain(outputs: Outputs, task: Task, *, calibrated: bool = True) -> dict[str, Any]:
     """Metrics over all samples, and of each domain where there are several.
 
     Args:
         outputs: with true labels.
         task: whose classes are the known ones.
+        calibrated: whether the softmax of the logits claims to be a probability.
     """
     known = len(task.classes)
-    summary = metrics(outputs.logits, outputs.y, known=known)
+    summary = metrics(outputs.logits, outputs.y, known=known, calibrated=calibrated)
     present = torch.unique(outputs.domain).tolist()
     if len(present) > 1:
         each = {task.domains[d]: outputs.domain == d for d in present}
         summary["domains"] = {
-            name: metrics(outputs.logits[members], outputs.y[members], known=known)
+            name: metrics(
+                outputs.logits[members], outputs.y[members], known=known, calibrated=calibrated
+            )
             for name, members in each.items()
         }
     return summary

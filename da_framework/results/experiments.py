@@ -44,7 +44,7 @@ class Paper:
         bands: the lowest and highest value that is inside, for rows where that is no tolerance.
         reason: of the tolerance or the bands.
         verdict: ``mean``: on the mean of a row, not on its cells.
-        measure: of the target, that the values are: ``recall`` is the mean over classes.
+        measure: of the target, that the values are: ``balanced_accuracy`` is the mean over classes.
         baseline: the row that gains are over.
         first: experiments whose runs make other rows, or begin these; they state no values.
         tuned: keys with several values in the sweep; the validator chooses among them for each

@@ -9,7 +9,7 @@ from da_framework.core.errors import listed
 from da_framework.core.files import write_text
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import Pick, RunRecord
-from da_framework.results.statistics import sides
+from da_framework.results.statistics import format_figure, picked_figures, sides
 
 FEW = 5
 """Classes that are shown, the worst first."""
@@ -49,14 +49,13 @@ def render_card(record: RunRecord) -> str:
         "",
         "## Accuracy on the target",
         "",
-        "| weights | step | accuracy | F1 | calibration error |",
+        "| weights | step | accuracy | macro F1 | calibration error |",
         "|---|---|---|---|---|",
     ]
-    for pick, meaning in PICK_MEANINGS.items():
-        picked = record["target"][pick]
-        values = (picked["accuracy"], picked["f1"], picked["calibration_error"])
-        figures = " | ".join(f"{value:.4f}" for value in values)
-        weights = meaning.format(validator=f"`{validator}`")
+    for pick, picked in picked_figures(record):
+        values = (picked["accuracy"], picked.get("macro_f1"), picked.get("calibration_error"))
+        figures = " | ".join(map(format_figure, values))
+        weights = PICK_MEANINGS[pick].format(validator=f"`{validator}`")
         lines.append(f"| {pick}: {weights} | {picked['step']} | {figures} |")
     lines += ["", *worst_classes(record), "## Limits", "", *limit_lines(record)]
     return "\n".join([*lines, "", "## Command", "", "```bash", record["command"], "```", ""])
@@ -86,17 +85,18 @@ def licence_lines(record: RunRecord) -> Iterator[str]:
 def worst_classes(record: RunRecord) -> Iterator[str]:
     """The classes that the last weights find least of."""
     last = record["target"]["last"]
-    names = (*record["classes"], "unknown")
-    figures = sorted(
-        zip(last["recall_per_class"], last["precision_per_class"], names, strict=False),
-        key=lambda row: row[0],
-    )
+    recall, precision = last["recall_per_class"], last["precision_per_class"]
+    # older records do not have them
+    counts: list[int | None] = [*last.get("rows_per_class", [None] * len(recall))]
+    classes = zip((*record["classes"], "unknown"), counts, recall, precision, strict=False)
+    figures = [row for row in classes if row[2] is not None]
     yield "Classes of the lowest recall, by the last weights:"
     yield ""
-    yield "| class | recall | precision |"
-    yield "|---|---|---|"
-    for recall, precision, name in figures[:FEW]:
-        yield f"| {name} | {recall:.4f} | {precision:.4f} |"
+    yield "| class | samples | recall | precision |"
+    yield "|---|---|---|---|"
+    for name, count, *values in sorted(figures, key=lambda row: float(row[2] or 0))[:FEW]:
+        shown = "-" if count is None else count
+        yield f"| {name} | {shown} | {' | '.join(map(format_figure, values))} |"
     yield ""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import CurvePoint, Environment, RunRecord
-from da_framework.results.statistics import PICKS, Row, Value, flatten, target_accuracy
+from da_framework.results.statistics import Row, Value, flatten, picked_figures, target_accuracy
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 FIGURE_SIZES = {"tsne": (760, 400), "confusion": (420, 420)}
@@ -89,11 +89,13 @@ def page_row(row: Row, everywhere: Set[str]) -> dict[str, Any]:
 
 def page_run(record: RunRecord) -> dict[str, Any]:
     """A run as the page reads it, but for its figures."""
-    last, chosen = record["target"]["last"], record["target"]["chosen"]
+    last, chosen = record["target"]["last"], record["target"].get("chosen", {})
     return {
         "seed": record["config"]["seed"],
-        "accuracy": {pick: 100 * target_accuracy(record, pick) for pick in PICKS},
-        "f1": last.get("f1"),
+        "accuracy": {
+            pick: 100 * target_accuracy(record, pick) for pick, _ in picked_figures(record)
+        },
+        "macro_f1": last.get("macro_f1"),
         "calibration_error": last.get("calibration_error"),
         "score": chosen.get("score"),
         "chosen": chosen.get("step"),

@@ -15,8 +15,9 @@ from da_framework.core.types import Share
 Pick = Literal["last", "chosen", "oracle"]
 """The evaluations that results show: of the last step, chosen by the validator, and the best by
 target labels."""
-Measure = Literal["accuracy", "precision", "recall", "f1"]
-"""Of predictions on a domain; fractions of 1, all but accuracy as means over classes."""
+Measure = Literal["accuracy", "balanced_accuracy", "macro_precision", "macro_f1"]
+"""Of predictions on a domain; fractions of 1, all but accuracy as means over classes:
+``metrics.classification.metrics`` defines them."""
 
 
 class Choices(TypedDict):
@@ -46,16 +47,21 @@ class DomainNames(TypedDict):
 
 
 class DomainFigures(TypedDict):
-    """Metrics of predictions on one side, as fractions of 1."""
+    """Metrics of predictions on one side, as fractions of 1; ``None`` where one is not defined.
+
+    Older records have no ``rows_per_class``, and ``recall``, the macro recall in which a class that
+    is predicted and has no sample counts as 0, in the place of ``balanced_accuracy``.
+    """
 
     accuracy: Share
-    precision: NotRequired[float]
-    recall: NotRequired[float]
-    f1: NotRequired[float]
-    calibration_error: NotRequired[float]
-    precision_per_class: NotRequired[list[float]]
-    recall_per_class: NotRequired[list[float]]
-    f1_per_class: NotRequired[list[float]]
+    balanced_accuracy: NotRequired[float]
+    macro_precision: NotRequired[float]
+    macro_f1: NotRequired[float]
+    calibration_error: NotRequired[float | None]
+    precision_per_class: NotRequired[list[float | None]]
+    recall_per_class: NotRequired[list[float | None]]
+    f1_per_class: NotRequired[list[float | None]]
+    rows_per_class: NotRequired[list[int]]
     rows: NotRequired[int]
     mmd: NotRequired[float]
     open_set: NotRequired[dict[str, float]]
@@ -63,10 +69,10 @@ class DomainFigures(TypedDict):
 
 
 class EvaluationFigures(TypedDict):
-    """One evaluation while training: the validator's score, and metrics of both sides."""
+    """One evaluation while training: the validator's score if finite, metrics of both sides."""
 
     step: int
-    score: float
+    score: float | None
     target: DomainFigures
     source: NotRequired[DomainFigures]
 
@@ -75,14 +81,14 @@ class TargetFigures(DomainFigures):
     """A picked evaluation as the record holds it: step, score, and metrics on the target."""
 
     step: NotRequired[int]
-    score: NotRequired[float]
+    score: NotRequired[float | None]
 
 
 class Picks(TypedDict):
-    """The three evaluations that are reported."""
+    """The three evaluations that are reported; none is chosen where no score is finite."""
 
     last: TargetFigures
-    chosen: TargetFigures
+    chosen: NotRequired[TargetFigures]
     oracle: TargetFigures
 
 

@@ -16,8 +16,11 @@ from da_framework.results.statistics import (
     Cell,
     accuracy_curve,
     cell_of,
+    chosen_score,
     describe_difference,
     flatten,
+    or_lowest,
+    picked_figures,
     sides,
 )
 from da_framework.results.tables import MISSING_SEEDS, keep_records
@@ -33,7 +36,7 @@ class SeedRun(NamedTuple):
 
     Attributes:
         seed: of the run.
-        figures: the table's measure by pick, a fraction of 1.
+        figures: the table's measure by pick, a fraction of 1; without ``chosen`` where nothing was.
         evaluations: step and accuracy of each; none of a mean.
     """
 
@@ -87,8 +90,8 @@ class ReproducedCell:
             format_number(self.recorded),
             f"{format_mean(means['last'])}{mark}" if self.runs else "",
             *([] if late is None else [format_mean(late) if late else ""]),
-            f"{fmean(means['chosen']):.2f}" if self.runs else "",
-            f"{fmean(means['oracle']):.2f}" if self.runs else "",
+            f"{fmean(means['chosen']):.2f}" if means["chosen"] else "",
+            f"{fmean(means['oracle']):.2f}" if means["oracle"] else "",
             "" if self.gain is None else f"{self.gain:+.2f}",
             f"{len(self.runs)}{mark}",
             VERDICTS[self.inside] if self.runs else "not run",
@@ -158,7 +161,11 @@ def runs_of_cell(
     return [
         SeedRun(
             seed,
-            {pick: fmean(runs[seed].figures[pick] for runs in by_seed) for pick in PICKS},
+            {
+                pick: fmean(runs[seed].figures[pick] for runs in by_seed)
+                for pick in PICKS
+                if all(pick in runs[seed].figures for runs in by_seed)
+            },
             evaluations=(),
         )
         for seed in sorted(set[int].intersection(*map(set, by_seed)))
@@ -167,7 +174,7 @@ def runs_of_cell(
 
 def to_seed_run(record: RunRecord, measure: Measure) -> SeedRun:
     """A run as a cell of a table shows it."""
-    figures = {pick: record["target"][pick][measure] for pick in PICKS}
+    figures = {pick: figures[measure] for pick, figures in picked_figures(record)}
     return SeedRun(record["config"]["seed"], figures, accuracy_curve(record))
 
 
@@ -226,22 +233,20 @@ def group_by_column(
 
 
 def choose_by_validator(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """The record of each seed that its validator scores highest."""
+    """The record of each seed that its validator scores highest; one without a score is last."""
     chosen: dict[int, RunRecord] = {}
     for record in records:
         seed = record["config"]["seed"]
-        if chosen_score(record) > chosen_score(chosen.setdefault(seed, record)):
+        best = chosen_score(chosen.setdefault(seed, record))
+        if or_lowest(chosen_score(record)) > or_lowest(best):
             chosen[seed] = record
     return list(chosen.values())
 
 
-def chosen_score(record: RunRecord) -> float:
-    """The validator's score of the evaluation that it has chosen."""
-    return float(record["target"]["chosen"]["score"])
-
-
 def percents(runs: Sequence[SeedRun], pick: Pick) -> list[float]:
-    """The table's measure of each run, in percent."""
+    """The table's measure of each run, in percent; none where a run has no such pick."""
+    if any(pick not in run.figures for run in runs):
+        return []
     return [100 * run.figures[pick] for run in runs]
 
 

@@ -13,7 +13,7 @@ from da_framework.config.relevance import relevant_config
 from da_framework.config.run_names import relevant_overrides
 from da_framework.core.errors import InputError, listed
 from da_framework.results.record import without_keys
-from da_framework.results.record_schema import CurvePoint, Pick, RunRecord
+from da_framework.results.record_schema import CurvePoint, Pick, RunRecord, TargetFigures
 
 Runs = Mapping[int, RunRecord]
 """The runs of one config, by seed."""
@@ -117,7 +117,7 @@ class Row:
         setting: what else a reader tells it by.
         runs: by seed.
         missing: seeds that others of this task have.
-        figures: by pick.
+        figures: by pick; none where a run has no such pick.
         gains: by method: how far the last step is above it.
         negative_transfer: by how much it is below which baselines; ``no``, or empty if there is
             none.
@@ -128,7 +128,7 @@ class Row:
     setting: tuple[str, ...]
     runs: Runs
     missing: Sequence[int]
-    figures: Mapping[Pick, "Mean"]
+    figures: Mapping[Pick, "Mean | None"]
     gains: Mapping[str, "Gain"]
     negative_transfer: str
 
@@ -198,6 +198,8 @@ def compare_runs(records: Sequence[RunRecord], *, against: Sequence[str] = ()) -
             missing=sorted(seeds[cell.task] - runs.keys()),
             figures={
                 pick: mean_over_seeds([target_accuracy(run, pick) for run in runs.values()])
+                if all(pick in run["target"] for run in runs.values())
+                else None
                 for pick in PICKS
             },
             gains={other: points[cell] for other, points in gains.items() if cell in points},
@@ -220,7 +222,8 @@ def to_frame(rows: Sequence[Row]) -> Any:
         }
         line |= {"seeds": len(row.runs), "missing_seeds": " ".join(map(str, row.missing))}
         for pick, figure in row.figures.items():
-            line |= {pick: figure.mean, f"{pick}_half_95": figure.half}
+            mean, half = figure or (None, None)
+            line |= {pick: mean, f"{pick}_half_95": half}
         for other, gain in row.gains.items():
             line |= {f"above_{other}": gain.mean, f"above_{other}_worst": gain.worst}
             line |= {f"above_{other}_p_holm": gain.p}
@@ -231,6 +234,27 @@ def to_frame(rows: Sequence[Row]) -> Any:
 def target_accuracy(record: RunRecord, pick: Pick = "last") -> float:
     """Accuracy on the target, a fraction of 1."""
     return float(record["target"][pick]["accuracy"])
+
+
+def picked_figures(record: RunRecord) -> list[tuple[Pick, TargetFigures]]:
+    """The picks that a run has, with their figures on the target; one may have no choice."""
+    target = record["target"]
+    return [(pick, figures) for pick in PICKS if (figures := target.get(pick)) is not None]
+
+
+def chosen_score(record: RunRecord) -> float | None:
+    """The validator's score of the evaluation that it has chosen, if it has."""
+    return record["target"].get("chosen", {}).get("score")
+
+
+def or_lowest(score: float | None) -> float:
+    """A score to compare: that of none is the lowest."""
+    return -math.inf if score is None else score
+
+
+def format_figure(value: float | None, digits: int = 4) -> str:
+    """A figure as tables show it; a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def accuracy_curve(record: RunRecord) -> list[tuple[int, float]]:

@@ -27,9 +27,11 @@ from da_framework.results.statistics import (
     cell_of,
     compare_runs,
     flatten,
+    format_figure,
     group_by_cell,
     is_baseline,
     last_diagnosis,
+    picked_figures,
     setting_of,
     sides,
     target_accuracy,
@@ -46,18 +48,19 @@ def print_run(record: RunRecord, folder: Path) -> None:
     console = Console(highlight=False)
     source, target = ("+".join(names) for names in sides(record))
     table = Table(title=f"{record['choices']['method']}: {source} -> {target}")
-    for column in ("target", "step", "accuracy", "F1", "calibration error"):
+    for column in ("target", "step", "accuracy", "macro F1", "calibration error"):
         table.add_column(column, justify="left" if column == "target" else "right")
-    for pick, meaning in PICKS.items():
-        figures = record["target"][pick]
+    for pick, figures in picked_figures(record):
         table.add_row(
-            meaning.format(**record["choices"]),
+            PICKS[pick].format(**record["choices"]),
             str(figures["step"]),
             f"{figures['accuracy']:.2%}",
-            f"{figures['f1']:.3f}",
-            f"{figures['calibration_error']:.3f}",
+            format_figure(figures.get("macro_f1"), 3),
+            format_figure(figures.get("calibration_error"), 3),
         )
     console.print(table)
+    if "chosen" not in record["target"]:
+        console.print(f"nothing was chosen: no score of {record['choices']['validator']} is finite")
     console.print(
         f"trained for {record['seconds']['training']:.0f} s; written to {folder}:", soft_wrap=True
     )
@@ -133,7 +136,8 @@ def keep_records(path: Path, records: Sequence[RunRecord]) -> None:
 
 def shorten_record(record: RunRecord) -> dict[str, Any]:
     """What tables are made of: the curve as its ``readings``, and no figures of single classes."""
-    apart = ("precision_per_class", "recall_per_class", "f1_per_class", "domains")
+    measures = ("precision", "recall", "f1", "rows")
+    apart = (*(f"{measure}_per_class" for measure in measures), "domains")
     diagnosis, scores = last_diagnosis(record), validator_scores(record)
     return {
         "command": record["command"],
@@ -141,7 +145,7 @@ def shorten_record(record: RunRecord) -> dict[str, Any]:
         "baseline": record.get("baseline", False),
         "config": without_paths(record["config"]),
         "domains": record["domains"],
-        "target": {pick: without_keys(record["target"][pick], apart) for pick in PICKS},
+        "target": {pick: without_keys(own, apart) for pick, own in picked_figures(record)},
         "readings": accuracy_curve(record),
         **({"diagnosis": diagnosis} if diagnosis else {}),
         **({"scores": scores} if scores else {}),
@@ -223,7 +227,7 @@ def render_table(rows: Sequence[Row], against: Sequence[str]) -> str:
     for row in rows:
         mark = MISSING_SEEDS if row.missing else ""
         fields = [row.task, f"`{row.method}` {', '.join(row.setting)}".rstrip()]
-        fields += [f"{figure}{mark}" for figure in row.figures.values()]
+        fields += [f"{figure}{mark}" if figure else "-" for figure in row.figures.values()]
         fields += [str(row.gains.get(other, "")) for other in against]
         fields += [row.negative_transfer] if based else []
         lines.append(table_line([*fields, f"{len(row.runs)}{mark}"]))

@@ -1,5 +1,6 @@
 """The one training loop: it runs any method and names none."""
 
+import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from time import perf_counter, time
@@ -9,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from da_framework.callbacks.base import Callback, Evaluation
+from da_framework.callbacks.base import Callback, Evaluation, add_verdict
 from da_framework.core.batch import Batch, Outputs
 from da_framework.core.errors import DivergedError, InputError, listed
 from da_framework.core.schedules import Constant, Schedule
@@ -52,8 +53,8 @@ class Adaptation(pl.LightningModule):
     Attributes:
         step: steps done.
         history: a row of figures for every flush and every evaluation.
-        picks: the evaluations that results show: ``last``, ``chosen`` by the validator, and
-            ``oracle``, the best on target labels.
+        picks: the evaluations that results show: ``last``, ``chosen`` by the validator where one
+            has a finite score, and ``oracle``, the best on target labels.
         verdicts: what is ill, by kind: the step it was first seen at, and words for a person.
         seconds: of training, those before a resume included.
         called_off: the signal that asked training to end; empty if none did.
@@ -224,15 +225,16 @@ class Adaptation(pl.LightningModule):
         reading: dict[str, Any] = {
             "step": self.step,
             "score": self.score(validation),
-            "target": metrics_per_domain(oracle, domains.task),
+            "target": self.metrics(oracle),
         }
         if "source" in validation:
-            reading["source"] = metrics_per_domain(validation["source"], domains.task)
+            reading["source"] = self.metrics(validation["source"])
             apart = domain_mmd(validation["source"], validation["target"])
             reading["target"].update(mmd=apart)
         self.pick(reading)
         # named for what it is: a figure that no choice may rest on
-        figures = {"score": reading["score"], "oracle/accuracy": reading["target"]["accuracy"]}
+        figures = {} if reading["score"] is None else {"score": reading["score"]}
+        figures["oracle/accuracy"] = reading["target"]["accuracy"]
         if "source" in reading:
             figures |= {"source/accuracy": reading["source"]["accuracy"], "domains/mmd": apart}
         self.record(figures)
@@ -243,19 +245,34 @@ class Adaptation(pl.LightningModule):
             if isinstance(callback, Callback):
                 callback.on_evaluation(self.trainer, self, evaluation)
 
-    def score(self, validation: Validation) -> float:
-        """What the validator makes of these outputs.
+    def metrics(self, outputs: Outputs) -> dict[str, Any]:
+        """How well these outputs fit their labels."""
+        calibrated = self.method.gives_probabilities
+        return metrics_per_domain(outputs, self.domains.task, calibrated=calibrated)
+
+    def score(self, validation: Validation) -> float | None:
+        """What the validator makes of these outputs; none where that is not finite.
 
         Raises:
             InputError: it needs a role that the data has not.
         """
         try:
-            return float(self.validator(validation))
+            score = float(self.validator(validation))
         except KeyError as error:
             raise InputError(
                 f"the validator needs the role {error}, but the data has {listed(validation)}; "
                 "validator=entropy and validator=information_maximization need the target alone"
             ) from None
+        if math.isfinite(score):
+            return score
+        if self.step > 0:
+            name = getattr(self.validator, "func", self.validator).__name__
+            add_verdict(
+                *(self.trainer, self, "validator"),
+                f"the validator {name} gave {score}: an evaluation without a finite score is never "
+                "chosen",
+            )
+        return None
 
     def reverse(self) -> Outputs:
         """The held-out source as seen by a copy of the method that is trained the other way.
@@ -290,12 +307,16 @@ class Adaptation(pl.LightningModule):
         return twin.method.evaluate_samples(domains.test)
 
     def pick(self, reading: dict[str, Any]) -> None:
-        """Keeps the evaluations that results show; the untrained model is never chosen."""
+        """Keeps the evaluations that results show.
+
+        The untrained model is never chosen, nor one without a score.
+        """
         self.picks["last"] = reading
         if self.step == 0:
             return
         chosen, oracle = self.picks.get("chosen"), self.picks.get("oracle")
-        if chosen is None or reading["score"] > chosen["score"]:
+        scored = reading["score"] is not None
+        if scored and (chosen is None or reading["score"] > chosen["score"]):
             self.picks["chosen"] = reading
         if oracle is None or reading["target"]["accuracy"] > oracle["target"]["accuracy"]:
             self.picks["oracle"] = reading

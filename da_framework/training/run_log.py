@@ -79,7 +79,7 @@ def log_summary(loggers: Sequence[Any], run: Run, folder: RunFolder) -> None:
 
 
 def class_rows(run: Run) -> list[list[Any]]:
-    """The figures of each class on the target, for each pick."""
+    """The figures of each class that the target has samples of, for each pick."""
     names = (*run.domains.task.classes, "unknown")
     return [
         [name, label, *figures]
@@ -89,6 +89,7 @@ def class_rows(run: Run) -> list[list[Any]]:
             *(pick["target"][f"{measure}_per_class"] for measure in MEASURES),
             strict=False,  # the unknown is there in the open setting alone
         )
+        if figures[MEASURES.index("recall")] is not None
     ]
 
 
@@ -102,6 +103,8 @@ def picked_checkpoints(run: Run, folder: RunFolder) -> dict[Path, list[str]]:
     """The checkpoints of the last and the chosen step; one file where they are the same."""
     files: dict[Path, list[str]] = {}
     for name in ("last", "chosen"):
+        if name not in run.module.picks:
+            continue
         same = run.module.picks[name]["step"] == run.module.step
         files.setdefault(folder.checkpoint("last" if same else name), []).append(name)
     return files

@@ -55,10 +55,14 @@ def record(
         (record(()), "nothing was read", ""),
         (
             record((0.9, 0.5), accuracies=(0.8, 0.75, 0.81)),
-            "choice cost 6.0 points",
-            "than entropy",
+            "^by target labels alone: the validator's choice cost 6.0 points",
+            "",
         ),
-        (record((0.9, 0.5), accuracies=(0.7, 0.8, 0.8)), "better at step 20", "fewer steps"),
+        (
+            record((0.9, 0.5), accuracies=(0.7, 0.8, 0.8)),
+            "^by target labels alone: step 20 was better than the end",
+            "",
+        ),
         (
             record((0.9, 0.5), verdicts=[{"kind": "task", "step": 7, "words": "the task is lost"}]),
             "^step 7: the task is lost$",
@@ -71,6 +75,13 @@ def test_what_the_figures_mean_is_said(given: dict[str, Any], message: str, advi
     assert len(actual) == 1
     assert advice in actual[0][1]
     assert bool(advice) == bool(actual[0][1])
+
+
+def test_a_run_without_a_choice_is_said_to_be_so() -> None:
+    given = record((0.95, 0.55))
+    del given["target"]["chosen"]
+    findings = dict(diagnose(given))
+    assert "another validator" in findings["nothing was chosen: no score of entropy is finite"]
 
 
 def test_a_sound_run_needs_nothing() -> None:

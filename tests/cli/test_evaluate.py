@@ -13,7 +13,10 @@ from da_framework.core.errors import InputError
 
 # or else Hydra opens da.log in the current folder and lets it go
 DELAY = "++hydra.job_logging.handlers.file.delay=true"
-KEYS = ("accuracy", "precision", "recall", "f1", "calibration_error", "rows")
+KEYS = (
+    *("accuracy", "balanced_accuracy", "macro_precision", "macro_f1"),
+    *("calibration_error", "rows"),
+)
 
 
 @pytest.fixture

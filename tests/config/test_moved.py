@@ -54,6 +54,16 @@ def test_what_has_moved_is_where_the_table_says(place: str) -> None:
             assert hasattr(getattr(import_module(outer), kind), name)
 
 
+def test_figures_of_a_record_bear_the_names_that_they_have_now() -> None:
+    before, now = record()["target"]["last"], moved_record(record())["target"]["last"]
+    assert now["macro_f1"] == before["f1"]
+    assert now["macro_precision"] == before["precision"]
+    assert not {"f1", "precision"} & now.keys()
+    # macro recall is balanced accuracy only where every class has a sample
+    assert "balanced_accuracy" not in now
+    assert moved_record(moved_record(record())) == moved_record(record())
+
+
 def test_every_target_and_key_of_a_record_is_as_it_is_now() -> None:
     moved = moved_record(record())
     check_config(moved["config"], Settings)

@@ -3,7 +3,12 @@ from statistics import harmonic_mean
 
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    precision_recall_fscore_support,
+    recall_score,
+)
 from torch import Tensor
 
 from da_framework.metrics.classification import calibration_error, confusion, metrics, open_set
@@ -27,10 +32,33 @@ def test_equals_scikit_learn(rows: int, k: int, seed: int) -> None:
     macro = precision_recall_fscore_support(y, predicted, average="macro", zero_division=0)
     each = precision_recall_fscore_support(y, predicted, labels=list(range(k)), zero_division=0)
     assert result["accuracy"] == pytest.approx(accuracy_score(y, predicted))
-    assert [result[name] for name in ("precision", "recall", "f1")] == pytest.approx(macro[:3])
-    for name, figures in zip(("precision", "recall", "f1"), each[:3], strict=True):
-        assert result[f"{name}_per_class"] == pytest.approx(figures)
+    assert (result["macro_precision"], result["macro_f1"]) == pytest.approx((macro[0], macro[2]))
+    # scikit-learn's own warns of predicted classes without a sample, and leaves them out too
+    balanced = recall_score(y, predicted, labels=y.unique(), average="macro")
+    assert result["balanced_accuracy"] == pytest.approx(balanced)
+    true, guessed = set(y.tolist()), set(predicted.tolist())
+    defined = {"precision": true | guessed, "recall": true, "f1": true | guessed}
+    for (name, classes), figures in zip(defined.items(), each[:3], strict=True):
+        expected = [pytest.approx(figures[c]) if c in classes else None for c in range(k)]
+        assert result[f"{name}_per_class"] == expected
+    assert result["rows_per_class"] == [int((y == c).sum()) for c in range(k)]
     assert result["rows"] == rows
+
+
+def test_a_class_that_is_predicted_and_has_no_sample_lowers_macro_f1_but_no_recall() -> None:
+    y, predicted = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 2, 1, 1])
+    result = metrics(torch.eye(4)[predicted], y)
+    assert result["recall_per_class"] == [0.5, 1.0, None, None]
+    assert result["rows_per_class"] == [2, 2, 0, 0]
+    assert result["balanced_accuracy"] == pytest.approx(0.75)
+    assert result["macro_f1"] == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert result["f1_per_class"][2:] == [0.0, None]
+
+
+def test_what_is_no_probability_has_no_calibration() -> None:
+    logits, y = predictions(9, 3, 0)
+    assert metrics(logits, y, calibrated=False)["calibration_error"] is None
+    assert metrics(logits, y)["calibration_error"] == calibration_error(logits, y)
 
 
 @pytest.mark.parametrize(("rows", "k", "seed"), SIZES)
@@ -78,13 +106,15 @@ def test_certainty_costs_nothing_when_right_and_all_when_wrong() -> None:
 def test_perfect_predictions_score_one() -> None:
     y = torch.tensor([0, 1, 2, 1])
     result = metrics(50 * torch.eye(3)[y], y)
-    assert [result[name] for name in ("accuracy", "precision", "recall", "f1")] == [1.0] * 4
+    names = ("accuracy", "balanced_accuracy", "macro_precision", "macro_f1")
+    assert [result[name] for name in names] == [1.0] * 4
     assert result["recall_per_class"] == [1.0] * 3
 
 
 def test_a_class_nobody_has_or_predicts_is_left_out_of_the_means() -> None:
     y = torch.tensor([0, 1])
-    assert metrics(torch.eye(5)[y], y)["recall"] == 1
+    result = metrics(torch.eye(5)[y], y)
+    assert result["balanced_accuracy"] == result["macro_f1"] == result["macro_precision"] == 1
 
 
 # true classes 0 and 1 are known, 2 is the unknown

@@ -19,7 +19,7 @@ def test_every_result_has_a_card(da: Any) -> None:
         "20 steps, seed 7",
         "`information_maximization`, without target labels",
         f"{record['rows']['test']} test",
-        f"| {last['step']} | {last['accuracy']:.4f} | {last['f1']:.4f} |",
+        f"| {last['step']} | {last['accuracy']:.4f} | {last['macro_f1']:.4f} |",
         f"{oracle['accuracy']:.4f}",
         "6 of them were trained on",
         record["command"],
@@ -74,11 +74,18 @@ def test_the_worst_classes_come_first(da: Any) -> None:
     assert da.train("steps=3", "method=source_only").code == 0
     record = da.record()
     record["classes"] = [f"c{label}" for label in range(8)]
-    recall = [0.9, 0.1, 0.5, 0.4, 0.3, 0.2, 0.8, 0.7]
-    record["target"]["last"] |= {"recall_per_class": recall, "precision_per_class": [0.5] * 8}
+    record["classes"].append("none of the target")
+    recall = [0.9, 0.1, 0.5, 0.4, 0.3, 0.2, 0.8, 0.7, None]
+    counts = [5] * 8 + [0]
+    record["target"]["last"] |= {"recall_per_class": recall, "precision_per_class": [0.5] * 9}
+    record["target"]["last"] |= {"rows_per_class": counts}
     record["verdicts"] = [{"kind": "collapse", "step": 3, "words": "features have collapsed"}]
     lines = render_card(record).splitlines()
-    begun = lines.index("| class | recall | precision |") + 2
+    begun = lines.index("| class | samples | recall | precision |") + 2
     assert [line.split()[1] for line in lines[begun : begun + 5]] == ["c1", "c5", "c4", "c3", "c2"]
+    assert lines[begun] == "| c1 | 5 | 0.1000 | 0.5000 |"
     assert lines[begun + 5] == ""
+    # one that the target does not have is not the worst, and that was once not known
+    del record["target"]["last"]["rows_per_class"]
+    assert "| c1 | - | 0.1000 | 0.5000 |" in render_card(record)
     assert "- Step 3: features have collapsed" in lines

@@ -62,7 +62,7 @@ def record(method: str, task: str, seed: int, accuracy: float) -> dict[str, Any]
         if (method, seed) == ("mmd", 1)
         else [],
         "target": {
-            pick: {"step": 100, "score": accuracy, "accuracy": accuracy + more, "f1": 0.5}
+            pick: {"step": 100, "score": accuracy, "accuracy": accuracy + more, "macro_f1": 0.5}
             for pick, more in picks.items()
         },
         "curve": readings,

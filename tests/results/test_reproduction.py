@@ -353,8 +353,8 @@ def test_a_table_may_be_another_s_and_of_another_measure(tmp_path: Path) -> None
     runs = [reproduced_record("dann", 0.2), reproduced_record("source_only", 0.1)]
     for run, recall in zip(runs, (0.69, 0.6), strict=True):
         for pick in run["target"].values():
-            pick["recall"] = recall
-    stated = paper_table(tmp_path, measure="recall", reference="Others")
+            pick["balanced_accuracy"] = recall
+    stated = paper_table(tmp_path, measure="balanced_accuracy", reference="Others")
     text = render_reproduction(stated, judge_cells(stated, runs))
     assert "| row | cell | Others | recorded |" in text
     assert "Others's values are verified" in text

@@ -444,6 +444,29 @@ def test_the_oracle_is_the_best_by_true_labels_and_never_the_untrained() -> None
     }
 
 
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_finite_is_never_chosen_and_is_named(
+    wrong: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fragile(outputs: Mapping[str, Outputs]) -> float:
+        return next(scores)
+
+    scores = iter([0.0, wrong, 0.9, wrong, 0.1])
+    module = Fit().run(steps=4, evaluate_every=1, validator=fragile)
+    assert (module.picks["chosen"]["step"], module.picks["chosen"]["score"]) == (2, 0.9)
+    words = f"the validator fragile gave {wrong}: an evaluation without a finite score is"
+    assert module.verdicts["validator"]["step"] == 1
+    assert module.verdicts["validator"]["words"].startswith(words)
+    assert sum("fragile" in record.getMessage() for record in caplog.records) == 1
+    assert [row["step"] for row in module.history if "score" in row] == [0, 2, 4]
+
+
+def test_where_no_score_is_finite_nothing_is_chosen() -> None:
+    module = Fit().run(validator=lambda outputs: math.nan)
+    assert module.picks.keys() == {"last", "oracle"}
+    assert module.picks["last"]["score"] is None
+
+
 class Ears(Callback):
     """Keeps what it is told."""
 

@@ -111,7 +111,7 @@ def test_the_relaunched_command_equals_one_process(da: Any) -> None:
     assert single["key"] == two["key"]
     for pick in ("last", "chosen", "oracle"):
         actual, expected = two["target"][pick], single["target"][pick]
-        for name in ("step", "score", "accuracy", "f1", "calibration_error"):
+        for name in ("step", "score", "accuracy", "macro_f1", "calibration_error"):
             assert actual[name] == pytest.approx(expected[name], abs=1e-9)
     # said and written once
     assert ended.stdout.count("dann: straight -> rotated") == 1
@@ -236,7 +236,7 @@ def test_four_processes_equal_one_and_a_run_goes_on_with_two_then_one_then_two(
             for pick, item in state["adaptation"]["picks"].items():
                 expected = single["adaptation"]["picks"][pick]["target"]
                 assert item["target"]["accuracy"] == expected["accuracy"]
-                assert item["target"]["f1"] == pytest.approx(expected["f1"], abs=1e-9)
+                assert item["target"]["macro_f1"] == pytest.approx(expected["macro_f1"], abs=1e-9)
         ranks = [(tmp_path / method / "four" / f"rank-{rank}").read_text() for rank in range(4)]
         assert len(set(ranks)) == 1
 

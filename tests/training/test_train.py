@@ -49,10 +49,12 @@ def test_the_record_holds_what_it_promises(da: Any) -> None:
         assert {"step", "score", "mmd"} <= item.keys()
         assert 0 <= item["mmd"] <= 2
         for actual in (item, record["source"][pick]):
-            assert {"accuracy", "precision", "recall", "f1", "calibration_error"} <= actual.keys()
-            for name in ("precision", "recall", "f1"):
-                assert len(actual[f"{name}_per_class"]) == len(record["classes"])
+            assert {"accuracy", "calibration_error"} <= actual.keys()
+            for name in ("balanced_accuracy", "macro_precision", "macro_f1"):
                 assert 0 <= actual[name] <= 1
+            for name in ("precision", "recall", "f1", "rows"):
+                assert len(actual[f"{name}_per_class"]) == len(record["classes"])
+            assert sum(actual["rows_per_class"]) == actual["rows"]
         assert 0 <= item["accuracy"] <= 1
         assert f"{item['accuracy']:.2%}" in ended.out
     assert record["baseline"] is False
