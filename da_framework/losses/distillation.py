@@ -33,6 +33,9 @@ def relative_distances(
     .. math:: \overline{\ell_1 \left( \frac{\lVert s_i - s_j \rVert}{\mu_s},
         \frac{\lVert t_i - t_j \rVert}{\mu_t} \right)}
 
+    The mean distances :math:`\mu_s` and :math:`\mu_t` are those of the batch; the gradient passes
+    through :math:`\mu_s`, so that a student's scale costs nothing and is not moved.
+
     Park, Kim, Lu, Cho, "Relational Knowledge Distillation", CVPR 2019, eq. 5 to 7.
     https://arxiv.org/abs/1904.05068
 
@@ -60,7 +63,7 @@ def angles(student: Float[Tensor, "n d"], teacher: Float[Tensor, "n e"]) -> Floa
 def _distances(z: Tensor) -> Tensor:
     i, j = torch.triu_indices(len(z), len(z), offset=1, device=z.device)
     distances = (z[i] - z[j]).square().sum(1).clamp_min(1e-12).sqrt()
-    return distances / distances.mean().detach() if len(distances) else distances.sum()[None]
+    return distances / distances.mean() if len(distances) else distances.sum()[None]
 
 
 def _cosines(z: Tensor) -> Tensor:

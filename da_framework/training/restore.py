@@ -60,6 +60,10 @@ def find_run(
     if record is None:
         raise InputError(f"run={run}: there is no {RESULT} in this folder")
     weights = folder.checkpoint(pick)
+    if pick not in record["target"]:
+        raise InputError(
+            f"pick={pick}: no score of the run's validator is finite; its weights are pick=last"
+        )
     if not weights.is_file():
         raise InputError(f"pick={pick}: {weights} is not there")
     config = {key: part for key, part in record["config"].items() if key not in UNUSED}

@@ -13,14 +13,17 @@ def nearest_source(outputs: Mapping[str, Outputs]) -> float:
     .. math:: \frac1m \sum_i [\arg\max_k z_{ik} = y_{j(i)}], \qquad
         j(i) = \arg\min_j \lVert f(t_i) - f(s_j) \rVert
 
-    In [0, 1]. The judge is the one-nearest-neighbour rule of Cover, Hart, "Nearest neighbor pattern
+    In [0, 1]. Of source samples that are equally near, each counts alike: features that are all
+    equal tell nothing, and score what the source's labels do by chance. The judge is the one-nearest-neighbour rule of Cover, Hart, "Nearest neighbor pattern
     classification", IEEE Transactions on Information Theory 1967.
     https://doi.org/10.1109/TIT.1967.1053964
-    Fooled by features that have collapsed to one class on both sides.
+    Fooled by features that have collapsed to one class on both sides, if not to one point.
 
     Args:
         outputs: of the roles ``source`` (labelled) and ``target`` (labels hidden).
     """
     source, target = outputs["source"], outputs["target"]
-    nearest = torch.cdist(target.features, source.features).argmin(1)
-    return (target.logits.argmax(1) == source.y[nearest]).float().mean().item()
+    distances = torch.cdist(target.features, source.features)
+    nearest = distances == distances.amin(1, keepdim=True)
+    agreeing = nearest & (target.logits.argmax(1)[:, None] == source.y)
+    return (agreeing.sum(1) / nearest.sum(1)).mean().item()

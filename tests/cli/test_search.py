@@ -1,6 +1,7 @@
 """A search: what it takes, how it chooses, and that it goes on as if nothing had happened."""
 
 import json
+import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,18 @@ def test_the_best_by_the_validator_is_named_with_its_command(da: Any) -> None:
     assert da.record("alone")["target"] == expected["target"]
     assert da.record("alone")["key"] == expected["key"]
     assert da.record("alone")["command"] == expected["command"]
+
+
+def test_a_trial_without_a_finite_score_is_no_best_one(
+    da: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def entropy(outputs: Any) -> float:
+        return math.nan
+
+    monkeypatch.setattr("da_framework.validators.entropy.entropy", entropy)
+    ended = searched(da, "seed=1,2", "validator=entropy", "trials=1")
+    assert ended.code == 2
+    assert "no trial could be run; the last: no score of entropy is finite" in ended.err
 
 
 def test_a_choice_by_target_labels_is_stamped(da: Any) -> None:

@@ -1,6 +1,7 @@
 """A run: what it writes, what it is recognised by, and what survives a kill."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -38,6 +39,32 @@ def trained_at(da: Any, run: str = "run") -> float:
 
 
 # the record
+
+
+def test_a_run_of_which_nothing_was_chosen_is_read_by_all(
+    da: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def entropy(outputs: Mapping[str, Any]) -> float:
+        return math.nan
+
+    monkeypatch.setattr("da_framework.validators.entropy.entropy", entropy)
+    ended = da.train("validator=entropy", "steps=4", "callback=[curves]")
+    assert (ended.code, "Traceback" in ended.err) == (0, False)
+    assert "nothing was chosen: no score of entropy is finite" in ended.out
+    record = da.record()
+    assert record["target"].keys() == record["source"].keys() == {"last", "oracle"}
+    assert record["target"]["last"]["score"] is None
+    assert record["verdicts"][0]["words"].startswith("the validator entropy gave nan")
+    assert "| chosen:" not in (da.folder / "run" / "MODEL.md").read_text()
+    report = da("report", "run", "--out", "all.csv", "--html", "page.html", "--keep", "kept.json")
+    assert report.code == 0, report.err
+    assert da("report", "kept.json").code == 0
+    assert "nothing was chosen" in da("doctor", "run").out
+    refused = da("evaluate", "run=run", "pick=chosen")
+    assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+    assert "no score of the run's validator is finite" in refused.err
+    swept = da("train", *da.small, "-m", "validator=entropy", "steps=4", "hydra.sweep.dir=swept")
+    assert swept.code == 0, swept
 
 
 def test_the_record_holds_what_it_promises(da: Any) -> None:

@@ -11,11 +11,13 @@ from da_framework.core.batch import UNLABELLED, Outputs
 from da_framework.validators.bnm import bnm
 from da_framework.validators.class_ami import class_ami
 from da_framework.validators.dev import dev
+from da_framework.validators.information_maximization import information_maximization
 from da_framework.validators.iwcv import iwcv
 from da_framework.validators.mmd import mmd
 from da_framework.validators.nearest_source import nearest_source
 from da_framework.validators.silhouette import silhouette
 from da_framework.validators.snd import snd
+from da_framework.validators.source_accuracy import source_accuracy
 
 
 def side(features: Tensor, logits: Tensor, y: Tensor | None = None) -> Outputs:
@@ -77,6 +79,40 @@ def test_predictions_across_the_clusters_score_as_chance(
 def test_one_class_for_all_has_no_silhouette_and_no_information() -> None:
     assert silhouette(outputs(COLLAPSED)) == -1
     assert class_ami(outputs(COLLAPSED)) == pytest.approx(0, abs=1e-9)
+
+
+def dead(*, certain: bool) -> Mapping[str, Outputs]:
+    """A network that gives every sample of both sides the same features and logits."""
+    logits = torch.tensor([[50.0, 0.0, 0.0] if certain else [0.0, 0.0, 0.0]]).expand(30, 3)
+    zeros = torch.zeros(30, 3)
+    return {"source": side(zeros, logits, LABELS), "target": side(zeros, logits)}
+
+
+@pytest.mark.parametrize("certain", [True, False])
+@pytest.mark.parametrize(
+    ("validator", "most"),
+    [
+        (class_ami, 0.0),
+        (silhouette, -1.0),
+        (information_maximization, 1e-6),
+        (nearest_source, 1 / 3 + 1e-6),
+        (bnm, 1 / math.sqrt(3) + 1e-6),
+        (source_accuracy, 1 / 3 + 1e-6),
+        (iwcv, 1 / 3 + 1e-6),
+        (dev, -2 / 3 + 1e-6),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_dead_network_is_never_scored_best(validator: object, most: float, certain: bool) -> None:
+    assert callable(validator)
+    score = validator(dead(certain=certain))
+    assert math.isfinite(score)
+    assert score <= most
+
+
+def test_features_that_are_alike_have_no_clusters_to_agree_with() -> None:
+    assert class_ami(outputs(RIGHT, features=torch.zeros(30, 3))) == 0
+    assert class_ami(outputs(COLLAPSED, features=torch.zeros(30, 3))) == 0
 
 
 def test_nuclear_norm_in_closed_form() -> None:
