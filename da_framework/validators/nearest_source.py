@@ -14,9 +14,9 @@ def nearest_source(outputs: Mapping[str, Outputs]) -> float:
         j(i) = \arg\min_j \lVert f(t_i) - f(s_j) \rVert
 
     In [0, 1]. Of source samples that are equally near, each counts alike: features that are all
-    equal tell nothing, and score what the source's labels do by chance. The judge is the one-nearest-neighbour rule of Cover, Hart, "Nearest neighbor pattern
-    classification", IEEE Transactions on Information Theory 1967.
-    https://doi.org/10.1109/TIT.1967.1053964
+    equal tell nothing, and score what the source's labels do by chance. The judge is the
+    one-nearest-neighbour rule of Cover, Hart, "Nearest neighbor pattern classification", IEEE
+    Transactions on Information Theory 1967. https://doi.org/10.1109/TIT.1967.1053964
     Fooled by features that have collapsed to one class on both sides, if not to one point.
 
     Args:
