@@ -67,7 +67,7 @@ def test_every_option_and_file_the_documents_name_is_there() -> None:
 
 def test_the_project_speaks_of_itself_alone() -> None:
     private = re.compile(r"/(wor[k]|far[m]|roo[t])/|subagen[t]|\.librar[y]")
-    rooms = ("da_framework", "conf", "tests", "scripts", "experiments", ".ci")
+    rooms = ("da_framework", "conf", "docs", "tests", "scripts", "experiments", ".ci")
     files = [path for room in rooms for path in (ROOT / room).rglob("*")] + list(ROOT.glob("*.*"))
     for path in set(files) - {ROOT / ".git"}:  # a worktree's names the folder it belongs to
         if path.suffix in ("", ".py", ".md", ".yaml", ".toml", ".json") and path.is_file():

@@ -1,0 +1,173 @@
+"""What the site is made of besides its pages: pages generated from the code, and formulas."""
+
+import inspect
+import posixpath
+import re
+from html import unescape
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import latex2mathml.converter
+import yaml
+from formulas import to_markdown
+from mkdocs.structure.files import File, Files
+
+import da_framework
+from da_framework.config.catalog import list_group, source_docstring
+from da_framework.config.plugins import conf_dir, read_target
+
+ROOT = Path(__file__).resolve().parents[1]
+FORMULA = re.compile(
+    r'<(span|div) class="arithmatex">\\(?P<open>[(\[])(?P<formula>.*?)\\[)\]]</\1>', re.DOTALL
+)
+OVERLINES = ("\u00af", "\u2015")
+LINK = re.compile(r"(?<=\]\()(?!https?://|#|mailto:)([^)\s]+)(?=\))")
+FAULTS = "When something goes wrong"
+"""The section of the README that is a page of its own."""
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Adds the generated pages."""
+    pages = {
+        "methods/index.md": method_index(),
+        **{f"methods/{name}.md": method_page(name) for name, _, _ in list_group("method")},
+        "api.md": api_page(),
+        "results.md": results_page(),
+        "changelog.md": (ROOT / "CHANGELOG.md").read_text("utf-8"),
+        "guides/faults.md": faults_page(),
+        **experiment_pages(),
+    }
+    for place, content in pages.items():
+        files.append(File.generated(config, place, content=content))
+    for picture in sorted((ROOT / "experiments").rglob("*.png")):
+        place = picture.relative_to(ROOT).as_posix()
+        files.append(File.generated(config, place, abs_src_path=str(picture)))
+    return files
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Draws formulas by MathML, which browsers know without a script."""
+    return FORMULA.sub(as_mathml, html)
+
+
+def as_mathml(formula: re.Match[str]) -> str:
+    """A formula in MathML.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    display = "block" if formula["open"] == "[" else "inline"
+    text = unescape(formula["formula"]).strip()
+    try:
+        math = latex2mathml.converter.convert_to_element(text, display=display)
+    except Exception as error:
+        raise ValueError(f"the formula {text!r} cannot be read: {error}") from error
+    for part in math.iter():
+        part.text = unescape(part.text) if part.text else None
+    for over in math.iter("mover"):
+        accent = over[1]
+        if accent.text in OVERLINES:  # which only fonts made for formulas stretch
+            over.tag, over.attrib = "mrow", {"class": "overline"}
+            over.remove(accent)
+    return ElementTree.tostring(math, encoding="unicode")
+
+
+def method_index() -> str:
+    """All methods, a line each."""
+    rows = [f"| [`{name}`]({name}.md) | {summary} |" for name, summary, _ in list_group("method")]
+    head = ["# Methods", "", "`da train method=NAME`; `da list method` prints this list.", ""]
+    return "\n".join([*head, "| `method=` | what it does |", "|---|---|", *rows, ""])
+
+
+def method_page(name: str) -> str:
+    """A method: what it is, its formula and paper, and its keys with their defaults."""
+    file = conf_dir() / "method" / f"{name}.yaml"
+    target = read_target(file.read_text("utf-8")) or ""
+    summary, _, rest = source_docstring(target).partition("\n")
+    text, _, arguments = inspect.cleandoc(rest).partition("\nArgs:\n")
+    parts = [
+        f"# `{name}`",
+        summary,
+        f"```bash\nda train method={name}\n```",
+        to_markdown(text),
+        "## Keys",
+        keys_table(yaml.safe_load(file.read_text("utf-8")), described(arguments)),
+        f"Code: `{target}`. Keys that every method has: see `method:` in `da train --help`.",
+    ]
+    return "\n\n".join(part for part in parts if part.strip()) + "\n"
+
+
+def keys_table(config: dict[str, Any], meanings: dict[str, str]) -> str:
+    """The keys of a config with defaults and meanings, as Markdown."""
+    rows = [
+        f"| `{key}` | `{yaml.safe_dump(value, default_flow_style=True).split(chr(10))[0]}` "
+        f"| {meanings.get(key, '')} |"
+        for key, value in config.items()
+        if not key.startswith("_")
+    ]
+    if not rows:
+        return "It has none of its own."
+    return "\n".join(["| key | default | meaning |", "|---|---|---|", *rows])
+
+
+def described(arguments: str) -> dict[str, str]:
+    """What a docstring says of each argument, by name."""
+    meanings: dict[str, str] = {}
+    for block in re.split(r"\n(?=    ?(?: {3})?\w[\w, ]*:)", f"\n{arguments}"):
+        names, colon, text = block.strip().partition(":")
+        if colon and re.fullmatch(r"[\w, *]+", names):
+            cell = " ".join(text.split()).replace("|", "\\|")
+            meanings |= {key.strip(): to_markdown(cell) for key in names.split(",")}
+    return meanings
+
+
+def api_page() -> str:
+    """The public names of the package with their documentation."""
+    modules = da_framework.public_modules()
+    blocks = [f"::: da_framework.{module}.{name}\n" for name, module in sorted(modules.items())]
+    head = ["# API", "Every name comes from the package itself: `from da_framework import DANN`."]
+    return "\n\n".join([*head, *blocks])
+
+
+def faults_page() -> str:
+    """What goes wrong while training, and what happens then."""
+    _, _, section = (ROOT / "README.md").read_text("utf-8").partition(f"\n## {FAULTS}\n")
+    return f"# {FAULTS}\n{section.partition(f'{chr(10)}## ')[0]}\n"
+
+
+def experiment_pages() -> dict[str, str]:
+    """The READMEs of the recorded experiments, with links that hold on the site."""
+    documents = sorted((ROOT / "experiments").glob("*/README.md"))
+    return {
+        document.relative_to(ROOT).with_name("index.md").as_posix(): relinked(document)
+        for document in documents
+    }
+
+
+def relinked(document: Path) -> str:
+    """A document whose links lead to pages, or are names where the site has no page of them."""
+
+    def link(match: re.Match[str]) -> str:
+        place, hash_sign, anchor = match[1].partition("#")
+        aim = (document.parent / place).resolve()
+        if aim.suffix == ".png" and aim.is_relative_to(ROOT / "experiments"):
+            return match[1]
+        if aim.name == "README.md" and aim.is_relative_to(ROOT / "experiments"):
+            page = posixpath.relpath(aim.with_name("index.md"), document.parent)
+            return f"{page}{hash_sign}{anchor}"
+        return ""
+
+    text = LINK.sub(link, document.read_text("utf-8"))
+    return re.sub(r"(?<!!)\[([^\]]+)\]\(\)", r"\1", text)
+
+
+def results_page() -> str:
+    """All recorded experiments, a line each."""
+    rows = []
+    for document in sorted((ROOT / "experiments").glob("*/README.md")):
+        title = document.read_text("utf-8").splitlines()[0].lstrip("# ")
+        rows.append(f"- [{title}](experiments/{document.parent.name}/index.md)")
+    return "\n".join(
+        ["# Results", "", "What was run, by which command, and what came of it.", "", *rows, ""]
+    )
