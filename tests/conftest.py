@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from da_framework.cli.main import main
+
+# the background of a shell ignores Ctrl-C, which tests press
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 SMALL = ("dataset=two_moons", "network=mlp", "steps=20", "logger=[]", "callback=[]")

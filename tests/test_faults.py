@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -102,15 +103,16 @@ def reached(da: Any, name: str = "last", run: str = "run") -> int:
 
 def test_a_signal_ends_a_run_with_a_checkpoint_of_its_step(da: Any, whole: None, at: Any) -> None:
     # in the middle, where a checkpoint was due, where losses were read, and at the end
-    for step in (1, 13, 18, 20, 24):
-        number = signal.SIGUSR1 if step % 2 else signal.SIGTERM
+    numbers = [signal.SIGUSR1, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
+    for step, number in zip((1, 13, 18, 20, 24), numbers, strict=True):
         before = signal.getsignal(number)
         at(step - 1, raised(number))
         ended = da.train(*KEYS)
-        assert ended.code == 75
+        assert ended.code == (130 if number == signal.SIGINT else 75)
         assert ("continuing from" in ended.out) == (step > 1)
+        name = "Ctrl-C" if number == signal.SIGINT else number.name
         assert one_line(ended) == (
-            f"{number.name} ended training after step {step} of 24; its checkpoint is kept: "
+            f"{name} ended training after step {step} of 24; its checkpoint is kept: "
             "the same command continues"
         )
         assert reached(da) == step
@@ -120,10 +122,13 @@ def test_a_signal_ends_a_run_with_a_checkpoint_of_its_step(da: Any, whole: None,
     equals_whole(da)
 
 
-def test_a_signal_ends_a_sweep_and_not_one_job_of_it(da: Any, at: Any) -> None:
-    at(3, raised(signal.SIGTERM))
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_sweep_and_not_one_job_of_it(
+    da: Any, at: Any, number: signal.Signals, code: int
+) -> None:
+    at(3, raised(number))
     ended = da("train", *da.small, "-m", "seed=1,2")
-    assert ended.code == 75
+    assert ended.code == code
     assert "after step 4 of 20" in one_line(ended)
     assert len(list(da.folder.rglob("key.txt"))) == 1
     assert not list(da.folder.rglob("result.json"))
@@ -132,12 +137,13 @@ def test_a_signal_ends_a_sweep_and_not_one_job_of_it(da: Any, at: Any) -> None:
 def test_a_signal_outside_training_ends_at_once(da: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from da_framework.datasets.two_moons import TwoMoons
 
-    monkeypatch.setattr(TwoMoons, "load", lambda *_: raised(signal.SIGTERM)())
-    ended = da.train()
-    assert ended.code == 75
-    assert one_line(ended) == (
-        "SIGTERM: the same command continues from the last checkpoint, if any"
-    )
+    for number, name, code in ((signal.SIGTERM, "SIGTERM", 75), (signal.SIGINT, "Ctrl-C", 130)):
+        monkeypatch.setattr(TwoMoons, "load", lambda *_, number=number: raised(number)())
+        ended = da.train()
+        assert ended.code == code
+        assert one_line(ended) == (
+            f"{name}: the same command continues from the last checkpoint, if any"
+        )
 
 
 def test_signals_are_answered_in_turn_and_given_back() -> None:
@@ -146,10 +152,45 @@ def test_signals_are_answered_in_turn_and_given_back() -> None:
     with handle_signals(heard.append):
         with handle_signals(lambda name: heard.append(f"inner {name}")):
             raised(signal.SIGUSR1)()
-        raised(signal.SIGTERM)()
-    assert heard == ["inner SIGUSR1", "SIGTERM"]
+            raised(signal.SIGTERM)()
+        raised(signal.SIGTERM)()  # answered once, whoever stands within whom
+        with handle_signals(heard.append):
+            pass
+    assert heard == ["inner SIGUSR1"]
+    with handle_signals(heard.append):
+        raised(signal.SIGHUP)()
+    assert heard == ["inner SIGUSR1", "SIGHUP"]
     assert signal.getsignal(signal.SIGTERM) == before
     assert not issubclass(PreemptedError, Exception)
+
+
+def test_what_was_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    heard: list[str] = []
+    try:
+        with handle_signals(heard.append):  # as under nohup
+            raised(signal.SIGHUP)()
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert not heard
+
+
+TWICE = """
+import os, signal, time
+from da_framework.core.signals import handle_signals
+with handle_signals(lambda name: print(name, flush=True)):
+    for _ in range(2):
+        with handle_signals(lambda name: print(name, flush=True)):
+            os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_ctrl_c_twice_ends_at_once_and_without_a_traceback() -> None:
+    ended = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, check=False)
+    assert ended.returncode == -signal.SIGINT  # which every shell shows as 130
+    assert (ended.stdout, ended.stderr) == (b"SIGINT\n", b"")
 
 
 WAITING = """
@@ -211,7 +252,7 @@ def test_processes_that_train_together_end_together_and_continue(da: Any, whole:
     _, output = first.communicate(timeout=60)
     assert first.returncode == 75, output
     assert output.count("SIGTERM ended training after step ") == 1
-    assert reached(da) in (8, 10)  # where an evaluation, or a reading of the losses, comes next
+    assert reached(da) in (6, 8, 10)  # where a checkpoint, an evaluation or a reading of losses was
     again = subprocess.run(
         [
             *(sys.executable, "-m", "da_framework", "train", *da.small, *KEYS, *keys),
@@ -225,6 +266,47 @@ def test_processes_that_train_together_end_together_and_continue(da: Any, whole:
     assert again.returncode == 0, again
     assert "continuing from" in again.stdout
     assert da.record()["steps"] == 24
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stuck", [False, True])
+def test_a_lost_process_ends_all_and_the_same_command_continues(da: Any, stuck: bool) -> None:
+    keys = ("trainer.devices=2", "dataset.batch_size={source: 64, target: 64}")
+    first = started(da, *keys)
+    (other,) = (
+        child for child in psutil.Process(first.pid).children() if "train" in child.cmdline()
+    )
+    other.kill()
+    if not stuck:  # in which case nothing wakes it
+        (da.folder / "go").touch()
+    _, output = first.communicate(timeout=60)
+    assert first.returncode == 75, output
+    assert output == (
+        "process 1 of 2 was lost (SIGKILL): training ended; the same command continues from the "
+        "last checkpoint, if any\n"
+    )
+    ended = da.train(*KEYS, *keys[1:])
+    assert ended.code == 0
+    assert "continuing from" in ended.out
+    assert da.record()["steps"] == 24
+
+
+# numbers that cannot be
+
+
+@pytest.mark.parametrize("devices", [-2, -1, 0, 10**9])
+def test_a_number_of_devices_that_cannot_be_is_refused(da: Any, devices: int) -> None:
+    ended = da.train(f"trainer.devices={devices}", "trainer.accelerator=cpu")
+    assert ended.code == 2
+    assert one_line(ended).startswith(f"trainer.devices={devices}: ")
+
+
+def test_a_batch_that_cannot_be_is_refused_before_it_is_tried(da: Any) -> None:
+    ended = da.train("dataset.batch_size.target=100000000000")
+    assert ended.code == 2
+    output = one_line(ended)
+    assert output.startswith("dataset.batch_size.target=100000000000 cannot be: one batch would ")
+    assert "GiB is all the memory there is" in output
 
 
 # a full disk

@@ -164,8 +164,18 @@ def gradient_ratio(module: Any) -> float | None:
     Returns:
         None where nothing is added, or no label teaches the encoder.
     """
+    buffers = [(buffer, buffer.clone()) for buffer in module.method.buffers()]
+    try:
+        return measure_gradient_ratio(module)
+    finally:  # whatever happens: training goes on with them
+        with torch.no_grad():
+            for buffer, kept in buffers:
+                buffer.copy_(kept)
+
+
+def measure_gradient_ratio(module: Any) -> float | None:
+    """The same, but what the passes change stays changed."""
     method, parts = module.method, module.method.parts()
-    buffers = [(buffer, buffer.clone()) for buffer in method.buffers()]
     encoder = [p for p in method.network.encoder.parameters() if p.requires_grad]
     norms: dict[bool, float] = {}
     with torch.enable_grad():
@@ -183,9 +193,6 @@ def gradient_ratio(module: Any) -> float | None:
                 if reached and terms:
                     total = sum(term.weight * term.value for term in terms)
                     norms[added] = norms.get(added, 0.0) + gradient_norm(total, reached)
-    with torch.no_grad():
-        for buffer, kept in buffers:
-            buffer.copy_(kept)
     return norms[True] / norms[False] if True in norms and norms.get(False) else None
 
 

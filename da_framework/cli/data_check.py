@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -21,13 +20,13 @@ from da_framework.config.schema import check_config, instantiate, to_plain
 from da_framework.core.files import write_text
 from da_framework.core.types import ConfigNode
 from da_framework.datasets.base import Dataset, SampleReport
+from da_framework.results.contact_sheet import draw_contact_sheet
+from da_framework.results.figure_process import draw_or_warn
 
 SHOWN = 20
 """Lines of a list that are printed; ``report.json`` has all."""
 SHEET = 100
 """Pictures on a contact sheet."""
-TILE = 64
-"""Side of each, in pixels; the name of its class stands below."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,8 @@ def main(config: Any) -> None:
         "copies": [[copy._asdict() for copy in group] for group in find_copies(reports)],
     }
     for name, rows in reports.items():
-        if sheet := contact_sheet(rows):
-            sheet.save(out / f"{name}.png")
+        if shown := [(row.thumbnail, row.label) for row in rows if row.thumbnail is not None]:
+            draw_or_warn(draw_contact_sheet, out / f"{name}.png", shown)
     write_text(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     print("\n".join(report_lines(reports, dataset, out)))
     if any(row.broken for rows in reports.values() for row in rows):
@@ -197,19 +196,3 @@ def titled_list(title: str, lines: Sequence[str]) -> list[str]:
     """A list under its title, cut to a bearable length; nothing where there is nothing."""
     more = [f"  ... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
     return [f"{title}: {len(lines)}", *(f"  {line}" for line in lines[:SHOWN]), *more] * bool(lines)
-
-
-def contact_sheet(rows: Sequence[SampleReport]) -> Image.Image | None:
-    """Small pictures with their classes; none of what cannot be shown."""
-    shown = [(row.thumbnail, row.label) for row in rows if row.thumbnail is not None]
-    if not shown:
-        return None
-    across, height = math.ceil(len(shown) ** 0.5), TILE + 12
-    down = math.ceil(len(shown) / across)
-    sheet = Image.new("RGB", (across * (TILE + 2), down * height), "white")
-    draw = ImageDraw.Draw(sheet)
-    for number, (picture, label) in enumerate(shown):
-        left, top = number % across * (TILE + 2), number // across * height
-        sheet.paste(Image.fromarray(picture).resize((TILE, TILE)), (left, top))
-        draw.text((left, top + TILE), label[:11], fill="black", font_size=9)
-    return sheet

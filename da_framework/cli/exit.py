@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from da_framework.core.errors import PreemptedError, exit_message
+from da_framework.core.errors import CONTINUES, PreemptedError, exit_message, preempted_by
 
 
 @contextmanager
@@ -15,9 +15,6 @@ def exit_on_user_error() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:  # who read it has seen enough: da list | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
     except (Exception, KeyboardInterrupt, PreemptedError) as error:
         if ending := exit_message(error):
             message, code = ending
@@ -27,7 +24,7 @@ def exit_on_user_error() -> Iterator[None]:
 
 def raise_preempted(signal: str) -> None:
     """Ends the command where it is: what training would lose, it saves itself."""
-    raise PreemptedError(f"{signal}: the same command continues from the last checkpoint, if any")
+    raise preempted_by(signal, CONTINUES)
 
 
 def exit_with(message: str, *, code: int) -> NoReturn:

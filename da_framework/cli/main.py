@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from da_framework.cli.exit import exit_on_user_error, exit_with, raise_preempted
+from da_framework.cli.streams import prepare_streams
 from da_framework.core.signals import handle_signals
 
 
@@ -82,9 +83,10 @@ USAGE = f"""usage: da COMMAND [key=value ...]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command.
 
-    Ends with 2 for what a person can mend, 3 for a run that diverged, and 75 after a signal: the
-    same command continues.
+    Ends with 2 for what a person can mend, 3 for a run that diverged, 130 after Ctrl-C and 75 after
+    another signal, or when one of several processes was lost: the same command continues.
     """
+    prepare_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["-sc"]:
         complete(arguments)
@@ -98,6 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if name not in COMMANDS:
         exit_with(f"{name!r} is no command\n\n{USAGE}", code=2)
+    try:
+        os.getcwd()
+    except OSError:
+        exit_with("the working folder has been deleted: change into one that is there", code=2)
     logging.raiseExceptions = False  # a log that cannot be written to is no reason to say so
     with exit_on_user_error(), handle_signals(raise_preempted):
         run_command(name, rest)

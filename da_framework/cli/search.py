@@ -257,7 +257,7 @@ class Search:
         trial.set_user_attr("words", overrides)
         trial.set_user_attr("folder", named)
         arguments = [*self.fixed, *overrides, f"hydra.run.dir='{quoted}'"]
-        code, message = self.train(arguments, Pruning(hopeless, self.settings.worth))
+        code, message = self.attempt(trial, arguments, Pruning(hopeless, self.settings.worth))
         record = RunFolder(place).read_record() if code == 0 else None
         value = self.settings.value(record) if record else None
         if record and value is None:
@@ -276,6 +276,18 @@ class Search:
         self.write()
         print(f"trial {number + 1} of {self.settings.trials}: {' '.join(overrides)}: {outcome}")
 
+    def attempt(self, trial: Any, arguments: list[str], pruning: "Pruning") -> tuple[int, str]:
+        """Trains; but where a trial has ended this process twice, the others have their turn."""
+        begun = trial.user_attrs.get("begun", 0)
+        if begun == 2:
+            trial.set_user_attr("begun", 0)
+            return 1, "it has ended its process twice without a word; the same command tries again"
+        trial.set_user_attr("begun", begun + 1)
+        try:
+            return self.train(arguments, pruning)
+        finally:
+            trial.set_user_attr("begun", 0)
+
     def train(self, arguments: list[str], pruning: "Pruning") -> tuple[int, str]:
         """Trains, what that prints in a log; returns the exit code and the last line."""
         file = self.folder / "trials.log"
@@ -291,7 +303,7 @@ class Search:
                 code = 1
         last = (file.read_text().strip().splitlines() or [""])[-1]
         if code in (INTERRUPTED, PREEMPTED):
-            raise PreemptedError(last) if code == PREEMPTED else KeyboardInterrupt
+            raise PreemptedError(last, code)
         return code, last
 
     def ended(self, state: str) -> list[Any]:

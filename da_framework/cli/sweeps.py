@@ -6,15 +6,19 @@ and the process that launched them reads it.
 
 import json
 import logging
+import os
 import shlex
 import shutil
+import signal
+import subprocess
 import sys
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, TextIO
@@ -24,19 +28,36 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf, read_write
 
-from da_framework.core.errors import InputError, exit_message, one_line
+from da_framework.cli.exit import raise_preempted
+from da_framework.core.errors import (
+    INTERRUPTED,
+    PREEMPTED,
+    CrashedError,
+    InputError,
+    PreemptedError,
+    exit_message,
+    one_line,
+    preempted_by,
+)
 from da_framework.core.files import run_lock, write_text
+from da_framework.core.signals import handle_signals
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import RunRecord
 
 STATES = ".jobs"
 """The folder in that of a sweep where its jobs write how they go, a file each."""
+STOP = "stop"
+"""The file there by which the process that launched them asks jobs in others to end."""
+UNENDED = "unended.json"
+"""The file there that names the folders of jobs that ended without a word."""
 LAST = 5
 """Lines of a failed job's log that are shown."""
 
+ENDED = ("done", "failed", "stopped")
 State = dict[str, Any]
-"""What a job writes: ``state`` (running, done, failed), ``folder`` and when it ``began``; of its
-end ``words``, and the ``seconds`` the run took or the ``tail`` of its log and its exit ``code``.
+"""What a job writes: ``state``, which is ``running`` or one of ``ENDED``, ``folder`` and when it
+``began``; of its end ``words``, and the ``seconds`` the run took or the ``tail`` of its log and its
+exit ``code``.
 """
 
 
@@ -44,26 +65,50 @@ end ``words``, and the ``seconds`` the run took or the ``tail`` of its log and i
 
 
 def run_job(
-    train: Callable[[], RunRecord | None], sweep: Path, number: int, folder: Path
+    train: Callable[[], RunRecord | None],
+    sweep: Path,
+    number: int,
+    folder: Path,
+    *,
+    overrides: Sequence[str],
 ) -> RunRecord | None:
     """Runs a job: its failure is written down and not raised, so that it fails alone.
+
+    A job that ended without a word when the sweep was run before may have ended its process: it is
+    run in a process of its own, so that it cannot do so again.
 
     Args:
         train: makes the record of the run; none on all processes but the first.
         sweep: its folder.
         number: of the job in the sweep.
         folder: of the job.
+        overrides: of the job.
+
+    Raises:
+        PreemptedError: a signal ended it, and this is the process that launches all jobs.
     """
+    stop = sweep / STATES / STOP
+    if stop.is_file():
+        return None
+    if has_crashed(sweep, folder) and not RunFolder(folder).result.is_file():
+        train = partial(train_apart, folder, overrides)
     file = sweep / STATES / f"{number}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     state: State = {"state": "running", "folder": str(folder), "began": time.time()}
     write_text(file, json.dumps(state))
     log_file = RunFolder(folder).log
-    with redirect_to_log(log_file) as log:
+    with redirect_to_log(log_file) as log, handle_signals(raise_preempted), heed(stop):
         begun = log.tell()
         try:
             record = train()
-        except Exception as error:
+        except PreemptedError as error:
+            print(error, file=log, flush=True)
+            ended = {"state": "stopped", "words": str(error), "code": error.code}
+            write_text(file, json.dumps(state | ended))
+            if CURRENT:
+                raise
+            return None
+        except (Exception, SystemExit) as error:
             # what a person can mend is one message; the rest is for who mends us
             message, code = exit_message(error) or (traceback.format_exc(), 1)
             print(message.rstrip(), file=log, flush=True)
@@ -79,6 +124,65 @@ def run_job(
     ended = {"state": "done", "words": shown, "seconds": record["seconds"]["all"]}
     write_text(file, json.dumps(state | ended))
     return record
+
+
+def has_crashed(sweep: Path, folder: Path) -> bool:
+    """Whether a job has ended without a word when its sweep was run before."""
+    file = sweep / STATES / UNENDED
+    return file.is_file() and str(folder) in json.loads(file.read_text())
+
+
+def train_apart(folder: Path, overrides: Sequence[str]) -> RunRecord | None:
+    """Trains in a process of its own; its log is that of the job.
+
+    Raises:
+        CrashedError: the process was ended by a signal, or failed and has said why.
+        PreemptedError: a signal ended training.
+    """
+    print("this job has ended without a word before: run in a process of its own", flush=True)
+    place = str(folder).replace("'", r"\'")
+    keys = [f"hydra.run.dir='{place}'", "hydra.mode=RUN", "hydra.output_subdir=null"]
+    command = [sys.executable, "-m", "da_framework", "train", *overrides, *keys]
+    # what it logs stands in the log already
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        _, errors = process.communicate()
+    except BaseException:
+        process.terminate()
+        process.communicate()
+        raise
+    if process.returncode == 0:
+        return RunFolder(folder).read_record()
+    if process.returncode in (INTERRUPTED, PREEMPTED):
+        raise PreemptedError(errors.strip(), process.returncode)
+    if process.returncode > 0:
+        raise CrashedError(errors.strip(), process.returncode)
+    name = signal.Signals(-process.returncode).name
+    raise CrashedError(f"{name} ended its process, as something has before; the others go on")
+
+
+@contextmanager
+def heed(stop: Path) -> Iterator[None]:
+    """Asks this process to end once the one that has launched it asks all jobs to."""
+    if CURRENT:  # this is that process
+        yield
+        return
+    ended = Event()
+
+    def watch() -> None:
+        while not ended.wait(0.2):
+            if stop.is_file():
+                # not Ctrl-C, which the terminal may have sent as well: twice is at once
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 @contextmanager
@@ -114,6 +218,7 @@ class SweepMonitor:
             " ".join(w for w in job if often[w] < len(jobs)) or " ".join(job) for job in jobs
         ]
         self.states: dict[int, State] = {}
+        self.signal = ""
         self.ended = Event()
         # as it is now: jobs in this process turn theirs to their logs
         self.console = Console(file=sys.stderr, highlight=False, markup=False)
@@ -134,6 +239,11 @@ class SweepMonitor:
         self.read()
         self.live.stop()
 
+    def stop(self, signal: str) -> None:
+        """Asks all jobs to end after the step they are at, each with a checkpoint of it."""
+        self.signal = signal
+        (self.folder / STOP).touch()
+
     def follow(self) -> None:
         """Reads how jobs go until the sweep has ended."""
         while not self.ended.wait(0.5):
@@ -142,14 +252,14 @@ class SweepMonitor:
     def read(self) -> None:
         """What jobs have written since."""
         for number in range(len(self.jobs)):
-            if self.states.get(number, {}).get("state") in ("done", "failed"):
+            if self.states.get(number, {}).get("state") in ENDED:
                 continue
             try:
                 state = json.loads((self.folder / f"{number}.json").read_text())
             except FileNotFoundError:
                 continue
             self.states[number] = state
-            if state["state"] != "running" and not self.console.is_terminal:
+            if state["state"] in ("done", "failed") and not self.console.is_terminal:
                 line = f"{state['state']}: {self.labels[number]}: {state['words']}"
                 self.console.print(f"{line}; {self.summary()}", soft_wrap=True)
 
@@ -159,7 +269,8 @@ class SweepMonitor:
 
     def summary(self) -> str:
         """How many jobs are in which state, and how long the rest will take."""
-        counts = {state: len(self.of(state)) for state in ("running", "done", "failed")}
+        counts = {state: len(self.of(state)) for state in ("running", *ENDED[:2])}
+        counts |= {"stopped": len(stopped)} if (stopped := self.of("stopped")) else {}
         waiting = len(self.jobs) - len(self.states)
         text = ", ".join(f"{count} {state}" for state, count in counts.items())
         return f"{waiting} waiting, {text}{self.left()}"
@@ -192,6 +303,9 @@ class SweepMonitor:
 
         Returns:
             The exit code: 0 if there are none; that which all of them share; otherwise 1.
+
+        Raises:
+            PreemptedError: a signal has ended the sweep, or jobs of it.
         """
         failed = self.of("failed")
         for number, state in sorted(failed.items()):
@@ -201,6 +315,12 @@ class SweepMonitor:
         if failed:
             count = f"{len(failed)} of {len(self.jobs)} jobs failed"
             print(f"{count}; the same command tries them again", file=sys.stderr)
+        done = f"{len(self.of('done'))} of {len(self.jobs)} jobs are done"
+        if self.signal:
+            told = f" ended the sweep: {done}; the same command continues"
+            raise preempted_by(self.signal, told)
+        for state in self.of("stopped").values():
+            raise PreemptedError(f"{state['words']}; {done}", state["code"])
         codes = {state["code"] for state in failed.values()}
         return codes.pop() if len(codes) == 1 else int(bool(codes))
 
@@ -224,10 +344,28 @@ class WatchSweep(Callback):
             # Hydra would make a warning of what is no exit
             print(error, file=sys.stderr)
             raise SystemExit(2) from None
+        unended = read_unended(folder)
         shutil.rmtree(folder / STATES, ignore_errors=True)
+        write_text(folder / STATES / UNENDED, json.dumps(unended))
         CURRENT.append(SweepMonitor(folder, job_overrides(config)))
         limit_processes(config.hydra.launcher, len(CURRENT[0].jobs))
+        # jobs in this process end with it, and those that Slurm has go on without it
+        if not any(name in config.hydra.launcher._target_ for name in ("Basic", "Slurm")):
+            LOCK.enter_context(handle_signals(CURRENT[0].stop))
         CURRENT[0].start()
+
+
+def read_unended(sweep: Path) -> list[str]:
+    """The folders of jobs that have ended without a word, by a kill, a crash or a power cut."""
+    folders: dict[str, None] = {}
+    for file in sorted((sweep / STATES).glob("*.json")):
+        with suppress(ValueError, OSError):
+            state = json.loads(file.read_text())
+            if file.name == UNENDED:
+                folders |= dict.fromkeys(state)
+            elif state["state"] == "running":
+                folders[state["folder"]] = None
+    return list(folders)
 
 
 def limit_processes(launcher: Any, jobs: int) -> None:
@@ -273,7 +411,8 @@ def monitor_sweep() -> Iterator[None]:
             "time or memory, the same command continues"
         ) from error
     except BaseException:
-        end_sweep()
+        with suppress(PreemptedError):  # which says less than the job's own
+            end_sweep()
         raise
     if code := end_sweep():
         raise SystemExit(code)

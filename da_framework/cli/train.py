@@ -59,7 +59,8 @@ def main(config: Any, *, callbacks: "Sequence[Callback]" = ()) -> float | None:
         return record
 
     if sweeping:
-        record = run_job(run, Path(job.sweep.dir), job.job.num, folder)
+        sweep = Path(job.sweep.dir)
+        record = run_job(run, sweep, job.job.num, folder, overrides=overrides)
     else:
         record = run()
         if record:
@@ -85,6 +86,7 @@ def prepare_relaunch(job: Any, overrides: list[str]) -> None:
     from omegaconf import open_dict, read_write
 
     __main__.__spec__ = importlib.machinery.ModuleSpec("da_framework", None)
-    sys.argv = ["da", "train", *overrides]
+    # an experiment may ask for a sweep
+    sys.argv = ["da", "train", *overrides, "hydra.mode=RUN"]
     with read_write(job), open_dict(job):
         job.run.dir = job.runtime.output_dir

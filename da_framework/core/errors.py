@@ -1,13 +1,16 @@
 """What a person can mend, and what stops a run: one message each, no traceback."""
 
 import errno
-from pathlib import Path
 
 INTERRUPTED = 130
+"""After Ctrl-C, as every shell has it."""
 PREEMPTED = 75
 """What a batch system may be told to start again: EX_TEMPFAIL of sysexits.h."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """How a system says that there is no room: on the disk, in the quota, under the limit of a file."""
+
+
+CONTINUES = ": the same command continues from the last checkpoint, if any"
 
 
 class InputError(ValueError):
@@ -35,26 +38,58 @@ class PrunedError(RuntimeError):
     """A search has given up a run."""
 
 
+class CrashedError(RuntimeError):
+    """A process that was started to do something has failed.
+
+    Args:
+        why: what it has said, or the signal that ended it.
+        code: of the exit.
+    """
+
+    def __init__(self, why: str, code: int = 1) -> None:
+        super().__init__(why)
+        self.code = code
+
+
 class PreemptedError(BaseException):
-    """A signal ended the command; no error of a job, so that a sweep ends with it."""
+    """A signal ended the command; no error of a job, so that a sweep ends with it.
+
+    Args:
+        why: which signal, and what continues.
+        code: of the exit.
+    """
+
+    def __init__(self, why: str, code: int = PREEMPTED) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+def preempted_by(signal: str, what: str) -> PreemptedError:
+    """The error by which a signal ends a command.
+
+    Args:
+        signal: its name.
+        what: it ended, and what continues.
+    """
+    if signal == "SIGINT":
+        return PreemptedError(f"Ctrl-C{what}", INTERRUPTED)
+    return PreemptedError(f"{signal}{what}")
 
 
 def exit_message(error: BaseException) -> tuple[str, int] | None:
     """What to say of an error and the exit code, for what a person can mend; none for the rest."""
-    codes = {InputError: 2, DivergedError: 3, PrunedError: 4, PreemptedError: PREEMPTED}
-    for kind, code in codes.items():
+    if isinstance(error, PreemptedError | CrashedError):
+        return str(error), error.code
+    for kind, code in {InputError: 2, DivergedError: 3, PrunedError: 4}.items():
         if isinstance(error, kind):
             return str(error), code
     if isinstance(error, OSError) and error.errno in NO_ROOM:
-        where = error.filename or Path.cwd()
+        where = error.filename or "here"
         return f"{where}: {error.strerror}: make room, and the same command continues", 2
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename2 or error.filename}: {error.strerror}", 2
     if isinstance(error, KeyboardInterrupt):
-        return (
-            "interrupted; the same command continues from the last checkpoint, if any",
-            INTERRUPTED,
-        )
+        return exit_message(preempted_by("SIGINT", CONTINUES))
     return None
 
 

@@ -1,5 +1,6 @@
 """Endless streams of batches: every step's samples are a pure function of seed and step."""
 
+import math
 from collections.abc import Mapping
 from itertools import cycle
 
@@ -9,6 +10,10 @@ from torch import Tensor
 from da_framework.core.batch import Samples, as_input
 from da_framework.core.errors import InputError
 from da_framework.core.seeding import mix
+from da_framework.datasets.image_cache import memory_limit
+
+INDEX_BYTES = 24
+"""Of each sample in a batch: its label, domain and position."""
 
 
 class Stream:
@@ -27,6 +32,12 @@ class Stream:
     def __init__(self, samples: Samples, size: int, *, seed: int, role: str) -> None:
         if size < 1:
             raise InputError(f"the role {role} needs a batch size: dataset.batch_size.{role}=64")
+        needed = size * (4 * math.prod(samples.x.shape[1:]) + INDEX_BYTES)
+        if needed > (limit := memory_limit()):
+            raise InputError(
+                f"dataset.batch_size.{role}={size} cannot be: one batch would take "
+                f"{needed / 2**30:.0f} GiB, and {limit / 2**30:.0f} GiB is all the memory there is"
+            )
         self.samples = samples
         self.size = size
         self.role = role

@@ -3,19 +3,24 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from da_framework.core.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SOURCE, TARGET = "#3b6fb6", "#d9722e"
 """The colours of the two sides, the same in every figure."""
 
 
 @contextmanager
-def save_figure(path: Path, *, width: float, height: float) -> Iterator[Figure]:
+def save_figure(path: Path, *, width: float, height: float) -> "Iterator[Figure]":
     """A figure of this size in inches, saved at the end under its name by one rename."""
+    # matplotlib is imported here: whoever has a figure drawn elsewhere does without
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     yield figure

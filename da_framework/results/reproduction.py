@@ -366,12 +366,12 @@ def record_table(table: PaperTable, records: Sequence[RunRecord]) -> None:
     keep_records(table.kept, records)
     if not table.paper.readings:
         return
-    # matplotlib is imported here: tables do not wait for it
     from da_framework.results.curves_figure import draw_curves
+    from da_framework.results.figure_process import draw_apart
 
     bands = {(row, column): table.band(row, paper) for (row, column), paper in table.cells.items()}
     panels: dict[str, dict[str, list[list[tuple[int, float]]]]] = {}
     for (row, column), runs in group_by_column(records, tuned=table.paper.tuned).items():
         if (row, column) in bands:
             panels.setdefault(column, {})[row] = [accuracy_curve(record) for record in runs]
-    draw_curves(table.file.with_suffix(".png"), panels, bands)
+    draw_apart(draw_curves, table.file.with_suffix(".png"), panels, bands)

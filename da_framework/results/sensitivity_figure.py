@@ -4,12 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
-from typing import Any
-
-from matplotlib.axes import Axes
+from typing import TYPE_CHECKING, Any
 
 from da_framework.results.figure import save_figure
 from da_framework.results.statistics import Value, mean_over_seeds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MARKERS = "osD^vP*X"
 RATIO = 30
@@ -62,7 +63,7 @@ def draw_lines(
         )
 
 
-def place_values(axes: Axes, values: Sequence[Value]) -> Mapping[Value, float]:
+def place_values(axes: "Axes", values: Sequence[Value]) -> Mapping[Value, float]:
     """Where on the axis each value stands; sets its ticks."""
     numbers = [value for value in values if not isinstance(value, str)]
     if len(numbers) < len(values):
@@ -76,7 +77,9 @@ def place_values(axes: Axes, values: Sequence[Value]) -> Mapping[Value, float]:
     return {number: float(number) for number in numbers}
 
 
-def draw_line(axes: Axes, line: Line, places: Mapping[Value, float], look: int, looks: int) -> Any:
+def draw_line(
+    axes: "Axes", line: Line, places: Mapping[Value, float], look: int, looks: int
+) -> Any:
     """Draws one line, or one level; returns what the legend shows of it."""
     means = {value: mean(percents) for value, percents in line.items()}
     widths = {

@@ -266,7 +266,7 @@ def draw_sensitivity(path: Path, records: Sequence[RunRecord], *, over: str) -> 
     Raises:
         InputError: no run has the key, or all the same value; two runs differ in nothing.
     """
-    # matplotlib is imported here: tables do not wait for it
+    from da_framework.results.figure_process import draw_apart
     from da_framework.results.sensitivity_figure import draw_lines
 
     values = key_values(records, over)
@@ -283,7 +283,7 @@ def draw_sensitivity(path: Path, records: Sequence[RunRecord], *, over: str) -> 
         panel = panels.setdefault(cell.task, {})
         # configs may differ by more than their commands say
         panel[name if name not in panel else f"{name} ({len(panel) + 1})"] = line
-    draw_lines(path, panels, key=over, values=values)
+    draw_apart(draw_lines, path, panels, key=over, values=values)
 
 
 def key_values(records: Sequence[RunRecord], key: str) -> list[Value]:

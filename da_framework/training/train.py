@@ -20,6 +20,8 @@ from da_framework.training.memory import explain_out_of_memory, peak_memory
 from da_framework.training.warm_start import weights_fingerprint
 
 if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
     from da_framework.callbacks.base import Callback
     from da_framework.results.record_schema import (
         Choices,
@@ -168,6 +170,7 @@ def fit(
     """Trains, from the last checkpoint if there is one, and writes what is seen on the way."""
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
+    from da_framework.training.processes import end_together
     from da_framework.training.resume import latest_valid_checkpoint
     from da_framework.training.run_log import close_loggers, log_setup, log_start, log_summary
     from da_framework.training.trainer import build_trainer
@@ -185,7 +188,8 @@ def fit(
         resume, damaged = latest_valid_checkpoint(folder)
         if first:
             log_setup(run, resume, damaged)
-        trainer.fit(run.module, datamodule=run.domains, ckpt_path=resume, weights_only=True)
+        with end_together(trainer):
+            trainer.fit(run.module, datamodule=run.domains, ckpt_path=resume, weights_only=True)
         if run.module.step < run.module.steps:
             raise InputError(
                 f"training ended at step {run.module.step} of {run.module.steps}: one of the keys "
@@ -209,23 +213,24 @@ def fit(
 
 def build_callbacks(
     config: Mapping[str, Any], folder: RunFolder, callbacks: "Sequence[Callback]"
-) -> "list[Callback]":
+) -> "list[pl.Callback]":
     """What watches a run: our own, those of the config, and those of whoever trains."""
     from da_framework.callbacks.checkpoints import Checkpoints
+    from da_framework.callbacks.guard import guard_callback
     from da_framework.callbacks.history import History
     from da_framework.callbacks.preemption import Preemption
     from da_framework.callbacks.progress import ProgressBar
 
     place = str(folder.path)
-    return [
-        # first, so that the last checkpoint is there when others draw
-        *(Checkpoints(place), Preemption(place)),
+    watching = [
         *(instantiate(node) for node in (config.get("callback") or {}).values()),
         # after those whose figures are part of it
         History(place),
         *callbacks,
         ProgressBar(config["steps"]),
     ]
+    # first, so that the last checkpoint is there when others draw
+    return [Checkpoints(place), Preemption(place), *map(guard_callback, watching)]
 
 
 def refuse_copied_processes(config: Mapping[str, Any]) -> None:

@@ -1,20 +1,26 @@
 """Lightning's trainer, with everything off that ``Adaptation`` does itself."""
 
 import logging
+import os
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from da_framework.callbacks.base import Callback
 from da_framework.config.schema import instantiate
 from da_framework.core.errors import InputError
 from da_framework.methods.base import Method
 
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+PROCESSES = 16
+"""On a CPU, so many may train together even if it has fewer cores."""
+
 
 def build_trainer(
-    config: Mapping[str, Any], *, callbacks: list[Callback], loggers: list[Any]
+    config: Mapping[str, Any], *, callbacks: "Sequence[pl.Callback]", loggers: list[Any]
 ) -> Any:
     """The trainer of a run.
 
@@ -31,6 +37,7 @@ def build_trainer(
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     silence_lightning()
+    check_devices(config)
     make_trainer = instantiate(config["trainer"])
     try:
         trainer = make_trainer(
@@ -49,6 +56,30 @@ def build_trainer(
     torch.set_float32_matmul_precision("high" if config.get("tf32") == "all" else "highest")
     torch.backends.cudnn.allow_tf32 = config.get("tf32") != "none"
     return trainer
+
+
+def check_devices(config: Mapping[str, Any]) -> None:
+    """Refuses numbers of devices that cannot be, before a process is started for each.
+
+    Raises:
+        InputError: there cannot be so many.
+    """
+    devices, accelerator = config["trainer"]["devices"], config["trainer"]["accelerator"]
+    if not isinstance(devices, int):
+        return
+    gpu = accelerator in ("gpu", "cuda", "mps") or (
+        accelerator == "auto" and torch.accelerator.is_available()
+    )
+    if devices == -1 and gpu:
+        return  # all there are
+    if devices < 1:
+        every = "; -1 is all of them" if gpu else ""
+        raise InputError(f"trainer.devices={devices}: at least one device is needed{every}")
+    most = max(PROCESSES, os.cpu_count() or 1)
+    if not gpu and devices > most:
+        raise InputError(
+            f"trainer.devices={devices}: each is a process on this CPU, which takes at most {most}"
+        )
 
 
 def choose_strategy(config: Mapping[str, Any]) -> str:

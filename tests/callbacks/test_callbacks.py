@@ -21,8 +21,12 @@ from da_framework.callbacks.diagnostics import Diagnostics
 from da_framework.callbacks.progress import ProgressBar
 from da_framework.callbacks.tsne import TSNE
 from da_framework.core.batch import UNLABELLED, Outputs, Task
+from da_framework.core.errors import InputError
+from da_framework.results.confusion_figure import draw_confusion
 from da_framework.results.figure import save_figure
 from da_framework.results.folder import RunFolder
+from da_framework.results.history_figure import draw_history
+from da_framework.results.tsne_figure import draw_features
 
 
 class Trainer(pl.Trainer):
@@ -110,6 +114,13 @@ def sensible(path: Path) -> bool:
 # pictures
 
 
+@pytest.fixture(autouse=True)
+def draws_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn in this process, where a mistake is seen."""
+    for module in (confusion, curves, tsne):
+        monkeypatch.setattr(module, "draw_or_warn", lambda draw, path, *rest: draw(path, *rest))
+
+
 @pytest.mark.parametrize("k", [2, 12, 13, 50])
 def test_the_confusion_matrix_is_drawn_at_the_end(tmp_path: Path, k: int) -> None:
     callback = Confusion(str(tmp_path))
@@ -128,13 +139,13 @@ def test_more_classes_make_a_larger_matrix(tmp_path: Path) -> None:
     sizes = []
     for k in (2, 50):
         path = tmp_path / f"{k}.png"
-        confusion.draw_confusion(path, torch.eye(k).long() * 3, tuple(map(str, range(k))))
+        draw_confusion(path, np.eye(k, dtype=int) * 3, tuple(map(str, range(k))))
         sizes.append(size(path)[0])
     assert sizes[0] < sizes[1]
 
 
 def test_the_matrix_bears_a_class_without_rows(tmp_path: Path) -> None:
-    confusion.draw_confusion(tmp_path / "a.png", torch.tensor([[3, 1], [0, 0]]), ("a", "b"))
+    draw_confusion(tmp_path / "a.png", np.array([[3, 1], [0, 0]]), ("a", "b"))
     assert sensible(tmp_path / "a.png")
 
 
@@ -161,7 +172,7 @@ def test_curves_are_drawn_at_the_end(tmp_path: Path) -> None:
     ids=["stopped early", "no source"],
 )
 def test_curves_bear_what_is_not_there(tmp_path: Path, history: list[dict[str, Any]]) -> None:
-    curves.draw_history(tmp_path / "a.png", history, {})
+    draw_history(tmp_path / "a.png", history, {})
     assert sensible(tmp_path / "a.png")
 
 
@@ -183,7 +194,7 @@ def test_tsne_shows_features_before_and_after(tmp_path: Path, k: int, source: bo
 
 def moments(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     drawn: list[dict[str, Any]] = []
-    monkeypatch.setattr(tsne, "draw_features", lambda path, rebuilt: drawn.append(rebuilt))
+    monkeypatch.setattr(tsne, "draw_or_warn", lambda draw, path, rebuilt: drawn.append(rebuilt))
     return drawn
 
 
@@ -225,6 +236,14 @@ def test_without_first_features_or_on_another_process_nothing_is_drawn(tmp_path:
     other.on_train_end(OTHER, MODULE)
     assert not (tmp_path / "tsne.png").exists()
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-30])
+def test_features_that_are_all_alike_are_not_laid_out(tmp_path: Path, scale: float) -> None:
+    spread, alike = ({"target": 1 + s * np.random.randn(9, 4)} for s in (1.0, scale))
+    with pytest.raises(InputError, match="the features after training are all alike"):
+        draw_features(tmp_path / "a.png", {"before": spread, "after": alike})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_picture_that_fails_leaves_the_one_before(

@@ -4,11 +4,12 @@ import json
 import math
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from da_framework.cli.search import Interval, OneOf, parse_space
+from da_framework.cli.search import Interval, OneOf, Search, parse_space
 from da_framework.core.errors import InputError
 from tests.killed import Killed, die_at_steps
 
@@ -179,6 +180,32 @@ def test_a_failing_trial_fails_alone(da: Any) -> None:
 
 
 # how it goes on
+
+
+class Begun:
+    """A trial that ended this process so often."""
+
+    def __init__(self, begun: int) -> None:
+        self.user_attrs = {"begun": begun}
+
+    def set_user_attr(self, name: str, value: int) -> None:
+        self.user_attrs[name] = value
+
+
+def test_a_trial_that_has_ended_the_process_twice_lets_the_others_go_first() -> None:
+    during: list[int] = []
+    for begun in range(3):
+        trial = Begun(begun)
+
+        def train(arguments: list[str], pruning: Any, trial: Begun = trial) -> tuple[int, str]:
+            during.append(trial.user_attrs["begun"])
+            return 0, "done"
+
+        search: Any = SimpleNamespace(train=train)
+        code, message = Search.attempt(search, trial, [], None)  # type: ignore[arg-type]
+        assert trial.user_attrs["begun"] == 0
+        assert (code == 1) == message.startswith("it has ended its process twice") == (begun == 2)
+    assert during == [1, 2]  # what a kill leaves
 
 
 @pytest.mark.slow

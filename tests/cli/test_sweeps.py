@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError
 from io import StringIO
 from pathlib import Path
@@ -17,10 +18,18 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 
 from da_framework.cli import sweeps
-from da_framework.cli.sweeps import STATES, SweepMonitor, monitor_sweep
+from da_framework.cli.sweeps import (
+    STATES,
+    UNENDED,
+    SweepMonitor,
+    monitor_sweep,
+    read_unended,
+    run_job,
+    train_apart,
+)
 from da_framework.config import plugins
 from da_framework.config import run_names as names
-from da_framework.core.errors import InputError
+from da_framework.core.errors import CrashedError, InputError, PreemptedError
 from da_framework.core.files import run_lock
 from da_framework.training import train
 from tests.killed import Killed, die_at_steps
@@ -111,7 +120,8 @@ def test_a_sweep_killed_twice_and_repeated_ends_like_one_that_was_not(
 ) -> None:
     command = (*JOINT, *da.small, "checkpoint_every=5")
     whole = da(*command, "hydra.sweep.dir=whole")
-    steps = die_at_steps(monkeypatch, 8, 30)
+    # the job that was killed goes on in a process of its own, whose steps are not counted
+    steps = die_at_steps(monkeypatch, 8, 20)
     for _ in range(2):
         with pytest.raises(Killed):
             da(*command, "hydra.sweep.dir=killed")
@@ -303,3 +313,138 @@ def test_sixty_runs_of_which_five_fail_killed_twice_end_like_a_sweep_left_alone(
     assert failed == starts(whole[1], "failed: da train")
     assert output.endswith("5 of 60 jobs failed; the same command tries them again\n")
     assert (tmp_path / "killed" / STATES).is_dir()
+
+
+# jobs that end without a word
+
+
+def job(folder: Path, train: Callable[[], Any], number: int = 0) -> Any:
+    """A job of the sweep in a folder."""
+    place = folder / str(number)
+    place.mkdir(exist_ok=True)
+    return run_job(train, folder, number, place, overrides=["seed=1"])
+
+
+def test_jobs_that_ended_without_a_word_are_known_until_they_have_a_result(
+    watch: SweepMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = watch.folder.parent
+    assert read_unended(sweep / "another") == []
+    for number, state in enumerate(("done", "running", "failed", "stopped", "running")):
+        tell(watch, number, state)
+    (watch.folder / "7.json").write_text("{")
+    unended = read_unended(sweep)
+    assert unended == [str(sweep / "1"), str(sweep / "4")]
+    shutil.rmtree(watch.folder)
+    watch.folder.mkdir()
+    (watch.folder / UNENDED).write_text(json.dumps(unended))
+    assert read_unended(sweep) == unended  # a sweep that has not come so far forgets none
+    apart: list[str] = []
+    monkeypatch.setattr(sweeps, "train_apart", lambda folder, _: apart.append(folder.name))
+    (sweep / "4").mkdir()
+    (sweep / "4" / "result.json").write_text("")
+    for number in range(5):
+        job(sweep, lambda: None, number)
+    assert apart == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "why"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", CrashedError, "SIGSEGV ended its process"),
+        ("sys.exit('it broke')", CrashedError, "it broke"),
+        ("print('SIGTERM ended', file=sys.stderr); sys.exit(75)", PreemptedError, "SIGTERM ended"),
+        ("sys.exit(0)", None, ""),
+    ],
+)
+def test_a_job_in_a_process_of_its_own_ends_as_that_does(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    kind: type[BaseException] | None,
+    why: str,
+) -> None:
+    begin, commands = subprocess.Popen, []
+
+    def stand_in(command: list[str], **keys: Any) -> Any:
+        commands.append(command)
+        return begin([sys.executable, "-c", f"import os, signal, sys; {code}"], **keys)
+
+    monkeypatch.setattr("subprocess.Popen", stand_in)
+    if kind is None:
+        assert train_apart(tmp_path / "it's", ["seed=1"]) is None
+    else:
+        with pytest.raises(kind, match=why):
+            train_apart(tmp_path / "it's", ["seed=1"])
+    (command,) = commands
+    assert command[1:5] == ["-m", "da_framework", "train", "seed=1"]
+    assert command[5:] == [
+        f"hydra.run.dir='{tmp_path}/it\\'s'",
+        "hydra.mode=RUN",
+        "hydra.output_subdir=null",
+    ]
+
+
+def test_a_job_that_leaves_python_fails_alone(watch: SweepMonitor) -> None:
+    assert job(watch.folder.parent, lambda: sys.exit(7)) is None
+    state = json.loads((watch.folder / "0.json").read_text())
+    assert (state["state"], state["code"]) == ("failed", 1)
+
+
+def test_jobs_elsewhere_end_where_the_sweep_is_asked_to(watch: SweepMonitor) -> None:
+    def wait() -> None:
+        watch.stop("SIGINT")
+        time.sleep(60)
+
+    sweep = watch.folder.parent
+    assert job(sweep, wait) is None
+    assert job(sweep, lambda: pytest.fail("begun all the same"), 1) is None
+    watch.read()
+    assert [state["state"] for state in watch.states.values()] == ["stopped"]
+    with pytest.raises(PreemptedError) as stopped:
+        watch.verdict()
+    assert str(stopped.value) == (
+        "Ctrl-C ended the sweep: 0 of 5 jobs are done; the same command continues"
+    )
+    assert stopped.value.code == 130
+
+
+def test_a_job_that_was_stopped_alone_is_said(watch: SweepMonitor) -> None:
+    tell(watch, 0, "stopped", words="SIGTERM ended training after step 3", code=75)
+    tell(watch, 1, "done", words="81.00%", seconds=1.0)
+    watch.read()
+    assert watch.summary().startswith("3 waiting, 0 running, 1 done, 0 failed, 1 stopped; ")
+    with pytest.raises(PreemptedError, match="after step 3; 1 of 5 jobs are done") as stopped:
+        watch.verdict()
+    assert stopped.value.code == 75
+
+
+CRASH = """
+import os, signal
+def score(outputs):
+    os.kill(os.getpid(), signal.SIGSEGV)
+def well(outputs):
+    return 0.0
+"""
+
+
+@pytest.mark.slow  # four processes
+def test_a_sweep_goes_on_with_the_next_job_after_a_crash(da: Any) -> None:
+    (da.folder / "crash.py").write_text(CRASH)
+    targets = "validator._target_=crash.score,crash.well"
+    ended = [
+        subprocess.run(
+            [sys.executable, "-m", "da_framework", "train", "-m", *SMALL, targets],
+            env={**os.environ, "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:."},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for _ in range(2)
+    ]
+    assert [own.returncode for own in ended] == [-signal.SIGSEGV, 1]
+    assert (
+        "  SIGSEGV ended its process, as something has before; the others go on" in ended[1].stderr
+    )
+    assert "1 of 2 jobs failed" in ended[1].stderr
+    assert len(list(da.folder.glob("multirun/*/*/result.json"))) == 1

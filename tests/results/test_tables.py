@@ -9,7 +9,9 @@ import pytest
 from scipy import stats
 
 from da_framework.core.errors import InputError
+from da_framework.results import figure_process
 from da_framework.results import sensitivity_figure as sensitivity
+from da_framework.results.figure_process import Draw
 from da_framework.results.statistics import compare_runs, mean_over_seeds, setting_of
 from da_framework.results.tables import (
     draw_sensitivity,
@@ -287,14 +289,16 @@ class Drawn:
     panels: Panels
     values: list[Any]
 
-    def __call__(self, path: Path, panels: Panels, *, key: str, values: list[Any]) -> None:
+    def __call__(
+        self, draw: Draw, path: Path, panels: Panels, *, key: str, values: list[Any]
+    ) -> None:
         self.panels, self.values = panels, values
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
     seen = Drawn()
-    monkeypatch.setattr(sensitivity, "draw_lines", seen)
+    monkeypatch.setattr(figure_process, "draw_apart", seen)
     return seen
 
 

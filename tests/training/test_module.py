@@ -162,7 +162,7 @@ class Fit:
                 "precision": precision,
             },
         }
-        trainer = build_trainer(config, callbacks=list(callbacks), loggers=[])  # type: ignore[arg-type]
+        trainer = build_trainer(config, callbacks=list(callbacks), loggers=[])
         trainer.fit(module, datamodule=self.domains, ckpt_path=checkpoint)
         return module
 
