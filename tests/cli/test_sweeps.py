@@ -271,14 +271,14 @@ def test_other_launchers_end_as_the_basic_one_does(da: Any, launcher: str) -> No
     assert starts(ended.err, "  dataset.labels_per_class=9999, but rotated")
 
 
-@pytest.mark.slow  # two minutes
-def test_sixty_runs_of_which_five_fail_killed_twice_end_like_a_sweep_left_alone(
+@pytest.mark.slow  # a minute
+def test_runs_of_which_some_fail_killed_twice_end_like_a_sweep_left_alone(
     tmp_path: Path,
 ) -> None:
     rows = ",".join(str(n) for n in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 9999))
     arguments = [
         *SMALL,
-        *("method=joint", f"dataset.labels_per_class={rows}", "seed=1,2,3,4,5"),
+        *("method=joint", f"dataset.labels_per_class={rows}", "seed=1,2"),
         "checkpoint_every=5",
     ]
 
@@ -300,18 +300,18 @@ def test_sixty_runs_of_which_five_fail_killed_twice_end_like_a_sweep_left_alone(
         _, output = process.communicate()
         return process.returncode, output
 
-    assert sweep("killed", until=15)[0] == -signal.SIGKILL
-    assert sweep("killed", until=40)[0] == -signal.SIGKILL
+    assert sweep("killed", until=6)[0] == -signal.SIGKILL
+    assert sweep("killed", until=16)[0] == -signal.SIGKILL
     code, output = sweep("killed")
     whole = sweep("whole")
     assert (code, whole[0]) == (2, 2)
-    assert len(sweep_results(tmp_path / "killed")) == 55
+    assert len(sweep_results(tmp_path / "killed")) == 22
     assert sweep_results(tmp_path / "killed") == sweep_results(tmp_path / "whole")
     failed = starts(output, "failed: da train")
-    assert len(failed) == 5
+    assert len(failed) == 2
     assert all("dataset.labels_per_class=9999" in line for line in failed)
     assert failed == starts(whole[1], "failed: da train")
-    assert output.endswith("5 of 60 jobs failed; the same command tries them again\n")
+    assert output.endswith("2 of 24 jobs failed; the same command tries them again\n")
     assert (tmp_path / "killed" / STATES).is_dir()
 
 
