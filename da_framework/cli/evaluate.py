@@ -23,16 +23,16 @@ def evaluate(
     pick: Literal["last", "chosen"],
     data_dir: str | None,
     dataset: dict[str, Any],
-    trust: Sequence[str] = (),
+    trust: Sequence[Any] = (),
 ) -> dict[str, Any]:
     """Metrics on the target rows that results are about.
 
     Args:
         run: folder of a finished run.
         pick: which of its weights.
-        data_dir: where the data is now; ``None``: where it was.
+        data_dir: where the data is now; ``None``: where every command looks for data.
         dataset: keys of the data set to change.
-        trust: names that the record may build beside what installed configs name.
+        trust: what the record may name beside what installed configs name: see ``find_run``.
 
     Returns:
         The metrics, as in ``result.json``.
@@ -40,7 +40,8 @@ def evaluate(
     Raises:
         InputError: there is no such run, or its record names code of unknown origin.
     """
-    finished = find_run(run, pick=pick, data_dir=data_dir, trust=trust)
+    finished = find_run(run, pick=pick, data_dir=data_dir, dataset=dataset, trust=trust)
+    check_config({"dataset": finished.config["dataset"]}, lambda dataset: None)
     trained = instantiate(finished.config["dataset"])
     config = finished.config | {"dataset": finished.config["dataset"] | dataset}
     built = build(config, initialise=False)

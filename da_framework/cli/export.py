@@ -69,7 +69,7 @@ def export(
     pick: Literal["last", "chosen"],
     out: str | None,
     formats: Annotated[list[Format], Field(min_length=1)],
-    trust: Sequence[str] = (),
+    trust: Sequence[Any] = (),
 ) -> dict[str, Any]:
     """Writes ``model.pt2``, ``model.onnx``, and what they are into ``model.json``.
 
@@ -78,7 +78,7 @@ def export(
         pick: which of its weights.
         out: folder to write to; ``None``: the run's own.
         formats: which of the files.
-        trust: names that the record may build beside what installed configs name.
+        trust: what the record may name beside what installed configs name: see ``find_run``.
 
     Returns:
         What ``model.json`` holds.

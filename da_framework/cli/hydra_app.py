@@ -1,8 +1,10 @@
 """Commands that Hydra runs: help, composition, sweeps and launchers are its own."""
 
 import os
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial, update_wrapper
 from importlib import import_module
 from typing import Any
@@ -11,7 +13,7 @@ from da_framework.cli import sweeps
 from da_framework.cli.exit import exit_on_user_error
 from da_framework.cli.secrets import refuse_secret_words
 from da_framework.config import plugins, run_names
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, UntypedError, trust_word
 
 MULTIRUN = ("-m", "--multirun")
 
@@ -37,6 +39,7 @@ def run_hydra(name: str, module: str, rest: list[str], **keys: Any) -> None:
     for word in rest:
         if word in plugins.NEEDS:
             plugins.require_package(word, *plugins.NEEDS[word])
+    check_words(rest)
     # options first: Hydra takes none between overrides
     rest = with_sweep_folder(sorted(rest, key=lambda word: word not in MULTIRUN))
     config_name = name.replace(" ", "_")
@@ -59,6 +62,24 @@ def run_hydra(name: str, module: str, rest: list[str], **keys: Any) -> None:
         raise InputError(explain_overrides(rest, config_dir, config_name, error)) from error
 
 
+def check_words(words: Sequence[str]) -> None:
+    """Refuses words that have a file decide what is run.
+
+    Raises:
+        InputError: an experiment names more than it may, or a pickle would be loaded.
+    """
+    for word in words:
+        if word.startswith("--e"):  # which Hydra takes for the whole of it
+            raise InputError(f"{word}: --experimental-rerun loads a pickle, which may run anything")
+        key, _, names = word.lstrip("+").partition("=")
+        if key == "experiments":
+            from da_framework.results.experiments import find_experiments, read_experiment
+
+            files = find_experiments()
+            for name in files.keys() & set(names.split(",")):
+                read_experiment(files[name])
+
+
 def make_task(module: str, keys: dict[str, Any]) -> Callable[[Any], Any]:
     """What Hydra calls with a config, in this process or, by its name, in that of a job."""
     return update_wrapper(partial(run_task, module=module, keys=keys), run_task)
@@ -66,8 +87,25 @@ def make_task(module: str, keys: dict[str, Any]) -> Callable[[Any], Any]:
 
 def run_task(config: Any, *, module: str, keys: dict[str, Any]) -> Any:
     """Hands a config to the command of a module."""
-    with exit_on_user_error():
+    with exit_on_user_error(), show_trusting_command(config):
         return import_module(f"da_framework.cli.{module}").main(config, **keys)
+
+
+@contextmanager
+def show_trusting_command(config: Any) -> Iterator[None]:
+    """Says, where a file names what somebody must type, the whole command that does."""
+    try:
+        yield
+    except UntypedError as error:
+        if not error.names:
+            raise
+        from hydra.core.hydra_config import HydraConfig
+
+        job = HydraConfig.get()
+        typed = [word for word in job.overrides.task if not word.startswith("trust=")]
+        trusted = trust_word(dict.fromkeys((*config.trust, *error.names)))
+        command = shlex.join(["da", str(job.job.config_name).replace("_", " "), *typed, trusted])
+        raise InputError(f"{error.reason}: {command}") from None
 
 
 def with_sweep_folder(arguments: list[str]) -> list[str]:

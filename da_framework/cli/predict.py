@@ -27,7 +27,7 @@ def predict(
     out: str,
     probabilities: bool,
     dataset: dict[str, Any],
-    trust: Sequence[str] = (),
+    trust: Sequence[Any] = (),
 ) -> dict[str, Any]:
     """Writes the class of every row and its probability, as rows of the run's last target.
 
@@ -37,7 +37,7 @@ def predict(
         out: the CSV file to write.
         probabilities: whether to write those of all classes.
         dataset: keys of the run's data set to change, or another one's config.
-        trust: names that the record may build beside what installed configs name.
+        trust: what the record may name beside what installed configs name: see ``find_run``.
 
     Returns:
         How many rows there are of each class, and what could not be read.

@@ -38,7 +38,7 @@ def rank(
     out: str | None,
     data_dir: str | None,
     dataset: ConfigNode,
-    trust: Sequence[str] = (),
+    trust: Sequence[Any] = (),
 ) -> dict[str, Any]:
     """Transferability scores of finished runs on the labelled rows of a target, best first.
 
@@ -49,9 +49,9 @@ def rank(
         pick: which of their weights.
         by: the score that orders them.
         out: a file to write what is returned to, as JSON.
-        data_dir: where the runs' data is now; ``None``: where it was.
+        data_dir: where the runs' data is now; ``None``: where every command looks for data.
         dataset: config of the data set.
-        trust: names that the record may build beside what installed configs name.
+        trust: what the records may name beside what installed configs name: see ``find_run``.
 
     Returns:
         The settings, and under ``ranking`` each run with its scores.
@@ -90,7 +90,7 @@ def rank(
 
 
 def evaluate_run(
-    run: str, *, pick: str, data_dir: str | None, target: Domains, trust: Sequence[str] = ()
+    run: str, *, pick: str, data_dir: str | None, target: Domains, trust: Sequence[Any] = ()
 ) -> Outputs:
     """What a run's network makes of the labelled target rows."""
     finished = find_run(run, pick=pick, data_dir=data_dir, trust=trust)

@@ -22,7 +22,7 @@ from da_framework.cli.secrets import refuse_secret_words
 from da_framework.config import plugins
 from da_framework.config import run_names as names
 from da_framework.config.schema import check_config
-from da_framework.core.errors import INTERRUPTED, PREEMPTED, InputError, PreemptedError
+from da_framework.core.errors import INTERRUPTED, PREEMPTED, InputError, PreemptedError, one_line
 from da_framework.core.files import run_lock, write_text
 from da_framework.core.seeding import mix
 from da_framework.core.types import Count
@@ -77,9 +77,13 @@ class OneOf:
 
     values: list[str]
 
-    def of(self, trial: Any, key: str) -> str:
+    def suggest(self, trial: Any, key: str) -> Any:
         """The value in a trial."""
-        return str(trial.suggest_categorical(key, self.values))
+        return trial.suggest_categorical(key, self.values)
+
+    def text(self, value: Any) -> str | None:
+        """A value as it is typed; none if it is not one of these."""
+        return value if value in self.values else None
 
 
 @dataclass(frozen=True)
@@ -90,11 +94,22 @@ class Interval:
     high: int | float
     log: bool
 
-    def of(self, trial: Any, key: str) -> str:
-        """The value in a trial, of as many digits as one would type."""
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            return str(trial.suggest_int(key, self.low, self.high, log=self.log))
-        return f"{trial.suggest_float(key, self.low, self.high, log=self.log):.4g}"
+    def suggest(self, trial: Any, key: str) -> Any:
+        """The value in a trial."""
+        if self.whole:
+            return trial.suggest_int(key, self.low, self.high, log=self.log)
+        return trial.suggest_float(key, self.low, self.high, log=self.log)
+
+    def text(self, value: Any) -> str | None:
+        """A value with as many digits as one would type; none if it is not in between."""
+        if not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return None
+        return str(int(value)) if self.whole else f"{value:.4g}"
+
+    @property
+    def whole(self) -> bool:
+        """Whether the number is a whole one."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
 
 
 Space = Mapping[str, OneOf | Interval]
@@ -250,12 +265,13 @@ class Search:
                 trial.report(worth, step)
             return bool(trial.should_prune())
 
-        overrides = [f"{key}={values.of(trial, key)}" for key, values in self.space.items()]
-        named = names.slug([names.short_override(word) for word in overrides], hashed=overrides)
-        place = self.folder / named
+        try:
+            params = {key: values.suggest(trial, key) for key, values in self.space.items()}
+        except ValueError as error:  # what the journal has is of other values
+            raise InputError(f"{self.folder} holds another search: {one_line(error)}") from None
+        overrides = self.overrides(params)
+        place = self.place(overrides)
         quoted = str(place).replace("'", r"\'")
-        trial.set_user_attr("words", overrides)
-        trial.set_user_attr("folder", named)
         arguments = [*self.fixed, *overrides, f"hydra.run.dir='{quoted}'"]
         code, message = self.attempt(trial, arguments, Pruning(hopeless, self.settings.worth))
         record = RunFolder(place).read_record() if code == 0 else None
@@ -310,9 +326,25 @@ class Search:
         """The trials that ended so."""
         return [trial for trial in self.study.trials if trial.state.name == state]
 
+    def overrides(self, params: Mapping[str, Any]) -> list[str]:
+        """The words of a trial: by the values that were searched, whatever else the journal has.
+
+        Raises:
+            InputError: a value is none of them.
+        """
+        texts = {key: values.text(params.get(key)) for key, values in self.space.items()}
+        if wrong := [key for key, text in texts.items() if text is None]:
+            raise InputError(f"{self.folder} holds another search: {wrong[0]} has other values")
+        return [f"{key}={text}" for key, text in texts.items()]
+
+    def place(self, overrides: Sequence[str]) -> Path:
+        """The folder of a trial's run."""
+        shown = [names.short_override(word) for word in overrides]
+        return self.folder / names.slug(shown, hashed=overrides)
+
     def command(self, trial: Any) -> str:
         """That runs a trial alone."""
-        return shlex.join(["da", "train", *self.fixed, *trial.user_attrs["words"]])
+        return shlex.join(["da", "train", *self.fixed, *self.overrides(trial.params)])
 
     def write(self) -> None:
         """Keeps the trials where a person can read them."""
@@ -326,7 +358,7 @@ class Search:
                 {
                     "state": STATES[trial.state.name],
                     "value": trial.value,
-                    "folder": trial.user_attrs["folder"],
+                    "folder": self.place(self.overrides(trial.params)).name,
                     "command": self.command(trial),
                 }
                 for trial in self.study.trials
@@ -337,7 +369,7 @@ class Search:
     def show(self) -> None:
         """The best trial, and how it was chosen."""
         best = self.study.best_trial
-        record = RunFolder(self.folder / best.user_attrs["folder"]).read_record()
+        record = RunFolder(self.place(self.overrides(best.params))).read_record()
         validator = record["choices"].get("validator") if record else "the validator"
         oracle = self.settings.objective == "oracle"
         how = NOTE if oracle else f"chosen by {validator}, without a label"

@@ -59,11 +59,16 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def wandb_files(folder: Path) -> list[Path]:
-    """What the client has written below a folder; each run may have several."""
+    """What the client has written below a folder; each run may have several.
+
+    A link to what is elsewhere is not followed.
+    """
     return [
         file
         for file in folder.rglob("*run-*/run-*.wandb")
-        if file.parent.parent.name == "wandb" and file.stat().st_size > EMPTY
+        if file.parent.parent.name == "wandb"
+        and file.resolve().is_relative_to(folder.resolve())
+        and file.stat().st_size > EMPTY
     ]
 
 

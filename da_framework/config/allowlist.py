@@ -1,17 +1,18 @@
 """What a file may name to be built: a record is data, and data may come from anywhere.
 
-A name is allowed if an installed config names it, ours or a plugin's, or if it is a layer, an
-optimizer or a model on the lists here. What a person types may name more.
+A name is allowed if an installed config of such a part names it, ours or a plugin's, or if it is a
+layer, an optimizer or a model on the lists here. What a person types may name more.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from da_framework.config.plugins import config_roots
+from da_framework.config.plugins import conf_dir, config_roots
 from da_framework.config.relevance import GROUPS
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, UntypedError, listed
 
 LAYERS = frozenset(
     """
@@ -50,63 +51,191 @@ FETCHING = frozenset({"pretrained", "progress", "trust_remote_code", "weights", 
 """Keys of a library's maker that would fetch something, or run what was fetched."""
 
 LIBRARIES = {"torch.nn": LAYERS, "torch.optim": OPTIMIZERS, "torchvision.models": IMAGE_MODELS}
+"""The lists, by module. Of timm and transformers there is none: our networks make their models."""
+POSITIONAL = ("torch.nn", "torch.optim")
+"""Modules whose classes are given nothing by position that could fetch, read or write."""
+
+APART = ("dataset", "trainer", "logger", "callback")
+"""Parts that alone are built of what configs of their group name: they read and write. No record
+is built with the last two, but experiments may name them."""
+DEEPEST = 50
+"""Levels that a config may have; ours have seven."""
 
 TARGET = re.compile(r"""_target_["']?: *["']?([\w.]+)""")
+SECTION = re.compile(rf"^(\w+):|{TARGET.pattern}", re.MULTILINE)
 
 
-def check_record(config: Mapping[str, Any], *, trust: Collection[str] = ()) -> None:
+def check_record(
+    config: Mapping[str, Any], *, trust: Sequence[Any] = (), what: str = "the record"
+) -> None:
     """Refuses a config of a record that names more than it may; nothing is imported for that.
 
     Args:
-        config: or a part of it.
-        trust: further names, which a person has typed.
+        config: its parts by name, or some of them.
+        trust: further names, which a person has typed, or the objects themselves.
+        what: brings the config, for the message.
 
     Raises:
         InputError: it names something else, or refers to what is outside of it.
     """
-    for path, target, node in named_targets(config):
-        if target in trust or target in installed_targets():
-            continue
-        module, _, name = str(target).rpartition(".")
-        if name not in LIBRARIES.get(module, frozenset()):
-            raise InputError(
-                f"the record names {target} ({path}), which neither an installed config names nor "
-                "a list of layers and models: install the plugin that it is of, or, if you know "
-                f"what it is, type it again: trust=[{target}]"
-            )
-        if fetching := sorted(key for key in FETCHING & node.keys() if node[key]):
-            raise InputError(f"the record has {path}.{fetching[0]}, which may fetch: refused")
-    for path, text in walk(config):
-        if isinstance(text, str) and "${" in text:
-            raise InputError(f"the record refers to what is outside of it ({path}): refused")
+    trusted = trusted_names(trust)
+    for path, node in walk(dict(config)):
+        if reason := refusal(node, trusted):
+            raise InputError(f"{what} {reason} ({plain_name(path)}): refused")
+    if refused := unknown_targets(config, trusted, what=what):
+        raise UntypedError(
+            f"{what} names {describe_targets(refused)}, which neither an installed config of this "
+            "part names nor a list of layers and models: install the plugin that it is of",
+            refused,
+        )
+
+
+def check_experiment(config: Mapping[str, Any], file: Path) -> None:
+    """Refuses an experiment that names more than configs of its package and ours do.
+
+    Raises:
+        InputError: it names something else, or trusts something.
+    """
+    if config.get("trust"):
+        raise InputError(f"{file} has trust, which nobody but a person types: refused")
+    if refused := unknown_targets(config, what=str(file)):
+        raise InputError(
+            f"{file} names {describe_targets(refused)}, which neither an installed config of this "
+            "part names nor a list of layers and models: its package needs a config that does"
+        )
+
+
+def unknown_targets(
+    config: Mapping[str, Any], trusted: Sequence[str] = (), *, what: str
+) -> dict[str, str]:
+    """What a config names beside what it may, with where it first stands.
+
+    Raises:
+        InputError: it would build what is no name.
+    """
+    refused: dict[str, str] = {}
+    for part, below in config.items():
+        for path, target, _ in named_targets(below, f"config.{part}"):
+            if not isinstance(target, str):
+                given = plain_name(repr(target))
+                raise InputError(f"{what} builds what is no name ({plain_name(path)}): {given}")
+            if target not in trusted and target not in allowed_targets(part):
+                refused.setdefault(target, path)
+    return refused
+
+
+def describe_targets(refused: Mapping[str, str]) -> str:
+    """Names with where they stand, the first three of them."""
+    named = [f"{plain_name(name)} ({plain_name(path)})" for name, path in refused.items()]
+    return listed(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
+
+
+def trusted_names(trust: Sequence[Any]) -> list[str]:
+    """What a person trusts, by name: of a class or a function, its own."""
+    return [
+        f"{each.__module__}.{each.__qualname__}" if callable(each) else str(each) for each in trust
+    ]
+
+
+def refusal(node: Any, trusted: Sequence[str]) -> str:
+    """What in a node no record may have, whoever trusts it; empty if there is nothing."""
+    if isinstance(node, str) and "${" in node:
+        return "refers to what is outside of it"
+    if not isinstance(node, Mapping):
+        return ""
+    if any("${" in str(key) for key in node):
+        return "refers to what is outside of it"
+    key = fetching(node, trusted)
+    return f"has {key}, which may fetch" if key else ""
+
+
+def fetching(node: Mapping[str, Any], trusted: Sequence[str]) -> str:
+    """The key of a node that would have something fetched; empty if there is none."""
+    if node.get("trust_remote_code"):
+        return "trust_remote_code"
+    target = str(node.get("_target_", ""))
+    module = target.rpartition(".")[0]
+    if node.get("_args_") and not (module in POSITIONAL or target in trusted):
+        return "_args_"
+    keys = FETCHING if module in LIBRARIES else frozenset()
+    return next((key for key in sorted(keys & node.keys()) if node[key]), "")
+
+
+def allowed_targets(part: str) -> frozenset[str]:
+    """What a part of a record may name to be built."""
+    return listed_targets() | installed_targets().get(part, installed_targets()[""])
 
 
 @cache
-def installed_targets() -> frozenset[str]:
-    """What the installed configs of a run's parts name to be built, ours and plugins'.
+def listed_targets() -> frozenset[str]:
+    """The layers, optimizers and models on the lists."""
+    return frozenset(f"{module}.{name}" for module, names in LIBRARIES.items() for name in names)
 
-    Neither loggers nor callbacks are among them: they write, and no record is built with any.
+
+@cache
+def installed_targets() -> Mapping[str, frozenset[str]]:
+    """What installed configs name to be built, ours and plugins', for each part that is apart.
+
+    Below ``""`` are those of all other parts, which may stand in one another: a schedule in a
+    method. Of experiments ours count; another package's are held against the list themselves.
     """
-    files = (
-        file
-        for _, root in config_roots()
-        for group in (*GROUPS, "term", "trainer", "experiments")
-        for file in (root / group).rglob("*.yaml")
-    )
-    return frozenset(name for file in files for name in TARGET.findall(file.read_text("utf-8")))
+    names: dict[str, set[str]] = {part: set() for part in ("", *APART)}
+    for _, root in config_roots():
+        for group in (*GROUPS, "term", *APART[1:]):
+            for file in (root / group).rglob("*.yaml"):
+                names[group if group in APART else ""].update(TARGET.findall(read_text(file)))
+    for file in (conf_dir() / "experiments").rglob("*.yaml"):
+        for section, target in section_targets(read_text(file)):
+            names[section if section in APART else ""].add(target)
+    return {part: frozenset(found) for part, found in names.items()}
 
 
-def named_targets(config: Any) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+def read_text(file: Path) -> str:
+    """A config as it is written."""
+    return file.read_text(encoding="utf-8")
+
+
+def section_targets(text: str) -> Iterator[tuple[str, str]]:
+    """What a config names to be built, with the top-level key that it stands below."""
+    section = ""
+    for match in SECTION.finditer(text):
+        if match[1]:
+            section = match[1]
+        else:
+            yield section, match[2]
+
+
+def plain_name(text: str, *, most: int = 100) -> str:
+    """A name that a file brings, as it may be printed."""
+    shown = text if text.isascii() and text.isprintable() else ascii(text)
+    return shown if len(shown) <= most else f"{shown[:most]}..."
+
+
+def named_targets(
+    config: Any, path: str = "config"
+) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
     """Every ``_target_`` in a config, with where it stands and the node that it is of."""
-    for path, node in walk(config):
+    for where, node in walk(config, path):
         if isinstance(node, Mapping) and "_target_" in node:
-            yield path, node["_target_"], node
+            yield where, node["_target_"], node
 
 
 def walk(node: Any, path: str = "config") -> Iterator[tuple[str, Any]]:
-    """A config and all that is in it, with where it stands."""
-    yield path, node
-    if isinstance(node, Mapping | list):
-        inside = node.items() if isinstance(node, Mapping) else enumerate(node)
-        for key, value in inside:
-            yield from walk(value, f"{path}.{key}")
+    """A config and all that is in it, with where it stands.
+
+    Raises:
+        InputError: it has more levels than any config has.
+    """
+    waiting = [(path, node, 0)]
+    while waiting:
+        path, node, level = waiting.pop()
+        if level > DEEPEST:
+            raise InputError(f"{plain_name(path)}: this has more than {DEEPEST} levels: refused")
+        yield path, node
+        inside: Iterable[tuple[Any, Any]] = ()
+        if isinstance(node, Mapping):
+            inside = node.items()
+        elif isinstance(node, list | tuple):
+            inside = enumerate(node)
+        below = [(f"{path}.{key}", value, level + 1) for key, value in inside]
+        waiting += reversed(below)

@@ -73,10 +73,16 @@ def moved_figures(node: Any) -> Any:
     return {FIGURES.get(key, key): moved_figures(value) for key, value in node.items()}
 
 
+def moved_key(path: str, key: str) -> str:
+    """What a key below a path is called now; one with dots of its own stays as it is."""
+    now = KEYS.get(f"{path}.{key}")
+    return now.rpartition(".")[2] if now else key
+
+
 def _moved(node: Any, path: str) -> Any:
     if isinstance(node, Mapping):
         return {
-            KEYS.get(f"{path}.{key}", f"{path}.{key}").rpartition(".")[2]: (
+            moved_key(path, key): (
                 moved_target(value)
                 if key == "_target_" and isinstance(value, str)
                 else _moved(value, f"{path}.{key}")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from da_framework.core.types import ConfigNode, Count, Index, Irrelevant, Share
+from da_framework.core.types import ConfigNode, Count, External, Index, Irrelevant, Share
 
 InitHead = Literal["loaded", "fresh"]
 """The head of a network that begins with a former run's weights."""
@@ -35,18 +35,18 @@ class Settings:
     checkpoint_every: Annotated[Count, Irrelevant()]
     flush_every: Annotated[Count, Irrelevant()]
     again: Annotated[bool, Irrelevant()]
-    data_dir: Annotated[str, Irrelevant()]
-    init_from: str | None = None
+    data_dir: Annotated[str, Irrelevant(), External(off="")]
+    init_from: Annotated[str | None, External(off=None)] = None
     init_head: InitHead = "loaded"
     init_share: Share = 1.0
     init_function: InitFunction = "identity"
-    teachers: list[str] = field(default_factory=list)
-    trust: Annotated[list[str], Irrelevant()] = field(default_factory=list)
+    teachers: Annotated[list[str], External(off=[])] = field(default_factory=list)
+    trust: Annotated[list[Any], Irrelevant()] = field(default_factory=list)
     inner_steps: Annotated[Count | None, Irrelevant()] = None
     compile: bool = False
     channels_last: bool = False
     tf32: TF32 = "convolutions"
-    feature_cache: Annotated[str | None, Irrelevant()] = None
+    feature_cache: Annotated[str | None, Irrelevant(), External(off=None)] = None
     term: Any = None
     logger: Annotated[Any, Irrelevant()] = None
     callback: Annotated[Any, Irrelevant()] = None

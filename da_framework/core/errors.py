@@ -1,6 +1,8 @@
 """What a person can mend, and what stops a run: one message each, no traceback."""
 
 import errno
+import re
+from collections.abc import Iterable
 
 INTERRUPTED = 130
 """After Ctrl-C, as every shell has it."""
@@ -8,6 +10,11 @@ PREEMPTED = 75
 """What a batch system may be told to start again: EX_TEMPFAIL of sysexits.h."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """How a system says that there is no room: on the disk, in the quota, under the limit of a file."""
+
+PLAIN = re.compile(r"(?!(null|true|false|nan|inf)$)[a-z_/.][\w/.+-]*", re.ASCII | re.IGNORECASE)
+"""What a word of a command may hold without quotes."""
+LONGEST_COMMAND = 2000
+"""Characters of names that a command to type may have."""
 
 
 CONTINUES = ": the same command continues from the last checkpoint, if any"
@@ -28,6 +35,25 @@ class MissingRoleError(InputError):
     def __init__(self, role: str, why: str) -> None:
         super().__init__(f"the method needs the role {role}, but {why}")
         self.role = role
+
+
+class UntypedError(InputError):
+    """A file names what it may not name by itself; somebody who knows it may type it again.
+
+    Args:
+        reason: what is named, and where.
+        names: to be typed.
+    """
+
+    def __init__(self, reason: str, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        typeable = all(name.isprintable() for name in self.names)
+        if not typeable or sum(map(len, self.names)) > LONGEST_COMMAND:
+            self.names = ()
+        self.reason = f"{reason}: refused"
+        if self.names:
+            self.reason = f"{reason}; if you know what it is, type it again"
+        super().__init__(": ".join([self.reason, *[trust_word(self.names)] * bool(self.names)]))
 
 
 class DivergedError(RuntimeError):
@@ -91,6 +117,18 @@ def exit_message(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, KeyboardInterrupt):
         return exit_message(preempted_by("SIGINT", CONTINUES))
     return None
+
+
+def trust_word(names: Iterable[str]) -> str:
+    """The word of a command that allows files to name these."""
+    quoted = (name if PLAIN.fullmatch(name) else f"'{escape_quote(name)}'" for name in names)
+    return f"trust=[{','.join(quoted)}]"
+
+
+def escape_quote(text: str) -> str:
+    """A text as it stands between the single quotes of a word that Hydra reads."""
+    # backslashes count for themselves, but before a quote
+    return re.sub(r"\\+(?='|$)", lambda match: 2 * match[0], text).replace("'", "\\'")
 
 
 def one_line(error: object, *, most: int | None = None) -> str:

@@ -1,6 +1,7 @@
 """What an annotation states of a key: ranges, which the config check holds, and marks."""
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -36,6 +37,33 @@ def _chosen(node: Any) -> Any:
 
 ConfigNode = Annotated[Any, AfterValidator(_chosen)]
 """A node that says what it builds, as every choice of a config group does."""
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path), PureWindowsPath(path)
+    if any(part.is_absolute() or part.drive or ".." in part.parts for part in parts):
+        raise PydanticCustomError("inside", "input should be a path below the data set's folder")
+    return path
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
+"""A path that does not leave the folder that it is in."""
+
+
+class External:
+    """Marks a key that names something outside of a run: a path, an address, a model on a hub.
+
+    ``root: Annotated[str, External()]`` where the key is declared. A record does not decide what
+    is read, fetched or written: who reads it types such a value again, or it is off.
+
+    Args:
+        harmless: a value that names nothing, beside ``None``.
+        off: what takes the value's place where nobody has typed it; if not given, it must be typed.
+    """
+
+    def __init__(self, *, harmless: str | None = None, off: Any = ...) -> None:
+        self.harmless = harmless
+        self.off = off
 
 
 class Irrelevant:

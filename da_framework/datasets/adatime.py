@@ -8,7 +8,7 @@ from typing import Annotated, Any, Unpack
 import numpy as np
 
 from da_framework.core.errors import InputError, one_line
-from da_framework.core.types import Count, Irrelevant
+from da_framework.core.types import Count, External, Inside, Irrelevant
 from da_framework.datasets.base import PARTS, Array, Dataset, Domain, Roles
 from da_framework.datasets.origin import Origin
 
@@ -34,13 +34,13 @@ class AdaTime(Dataset):
     def __init__(
         self,
         *,
-        folder: str,
-        subjects: list[str],
+        folder: Inside,
+        subjects: list[Inside],
         classes: list[str],
         shape: list[Count],
         normalize: bool,
         origin: Annotated[Origin, Irrelevant()],
-        data_dir: Annotated[str, Irrelevant()],
+        data_dir: Annotated[str, Irrelevant(), External()],
         **roles: Unpack[Roles],
     ) -> None:
         self.place = Path(data_dir).expanduser().absolute() / folder

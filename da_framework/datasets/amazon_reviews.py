@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Unpack
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from da_framework.core.types import Irrelevant
+from da_framework.core.types import External, Irrelevant
 from da_framework.datasets.base import PARTS, Domain, Roles
 from da_framework.datasets.msda import Denoising
 from da_framework.datasets.published import Published, PublishedFile
@@ -49,7 +49,7 @@ class AmazonReviews(Published):
         *,
         counts: Literal["raw", "log", "binary"],
         denoising: Denoising | None,
-        data_dir: Annotated[str, Irrelevant()],
+        data_dir: Annotated[str, Irrelevant(), External()],
         **roles: Unpack[Roles],
     ) -> None:
         self.counts = counts

@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar, Unpack
 
 import numpy as np
 
-from da_framework.core.types import Count, Irrelevant
+from da_framework.core.types import Count, External, Irrelevant
 from da_framework.datasets.base import Domain, Roles
 from da_framework.datasets.published import Published, PublishedFile
-from da_framework.datasets.tokenization import Vocabulary, token_ids, tokenizer_name
+from da_framework.datasets.tokenization import HASHED_WORDS, Vocabulary, token_ids, tokenizer_name
 
 
 class AmazonText(Published):
@@ -39,11 +39,11 @@ class AmazonText(Published):
     def __init__(
         self,
         *,
-        tokenizer: str,
+        tokenizer: Annotated[str, External(harmless=HASHED_WORDS)],
         vocabulary: Vocabulary,
         length: Count,
-        cache: Annotated[str | None, Irrelevant()],
-        data_dir: Annotated[str, Irrelevant()],
+        cache: Annotated[str | None, Irrelevant(), External(off=None)],
+        data_dir: Annotated[str, Irrelevant(), External()],
         **roles: Unpack[Roles],
     ) -> None:
         self.tokenizer = tokenizer

@@ -4,12 +4,12 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Annotated, Any, Unpack
 
 import numpy as np
 
 from da_framework.core.errors import InputError, listed, one_line
-from da_framework.core.types import Count
+from da_framework.core.types import Count, External
 from da_framework.datasets.base import Array, Domain, Roles
 from da_framework.datasets.custom import Discovered
 
@@ -30,7 +30,9 @@ class Arrays(Discovered):
 
     layout = "root/<domain>.npz, or root/<domain>/x.npy and y.npy"
 
-    def __init__(self, *, root: str, shape: list[Count] | None, **roles: Unpack[Roles]) -> None:
+    def __init__(
+        self, *, root: Annotated[str, External()], shape: list[Count] | None, **roles: Unpack[Roles]
+    ) -> None:
         self.shape = shape
         super().__init__(root=root, **roles)
 

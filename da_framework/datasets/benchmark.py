@@ -7,7 +7,7 @@ from typing import Annotated, NotRequired, Unpack
 from typing_extensions import TypedDict
 
 from da_framework.core.errors import InputError, listed
-from da_framework.core.types import Count, Irrelevant, Positive
+from da_framework.core.types import Count, External, Inside, Irrelevant, Positive
 from da_framework.datasets.base import Domain, SampleReport
 from da_framework.datasets.images import (
     ImageDataset,
@@ -28,8 +28,8 @@ class Lists(TypedDict):
         test: of the official test part.
     """
 
-    train: str
-    test: NotRequired[str]
+    train: Inside
+    test: NotRequired[Inside]
 
 
 class Place(TypedDict):
@@ -41,7 +41,7 @@ class Place(TypedDict):
         lists: where the official files say which.
     """
 
-    path: str
+    path: Inside
     images: Count
     lists: NotRequired[Lists]
 
@@ -66,13 +66,13 @@ class Benchmark(ImageDataset):
     def __init__(
         self,
         *,
-        folder: str,
+        folder: Inside,
         places: dict[str, Place],
         classes: list[str],
         origin: Annotated[Origin, Irrelevant()],
-        data_dir: Annotated[str, Irrelevant()],
-        download: Annotated[bool, Irrelevant()],
-        mirrors: Annotated[list[str], Irrelevant()],
+        data_dir: Annotated[str, Irrelevant(), External()],
+        download: Annotated[bool, Irrelevant(), External(off=False)],
+        mirrors: Annotated[list[str], Irrelevant(), External(off=[])],
         timeout: Annotated[Positive, Irrelevant()],
         **keys: Unpack[ImageKeys],
     ) -> None:

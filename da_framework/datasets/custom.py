@@ -3,11 +3,12 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Annotated, Any, Unpack
 
 import numpy as np
 
 from da_framework.core.errors import InputError, listed
+from da_framework.core.types import External
 from da_framework.datasets.base import Array, Dataset, Roles
 from da_framework.datasets.splits import IntArray
 
@@ -22,7 +23,7 @@ class Discovered(Dataset):
         root: the path.
     """
 
-    def __init__(self, *, root: str, **roles: Unpack[Roles]) -> None:
+    def __init__(self, *, root: Annotated[str, External()], **roles: Unpack[Roles]) -> None:
         self._read: dict[str, Any] = {}
         self.root = Path(root).expanduser().absolute()
         if not self.root.exists():

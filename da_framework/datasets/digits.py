@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from da_framework.core.errors import InputError, listed
-from da_framework.core.types import Count, Irrelevant, Positive
+from da_framework.core.types import Count, External, Irrelevant, Positive
 from da_framework.datasets.base import PARTS, Array, Dataset, Domain, Roles
 from da_framework.datasets.digits_files import (
     COLOURED,
@@ -76,9 +76,9 @@ class Digits(Dataset):
         normalize: Literal["none", "l2"],
         size: Count | None,
         margin: dict[str, int] | None,
-        data_dir: Annotated[str, Irrelevant()],
-        download: Annotated[bool, Irrelevant()],
-        mirrors: Annotated[list[str], Irrelevant()],
+        data_dir: Annotated[str, Irrelevant(), External()],
+        download: Annotated[bool, Irrelevant(), External(off=False)],
+        mirrors: Annotated[list[str], Irrelevant(), External(off=[])],
         timeout: Annotated[Positive, Irrelevant()],
         **roles: Unpack[Roles],
     ) -> None:

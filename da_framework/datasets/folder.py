@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Annotated, Unpack
 
+from da_framework.core.types import External
 from da_framework.datasets.custom import Discovered
 from da_framework.datasets.images import (
     ImageDataset,
@@ -24,7 +25,7 @@ class Folder(ImageDataset, Discovered):
 
     layout = "root/<domain>/<class>/<image>"
 
-    def __init__(self, *, root: str, **keys: Unpack[ImageKeys]) -> None:
+    def __init__(self, *, root: Annotated[str, External()], **keys: Unpack[ImageKeys]) -> None:
         super().__init__(root=root, **keys)
 
     def discover(self) -> Iterable[str]:

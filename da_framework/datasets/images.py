@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from da_framework.core.errors import InputError, one_line
 from da_framework.core.files import file_sha256
-from da_framework.core.types import Count, Irrelevant
+from da_framework.core.types import Count, External, Irrelevant
 from da_framework.datasets.base import Array, Dataset, Domain, Roles, SampleReport
 from da_framework.datasets.image_cache import (
     DecodedImages,
@@ -51,7 +51,7 @@ class ImageStorage(TypedDict, total=False):
     """
 
     in_memory: Annotated[InMemory, Irrelevant()]
-    cache: Annotated[str | None, Irrelevant()]
+    cache: Annotated[str | None, Irrelevant(), External(off=None)]
 
 
 class ImageKeys(Roles, ImageStorage):
@@ -109,7 +109,7 @@ class ImageDataset(Dataset):
         channels: Literal[1, 3],
         on_error: OnError,
         in_memory: Annotated[InMemory, Irrelevant()] = "auto",
-        cache: Annotated[str | None, Irrelevant()] = None,
+        cache: Annotated[str | None, Irrelevant(), External(off=None)] = None,
         **others: Any,
     ) -> None:
         self.size = size

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from da_framework.core.array_cache import load_or_compute
-from da_framework.core.types import Count, Fraction, Irrelevant
+from da_framework.core.types import Count, External, Fraction, Irrelevant
 from da_framework.datasets.base import Array
 
 
@@ -30,7 +30,11 @@ class Denoising:
     """
 
     def __init__(
-        self, *, layers: Count, noise: Fraction, cache: Annotated[str | None, Irrelevant()] = None
+        self,
+        *,
+        layers: Count,
+        noise: Fraction,
+        cache: Annotated[str | None, Irrelevant(), External(off=None)] = None,
     ) -> None:
         self.layers = layers
         self.noise = noise

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Unpack
 import numpy as np
 
 from da_framework.core.errors import InputError, listed
-from da_framework.core.types import Irrelevant
+from da_framework.core.types import External, Irrelevant
 from da_framework.datasets.base import Domain, Roles
 from da_framework.datasets.published import Published, PublishedFile
 
@@ -84,7 +84,7 @@ class OfficeCaltech10(Published):
         *,
         features: Features | dict[str, Features],
         normalize: Scale | dict[str, Scale],
-        data_dir: Annotated[str, Irrelevant()],
+        data_dir: Annotated[str, Irrelevant(), External()],
         **roles: Unpack[Roles],
     ) -> None:
         self.features = features

@@ -9,7 +9,7 @@ from zipfile import ZipFile
 from pydantic import Field
 
 from da_framework.core.errors import InputError
-from da_framework.core.types import Count, Irrelevant
+from da_framework.core.types import Count, External, Irrelevant
 from da_framework.datasets.base import Dataset, Roles
 from da_framework.datasets.images import ImageDataset, ImageFile, InMemory
 from da_framework.datasets.office_caltech10 import CLASSES, DOMAINS, LICENCE
@@ -51,9 +51,9 @@ class OfficeCaltech10Images(Published, ImageDataset):
         *,
         size: Count,
         crop: Annotated[float, Field(gt=0, le=1)],
-        data_dir: Annotated[str, Irrelevant()],
+        data_dir: Annotated[str, Irrelevant(), External()],
         in_memory: Annotated[InMemory, Irrelevant()] = "auto",
-        cache: Annotated[str | None, Irrelevant()] = None,
+        cache: Annotated[str | None, Irrelevant(), External(off=None)] = None,
         **roles: Unpack[Roles],
     ) -> None:
         storage: Any = {"size": size, "in_memory": in_memory, "cache": cache}

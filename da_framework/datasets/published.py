@@ -9,7 +9,7 @@ import numpy as np
 
 from da_framework.core.errors import InputError
 from da_framework.core.files import file_sha256
-from da_framework.core.types import Irrelevant
+from da_framework.core.types import External, Irrelevant
 from da_framework.datasets.base import Array, Dataset
 
 
@@ -43,7 +43,9 @@ class Published(Dataset):
     origins: ClassVar[Mapping[str, PublishedFile]]
     """Its files by name."""
 
-    def __init__(self, *, data_dir: Annotated[str, Irrelevant()], **others: Any) -> None:
+    def __init__(
+        self, *, data_dir: Annotated[str, Irrelevant(), External()], **others: Any
+    ) -> None:
         self.place = Path(data_dir).expanduser().absolute() / self.folder
         self._arrays: dict[str, dict[str, Array]] = {}
         self._verified: set[Path] = set()

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Annotated, Any, Unpack
 
 import numpy as np
 
 from da_framework.core.errors import InputError, listed, one_line
+from da_framework.core.types import External
 from da_framework.datasets.base import Array, Domain, Roles
 from da_framework.datasets.custom import Discovered
 
@@ -32,7 +33,7 @@ class Table(Discovered):
     def __init__(
         self,
         *,
-        root: str,
+        root: Annotated[str, External()],
         label: str,
         domain: str,
         drop: list[str],

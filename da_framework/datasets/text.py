@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Unpack
 
-from da_framework.core.types import Count, Irrelevant
+from da_framework.core.types import Count, External, Irrelevant
 from da_framework.datasets.base import Dataset, Domain, Roles
 from da_framework.datasets.table import Table
-from da_framework.datasets.tokenization import Vocabulary, token_ids, tokenizer_name
+from da_framework.datasets.tokenization import HASHED_WORDS, Vocabulary, token_ids, tokenizer_name
 
 
 class Text(Table):
@@ -25,14 +25,14 @@ class Text(Table):
     def __init__(
         self,
         *,
-        root: str,
+        root: Annotated[str, External()],
         text: list[str],
         label: str,
         domain: str,
-        tokenizer: str,
+        tokenizer: Annotated[str, External(harmless=HASHED_WORDS)],
         vocabulary: Vocabulary,
         length: Count,
-        cache: Annotated[str | None, Irrelevant()],
+        cache: Annotated[str | None, Irrelevant(), External(off=None)],
         **roles: Unpack[Roles],
     ) -> None:
         self.text = text

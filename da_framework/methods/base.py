@@ -84,6 +84,8 @@ class Method(nn.Module):
     """Whether it adds to the inputs, which must be of numbers that can be added to."""
     needs_teachers: ClassVar[bool] = False
     """Whether it learns from former runs, and so needs ``teachers``."""
+    keeps_teachers: ClassVar[bool] = False
+    """Whether their networks are part of it, so that it is not brought back without them."""
     needs_batch_norm: ClassVar[bool] = False
     """Whether it is nothing without batch norm in the network."""
     exempt_from: ClassVar[Mapping[str, str]] = {}

@@ -33,6 +33,7 @@ class Progressive(Method):
     roles: ClassVar = ("target_labelled",)
     optional: ClassVar = ("source",)
     needs_teachers: ClassVar = True
+    keeps_teachers: ClassVar = True
     needs_raw_inputs: ClassVar = True
 
     def __init__(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from da_framework.core.errors import InputError, listed, one_line
-from da_framework.core.types import Count, Finite, NonNegative, Positive
+from da_framework.core.types import Count, External, Finite, NonNegative, Positive
 from da_framework.networks.network import Network, NetworkKeys
 from da_framework.networks.weights import load_backbone_weights, read_weights
 
@@ -33,8 +33,8 @@ class PretrainedKeys(NetworkKeys):
             ``optimizer.factor`` goes first.
     """
 
-    pretrained: bool
-    weights: str | None
+    pretrained: Annotated[bool, External(off=False)]
+    weights: Annotated[str | None, External(off=None)]
     size: Count | None
     mean: Annotated[list[Finite], Channels] | None
     std: Annotated[list[Positive], Channels] | None

@@ -1,13 +1,13 @@
 """Transformers that read texts, as rows of token ids."""
 
-from typing import Any, Literal, Unpack
+from typing import Annotated, Any, Literal, Unpack
 
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
 from da_framework.core.errors import InputError, one_line
 from da_framework.core.huggingface import offline_if_unreachable
-from da_framework.core.types import Count, NonNegative
+from da_framework.core.types import Count, External, NonNegative
 from da_framework.networks.network import Network, NetworkKeys
 
 UNTRAINED = "words"
@@ -50,9 +50,9 @@ def text(
     classes: int,
     widths: tuple[int, ...] = (),
     *,
-    backbone: str,
+    backbone: Annotated[str, External(harmless=UNTRAINED)],
     tokenizer: str,
-    pretrained: bool | None,
+    pretrained: Annotated[bool | None, External(off=False)],
     vocabulary: Count,
     width: Count,
     layers: Count,

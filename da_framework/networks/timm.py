@@ -13,6 +13,9 @@ from da_framework.networks.pretrained import (
     pretrained_network,
 )
 
+FETCHING = ("pretrained", "checkpoint_path", "cache_dir")
+"""What ``timm.create_model`` reads or fetches by."""
+
 
 def timm(
     shape: tuple[int, ...],
@@ -53,6 +56,12 @@ def timm_model(name: str, options: dict[str, Any]) -> PretrainedModel:
     check_model_name(plain, library.list_models(), "timm")
     if tag:
         check_model_name(name, library.list_pretrained(f"{plain}.*"), "timm")
+
+    if taken := [key for key in FETCHING if key in options]:
+        raise InputError(
+            f"network.options.{taken[0]}: where weights come from is said by network.pretrained "
+            "and network.weights"
+        )
 
     def create(**more: Any) -> Any:
         try:

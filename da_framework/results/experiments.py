@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
 from yaml import YAMLError
 
+from da_framework.config.allowlist import check_experiment
 from da_framework.config.plugins import config_roots
 from da_framework.config.schema import config_errors
 from da_framework.core.errors import InputError, listed, one_line
@@ -271,6 +272,7 @@ def read_experiment(file: Path) -> Mapping[str, Any]:
         raise InputError(f"{file}: {one_line(error)}") from None
     if not isinstance(node, Mapping):
         raise InputError(f"{file}: a config has keys, and this is a list")
+    check_experiment(node, file)
     return node
 
 

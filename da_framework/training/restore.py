@@ -1,19 +1,23 @@
 """A finished run, brought back: its config and its weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from da_framework.config.allowlist import check_record
+from da_framework.config.allowlist import check_record, trusted_names
+from da_framework.config.external import resolve_external
 from da_framework.config.schema import check_config, instantiate
+from da_framework.config.settings import INIT_DEFAULTS
 from da_framework.core.batch import UNLABELLED, Samples, Task
-from da_framework.core.errors import InputError, one_line
+from da_framework.core.errors import InputError, UntypedError, listed, one_line
+from da_framework.datasets.inference import RUN_KEYS
 from da_framework.datasets.splits import DomainRows
 from da_framework.methods.base import Method
 from da_framework.results.folder import RESULT, RunFolder
@@ -22,8 +26,8 @@ from da_framework.training.warm_start import load_teachers, without_pretrained
 
 UNUSED = ("callback", "logger", "paper")
 """Parts of a record's config that nothing is built from where a run is brought back."""
-NOTHING_FETCHED: dict[str, Any] = {"download": False, "mirrors": []}
-"""Keys of data sets with which none is downloaded."""
+MODEL = ("config.method.", "config.network.", *(f"config.dataset.{key}" for key in RUN_KEYS))
+"""Where the keys are that a model is brought back by, without the data it was trained on."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class FinishedRun:
 
     Attributes:
         record: what ``result.json`` holds.
-        config: what it was built from, its data where they are now.
+        config: what it was built from, its data where they are now, without what it names outside.
         weights: the checkpoint asked for.
     """
 
@@ -42,15 +46,24 @@ class FinishedRun:
 
 
 def find_run(
-    run: str, *, pick: str, data_dir: str | None, trust: Sequence[str] = ()
+    run: str,
+    *,
+    pick: str,
+    data_dir: str | None = None,
+    dataset: Mapping[str, Any] | None = None,
+    trust: Sequence[Any] = (),
+    needed: Callable[[str], bool] = lambda path: True,
 ) -> FinishedRun:
     """What is there of a run.
 
     Args:
         run: its folder.
         pick: which of its weights.
-        data_dir: where its data is now; ``None``: where it was.
-        trust: what the record may name beside what installed configs do.
+        data_dir: where its data is now; ``None``: where every command looks for data.
+        dataset: keys of the data set that the command gives.
+        trust: what the record may name beside what installed configs do: names, paths, models on a
+            hub; or classes and functions themselves.
+        needed: which keys of the record something is done with, by their paths.
 
     Raises:
         InputError: there is no such run, or its record names more than it may.
@@ -66,14 +79,35 @@ def find_run(
         )
     if not weights.is_file():
         raise InputError(f"pick={pick}: {weights} is not there")
-    config = {key: part for key, part in record["config"].items() if key not in UNUSED}
-    check_record(config, trust=trust)
-    # what a file brings neither trusts further files nor fetches anything
-    dataset = {key: NOTHING_FETCHED.get(key, value) for key, value in config["dataset"].items()}
-    config |= {"trust": list(trust), "dataset": dataset}
-    if data_dir is not None and "data_dir" in config["dataset"]:
-        config["dataset"] = config["dataset"] | {"data_dir": data_dir}
+    recorded = {key: part for key, part in record["config"].items() if key not in UNUSED}
+    what = f"the record of {run}"
+    check_record(recorded, trust=trust, what=what)
+    places = {} if data_dir is None else {"data_dir": data_dir}
+    config = resolve_external(
+        recorded, trust=trust, typed={**places, **(dataset or {})}, needed=needed, what=what
+    )
+    check_teachers(recorded, config, what)
+    # weights are loaded: nothing begins with another run; and no file trusts further ones
+    config |= {**INIT_DEFAULTS, "trust": trusted_names(trust)}
     return FinishedRun(record, config, weights)
+
+
+def check_teachers(recorded: Mapping[str, Any], config: Mapping[str, Any], what: str) -> None:
+    """Asks for former runs of whose networks a model is made.
+
+    Raises:
+        InputError: nobody has typed them.
+    """
+    untyped = [run for run in recorded.get("teachers") or () if run not in config["teachers"]]
+    if not untyped:
+        return
+    check_config({"method": recorded["method"]}, lambda method: None)
+    if getattr(resolve_name(recorded["method"]["_target_"]), "keeps_teachers", False):
+        raise UntypedError(
+            f"{what} names {listed(untyped)} (config.teachers), and the model holds the networks "
+            "of these runs",
+            untyped,
+        )
 
 
 def load_weights(module: nn.Module, weights: Path) -> None:
@@ -120,19 +154,26 @@ class TrainedModel:
     classes: tuple[str, ...]
 
 
-def restore_model(run: str, *, pick: str, trust: Sequence[str] = ()) -> TrainedModel:
+def restore_model(run: str, *, pick: str, trust: Sequence[Any] = ()) -> TrainedModel:
     """A model brought back by the record of its run alone.
 
+    Args:
+        run: its folder.
+        pick: which of its weights.
+        trust: what the record may name beside what installed configs do, as in ``find_run``.
+
     Raises:
-        InputError: there is no such run, or its weights are damaged.
+        InputError: there is no such run, its record names more than it may, or its weights are
+            damaged.
     """
-    finished = find_run(run, pick=pick, data_dir=None, trust=trust)
+    finished = find_run(run, pick=pick, trust=trust, needed=lambda path: path.startswith(MODEL))
     record, config = finished.record, finished.config
     parts = {name: config[name] for name in ("method", "network")}
     check_config(parts, lambda method, network: None)
     if "inputs" in record:
         method, inputs = restore_method(record, config), record["inputs"]
     else:  # a record of before inputs stood in it
+        config = find_run(run, pick=pick, trust=trust).config
         built = build(config, initialise=False)
         method, inputs = built.module.method, built.inputs(built.domains.dataset)
     holder = nn.Module()

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from da_framework.config.allowlist import trusted_names
 from da_framework.config.schema import check_config, instantiate
 from da_framework.core.errors import DivergedError, InputError, PreemptedError
 from da_framework.core.files import write_text
@@ -63,6 +64,8 @@ def train(
         PreemptedError: a signal ended training.
     """
     begun, cpu = time.time(), time.process_time()
+    if trusted := config.get("trust"):
+        config = {**config, "trust": trusted_names(trusted)}
     place = RunFolder(folder)
     try:
         check_config({"dataset": config["dataset"]}, dataset_alone)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from da_framework.config.allowlist import check_record
+from da_framework.config.external import resolve_external
 from da_framework.config.schema import instantiate
 from da_framework.config.settings import InitFunction, InitHead
 from da_framework.core.errors import InputError, listed, one_line
@@ -129,7 +130,7 @@ def load_teachers(
     shape: tuple[int, ...],
     widths: tuple[int, ...] = (),
     *,
-    trust: Sequence[str] = (),
+    trust: Sequence[Any] = (),
 ) -> "tuple[Frozen, ...]":
     """The frozen networks of finished runs.
 
@@ -149,12 +150,12 @@ def load_teachers(
         record = RunFolder(Path(run)).read_record()
         if record is None:
             raise InputError(f"teachers: {run} is not the folder of a finished run")
-        check_record(record["config"]["network"], trust=trust)
+        parts, what = {"network": record["config"]["network"]}, f"the record of {run}"
+        check_record(parts, trust=trust, what=what)
+        parts = resolve_external(parts, trust=trust, what=what)
         state = read_network_state(run, "teachers")
         logits = [weight for name, weight in state.items() if name.startswith("head.")][-1]
-        network = instantiate(without_pretrained(record["config"]["network"]))(
-            shape, len(logits), widths
-        )
+        network = instantiate(without_pretrained(parts["network"]))(shape, len(logits), widths)
         check_same_network(run, state, network.state_dict(), "teachers")
         network.load_state_dict(state)
         networks.append(Frozen(network))

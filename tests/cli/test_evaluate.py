@@ -89,8 +89,11 @@ def test_data_may_have_moved(da: Any) -> None:
     whole = {"subset": "full", "target": ["usps"]}
     with pytest.raises(InputError, match=r"missing in .*/new/digits"):
         evaluate(run="run", pick="last", data_dir="new", dataset=whole)
-    with pytest.raises(InputError, match=r"missing in .*/old/digits"):
+    # where it was is read if somebody says so, and where every command looks in any case
+    with pytest.raises(InputError, match=r"old \(config\.dataset\.data_dir\), and a record"):
         evaluate(run="run", pick="last", data_dir=None, dataset=whole)
+    with pytest.raises(InputError, match=r"missing in .*/old/digits"):
+        evaluate(run="run", pick="last", data_dir=None, dataset=whole, trust=["old"])
 
 
 def test_a_folder_may_have_moved(da: Any, run: Path) -> None:

@@ -63,7 +63,11 @@ def test_methods_of_every_kind(da: Any, method: str) -> None:
         assert da.train("method=progressive", *keys).code == 0
     else:
         of_method(da, method)
-    ended = da("export", "run=run", "out=there", "formats=[pt2]")
+    trust = "trust=[teacher]"
+    if method == "progressive":
+        refused = da("export", "run=run", "formats=[pt2]")
+        assert refused.err.endswith(f"da export run=run 'formats=[pt2]' '{trust}'\n")
+    ended = da("export", "run=run", "out=there", "formats=[pt2]", trust)
     assert (ended.code, ended.err) == (0, ""), ended
     assert written("there")["differences"]["model.pt2"] < 1e-5
     assert not Path("run/model.json").exists()

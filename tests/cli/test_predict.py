@@ -251,7 +251,8 @@ def test_a_run_on_cached_features_reads_inputs(da: Any) -> None:
     assert da.record()["inputs"]["widest"] == [3, 8, 8]
     assert "uint8" in da.record()["inputs"]["dtype"]
     actual = predicted(root="photos/phone")
-    accuracy = evaluate(run="run", pick="last", data_dir=None, dataset={})["accuracy"]
+    place = {"root": "photos"}
+    accuracy = evaluate(run="run", pick="last", data_dir=None, dataset=place)["accuracy"]
     right = [row["class"] == Path(row["file"]).parent.name for row in actual]
     assert sum(right) / len(right) == pytest.approx(accuracy)
 

@@ -121,6 +121,39 @@ def test_a_folder_may_have_any_name(da: Any) -> None:
     assert len(records(da.folder / "it's mine")) == 1
 
 
+@pytest.mark.parametrize(
+    ("values", "given", "expected"),
+    [
+        (OneOf(["1", "2"]), "2", "2"),
+        (OneOf(["1", "2"]), "method={_target_: evil.Thing}", None),
+        (OneOf(["1", "2"]), ["1"], None),
+        (Interval(1, 9, log=False), 3, "3"),
+        (Interval(1, 9, log=False), 10, None),
+        (Interval(0.1, 0.9, log=True), 0.25, "0.25"),
+        (Interval(0.1, 0.9, log=True), float("nan"), None),
+        (Interval(0.1, 0.9, log=True), "0.5 evil=1", None),
+        (Interval(0.1, 0.9, log=True), None, None),
+    ],
+)
+def test_a_value_is_one_of_those_that_are_searched(
+    values: OneOf | Interval, given: Any, expected: str | None
+) -> None:
+    assert values.text(given) == expected
+
+
+def test_a_journal_from_elsewhere_brings_no_other_values(da: Any) -> None:
+    assert searched(da, "seed=1,2", "trials=1").code == 0
+    journal = da.folder / "search" / "journal.log"
+    written = journal.read_text()
+    for old, new in ((r"\"2\"", r"\"/evil\""), ('"seed"', '"steps"')):
+        assert old in written
+        journal.write_text(written.replace(old, new))
+        ended = searched(da, "seed=1,2", "trials=1")
+        assert (ended.code, len(ended.err.splitlines())) == (2, 1), ended
+        assert ended.err.startswith("search holds another search: ")
+        assert "evil" not in (da.folder / "search" / "search.json").read_text()
+
+
 # how it chooses
 
 

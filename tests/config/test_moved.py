@@ -128,3 +128,11 @@ def test_adam_says_once_what_it_was(da: Any) -> None:
     say_that_adam_was_adamw.cache_clear()
     plain = da.train("optimizer=adam", run="c")
     assert "AdamW" not in plain.out + plain.err, "without weight decay they are the same"
+
+
+def test_keys_with_dots_of_their_own_stay() -> None:
+    factor = {"network.encoder.backbone": 0.1, "network.encoder": 1.0, "backbone": 2.0}
+    config = {"optimizer": {"factor": factor}, "callback": {"diagnostics": {"majority": 0.9}}}
+    moved = moved_config(config)
+    assert moved["optimizer"]["factor"] == factor
+    assert moved["callback"] == {"diagnostics": {"max_class_share": 0.9}}

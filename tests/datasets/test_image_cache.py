@@ -284,7 +284,7 @@ def test_a_run_that_was_ended_goes_on_to_the_same_bits(
         ended = studio.train(*keys, f"dataset.in_memory={here}", run=run)
         assert "continuing from" in ended.out
         equal(studio, run, "straight")
-        evaluation = evaluate(run=run, pick="last", data_dir=None, dataset={})
+        evaluation = evaluate(run=run, pick="last", data_dir=None, dataset={"root": "photos"})
         assert evaluation["accuracy"] == studio.record("straight")["target"]["last"]["accuracy"]
 
 

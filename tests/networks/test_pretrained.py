@@ -165,6 +165,8 @@ def test_a_file_of_other_weights_is_refused(
         (of_timm, {"backbone": "resnt50"}, "timm has no such model; .*resnet50"),
         (of_timm, {"backbone": "resnet50.a1_in2k"}, r"no such model; .*resnet50\.a1_in1k"),
         (of_timm, {"options": {"pad": 1}}, "network.options: .*pad"),
+        (of_timm, {"options": {"pretrained": True}}, "network.options.pretrained: where weights"),
+        (of_timm, {"options": {"checkpoint_path": "/x"}}, "network.options.checkpoint_path: "),
         (of_torchvision, {"backbone": "squeezenet1_0"}, "no fully connected layer"),
         (of_torchvision, {"backbone": "googlenet"}, "several outputs"),
         (of_timm, {"backbone": "vit_tiny_patch16_224"}, "images of 64 x 64"),

@@ -116,7 +116,7 @@ def test_texts_are_learnt_and_adapted_to(da: Any) -> None:
     assert ended.code == 0, ended.err
     assert da.record()["target"]["last"]["accuracy"] > 0.9
     assert len(list((da.folder / "cache" / "tokens").glob("*.npy"))) == 2
-    assert da("evaluate", "run=run").code == 0
+    assert da("evaluate", "run=run", "+dataset.root=reviews.jsonl").code == 0
     # every wrong pair of data and network
     for wrong, message in (
         (("network=mlp",), "texts need network=text"),

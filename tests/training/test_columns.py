@@ -100,7 +100,7 @@ def test_a_run_is_evaluated_and_gone_on_from(da: Any, root: Path) -> None:
     assert "warning" not in first.out
     accuracy = da.record("first")["target"]["last"]["accuracy"]
     assert accuracy > 0.9
-    ended = da("evaluate", "run=first")
+    ended = da("evaluate", "run=first", f"trust=[{root}]")
     assert ended.code == 0, ended
     assert f"{accuracy:.4f}" in ended.out
     second = da(
@@ -109,7 +109,7 @@ def test_a_run_is_evaluated_and_gone_on_from(da: Any, root: Path) -> None:
     )
     assert second.code == 0, second
     assert da.record("second")["target"]["last"]["accuracy"] == pytest.approx(accuracy, abs=0.02)
-    other = da(*("evaluate", "run=first", "+dataset.source=[scanner,camera]"))
+    other = da("evaluate", "run=first", f"trust=[{root}]", "+dataset.source=[scanner,camera]")
     assert other.code == 2
     assert "of another network or other inputs" in other.err
 

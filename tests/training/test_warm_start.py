@@ -178,6 +178,6 @@ def test_a_file_of_weights_is_known_by_its_content_and_needed_no_more(da: Any) -
     assert "another run was in this folder" in other.out + other.err
     for file in ("one.pth", "two.pth"):
         (da.folder / file).unlink()
-    assert da("evaluate", "run=run").code == 0
+    assert da("evaluate", "run=run", "+dataset.root=.").code == 0
     taught = da.train(*keys[1:], "method=distillation", "teachers=[run]", run="taught")
     assert taught.code == 0, taught.err
