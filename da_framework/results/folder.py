@@ -110,10 +110,10 @@ class RunFolder:
             record: Any = json.loads(file.read_text())
             if not {"key", "config", "target"} <= record.keys():
                 raise ValueError("keys are missing")
-        except (ValueError, AttributeError) as error:
+            moved: Any = moved_record(record)
+        except (ValueError, AttributeError, RecursionError) as error:
             reason = f"{file} is damaged or no record of a run ({error})"
             raise InputError(f"{reason}; remove it") from None
-        moved: Any = moved_record(record)
         typed: RunRecord = moved
         return typed
 

@@ -367,6 +367,19 @@ COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
 TRAINED = ("network=mlp", "logger=[]", "callback=[]")
 
 
+@pytest.mark.parametrize("reader", READERS)
+def test_a_record_without_end_is_one_line(hostile: Path, reader: str) -> None:
+    text = (hostile / "run" / "result.json").read_text()
+    for levels in (60, 900, 100_000):
+        deep = "[" * levels + "]" * levels
+        (hostile / "run" / "result.json").write_text(
+            text.replace('"dropout": 0.0', f'"dropout": {deep}')
+        )
+        with pytest.raises(InputError) as refused:
+            READERS[reader]()
+        assert len(str(refused.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_runs_what_a_record_names(da: Any, hostile: Path, command: str) -> None:
     def change(config: dict[str, Any]) -> None:
