@@ -37,13 +37,16 @@ import torch
 from da_framework.cli.main import main as da
 from da_framework.core.files import write_text
 
-RECORDED = Path(__file__).resolve().parents[1] / "experiments" / "faults" / "kills.recorded.json"
+FAULTS = Path(__file__).resolve().parents[1] / "experiments" / "faults"
+RECORDED = FAULTS / "kills.recorded.json"
+BEGIN, END = "<!-- kills -->", "<!-- /kills -->"
+"""Around the table in the README."""
 TINY = ("dataset=two_moons", "network=mlp", "logger=[]", "trainer.accelerator=cpu")
 TRAIN = (
     *("train", *TINY, "callback=[diagnostics]", "steps=150", "evaluate_every=30"),
     *("checkpoint_every=10", "flush_every=7", "network.dropout=0.5", "optimizer.momentum=0.9"),
 )
-METHODS = ("source_only", "dann", "mmd", "mcd", "adda", "wdgrl", "mean_teacher", "can")
+METHODS = ("source_only", "dann", "mmd", "mcd", "cdan", "wdgrl", "mean_teacher", "can")
 SWEEP = (
     *("train", "-m", *TINY, "callback=[curves]", "steps=60", "evaluate_every=20"),
     *("checkpoint_every=10", "method=dann,mmd", "seed=1,2"),
@@ -212,7 +215,6 @@ def kill_training(killing: Killing, most: int) -> dict[str, Any]:
     for number, method in enumerate(METHODS):
         keys = (*TRAIN, f"method={method}")
         whole = f"hydra.run.dir={method}"
-        killing.seconds((*keys, whole, "hydra.run.dir=warm-up"), fork=True)
         seconds = killing.seconds((*keys, whole), fork=True)
         while killing.kills < most * (number + 1) / len(METHODS):
             run = f"{method}-{compared}"
@@ -325,6 +327,17 @@ PARTS: dict[str, tuple[Callable[[Killing, int], dict[str, Any]], int]] = {
     **{launcher: (partial(kill_sweep, launcher=launcher), 6) for launcher in LAUNCHERS},
 }
 """What is killed, and how often."""
+TITLES = {
+    "training": f"`da train` with {', '.join(METHODS)}",
+    "data check": "`da data check` of 400 images",
+    "reproduce": "`da reproduce`: it, the sweep it has started, or both",
+    "ranks": "one of two processes that train together",
+    **{
+        name: f"`da train -m hydra/launcher={name}`: all processes, or any one"
+        for name in LAUNCHERS
+    },
+}
+"""Each part in the table."""
 
 
 def main() -> None:
@@ -346,6 +359,22 @@ def main() -> None:
         print(f"{name}: {counts}", flush=True)
         recorded = json.loads(RECORDED.read_text()) if RECORDED.is_file() else {}
         write_text(RECORDED, json.dumps(recorded | {name: counts}, indent=1) + "\n")
+    readme = FAULTS / "README.md"
+    before, _, rest = readme.read_text().partition(BEGIN)
+    table = render_table(json.loads(RECORDED.read_text()))
+    write_text(readme, f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}")
+
+
+def render_table(recorded: dict[str, Any]) -> str:
+    """The counts as a table."""
+    lines = ["| what is killed | kills | compared, all equal |", "|---|---|---|"]
+    for name, counts in recorded.items():
+        what = TITLES[name]
+        compared = next(
+            f"{count} {key.split()[0]}" for key, count in counts.items() if "compared" in key
+        )
+        lines.append(f"| {what} | {counts['kills']} | {compared} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
