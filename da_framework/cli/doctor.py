@@ -4,11 +4,13 @@ import argparse
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from da_framework.core.damage import explain_damage, is_there, read_each, read_text
 from da_framework.core.errors import InputError
 from da_framework.core.labels import LABELLED_ROLES
 from da_framework.results.folder import RESULT, RunFolder
@@ -112,9 +114,9 @@ def diagnose_choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def diagnose_divergence(folder: Path) -> Iterator[tuple[str, str]]:
     """Where a run stopped and what was no longer finite; nothing if it did not diverge."""
     file = RunFolder(folder).diverged
-    if not file.is_file():
+    if not is_there(file):
         return
-    message = file.read_text().strip()
+    message = read_text(file, "note of a run that diverged").strip()
     named = re.search(r"the term (\S+) is", message)
     term = named[1] if named else None
     clipped = "set optimizer.clip=1.0"
@@ -133,14 +135,15 @@ def diagnose_divergence(folder: Path) -> Iterator[tuple[str, str]]:
 def last_values(folder: Path, name: str) -> str:
     """The last readings of a figure that the history of an unfinished run has, in words."""
     file = RunFolder(folder).metrics
-    if not file.is_file():
+    if not is_there(file):
         return ""
-    with file.open() as stream:
-        rows = [row for row in csv.DictReader(stream) if row.get(name)]
     try:
-        return ", ".join(f"{float(row[name]):.3g} at step {row['step']}" for row in rows[-3:])
-    except (KeyError, ValueError):  # damaged: what stopped the run is said all the same
-        return ""
+        text = read_text(file, "history of a run")
+        with explain_damage(file, "history of a run"):
+            rows = [row for row in csv.DictReader(StringIO(text)) if row.get(name)]
+            return ", ".join(f"{float(row[name]):.3g} at step {row['step']}" for row in rows[-3:])
+    except InputError as error:  # what stopped the run is said all the same
+        return f"not to be read: {error}"
 
 
 def curve_column(record: Mapping[str, Any], name: str) -> list[float]:
@@ -158,8 +161,8 @@ def read_finished(folder: Path) -> RunRecord:
     record = place.read_record()
     if record is not None:
         return record
-    if place.metrics.is_file():
-        rows = place.metrics.read_text().splitlines()[1:]
+    if is_there(place.metrics):
+        rows = read_text(place.metrics, "history of a run").splitlines()[1:]
         seen = f"it was last seen at step {rows[-1].partition(',')[0]}: " if rows else ""
         raise InputError(
             f"{folder}: the run did not end; {seen}if it was killed, the same command continues"
@@ -177,20 +180,25 @@ def main(arguments: list[str]) -> None:
 def print_diagnoses(folders: Sequence[Path]) -> None:
     """Every run with its findings."""
     console = Console(highlight=False, markup=False)
-    for folder in folders:
-        if lost := list(diagnose_divergence(folder)):
-            console.print("\n".join([str(folder), *format_findings(lost)]), soft_wrap=True)
-            continue
-        record = read_finished(folder)
-        try:
-            source, target = ("+".join(names) or "nothing" for names in sides(record))
-            lines = [
-                f"{record['choices']['method']}: {source} -> {target} ({folder})",
-                *format_findings(diagnose(record)),
-            ]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{folder}: its record is of another version ({error!r})") from None
+    for lines in read_each(folders, diagnose_folder, "runs"):
         console.print("\n".join(lines), soft_wrap=True)
+
+
+def diagnose_folder(folder: Path) -> list[str]:
+    """The findings of a run, as lines.
+
+    Raises:
+        InputError: there is no record, or it is damaged.
+    """
+    if lost := list(diagnose_divergence(folder)):
+        return [str(folder), *format_findings(lost)]
+    record = read_finished(folder)
+    with explain_damage(RunFolder(folder).result, "record of a run that da doctor knows"):
+        source, target = ("+".join(names) or "nothing" for names in sides(record))
+        return [
+            f"{record['choices']['method']}: {source} -> {target} ({folder})",
+            *format_findings(diagnose(record)),
+        ]
 
 
 def format_findings(findings: Iterable[tuple[str, str]]) -> Iterator[str]:

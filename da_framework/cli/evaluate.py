@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from da_framework.config.schema import check_config, instantiate, to_plain
+from da_framework.core.damage import explain_damage
 from da_framework.datasets.base import Dataset
 from da_framework.metrics.classification import metrics_per_domain
 from da_framework.results.statistics import format_figure
-from da_framework.training.build import build
-from da_framework.training.restore import count_shared, find_run, load_weights
+from da_framework.training.restore import RECORD, count_shared, find_run, load_weights, rebuild
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,9 @@ def evaluate(
     """
     finished = find_run(run, pick=pick, data_dir=data_dir, dataset=dataset, trust=trust)
     check_config({"dataset": finished.config["dataset"]}, lambda dataset: None)
-    trained = instantiate(finished.config["dataset"])
-    config = finished.config | {"dataset": finished.config["dataset"] | dataset}
-    built = build(config, initialise=False)
+    with explain_damage(finished.result, RECORD):
+        trained = instantiate(finished.config["dataset"])
+    built = rebuild(finished, dataset)
     data = built.domains.dataset
     if count := count_trained_on(trained, data):
         log.warning("warning: %d of these rows were trained on: the accuracy is flattered", count)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from da_framework.config.schema import check_config, instantiate, to_plain
 from da_framework.core.batch import Outputs
+from da_framework.core.damage import read_each
 from da_framework.core.errors import InputError, MissingRoleError, listed
 from da_framework.core.files import write_text
 from da_framework.core.types import ConfigNode
@@ -22,8 +23,7 @@ from da_framework.metrics.transferability.h_score import h_score
 from da_framework.metrics.transferability.leep import leep
 from da_framework.metrics.transferability.log_me import log_me
 from da_framework.metrics.transferability.nce import nce
-from da_framework.training.build import build
-from da_framework.training.restore import count_shared, find_run, load_weights
+from da_framework.training.restore import count_shared, find_run, load_weights, rebuild
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +57,8 @@ def rank(
         The settings, and under ``ranking`` each run with its scores.
 
     Raises:
-        InputError: a run is not there, or does not fit the data; no target row is labelled, or
-            those that are have one class.
+        InputError: no run is there that fits the data; no target row is labelled, or those that
+            are have one class.
     """
     try:
         target = Domains(instantiate(dataset), ["target_labelled"], seed=0)
@@ -66,15 +66,12 @@ def rank(
         raise InputError(
             "a ranking needs labelled target rows: set dataset.labels_per_class=3, or all"
         ) from None
-    ranking: list[dict[str, Any]] = [
-        {
-            "run": folder,
-            **transferability_scores(
-                evaluate_run(folder, pick=pick, data_dir=data_dir, target=target, trust=trust)
-            ),
-        }
-        for folder in run
-    ]
+
+    def score(folder: str) -> dict[str, Any]:
+        outputs = evaluate_run(folder, pick=pick, data_dir=data_dir, target=target, trust=trust)
+        return {"run": folder, **transferability_scores(outputs)}
+
+    ranking = read_each(run, score, "runs")
     ranked = {
         "pick": pick,
         "by": by,
@@ -94,7 +91,7 @@ def evaluate_run(
 ) -> Outputs:
     """What a run's network makes of the labelled target rows."""
     finished = find_run(run, pick=pick, data_dir=data_dir, trust=trust)
-    built = build(finished.config, initialise=False)
+    built = rebuild(finished)
     task, rows = built.domains.task, target.train["target_labelled"]
     if task.shape != target.task.shape:
         raise InputError(

@@ -22,6 +22,7 @@ from da_framework.cli.secrets import refuse_secret_words
 from da_framework.config import plugins
 from da_framework.config import run_names as names
 from da_framework.config.schema import check_config
+from da_framework.core.damage import explain_damage, is_there, read_bytes
 from da_framework.core.errors import INTERRUPTED, PREEMPTED, InputError, PreemptedError, one_line
 from da_framework.core.files import run_lock, write_text
 from da_framework.core.seeding import mix
@@ -43,6 +44,8 @@ The search's own keys:
 SCALED = re.compile(r"([^=]+)=(log|interval)\((.*)\)")
 PRUNED = 4
 STATES = {"COMPLETE": "done", "PRUNED": "pruned", "RUNNING": "failed"}
+JOURNAL = "journal of a search"
+BEGIN_ANEW = "move it away, and the same command begins anew"
 NOTE = "chosen by target labels: this says what tuning could reach, and is no result of a method"
 
 
@@ -222,18 +225,20 @@ class Search:
         journal = folder / "journal.log"
         # the folder is ours: its lock and half a line are of a process that was killed
         journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
-        if journal.is_file():
-            written = journal.read_bytes()
+        if is_there(journal):
+            written = read_bytes(journal, JOURNAL)
             journal.write_bytes(written[: written.rfind(b"\n") + 1])
-        self.study = optuna.create_study(
-            study_name="search",
-            storage=optuna.storages.JournalStorage(JournalFileBackend(str(journal))),
-            pruner=optuna.pruners.MedianPruner()
-            if settings.pruning
-            else optuna.pruners.NopPruner(),
-            direction="maximize",
-            load_if_exists=True,
-        )
+        with explain_damage(journal, JOURNAL, mend=BEGIN_ANEW):
+            self.study = optuna.create_study(
+                study_name="search",
+                storage=optuna.storages.JournalStorage(JournalFileBackend(str(journal))),
+                pruner=optuna.pruners.MedianPruner()
+                if settings.pruning
+                else optuna.pruners.NopPruner(),
+                direction="maximize",
+                load_if_exists=True,
+            )
+            check_study(self.study)
 
     def go(self) -> None:
         """Runs the trials that are missing."""
@@ -377,6 +382,32 @@ class Search:
         print(f"{counts}: {self.folder}")
         print(f"best: {self.settings.objective} {best.value:.4f} ({how})")
         print(f"  {self.command(best)}")
+
+
+def check_study(study: Any) -> None:
+    """Refuses a study that no search of ours has written.
+
+    Raises:
+        ValueError: it is none; says why.
+    """
+    what = study.user_attrs.get("what", [])
+    if not isinstance(what, list) or not all(isinstance(word, str) for word in what):
+        raise ValueError("it does not say what is searched")
+    for number, trial in enumerate(study.trials):
+        ended = trial.state.name != "RUNNING"
+        words = trial.user_attrs.get("words", None if ended else [])
+        folder = trial.user_attrs.get("folder", None if ended else "")
+        value = trial.value if trial.state.name == "COMPLETE" else 0.0
+        if not (
+            trial.number == number
+            and trial.state.name in STATES
+            and isinstance(words, list)
+            and all(isinstance(word, str) for word in words)
+            and isinstance(folder, str)
+            and isinstance(value, float)
+            and math.isfinite(value)
+        ):
+            raise ValueError(f"trial {number} is none of ours")
 
 
 def main(arguments: list[str]) -> None:

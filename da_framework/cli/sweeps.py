@@ -29,6 +29,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf, read_write
 
 from da_framework.cli.exit import raise_preempted
+from da_framework.core.damage import explain_damage, is_there, read_json
 from da_framework.core.errors import (
     INTERRUPTED,
     PREEMPTED,
@@ -36,6 +37,7 @@ from da_framework.core.errors import (
     InputError,
     PreemptedError,
     exit_message,
+    listed,
     one_line,
     preempted_by,
 )
@@ -254,9 +256,12 @@ class SweepMonitor:
         for number in range(len(self.jobs)):
             if self.states.get(number, {}).get("state") in ENDED:
                 continue
+            file = self.folder / f"{number}.json"
+            if not is_there(file):
+                continue
             try:
-                state = json.loads((self.folder / f"{number}.json").read_text())
-            except FileNotFoundError:
+                state = read_state(file)
+            except InputError:  # the job writes another at its end
                 continue
             self.states[number] = state
             if state["state"] in ("done", "failed") and not self.console.is_terminal:
@@ -325,6 +330,21 @@ class SweepMonitor:
         return codes.pop() if len(codes) == 1 else int(bool(codes))
 
 
+def read_state(file: Path) -> State:
+    """What a job has written.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    state: Any = read_json(file, "state of a job")
+    with explain_damage(file, "state of a job"):
+        ended = {"running": (), "done": ("words", "seconds"), "failed": ("words", "tail", "code")}
+        ended["stopped"] = ("words", "code")
+        if lacking := {"folder", "began", *ended[state["state"]]} - state.keys():
+            raise ValueError(f"without {listed(sorted(lacking))}")
+    return dict(state)
+
+
 CURRENT: list[SweepMonitor] = []
 """The sweep of this process, if there is one."""
 LOCK = ExitStack()
@@ -359,8 +379,8 @@ def read_unended(sweep: Path) -> list[str]:
     """The folders of jobs that have ended without a word, by a kill, a crash or a power cut."""
     folders: dict[str, None] = {}
     for file in sorted((sweep / STATES).glob("*.json")):
-        with suppress(ValueError, OSError):
-            state = json.loads(file.read_text())
+        with suppress(InputError), explain_damage(file, "state of a job"):
+            state: Any = read_json(file, "state of a job")
             if file.name == UNENDED:
                 folders |= dict.fromkeys(state)
             elif state["state"] == "running":

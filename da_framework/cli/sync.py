@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from os.path import realpath
 from pathlib import Path
 
+from da_framework.core.damage import file_size, read_each
 from da_framework.core.errors import InputError
 from da_framework.core.files import run_lock
 from da_framework.training.loggers.wandb_connection import why_offline
@@ -62,14 +64,15 @@ def wandb_files(folder: Path) -> list[Path]:
     """What the client has written below a folder; each run may have several.
 
     A link to what is elsewhere is not followed.
+
+    Raises:
+        InputError: there are such files, and none can be read.
     """
-    return [
-        file
-        for file in folder.rglob("*run-*/run-*.wandb")
-        if file.parent.parent.name == "wandb"
-        and file.resolve().is_relative_to(folder.resolve())
-        and file.stat().st_size > EMPTY
-    ]
+    files = [p for p in folder.rglob("*run-*/run-*.wandb") if p.parent.parent.name == "wandb"]
+    # resolve() would raise where a link leads to itself
+    inside = [p for p in files if Path(realpath(p)).is_relative_to(realpath(folder))]
+    sizes = read_each(inside, lambda file: (file, file_size(file, "file of W&B")), "files of W&B")
+    return [file for file, size in sizes if size > EMPTY]
 
 
 def is_sent(file: Path) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from da_framework.core.files import wait_for_lock
+from da_framework.core.room import require_disk
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ def load_or_compute(folder: Path | None, name: str, rows: int, make: Callable[[]
         name: that everything it is made of decides.
         rows: that it has.
         make: makes it.
+
+    Raises:
+        InputError: there is no room for it.
     """
     if folder is None:
         return make()
@@ -39,6 +43,8 @@ def load_or_compute(folder: Path | None, name: str, rows: int, make: Callable[[]
             array = read_array(file, rows)
             if array is None:
                 array = make()
+                mend = "dataset.cache names another folder; null keeps nothing"
+                require_disk(array.nbytes, folder, "arrays", mend=mend)
                 write_array(file, array)
     except OSError as error:
         log.warning("nothing is kept in %s: %s", folder, error)

@@ -8,10 +8,15 @@ from typing import Annotated, Any, Unpack
 
 import numpy as np
 
-from da_framework.core.errors import InputError, listed, one_line
+from da_framework.core.damage import explain_damage, file_size
+from da_framework.core.errors import InputError, listed
+from da_framework.core.room import require_memory
 from da_framework.core.types import Count, External
 from da_framework.datasets.base import Array, Domain, Roles
 from da_framework.datasets.custom import Discovered
+
+ARRAYS = "file of arrays"
+WRITE_ANEW = "write it anew by numpy.savez or numpy.save"
 
 
 class Arrays(Discovered):
@@ -63,6 +68,8 @@ class Arrays(Discovered):
     def load(self, name: str) -> Domain:
         x, y, test = self._contents(name)
         if x.dtype not in (np.uint8, np.float32):
+            mend = "stored as float32 or uint8, they are read as needed"
+            require_memory(4 * x.size, f"the inputs of {name} in float32", mend=mend)
             x = x.astype(np.float32)
         if self.shape is not None:
             if prod(x.shape[1:]) != prod(self.shape):
@@ -82,14 +89,10 @@ def read_labelled_arrays(files: Sequence[Path]) -> tuple[Array, Array, Array | N
     """
     path = files[0]
     held: dict[str, Any]
-    try:
-        if path.suffix == ".npy":  # mapped: what is not asked for is not read
-            held = {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in files}
-        else:
-            with np.load(path, allow_pickle=False) as archive:
-                held = {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} cannot be read: {one_line(error)}") from None
+    if path.suffix == ".npy":  # mapped: what is not asked for is not read
+        held = {file.stem: map_array(file) for file in files}
+    else:
+        held = read_archive(path)
     if {"x_train", "y_train", "x_test", "y_test"} <= held.keys():
         test: Array | None
         x, y = (np.concatenate([held[f"{key}_train"], held[f"{key}_test"]]) for key in "xy")
@@ -107,3 +110,32 @@ def read_labelled_arrays(files: Sequence[Path]) -> tuple[Array, Array, Array | N
             "numbers and one label a sample"
         )
     return x, y, None if test is None else test.astype(bool)
+
+
+def map_array(file: Path) -> Array:
+    """The array in an ``.npy``, mapped.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    file_size(file, ARRAYS)
+    with explain_damage(file, ARRAYS, mend=WRITE_ANEW):
+        array: Array = np.load(file, mmap_mode="r", allow_pickle=False)
+        return array
+
+
+def read_archive(file: Path) -> dict[str, Array]:
+    """The arrays in an ``.npz``.
+
+    Raises:
+        InputError: it cannot be read, or holds more than memory has room for.
+    """
+    file_size(file, ARRAYS)
+    with explain_damage(file, ARRAYS, mend=WRITE_ANEW):
+        with zipfile.ZipFile(file) as packed:
+            size = sum(part.file_size for part in packed.infolist())
+        mend = "arrays in root/<domain>/x.npy are mapped, and read as needed"
+        require_memory(size, f"{file}, unpacked", mend=mend)
+        # opened here: numpy leaves a file open whose end is missing
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}

@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image
 
 from da_framework.core.errors import InputError, listed, one_line
 from da_framework.core.files import wait_for_lock
+from da_framework.core.pictures import open_picture
 from da_framework.datasets import mnistm
 from da_framework.datasets.base import PARTS, Array
 from da_framework.datasets.downloads import Remote, describe_remote, download_file
@@ -249,7 +249,7 @@ def read_photos(file: Path) -> dict[str, Array]:
         with zipfile.ZipFile(file) as archive:
             for member in archive.namelist():
                 if member.lower().endswith((".jpg", ".jpeg")):
-                    with archive.open(member) as stream, Image.open(stream) as image:
+                    with open_picture(archive.read(member)) as image:
                         photos[PurePosixPath(member).name] = np.asarray(image.convert("RGB"))
     except _UNREADABLE as error:
         raise _explain_damage(file, error) from error

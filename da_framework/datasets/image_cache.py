@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-import psutil
 
 from da_framework.core.errors import InputError
 from da_framework.core.files import wait_for_lock
+from da_framework.core.room import require_disk
 from da_framework.datasets.base import Array
 
 DECODED_BYTES = 2**26
@@ -69,11 +68,8 @@ def decode_to_disk(decode: Decode, count: int, shape: Sequence[int], folder: Pat
         with wait_for_lock(folder, "decodes images"):
             done, broken = read_progress(folder, size)
             written = done - len(broken)
-            if (need := (count - done) * size) > (free := shutil.disk_usage(folder).free):
-                raise InputError(
-                    f"{folder}: {need / 2**30:.1f} GiB of decoded images are to be kept here, and "
-                    f"{free / 2**30:.1f} GiB are free; dataset.cache names another folder"
-                )
+            mend = "dataset.cache names another folder"
+            require_disk((count - done) * size, folder, "decoded images", mend=mend)
             with (folder / IMAGES_FILE).open("ab") as file:
                 file.truncate(written * size)
                 for first, decoded in decode_chunks(decode, done, count, shape):
@@ -139,15 +135,3 @@ def map_threads(function: Callable[[T], R], values: Iterable[T]) -> list[R]:
     """Calls a function with every value, in threads: decoding and hashing release the GIL."""
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         return list(pool.map(function, values))
-
-
-def memory_limit() -> int:
-    """Bytes of memory that this process may have: the machine's, or those of its control group."""
-    limits: list[int] = [psutil.virtual_memory().total]
-    root, membership = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-    line = membership.read_text().rpartition("::/")[2].strip() if membership.is_file() else ""
-    for folder in (root / line, *(root / line).parents):
-        file = folder / "memory.max"
-        if file.is_file() and (limit := file.read_text().strip()).isdigit():
-            limits.append(int(limit))
-    return min(limits)

@@ -5,16 +5,17 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 import PIL
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from da_framework.core.errors import InputError, one_line
+from da_framework.core.errors import InputError
 from da_framework.core.files import file_sha256
+from da_framework.core.pictures import describe_failure, open_picture
+from da_framework.core.room import in_words, memory_limit, require_memory
 from da_framework.core.types import Count, External, Irrelevant
 from da_framework.datasets.base import Array, Dataset, Domain, Roles, SampleReport
 from da_framework.datasets.image_cache import (
@@ -22,7 +23,6 @@ from da_framework.datasets.image_cache import (
     decode_in_memory,
     decode_to_disk,
     map_threads,
-    memory_limit,
 )
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ class ImageDataset(Dataset):
         """A hash of the images with their names and classes: a file in another class counts."""
         if name not in self._fingerprints:
             digest = hashlib.sha256()
-            hashes = map_threads(file_sha256, self.files(name))
+            hashes = map_threads(hash_content, self.files(name))
             for image, sha256 in zip(self.image_files(name), hashes, strict=True):
                 name_and_class = f"{image.label}/{image.path.name}/{image.test}\n"
                 digest.update(name_and_class.encode() + bytes.fromhex(sha256))
@@ -202,18 +202,33 @@ class ImageDataset(Dataset):
         """Whether decoded images are held in memory.
 
         Raises:
-            InputError: they cannot be, and there is no folder for them.
+            InputError: they cannot be, and there is no folder for them; or there is no room, or
+                more would be written than memory holds, which nobody asked for.
         """
         count = sum(len(self.image_files(name)) for name in self.domains)
         size = count * self.channels * self.size**2
+        smaller = f"dataset.size={self.size} is the side of an image in pixels; a smaller one helps"
+        # as numbers of four bytes, and beside them what a network makes of them
+        batch = sum(self.batch_size.values()) * 4 * self.channels * self.size**2
+        require_memory(batch, f"a batch of {sum(self.batch_size.values())} images", mend=smaller)
         fits = size <= MEMORY_SHARE * memory_limit()
         in_memory = fits if self.in_memory == "auto" else self.in_memory
-        amount = f"{count} images, {size / 2**20:.1f} MiB decoded"
+        amount = f"{count} images, {in_words(size)} decoded"
         if not in_memory and self.cache is None:
             raise InputError(
                 f"{amount}, are not held in memory, and there is no folder for them: "
                 "dataset.cache=cache names one; dataset.in_memory=true needs none"
             )
+        if in_memory:
+            what = f"{amount}, and as many again for the roles"
+            require_memory(2 * size, what, mend=f"{smaller}, or dataset.in_memory=false")
+        elif self.in_memory == "auto" and size > (memory := memory_limit()):
+            raise InputError(
+                f"{amount}, are more than the {in_words(memory)} of memory: {smaller}; "
+                f"dataset.in_memory=false writes them to {self.cache}"
+            )
+        else:
+            log.info("%s: kept in %s/images", amount, self.cache)
         where = "in memory" if in_memory else f"in {self.cache}/images, read as needed"
         self.storage_note = f"{amount}: {where}"
         return in_memory
@@ -250,7 +265,7 @@ def open_upright(content: bytes) -> tuple[Image.Image, list[str]]:
         raise ValueError("it is empty")
     deep = content.startswith(b"\x89PNG") and content[24:25] == b"\x10"
     notes = ["16 bits a channel: the upper 8 are read"] if deep else []
-    with Image.open(BytesIO(content)) as image:
+    with open_picture(content) as image:
         if image.getexif().get(ORIENTATION, 1) != 1:
             notes.append("turned upright, as its camera says")
         upright = ImageOps.exif_transpose(image)
@@ -269,11 +284,12 @@ def open_upright(content: bytes) -> tuple[Image.Image, list[str]]:
     return upright, notes
 
 
-def describe_failure(error: Exception) -> str:
-    """Why an image cannot be read, for a message."""
-    if isinstance(error, UnidentifiedImageError):
-        return "it is not an image"
-    return one_line(error) or type(error).__name__
+def hash_content(file: Path) -> str:
+    """The sha256 of a file; of one that cannot be read, which decoding names, that of nothing."""
+    try:
+        return file_sha256(file)
+    except OSError:
+        return hashlib.sha256().hexdigest()
 
 
 def inspect_image(file: ImageFile, content: Callable[[], bytes], thumbnail: bool) -> SampleReport:

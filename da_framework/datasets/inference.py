@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from da_framework.core.errors import InputError, listed, one_line
-from da_framework.datasets.arrays import Arrays
+from da_framework.core.errors import InputError, listed
+from da_framework.core.pictures import describe_failure
+from da_framework.datasets.arrays import Arrays, map_array, read_archive
 from da_framework.datasets.base import SAMPLES_AT_ONCE, Array
 from da_framework.datasets.image_cache import map_threads
 from da_framework.datasets.images import (
     IMAGE_ENDINGS,
     ImageDataset,
     crop_square,
-    describe_failure,
     shorten_list,
 )
 from da_framework.datasets.table import READERS, Table, check_numeric, file_ending, read_table
@@ -143,13 +143,12 @@ class NewArrays(NewSamples):
 
     def load_array(self, file: Path) -> Array:
         """The inputs in a file; an ``.npy`` is mapped."""
-        try:
-            held = np.load(file, mmap_mode="r" if file.suffix == ".npy" else None)
-            x: Array = held if file.suffix == ".npy" else held["x"]
-        except (OSError, EOFError, ValueError, KeyError) as error:
-            reason = one_line(error)
-            raise InputError(f"{file} cannot be read: {reason}; needed is x") from None
-        return x
+        if file.suffix == ".npy":
+            return map_array(file)
+        held = read_archive(file)
+        if "x" not in held:
+            raise InputError(f"{file} holds {listed(sorted(held))}; needed is x")
+        return held["x"]
 
 
 class NewTable(NewSamples):

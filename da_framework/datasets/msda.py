@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from da_framework.core.array_cache import load_or_compute
+from da_framework.core.room import require_memory
 from da_framework.core.types import Count, External, Fraction, Irrelevant
 from da_framework.datasets.base import Array
 
@@ -49,6 +50,11 @@ class Denoising:
             every: samples of all domains, to which the layers are fitted.
         """
         fit = f"{self.layers} {self.noise} {hash_array(every)}"
+
+        # samples and the outputs of all layers; the scatter, the same weighted, and its factors
+        need = x.itemsize * (x.size * (1 + self.layers) + 3 * (x.shape[1] + 1) ** 2)
+        mend = "fewer columns, or fewer dataset.denoise.layers"
+        require_memory(need, f"denoising {x.shape[1]} columns", mend=mend)
 
         def denoise() -> Array:
             if fit not in self.fitted:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from da_framework.core.batch import Samples, as_input
 from da_framework.core.errors import InputError
+from da_framework.core.room import memory_limit
 from da_framework.core.seeding import mix
-from da_framework.datasets.image_cache import memory_limit
 
 INDEX_BYTES = 24
 """Of each sample in a batch: its label, domain and position."""

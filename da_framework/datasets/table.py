@@ -1,12 +1,15 @@
 """Tables: a row for each sample, a column of labels, a column of domains."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Unpack
 
 import numpy as np
 
-from da_framework.core.errors import InputError, listed, one_line
+from da_framework.core.damage import explain_damage, file_size
+from da_framework.core.errors import InputError, listed
+from da_framework.core.room import require_memory
 from da_framework.core.types import External
 from da_framework.datasets.base import Array, Domain, Roles
 from da_framework.datasets.custom import Discovered
@@ -162,7 +165,22 @@ def read_table(file: Path) -> Any:
     if file_ending(file) not in READERS:
         raise InputError(f"{file}: files that end in {listed(READERS)} are read")
     reader, keys = READERS[file_ending(file)]
-    try:
+    require_memory(
+        2 * unpacked_size(file), f"{file}, read as numbers", mend="fewer rows or columns"
+    )
+    with explain_damage(file, "table", mend="mend it, or write it anew"):
         return getattr(pd, reader)(file, **keys)
-    except (OSError, ValueError, EOFError, ImportError) as error:
-        raise InputError(f"{file} cannot be read: {one_line(error)}") from None
+
+
+def unpacked_size(file: Path) -> int:
+    """The bytes of a table, unpacked; of a ``.gz`` as it says itself.
+
+    Raises:
+        InputError: it is no file.
+    """
+    size = file_size(file, "table")
+    if file.suffix != ".gz" or size < 4:
+        return size
+    with file.open("rb") as stream:
+        stream.seek(-4, os.SEEK_END)
+        return max(size, int.from_bytes(stream.read(4), "little"))

@@ -13,13 +13,15 @@ from pydantic import Field
 from da_framework.core.array_cache import load_or_compute
 from da_framework.core.errors import InputError, one_line
 from da_framework.core.huggingface import offline_if_unreachable
+from da_framework.core.room import require_memory
 from da_framework.datasets.base import Array
 
 HASHED_WORDS = "words"
 """The tokenizer that needs no file: every word's id is its hash."""
 WORD = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
 
-Vocabulary = Annotated[int, Field(ge=2)]
+Vocabulary = Annotated[int, Field(ge=2, le=2**31)]
+"""How many token ids there are, which are numbers of 32 bits."""
 
 
 def tokenizer_name(tokenizer: str, vocabulary: int) -> str:
@@ -43,6 +45,8 @@ def token_ids(
     Raises:
         InputError: there is no such tokenizer, or it cannot be fetched.
     """
+    what = f"{len(texts)} texts of {length} token ids"
+    require_memory(4 * len(texts) * length, what, mend="dataset.length is the length of a text")
     settings = f"{tokenizer_name(tokenizer, vocabulary)} {length} {len(texts)}"
     digest = hashlib.sha256(settings.encode())
     for text in texts:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from da_framework.core.errors import InputError, one_line
 from da_framework.core.huggingface import offline_if_unreachable
+from da_framework.core.room import require_memory
 from da_framework.core.types import Count, External, NonNegative
 from da_framework.networks.network import Network, NetworkKeys
 
@@ -97,6 +98,11 @@ def text(
         if named:
             model = load_pretrained(backbone, trained=pretrained is not False)
         else:
+            require_memory(
+                16 * vocabulary * width,  # of four bytes: weight, gradient, and two moments
+                f"an embedding of {vocabulary} token ids in {width} numbers",
+                mend="network.vocabulary and network.width make it smaller",
+            )
             model = build_bert(
                 vocab_size=vocabulary,
                 hidden_size=width,

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from da_framework.core.errors import InputError, listed, one_line
+from da_framework.core.damage import explain_damage, read_torch
+from da_framework.core.errors import InputError, listed
 
+WEIGHTS = "file of weights"
+ANOTHER = "other things than tensors are not read; network.weights names another"
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 
@@ -28,18 +30,13 @@ def read_weights(file: str) -> dict[str, Tensor]:
         raise InputError(f"{key}: {path.absolute()} is not there")
     if path.suffix not in WEIGHT_SUFFIXES:
         raise InputError(f"{key}: files that end in {listed(WEIGHT_SUFFIXES)} are read")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
 
+        with explain_damage(path, WEIGHTS, mend=ANOTHER):
             state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a damaged file makes of itself has no type
-        reason = one_line(error, most=200)
-        raise InputError(
-            f"{key}: it is damaged, or holds other things than tensors: {reason}"
-        ) from None
+    else:
+        state = read_torch(path, WEIGHTS, mend=ANOTHER)
     state = state.get("state_dict", state) if isinstance(state, Mapping) else state
     if not isinstance(state, Mapping) or not all(isinstance(w, Tensor) for w in state.values()):
         raise InputError(f"{key}: it holds no state dict: names and their tensors")

@@ -4,18 +4,19 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
-from yaml import YAMLError
 
 from da_framework.config.allowlist import check_experiment
 from da_framework.config.plugins import config_roots
 from da_framework.config.schema import config_errors
-from da_framework.core.errors import InputError, listed, one_line
+from da_framework.core.damage import explain_damage, is_there, read_text
+from da_framework.core.errors import InputError, listed
 from da_framework.core.types import Count
 from da_framework.results.record_schema import Measure, RunRecord
 from da_framework.results.tables import read_kept
@@ -184,10 +185,16 @@ class PaperTable(Experiment):
         """The file of our recorded runs, there or not."""
         return self.file.with_name(f"{self.file.stem}{RECORDED}")
 
-    @property
+    @cached_property
     def recorded(self) -> list[RunRecord]:
-        """Our recorded runs."""
-        return read_kept(self.kept) if self.kept.is_file() else []
+        """Our recorded runs; none where their file is damaged, which is said once."""
+        if not is_there(self.kept):
+            return []
+        try:
+            return read_kept(self.kept)
+        except InputError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+            return []
 
     @property
     def first(self) -> list[Experiment]:
@@ -266,10 +273,9 @@ def read_experiment(file: Path) -> Mapping[str, Any]:
     Raises:
         InputError: it is no config.
     """
-    try:
-        node: Any = OmegaConf.to_container(OmegaConf.load(file))
-    except (OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise InputError(f"{file}: {one_line(error)}") from None
+    text = read_text(file, "config")
+    with explain_damage(file, "config", mend="mend it, or move it away"):
+        node: Any = OmegaConf.to_container(OmegaConf.load(StringIO(text)))
     if not isinstance(node, Mapping):
         raise InputError(f"{file}: a config has keys, and this is a list")
     check_experiment(node, file)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from da_framework.config.moved import moved_record
-from da_framework.core.errors import InputError
+from da_framework.core.damage import explain_damage, is_there, read_json
 from da_framework.core.files import LOCK, run_lock, write_text
 
 if TYPE_CHECKING:
@@ -104,16 +104,13 @@ class RunFolder:
             InputError: the file is damaged, or not a record of ours.
         """
         file = self.result
-        if not file.is_file():
+        if not is_there(file):
             return None
-        try:
-            record: Any = json.loads(file.read_text())
-            if not {"key", "config", "target"} <= record.keys():
+        record: Any = read_json(file, "record of a run")
+        with explain_damage(file, "record of a run"):
+            if not isinstance(record, dict) or not {"key", "config", "target"} <= record.keys():
                 raise ValueError("keys are missing")
             moved: Any = moved_record(record)
-        except (ValueError, AttributeError, RecursionError) as error:
-            reason = f"{file} is damaged or no record of a run ({error})"
-            raise InputError(f"{reason}; remove it") from None
         typed: RunRecord = moved
         return typed
 

@@ -1,13 +1,15 @@
 """Finished runs as one HTML page that needs no network and no other file."""
 
 import base64
-import io
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence, Set
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from da_framework.core.damage import read_bytes
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import CurvePoint, Environment, RunRecord
 from da_framework.results.statistics import Row, Value, flatten, picked_figures, target_accuracy
@@ -148,14 +150,15 @@ def attach_figures(runs: Sequence[dict[str, Any]]) -> None:
 
 def thumbnail(file: Path) -> str | None:
     """A figure in the size of the page, as a data URL; none of a damaged one."""
-    from PIL import Image
+    from da_framework.core.pictures import describe_failure, open_picture
 
     try:
-        with Image.open(file) as image:
+        with open_picture(read_bytes(file, "figure")) as image:
             figure = image.convert("RGB")
-    except (OSError, SyntaxError):
+    except Exception as error:  # what a damaged file makes of itself has no type
+        print(f"skipped: {file}: {describe_failure(error)}", file=sys.stderr)
         return None
     figure.thumbnail(FIGURE_SIZES[file.stem])
-    stream = io.BytesIO()
+    stream = BytesIO()
     figure.save(stream, "WEBP", quality=75)
     return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -1,9 +1,9 @@
 """Tables of finished runs: gathered from folders, written as Markdown, CSV, Parquet or a page."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from da_framework.config.moved import moved_record
 from da_framework.config.relevance import relevant_config
+from da_framework.core.damage import is_there, read_each, read_json
 from da_framework.core.errors import InputError, listed
 from da_framework.core.files import atomic_write, write_text
 from da_framework.results import page
@@ -78,28 +79,25 @@ def gather_records(paths: Sequence[Path]) -> list[RunRecord]:
     Raises:
         InputError: there is none.
     """
-    records: list[RunRecord] = []
-    folders: dict[RunFolder, None] = {}
+    files: dict[Path, None] = {}
     for path in paths:
-        if path.is_dir():
-            files = [run.result.resolve() for run in find_finished_runs(path)]
-            folders |= dict.fromkeys(RunFolder(file.parent) for file in files)
-        elif path.is_file() and path.name == RESULT:
-            folders[RunFolder(path.resolve().parent)] = None
-        elif path.is_file():
-            records += read_kept(path)
-    skipped = 0
-    for folder in folders:
-        try:
-            records.append(read_usable(folder))
-        except InputError as error:
-            skipped += 1
-            print(f"skipped: {error}", file=sys.stderr)
-    if skipped:
-        print(f"skipped {skipped} of {len(folders)} results", file=sys.stderr)
+        folder = path.is_dir() or not is_there(path)
+        runs = [run.result for run in find_finished_runs(path)] if folder else [path]
+        # resolve() would raise where a link leads to itself
+        files |= dict.fromkeys(Path(realpath(file.parent)) / file.name for file in runs)
+    records = [record for every in read_each(files, read_records, "results") for record in every]
     if not records:
-        raise InputError(f"no {RESULT} below {', '.join(map(str, paths))}")
+        raise InputError(f"no {RESULT} below {listed(paths)}")
     return records
+
+
+def read_records(file: Path) -> list[RunRecord]:
+    """The record of a run, or those that are kept in a file.
+
+    Raises:
+        InputError: it is damaged, or holds something else.
+    """
+    return [read_usable(RunFolder(file.parent))] if file.name == RESULT else read_kept(file)
 
 
 def read_usable(folder: RunFolder) -> RunRecord:
@@ -123,7 +121,7 @@ def unusable_reason(record: Any) -> str:
     try:
         cell_of(record)
         setting_of(record)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:  # what a record of another program makes of itself has no type
         return f"{type(error).__name__}: {error}"
     return ""
 
@@ -170,10 +168,7 @@ def read_kept(path: Path) -> list[RunRecord]:
     Raises:
         InputError: it is another file.
     """
-    try:
-        records: Any = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path} holds no runs kept by da report --keep ({error})") from None
+    records: Any = read_json(path, "file of runs kept by da report --keep")
     reason = (
         next(filter(None, map(unusable_reason, records)), "")
         if isinstance(records, list)

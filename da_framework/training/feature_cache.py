@@ -12,6 +12,7 @@ import torch
 from da_framework.core.array_cache import read_array, write_array
 from da_framework.core.batch import as_input, samples_per_pass
 from da_framework.core.files import wait_for_lock
+from da_framework.core.room import require_disk, require_memory
 from da_framework.datasets.base import Array, Dataset
 from da_framework.methods.base import evaluating
 
@@ -100,6 +101,11 @@ class Shards:
         features = read_array(file, rows)
         if features is None:
             features = self.compute(start)
+            # of this domain's rest: nothing is begun that cannot be ended
+            need = features.nbytes * (len(self.x) - start) // rows
+            mend = "feature_cache names another folder; null keeps none"
+            require_disk(need, file.parent, "features", mend=mend)
+            require_memory(need, "the features of a frozen backbone", mend="network.freeze=null")
             write_array(file, features)
         else:
             self.cached += rows

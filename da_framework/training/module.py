@@ -58,6 +58,7 @@ class Adaptation(pl.LightningModule):
         verdicts: what is ill, by kind: the step it was first seen at, and words for a person.
         seconds: of training, those before a resume included.
         called_off: the signal that asked training to end; empty if none did.
+        started: whether training has begun: all that a checkpoint holds is where it belongs.
     """
 
     domains: Domains
@@ -96,6 +97,7 @@ class Adaptation(pl.LightningModule):
         self.seconds = 0.0
         self.stop_signal = ""
         self.begun = time()
+        self.started = False
         self.parts: dict[str, tuple[torch.optim.Optimizer, list[nn.Parameter]]] = {}
 
     # one step
@@ -365,6 +367,7 @@ class Adaptation(pl.LightningModule):
         return [built for built, _ in self.parts.values()]
 
     def on_train_start(self) -> None:
+        self.started = True
         self.begun = time() - self.seconds
         self.domains.to(self.device)
         if self.step in (0, self.steps):

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from pkgutil import resolve_name
 from typing import Any
 
@@ -16,18 +15,23 @@ from da_framework.config.external import resolve_external
 from da_framework.config.schema import check_config, instantiate
 from da_framework.config.settings import INIT_DEFAULTS
 from da_framework.core.batch import UNLABELLED, Samples, Task
-from da_framework.core.errors import InputError, UntypedError, listed, one_line
+from da_framework.core.damage import explain_damage, read_torch
+from da_framework.core.errors import InputError, UntypedError, listed
 from da_framework.datasets.inference import RUN_KEYS
 from da_framework.datasets.splits import DomainRows
 from da_framework.methods.base import Method
 from da_framework.results.folder import RESULT, RunFolder
-from da_framework.training.build import build
+from da_framework.results.record_schema import schema_error
+from da_framework.training.build import Run, build
 from da_framework.training.warm_start import load_teachers, without_pretrained
 
 UNUSED = ("callback", "logger", "paper")
 """Parts of a record's config that nothing is built from where a run is brought back."""
 MODEL = ("config.method.", "config.network.", *(f"config.dataset.{key}" for key in RUN_KEYS))
 """Where the keys are that a model is brought back by, without the data it was trained on."""
+RECORD = "record of a run that can be brought back"
+CHECKPOINT = "checkpoint of this network and these inputs"
+ANOTHER = "another of this run's may be whole: pick=chosen, or pick=last"
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,13 @@ class FinishedRun:
     """What is in the folder of a finished run.
 
     Attributes:
-        record: what ``result.json`` holds.
+        result: the file of the record.
+        record: what it holds.
         config: what it was built from, its data where they are now, without what it names outside.
         weights: the checkpoint asked for.
     """
 
+    result: Path
     record: dict[str, Any]
     config: dict[str, Any]
     weights: Path
@@ -72,6 +78,8 @@ def find_run(
     record: Any = folder.read_record()
     if record is None:
         raise InputError(f"run={run}: there is no {RESULT} in this folder")
+    if reason := schema_error(record):
+        raise InputError(f"run={run}: {folder.result} is no {RECORD} ({reason})")
     weights = folder.checkpoint(pick)
     if pick not in record["target"]:
         raise InputError(
@@ -79,17 +87,33 @@ def find_run(
         )
     if not weights.is_file():
         raise InputError(f"pick={pick}: {weights} is not there")
-    recorded = {key: part for key, part in record["config"].items() if key not in UNUSED}
     what = f"the record of {run}"
-    check_record(recorded, trust=trust, what=what)
-    places = {} if data_dir is None else {"data_dir": data_dir}
-    config = resolve_external(
-        recorded, trust=trust, typed={**places, **(dataset or {})}, needed=needed, what=what
-    )
-    check_teachers(recorded, config, what)
+    with explain_damage(folder.result, RECORD):
+        recorded = {key: part for key, part in record["config"].items() if key not in UNUSED}
+        check_record(recorded, trust=trust, what=what)
+        places = {} if data_dir is None else {"data_dir": data_dir}
+        config = resolve_external(
+            recorded, trust=trust, typed={**places, **(dataset or {})}, needed=needed, what=what
+        )
+        check_teachers(recorded, config, what)
     # weights are loaded: nothing begins with another run; and no file trusts further ones
     config |= {**INIT_DEFAULTS, "trust": trusted_names(trust)}
-    return FinishedRun(record, config, weights)
+    return FinishedRun(folder.result, record, config, weights)
+
+
+def rebuild(finished: FinishedRun, dataset: Mapping[str, Any] | None = None) -> Run:
+    """What a run trained, built again with its data, without its weights.
+
+    Args:
+        finished: the run.
+        dataset: keys of the data set to change.
+
+    Raises:
+        InputError: the record is damaged, or the data is not there.
+    """
+    changed = {"dataset": finished.config["dataset"] | dict(dataset or {})}
+    with explain_damage(finished.result, RECORD):
+        return build(finished.config | changed, initialise=False)
 
 
 def check_teachers(recorded: Mapping[str, Any], config: Mapping[str, Any], what: str) -> None:
@@ -116,15 +140,12 @@ def load_weights(module: nn.Module, weights: Path) -> None:
     Raises:
         InputError: the checkpoint is damaged or another network's.
     """
-    try:
-        module.load_state_dict(
-            torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
-        )
-    except (RuntimeError, UnpicklingError, EOFError, KeyError) as error:
-        reason = one_line(error)
-        raise InputError(
-            f"{weights} is damaged, or of another network or other inputs: {reason}"
-        ) from None
+    checkpoint = read_torch(weights, CHECKPOINT, mend=ANOTHER)
+    with explain_damage(weights, CHECKPOINT, mend=ANOTHER):
+        module.load_state_dict(checkpoint["state_dict"])
+        for name, value in module.state_dict().items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise ValueError(f"{name} is not finite")
 
 
 def count_shared(some: Sequence[DomainRows], others: Sequence[DomainRows]) -> int:
@@ -171,10 +192,10 @@ def restore_model(run: str, *, pick: str, trust: Sequence[Any] = ()) -> TrainedM
     parts = {name: config[name] for name in ("method", "network")}
     check_config(parts, lambda method, network: None)
     if "inputs" in record:
-        method, inputs = restore_method(record, config), record["inputs"]
+        with explain_damage(finished.result, RECORD):
+            method, inputs = restore_method(record, config), record["inputs"]
     else:  # a record of before inputs stood in it
-        config = find_run(run, pick=pick, trust=trust).config
-        built = build(config, initialise=False)
+        built = rebuild(find_run(run, pick=pick, trust=trust))
         method, inputs = built.module.method, built.inputs(built.domains.dataset)
     holder = nn.Module()
     holder.method = method

@@ -173,6 +173,7 @@ def fit(
     """Trains, from the last checkpoint if there is one, and writes what is seen on the way."""
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
+    from da_framework.training.checkpoint_check import explain_restore
     from da_framework.training.processes import end_together
     from da_framework.training.resume import latest_valid_checkpoint
     from da_framework.training.run_log import close_loggers, log_setup, log_start, log_summary
@@ -188,10 +189,10 @@ def fit(
         # asked for before there are processes, so that one message says what they cannot share
         run.domains.batch(0, 0, trainer.world_size)
         log_start(loggers, run, config)
-        resume, damaged = latest_valid_checkpoint(folder)
+        resume, damaged = latest_valid_checkpoint(folder, run.module)
         if first:
             log_setup(run, resume, damaged)
-        with end_together(trainer):
+        with end_together(trainer), explain_restore(resume, run.module):
             trainer.fit(run.module, datamodule=run.domains, ckpt_path=resume, weights_only=True)
         if run.module.step < run.module.steps:
             raise InputError(

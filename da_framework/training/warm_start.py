@@ -8,7 +8,8 @@ from da_framework.config.allowlist import check_record
 from da_framework.config.external import resolve_external
 from da_framework.config.schema import instantiate
 from da_framework.config.settings import InitFunction, InitHead
-from da_framework.core.errors import InputError, listed, one_line
+from da_framework.core.damage import explain_damage, read_torch
+from da_framework.core.errors import InputError, listed
 from da_framework.core.files import file_sha256
 from da_framework.results.folder import RunFolder
 
@@ -168,15 +169,15 @@ def read_network_state(start: str, key: str = "init_from") -> "dict[str, Tensor]
     Raises:
         InputError: it is damaged.
     """
-    import torch
-
     file, prefix = checkpoint_path(start, key), "method.network."
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
-        return {n.removeprefix(prefix): own for n, own in state.items() if n.startswith(prefix)}
-    except Exception as error:  # what a damaged file makes of itself has no type
-        reason = one_line(error, most=300)
-        raise InputError(f"{key}={start}: {file} is damaged: {reason}") from None
+    mend = f"{key} names another run"
+    checkpoint = read_torch(file, "checkpoint of a run", mend=mend)
+    with explain_damage(file, "checkpoint of a run", mend=mend):
+        state = checkpoint["state_dict"]
+        network = {n.removeprefix(prefix): w for n, w in state.items() if n.startswith(prefix)}
+        if wrong := [name for name, weight in network.items() if not hasattr(weight, "shape")]:
+            raise ValueError(f"{wrong[0]} is no tensor")
+        return network
 
 
 def check_same_network(

@@ -153,7 +153,7 @@ def test_a_record_that_cannot_be_read_is_said_in_one_line(
     (tmp_path / "result.json").write_text(json.dumps(given))
     print_diagnoses([tmp_path])
     (tmp_path / "result.json").write_text(json.dumps(given | wrong))
-    with pytest.raises(InputError, match="its record is of another version"):
+    with pytest.raises(InputError, match="no record of a run that da doctor knows"):
         print_diagnoses([tmp_path])
 
 

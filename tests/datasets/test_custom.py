@@ -259,7 +259,7 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda root: other_arrays(root, x=np.array(["a"]), y=np.zeros(1)),
         "one label a sample",
     ),
-    "damaged arrays": (damaged, "studio.npz cannot be read"),
+    "damaged arrays": (damaged, "studio.npz is damaged"),
     "words": (wordy, "the columns note are"),
     "no label": (lambda root: wordy(root, label="y"), "has no column 'y'"),
     "another file": (another_file, "are read"),

@@ -109,7 +109,7 @@ def test_nor_does_a_damaged_file(mine: Path, capsys: pytest.CaptureFixture[str],
     mine.write_text(text)
     assert "jda_2013/digits" in tables.find_tables()
     error = capsys.readouterr().err
-    assert error.startswith(f"skipped: {mine}: ") if text else not error
+    assert error.startswith(f"skipped: {mine}") if text else not error
 
 
 def test_an_experiment_without_a_table_needs_no_sweep(

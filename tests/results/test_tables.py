@@ -267,7 +267,7 @@ def test_damaged_and_foreign_runs_are_named_skipped_and_counted(
         "half": "damaged or no record",
         "list": "damaged or no record",
         "lacking": "no record of a run (domains: field required); move it away",
-        "nan": "(target.last.accuracy: input should be less than or equal to 1)",
+        "nan": "(it has the number NaN); remove it",
         "curve": "(curve: input should be a valid list)",
         "step": "(curve.0.step: field required)",
         "seconds": "(seconds: input should be a valid dictionary)",

@@ -1,0 +1,217 @@
+"""Files that may be damaged or hostile: each harms itself alone, and is named.
+
+Whatever reading one of them raises, of whatever type, becomes one ``InputError`` with its name.
+"""
+
+import json
+import math
+import os
+import stat
+import sys
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from da_framework.core.errors import InputError, one_line
+
+MOST_BYTES = 2**26
+"""Of a file that is read as a whole: records of 20000 classes are a tenth of it."""
+DEEPEST = 64
+"""Levels of lists and mappings in each other, of which our own files have ten."""
+MOST_COUNT = 2**63
+"""Whole numbers from here on are no seeds, steps or sizes."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@contextmanager
+def explain_damage(file: Path, what: str, *, mend: str = "remove it") -> Iterator[None]:
+    """Names the file in which something is wrong, whatever a reader makes of it.
+
+    Args:
+        file: that is read.
+        what: it should be: ``record of a run``.
+        mend: what to do about it.
+
+    Raises:
+        InputError: in the place of every other error.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except ImportError as error:
+        raise InputError(f"{file} cannot be read: {one_line(error)}") from None
+    except OSError as error:
+        if error.errno is not None:
+            raise InputError(f"{file} cannot be read: {error.strerror}") from None
+        raise InputError(_describe_damage(file, what, error, mend)) from None
+    except Exception as error:  # what a damaged file makes of itself has no type
+        raise InputError(_describe_damage(file, what, error, mend)) from None
+
+
+def _describe_damage(file: Path, what: str, error: Exception, mend: str) -> str:
+    reason = one_line(error, most=200)
+    if not reason or not isinstance(error, ValueError | RuntimeError):
+        reason = f"{type(error).__name__}: {reason}".removesuffix(": ")
+    return f"{file} is damaged or no {what} ({reason}); {mend}"
+
+
+def is_there(file: Path) -> bool:
+    """Whether anything has this name, were it a link to nothing or what must not be read."""
+    try:
+        file.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):
+        return True  # reading it says why it cannot be read
+    return True
+
+
+def read_bytes(file: Path, what: str, *, most: int = MOST_BYTES) -> bytes:
+    """The content of a file, and of nothing else: a pipe would be waited for without end.
+
+    Args:
+        file: to read.
+        what: it should be.
+        most: bytes that such a file may have.
+
+    Raises:
+        InputError: it is no file, too large, or may not be read.
+    """
+    with explain_damage(file, what):
+        # without a writer, opening a pipe would wait as well
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as stream:
+            if (size := _ordinary_size(os.fstat(descriptor))) > most:
+                raise ValueError(f"it has {size / 2**20:.0f} MiB, more than {most / 2**20:.0f}")
+            return stream.read(most)
+
+
+def file_size(file: Path, what: str) -> int:
+    """The bytes of a file.
+
+    Raises:
+        InputError: it is no file: a folder, a pipe, a link to nothing.
+    """
+    with explain_damage(file, what):
+        return _ordinary_size(file.stat())
+
+
+def _ordinary_size(status: os.stat_result) -> int:
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is no ordinary file")
+    return status.st_size
+
+
+def read_text(file: Path, what: str, *, most: int = MOST_BYTES) -> str:
+    """The text in a file, which is UTF-8.
+
+    Raises:
+        InputError: it cannot be read, or is no text.
+    """
+    content = read_bytes(file, what, most=most)
+    with explain_damage(file, what):
+        return content.decode()
+
+
+def read_json(file: Path, what: str) -> object:
+    """What a JSON file holds: finite numbers, no key twice, nothing nested without end.
+
+    Raises:
+        InputError: it cannot be read, or is no such file.
+    """
+    text = read_text(file, what)
+    with explain_damage(file, what):
+        node: object = json.loads(
+            text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant
+        )
+        _check_values(node)
+        return node
+
+
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    node = dict(pairs)
+    if len(node) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has the key {twice!r} twice")
+    return node
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"it has the number {name}")
+
+
+def _check_values(node: object) -> None:
+    """Level by level: what is nested without end must not end the check."""
+    level, depth = [node], 0
+    while level:
+        if depth > DEEPEST:
+            raise ValueError(f"it is nested more than {DEEPEST} deep")
+        below: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                below += value.values()
+            elif isinstance(value, list):
+                below += value
+            elif isinstance(value, float) and not math.isfinite(value):
+                raise ValueError("it has a number beyond all bounds")
+            elif isinstance(value, int) and abs(value) >= MOST_COUNT:
+                raise ValueError("it has a whole number of more than 63 bits")
+        level, depth = below, depth + 1
+
+
+def read_torch(file: Path, what: str, *, mend: str = "remove it") -> Any:
+    """What torch has saved: tensors, numbers, names and plain containers; nothing else is read.
+
+    Args:
+        file: to read.
+        what: it should be.
+        mend: what to do if it is not.
+
+    Raises:
+        InputError: it cannot be read, or holds other things.
+    """
+    import torch
+
+    with explain_damage(file, what, mend=mend):
+        size = _ordinary_size(file.stat())
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                # torch packs nothing: what is small here and large in memory is not from it
+                if sum(part.file_size for part in archive.infolist()) > size:
+                    raise ValueError("it holds more than its size")
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def read_each(items: Iterable[T], read: Callable[[T], R], what: str) -> list[R]:
+    """What can be read of several; the others are named, skipped and counted.
+
+    Args:
+        items: to read.
+        read: reads one of them.
+        what: they are, for the count: ``results``.
+
+    Raises:
+        InputError: none can be read.
+    """
+    results: list[R] = []
+    errors: list[InputError] = []
+    for item in items:
+        try:
+            results.append(read(item))
+        except InputError as error:
+            errors.append(error)
+    if errors and not results:
+        others = f"; none of the {len(errors)} {what} can be used" if len(errors) > 1 else ""
+        raise InputError(f"{errors[0]}{others}")
+    for damage in errors:
+        print(f"skipped: {one_line(damage)}", file=sys.stderr)
+    if errors:
+        count = len(errors) + len(results)
+        print(f"skipped {len(errors)} of {count} {what}", file=sys.stderr)
+    return results

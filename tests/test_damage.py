@@ -1,0 +1,94 @@
+"""Damaged files harm themselves alone: no traceback, and nothing is written beside the folder."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from da_framework.cli.main import main
+from da_framework.core.errors import InputError
+from da_framework.training.restore import restore_model
+from tests.conftest import commanding
+from tests.damaged import damaged_json, nothing_written_outside
+from tests.run_records import table_record, write_run
+
+FINISHED = Path(__file__).parent / "training" / "run_of_0_1"
+RECORD: Any = json.loads((FINISHED / "result.json").read_text())
+KEPT: Any = [table_record(), table_record(seed=2)]
+
+few = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(few, max_examples=500)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A working folder with a run that is sound, and room for one that is not."""
+    sound = {**RECORD, "config": {**RECORD["config"], "seed": 7}}  # of no other run here
+    write_run(tmp_path / "runs" / "sound", sound)
+    (tmp_path / "runs" / "other").mkdir()
+    with commanding(tmp_path):
+        yield tmp_path
+
+
+def ends_well(folder: Path, *arguments: str) -> int:
+    """The exit code of a command, which is no traceback and writes in its folder alone."""
+    code: Any = 0
+    with nothing_written_outside(folder):
+        try:
+            main(arguments)
+        except SystemExit as end:
+            code = end.code
+    assert code in (0, 2)
+    return int(code)
+
+
+def check_reports(folder: Path, content: bytes) -> None:
+    other = folder / "runs" / "other"
+    (other / "result.json").write_bytes(content)
+    outs = [f"--out={folder / name}" for name in ("a.html", "a.md", "a.csv")]
+    assert ends_well(folder, "report", "runs", *outs, f"--keep={folder / 'kept.json'}") == 0
+    assert ends_well(folder, "doctor", str(folder / "runs" / "sound"), str(other)) == 0
+
+
+def check_restored(folder: Path, content: bytes) -> None:
+    other = folder / "runs" / "other"
+    shutil.copytree(FINISHED, other, dirs_exist_ok=True)
+    (other / "result.json").write_bytes(content)
+    with nothing_written_outside(folder), suppress(InputError):
+        restore_model(str(other), pick="last")
+
+
+def check_kept(folder: Path, content: bytes) -> None:
+    (folder / "kept.json").write_bytes(content)
+    ends_well(folder, "report", "kept.json")
+    assert ends_well(folder, "report", "kept.json", "runs") == 0
+
+
+FUZZED: dict[str, tuple[Callable[[Path, Any], None], st.SearchStrategy[Any]]] = {
+    "reports": (check_reports, damaged_json(RECORD)),
+    "restored": (check_restored, damaged_json(RECORD)),
+    "kept": (check_kept, damaged_json(KEPT)),
+}
+
+
+@pytest.mark.parametrize("kind", FUZZED)
+@few
+@given(data=st.data())
+def test_a_damaged_file_harms_itself_alone(folder: Path, kind: str, data: st.DataObject) -> None:
+    check, damage = FUZZED[kind]
+    check(folder, data.draw(damage))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FUZZED)
+@many
+@given(data=st.data())
+def test_however_it_is_damaged(folder: Path, kind: str, data: st.DataObject) -> None:
+    check, damage = FUZZED[kind]
+    check(folder, data.draw(damage))
