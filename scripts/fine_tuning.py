@@ -17,11 +17,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from scipy import stats
-
 from da_framework.core.files import write_text
+from da_framework.core.rounding import format_fixed
 from da_framework.results.folder import RunFolder
-from da_framework.results.statistics import target_accuracy
+from da_framework.results.statistics import half_interval
 
 ROOT = Path(__file__).resolve().parents[1] / "experiments" / "fine_tuning"
 RUNS = Path("multirun/fine_tuning")
@@ -78,15 +77,14 @@ def run_row(row: str) -> None:
 def summarize_runs(paths: Sequence[Path]) -> dict[str, Any] | None:
     """Mean of the last step's accuracy in percent, with its 95 % interval."""
     records = filter(None, (RunFolder(path).read_record() for path in paths))
-    accuracies = [100 * target_accuracy(record) for record in records]
+    accuracies = [100 * record["target"]["last"]["accuracy"] for record in records]
     if not accuracies:
         return None
-    n = len(accuracies)
-    half = stats.sem(accuracies) * stats.t.ppf(0.975, n - 1) if n > 1 else None
+    half = half_interval(accuracies)
     return {
         "figures": [round(value, 2) for value in accuracies],
         "mean": round(fmean(accuracies), 2),
-        "half_interval": None if half is None else round(float(half), 2),
+        "half_interval": None if half is None else round(half, 2),
     }
 
 
@@ -118,7 +116,11 @@ def render_table(rows: dict[str, dict[str, Any]]) -> str:
         for count in LABELS:
             figures = counts.get(str(count))
             half = figures and figures["half_interval"]
-            cells.append(f"{figures['mean']:.1f} ± {half:.1f}" if figures and half else "")
+            cells.append(
+                f"{format_fixed(figures['mean'])} ± {format_fixed(half)}"
+                if figures and half
+                else ""
+            )
         lines.append(f"| {row} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -19,14 +19,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from scipy import stats
-
 from da_framework.config.plugins import conf_dir
 from da_framework.core.files import write_text
+from da_framework.core.rounding import format_fixed, format_signed
 from da_framework.methods.base import Method
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import RunRecord
-from da_framework.results.statistics import or_lowest
+from da_framework.results.statistics import half_interval, or_lowest
 from da_framework.training.build import compose
 from da_framework.training.method_check import method_class
 
@@ -132,11 +131,11 @@ def compare_runs(task: str, situation: str, method: str) -> dict[str, Any] | Non
     if not seeds:
         return None
     gains = [accuracy_or_hos(runs[seed]) - accuracy_or_hos(base[seed]) for seed in seeds]
-    half = stats.sem(gains) * stats.t.ppf(0.975, len(gains) - 1) if len(gains) > 1 else None
+    half = half_interval(gains)
     return {
         "figures": [round(accuracy_or_hos(runs[seed]), 2) for seed in seeds],
         "gain": round(fmean(gains), 2),
-        "half_interval": None if half is None else round(float(half), 2),
+        "half_interval": None if half is None else round(half, 2),
         "weight": runs[seeds[0]]["config"]["method"].get("weight"),
         "seconds": round(fmean(runs[seed]["seconds"]["training"] for seed in seeds), 1),
     }
@@ -152,8 +151,15 @@ def render_table(methods: dict[str, Any]) -> str:
         cells = [f"`{method}`", gains["setting"]]
         for task in TASKS:
             if outcome := gains.get(task):
-                spread = f" ± {outcome['half_interval']:.1f}" if outcome["half_interval"] else ""
-                cells += [f"{fmean(outcome['figures']):.1f}", f"{outcome['gain']:+.1f}{spread}"]
+                spread = (
+                    f" ± {format_fixed(outcome['half_interval'])}"
+                    if outcome["half_interval"]
+                    else ""
+                )
+                cells += [
+                    format_fixed(fmean(outcome["figures"])),
+                    f"{format_signed(outcome['gain'])}{spread}",
+                ]
             else:
                 cells += ["", ""]
         lines.append(f"| {' | '.join(cells)} |")

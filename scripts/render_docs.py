@@ -12,11 +12,13 @@ from typing import Any
 import da_framework
 from da_framework.cli.new_method import file_contents
 from da_framework.config.catalog import render_methods
+from da_framework.core.rounding import format_fixed
+from da_framework.results.cells import sides
 from da_framework.results.experiments import find_tables
 from da_framework.results.record_schema import RunRecord
+from da_framework.results.report import render_markdown
 from da_framework.results.reproduction import judge_cells, render_reproduction
-from da_framework.results.statistics import sides, target_accuracy
-from da_framework.results.tables import gather_records, read_kept, render_markdown
+from da_framework.results.tables import gather_records, read_kept
 from da_framework.results.validator_quality import render_validators
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,9 +88,13 @@ def render_matrix(name: str) -> str:
     rows: dict[str, dict[str, float]] = {}
     for record in read_kept(EXPERIMENTS / f"{name}.recorded.json"):
         pair = " → ".join(names[0][0] for names in sides(record))
-        rows.setdefault(record["choices"]["method"], {})[pair] = 100 * target_accuracy(record)
+        rows.setdefault(record["choices"]["method"], {})[pair] = 100 * last_accuracy(record)
     lines = [
-        [f"`{method}`", *(f"{value:.1f}" for value in own.values()), f"{fmean(own.values()):.2f}"]
+        [
+            f"`{method}`",
+            *(format_fixed(value) for value in own.values()),
+            format_fixed(fmean(own.values()), 2),
+        ]
         for method, own in rows.items()
     ]
     head = ["method", *next(iter(rows.values())), "mean"]
@@ -111,13 +117,18 @@ def render_domain_accuracy(name: str) -> str:
         if hidden_widths(record) == wide:
             weight = record["config"]["method"].get("weight")
             shown = "" if weight is None else f" weight={weight:g}"
-            figures = record["diagnosis"]["domain_accuracy"], target_accuracy(record)
+            figures = record["diagnosis"]["domain_accuracy"], last_accuracy(record)
             rows.setdefault(f"`{record['choices']['method']}`{shown}", []).append(figures)
     lines = [["row", "domain accuracy", "target accuracy", "runs"], ["---"] * 4]
     for row, accuracies in rows.items():
-        means = [f"{100 * fmean(column):.1f}" for column in zip(*accuracies, strict=True)]
+        means = [format_fixed(100 * fmean(column)) for column in zip(*accuracies, strict=True)]
         lines.append([row, *means, str(len(accuracies))])
     return "\n".join(f"| {' | '.join(own)} |" for own in lines)
+
+
+def last_accuracy(record: RunRecord) -> float:
+    """Target accuracy of the last step; every recorded run has it."""
+    return record["target"]["last"]["accuracy"]
 
 
 def hidden_widths(record: RunRecord) -> Any:

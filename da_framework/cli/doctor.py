@@ -13,9 +13,10 @@ from rich.console import Console
 from da_framework.core.damage import explain_damage, is_there, read_each, read_text
 from da_framework.core.errors import InputError
 from da_framework.core.labels import LABELLED_ROLES
+from da_framework.core.rounding import format_fixed, format_percent
+from da_framework.results.cells import sides
 from da_framework.results.folder import RESULT, RunFolder
 from da_framework.results.record_schema import RunRecord
-from da_framework.results.statistics import sides
 
 CHANCE = 0.6
 """Accuracy of a linear classifier up to which domains count as not told apart."""
@@ -49,7 +50,7 @@ def diagnose_alignment(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
         return
     first, last = accuracies[0], accuracies[-1]
-    told = f"a linear classifier tells them apart with {last:.0%} accuracy, {first:.0%} untrained"
+    told = f"a linear classifier tells them apart with {format_percent(last, 0)} accuracy, {format_percent(first, 0)} untrained"
     mmd = curve_column(record, "domains/mmd")
     told += f"; MMD² {mmd[0]:.2g} -> {mmd[-1]:.2g}" if mmd else ""
     nearer = first - last >= FALL or (bool(mmd) and mmd[-1] <= SHRUNK * mmd[0])
@@ -63,7 +64,7 @@ def diagnose_alignment(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"the domains came together: {told}", ""
         if source and source[0] < 0.5:
             yield (
-                f"held-out source accuracy is only {source[0]:.0%}",
+                f"held-out source accuracy is only {format_percent(source[0], 0)}",
                 "lower method.weight: features that are alike are of use if they tell classes",
             )
     elif nearer and not record.get("baseline"):
@@ -96,7 +97,9 @@ def suggest_alignment(record: Mapping[str, Any]) -> str:
 def diagnose_choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What was chosen, and what target labels say of it: that is said, but nothing advised."""
     target = record["target"]
-    accuracies = [f"{pick} {figures['accuracy']:.1%}" for pick, figures in target.items()]
+    accuracies = [
+        f"{pick} {format_percent(figures['accuracy'])}" for pick, figures in target.items()
+    ]
     yield f"target accuracy: {', '.join(accuracies)} (which target labels alone could find)", ""
     last, chosen, oracle = (target.get(pick) for pick in ("last", "chosen", "oracle"))
     if chosen is None:
@@ -106,7 +109,10 @@ def diagnose_choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
     # no advice follows: who acts on target labels has tuned on them
     elif (lost := oracle["accuracy"] - chosen["accuracy"]) > GAP:
-        yield f"by target labels alone: the validator's choice cost {100 * lost:.1f} points", ""
+        yield (
+            f"by target labels alone: the validator's choice cost {format_fixed(100 * lost)} points",
+            "",
+        )
     if oracle["accuracy"] - last["accuracy"] > GAP and oracle["step"] < last["step"]:
         yield f"by target labels alone: step {oracle['step']} was better than the end", ""
 

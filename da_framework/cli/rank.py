@@ -16,6 +16,7 @@ from da_framework.core.batch import Outputs
 from da_framework.core.damage import read_each
 from da_framework.core.errors import InputError, MissingRoleError, listed
 from da_framework.core.files import write_text
+from da_framework.core.rounding import format_fixed
 from da_framework.core.types import ConfigNode
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.datamodule import Domains
@@ -154,5 +155,5 @@ def main(config: Any) -> None:
         mark = " ↓" if name == ranked["by"] else ""
         table.add_column(title + mark, justify="right", no_wrap=True)
     for row in ranked["ranking"]:
-        table.add_row(row["run"], *(f"{row[name]:.4f}" for name in NAMES))
+        table.add_row(row["run"], *(format_fixed(row[name], 4) for name in NAMES))
     Console(highlight=False).print(table)

@@ -3,14 +3,12 @@
 import argparse
 from pathlib import Path
 
+from da_framework.results.report import make_report, markdown_lines
 from da_framework.results.tables import (
-    compare_records,
     draw_sensitivity,
     gather_records,
     keep_records,
-    render_table,
-    table_notes,
-    write_table,
+    write_report,
 )
 from da_framework.results.validator_quality import render_validators
 
@@ -50,9 +48,9 @@ def main(arguments: list[str]) -> None:
     against = parsed.against
     if against is None:
         against = sorted({r["choices"]["method"] for r in records if r.get("baseline")})
-    table = compare_records(records, against)
-    print(render_table(table, against), "", *table_notes(table), sep="\n")
+    report = make_report(records, against=against)
+    print(*markdown_lines(report), sep="\n")
     for path in parsed.out:
-        write_table(path, table, against)
+        write_report(path, report)
     if parsed.picture:
         draw_sensitivity(parsed.picture, records, over=parsed.over)

@@ -42,6 +42,7 @@ from da_framework.core.errors import (
     preempted_by,
 )
 from da_framework.core.files import run_lock, write_text
+from da_framework.core.rounding import format_percent
 from da_framework.core.signals import handle_signals
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import RunRecord
@@ -122,7 +123,7 @@ def run_job(
     if record is None:
         return None
     chosen = record["target"].get("chosen")
-    shown = f"{chosen['accuracy']:.2%}" if chosen else "nothing chosen"
+    shown = format_percent(chosen["accuracy"], 2) if chosen else "nothing chosen"
     ended = {"state": "done", "words": shown, "seconds": record["seconds"]["all"]}
     write_text(file, json.dumps(state | ended))
     return record

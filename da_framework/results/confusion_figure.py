@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from da_framework.core.array_cache import Array
+from da_framework.core.rounding import format_percent
 from da_framework.results.figure import save_figure
 
 
@@ -20,7 +21,11 @@ def draw_confusion(path: Path, counts: Int[Array, "k k"], classes: Sequence[str]
         image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
         figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
         accuracy = counts.trace() / counts.sum()
-        axes.set(xlabel="predicted", ylabel="true", title=f"target, accuracy {accuracy:.1%}")
+        axes.set(
+            xlabel="predicted",
+            ylabel="true",
+            title=f"target, accuracy {format_percent(float(accuracy))}",
+        )
         if k <= 40:
             axes.set_xticks(range(k), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
             axes.set_yticks(range(k), classes)

@@ -7,9 +7,10 @@ from pathlib import Path
 from da_framework.config.catalog import source_docstring
 from da_framework.core.errors import listed
 from da_framework.core.files import write_text
+from da_framework.results.cells import sides
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import Pick, RunRecord
-from da_framework.results.statistics import format_figure, picked_figures, sides
+from da_framework.results.statistics import format_figure, picked_figures
 
 FEW = 5
 """Classes that are shown, the worst first."""

@@ -4,15 +4,17 @@ import base64
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from da_framework.core.damage import read_bytes
+from da_framework.results.cells import Value, flatten
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import CurvePoint, Environment, RunRecord
-from da_framework.results.statistics import Row, Value, flatten, picked_figures, target_accuracy
+from da_framework.results.report import Report
+from da_framework.results.statistics import PICKS, Row, target_accuracy
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 FIGURE_SIZES = {"tsne": (760, 400), "confusion": (420, 420)}
@@ -23,14 +25,9 @@ MOST_EVALUATIONS = 60
 """Points of a curve."""
 
 
-def render_page(rows: Sequence[Row], *, against: Sequence[str], notes: Sequence[str]) -> str:
-    """The page of a table and of the runs in it.
-
-    Args:
-        rows: cells with their runs.
-        against: methods that the others are compared with.
-        notes: what is said below the table.
-    """
+def render_page(report: Report) -> str:
+    """The page of a report and of the runs in it."""
+    rows = report.rows
     records = [(n, record) for n, row in enumerate(rows) for record in row.runs.values()]
     configs = [flatten(record["config"]) for _, record in records]
     shared = common_keys(configs)
@@ -46,14 +43,13 @@ def render_page(rows: Sequence[Row], *, against: Sequence[str], notes: Sequence[
             | page_run(record)
         )
     attach_figures(runs)
-    everywhere = set.intersection(*(set(row.setting) for row in rows))
     data = {
-        "everywhere": sorted(everywhere),
-        "rows": [page_row(row, everywhere) for row in rows],
+        "everywhere": report.common,
+        "rows": [page_row(row) for row in rows],
         "runs": runs,
         "environments": environments,
-        "against": list(against),
-        "notes": list(notes),
+        "against": report.against,
+        "notes": list(report.notes()),
     }
     # a name with </script> in it must not end the script that holds it
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
@@ -70,8 +66,8 @@ def common_keys(configs: Sequence[Mapping[str, Value]]) -> set[str]:
     }
 
 
-def page_row(row: Row, everywhere: Set[str]) -> dict[str, Any]:
-    """A row as the page reads it, less the words of its setting that all have."""
+def page_row(row: Row) -> dict[str, Any]:
+    """A row as the page reads it."""
     seconds = [
         record["seconds"]["training"]
         for record in row.runs.values()
@@ -80,11 +76,14 @@ def page_row(row: Row, everywhere: Set[str]) -> dict[str, Any]:
     return {
         "task": row.task,
         "method": row.method,
-        "setting": ", ".join(word for word in row.setting if word not in everywhere),
+        "setting": ", ".join(row.setting),
         "seeds": list(row.runs),
         "missing": row.missing,
-        "figures": row.figures,
-        "above": row.gains,
+        "figures": {pick: figure and figure._asdict() for pick, figure in row.figures.items()},
+        "above": {
+            other: gain._asdict() | {"worst": gain.worst} for other, gain in row.gains.items()
+        },
+        "negative": row.negative_transfer,
         "seconds": sum(seconds) / len(seconds) if seconds else None,
     }
 
@@ -95,7 +94,9 @@ def page_run(record: RunRecord) -> dict[str, Any]:
     return {
         "seed": record["config"]["seed"],
         "accuracy": {
-            pick: 100 * target_accuracy(record, pick) for pick, _ in picked_figures(record)
+            pick: 100 * accuracy
+            for pick in PICKS
+            if (accuracy := target_accuracy(record, pick)) is not None
         },
         "macro_f1": last.get("macro_f1"),
         "calibration_error": last.get("calibration_error"),

@@ -8,22 +8,28 @@ from typing import Any, NamedTuple
 from rich.table import Table as Grid
 
 from da_framework.core.errors import InputError, listed
-from da_framework.results.experiments import MEAN, PaperTable
-from da_framework.results.record import without_keys
-from da_framework.results.record_schema import Measure, Pick, RunRecord
-from da_framework.results.statistics import (
-    PICKS,
+from da_framework.core.rounding import format_fixed, format_signed, round_half_up
+from da_framework.results.cells import (
     Cell,
-    accuracy_curve,
-    cell_of,
-    chosen_score,
+    assign_cells,
     describe_difference,
     flatten,
     or_lowest,
     picked_figures,
     sides,
 )
-from da_framework.results.tables import MISSING_SEEDS, keep_records
+from da_framework.results.experiments import MEAN, PaperTable
+from da_framework.results.record import without_keys
+from da_framework.results.record_schema import Measure, Pick, RunRecord
+from da_framework.results.report import MISSING_SEEDS
+from da_framework.results.statistics import (
+    PICKS,
+    accuracy_curve,
+    chosen_score,
+    format_spread,
+    half_interval,
+)
+from da_framework.results.tables import keep_records
 
 VERDICTS = {True: "inside", False: "OUTSIDE", None: ""}
 
@@ -80,7 +86,7 @@ class ReproducedCell:
         return [
             f"`{self.row}`",
             self.column,
-            f"{self.paper:.2f}",
+            format_fixed(self.paper, 2),
             *(
                 ""
                 if values is None
@@ -90,9 +96,9 @@ class ReproducedCell:
             format_number(self.recorded),
             f"{format_mean(means['last'])}{mark}" if self.runs else "",
             *([] if late is None else [format_mean(late) if late else ""]),
-            f"{fmean(means['chosen']):.2f}" if means["chosen"] else "",
-            f"{fmean(means['oracle']):.2f}" if means["oracle"] else "",
-            "" if self.gain is None else f"{self.gain:+.2f}",
+            format_fixed(fmean(means["chosen"]), 2) if means["chosen"] else "",
+            format_fixed(fmean(means["oracle"]), 2) if means["oracle"] else "",
+            "" if self.gain is None else format_signed(self.gain, 2),
             f"{len(self.runs)}{mark}",
             VERDICTS[self.inside] if self.runs else "not run",
         ]
@@ -179,19 +185,13 @@ def to_seed_run(record: RunRecord, measure: Measure) -> SeedRun:
 
 
 def format_mean(values: Sequence[float]) -> str:
-    """Mean, and half the width of its 95 % t-interval where there are two values or more."""
-    mean = f"{fmean(values):.2f}"
-    if len(values) < 2:
-        return mean
-    from scipy import stats
-
-    half = float(stats.sem(values) * stats.t.ppf(0.975, len(values) - 1))
-    return f"{mean} ± {half:.2f}"
+    """Mean and 95 % t-interval; of fewer than three values the values themselves."""
+    return f"{format_fixed(fmean(values), 2)}{format_spread(half_interval(values), values, 2)}"
 
 
 def is_within(mean: float, band: tuple[float, float]) -> bool:
     """Whether a mean, rounded as tables are, lies where it should."""
-    return band[0] - 1e-9 <= round(mean, 2) <= band[1] + 1e-9
+    return band[0] - 1e-9 <= float(round_half_up(mean, 2)) <= band[1] + 1e-9
 
 
 def group_by_column(
@@ -207,10 +207,11 @@ def group_by_column(
     """
     grouped: dict[CellPlace, list[RunRecord]] = {}
     kinds: dict[CellPlace, Cell] = {}
-    for record in records:
+    untuned: list[Any] = [
+        {**record, "config": without_keys(record["config"], tuple(tuned))} for record in records
+    ]
+    for record, kind in zip(records, assign_cells(untuned), strict=True):
         where = record["choices"]["method"], "-".join(map("+".join, sides(record)))
-        untuned: Any = {**record, "config": without_keys(record["config"], tuple(tuned))}
-        kind = cell_of(untuned)
         if (other := kinds.setdefault(where, kind)) != kind:
             raise InputError(
                 f"runs of the cell {where[0]}, {where[1]} differ in more than their seeds "
@@ -258,7 +259,7 @@ def mean_of_last(runs: Sequence[SeedRun], last: int) -> list[float]:
 
 def format_number(value: float | None) -> str:
     """A number as it stands in a table; empty if there is none."""
-    return "" if value is None else f"{value:.2f}"
+    return "" if value is None else format_fixed(value, 2)
 
 
 def render_reproduction(
@@ -351,7 +352,7 @@ def render_overview(known: Mapping[str, PaperTable]) -> Grid:
             # before the processor's time was kept, the clock's stands in for it
             seconds = [record["seconds"] for record in recorded]
             spent = [each["cpu"] if "cpu" in each else each["all"] for each in seconds]
-            cost = f"{sum(spent) / 60:.1f}"
+            cost = format_fixed(sum(spent) / 60)
         else:
             cost = "not known" if estimate is None else f"about {estimate}"
         title = table.paper.title.partition(" (")[0]

@@ -6,8 +6,9 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from da_framework.results.cells import Value
 from da_framework.results.figure import save_figure
-from da_framework.results.statistics import Value, mean_over_seeds
+from da_framework.results.statistics import half_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,10 +83,7 @@ def draw_line(
 ) -> Any:
     """Draws one line, or one level; returns what the legend shows of it."""
     means = {value: mean(percents) for value, percents in line.items()}
-    widths = {
-        value: mean_over_seeds([percent / 100 for percent in percents]).half or 0.0
-        for value, percents in line.items()
-    }
+    widths = {value: half_interval(percents) or 0.0 for value, percents in line.items()}
     colour, marker = f"C{look % 10}", MARKERS[look % len(MARKERS)]
     shade: dict[str, Any] = {"color": colour, "alpha": 0.15, "linewidth": 0}
     shown: Any = None

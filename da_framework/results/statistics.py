@@ -1,24 +1,15 @@
-"""Statistics of runs: cells of those that differ in their seed alone, means, paired tests."""
+"""Statistics of cells: means and intervals over seeds, and paired tests."""
 
-import json
 import math
-import re
-import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from da_framework.config.relevance import relevant_config
-from da_framework.config.run_names import relevant_overrides
-from da_framework.core.errors import InputError, listed
-from da_framework.results.record import without_keys
+from da_framework.core.errors import listed
+from da_framework.core.rounding import format_fixed, format_p, format_signed
+from da_framework.results.cells import Cell, Runs, cell_settings, group_by_cell
 from da_framework.results.record_schema import CurvePoint, Pick, RunRecord, TargetFigures
-
-Runs = Mapping[int, RunRecord]
-"""The runs of one config, by seed."""
-Value = int | float | str
-"""Of a config key: a number as it is, all else as text."""
 
 PICKS: Mapping[Pick, str] = {
     "last": "last step",
@@ -27,84 +18,10 @@ PICKS: Mapping[Pick, str] = {
 }
 
 
-class Cell(NamedTuple):
-    """What runs share that differ in their seed alone.
-
-    Attributes:
-        task: source and target.
-        method: its name.
-        rest: all that can change a number, but for the seed and the method.
-        config: the same with the method's own keys.
-        value: of a key that is kept out of both; ``None`` where there is no such key.
-    """
-
-    task: str
-    method: str
-    rest: str
-    config: str
-    value: Value | None
-
-
-def cell_of(record: RunRecord, *, over: str = "") -> Cell:
-    """The cell of a run, by its resolved config; ``over`` is the key whose value stands apart."""
-    config = without_keys(relevant_config(record["config"]), ("seed", over))
-    seed = rf"(?<!\d){record['config']['seed']}(?!\d)"
-    for key in ("init_from", "teachers"):  # each seed goes on from its own
-        if config.get(key):
-            config[key] = re.sub(seed, "*", json.dumps(config[key]))
-    if config["dataset"].get("split_seed") == record["config"]["seed"]:
-        del config["dataset"]["split_seed"]  # drawn anew for every seed
-    apart = {name: value for name, value in config.items() if name != "method"}
-    return Cell(
-        task_of(record),
-        record["choices"]["method"],
-        json.dumps(apart, sort_keys=True),
-        json.dumps(config, sort_keys=True),
-        flatten(record["config"]).get(over) if over else None,
-    )
-
-
-def task_of(record: RunRecord) -> str:
-    """Source and target of a run: ``mnist → usps``."""
-    return " → ".join("+".join(names) for names in sides(record))
-
-
-def sides(record: RunRecord) -> tuple[list[str], list[str]]:
-    """The names of the source's domains, and of the target's."""
-    return record["domains"]["source"], record["domains"]["target"]
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
-    """The values of a config by dotted key."""
-    values: dict[str, Value] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            values |= flatten(value, f"{prefix}{name}.")
-        else:
-            plain = isinstance(value, int | float | str) and not isinstance(value, bool)
-            values[f"{prefix}{name}"] = value if plain else json.dumps(value)
-    return values
-
-
-def group_by_cell(
-    records: Sequence[RunRecord], *, over: str = ""
-) -> dict[Cell, dict[int, RunRecord]]:
-    """The runs of each cell, by seed.
-
-    Raises:
-        InputError: two of them have the same seed.
-    """
-    cells: dict[Cell, dict[int, RunRecord]] = {}
-    for record in records:
-        runs = cells.setdefault(cell_of(record, over=over), {})
-        seed = record["config"]["seed"]
-        if seed in runs:
-            raise InputError(
-                f"two runs of one config with seed {seed}: {runs[seed]['command']} and "
-                f"{record['command']}; report one folder at a time"
-            )
-        runs[seed] = record
-    return cells
+FEWEST = 3
+"""Seeds from which on there are intervals and tests; of fewer the values themselves are shown."""
+LEVEL = 0.05
+"""Of p-values: below it a difference is significant."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +31,13 @@ class Row:
     Attributes:
         task: source and target.
         method: its name.
-        setting: what else a reader tells it by.
+        setting: what else tells it from the other rows.
         runs: by seed.
         missing: seeds that others of this task have.
-        figures: by pick; none where a run has no such pick.
+        figures: by pick; none where a run has none.
         gains: by method: how far the last step is above it.
-        negative_transfer: by how much it is below which baselines; ``no``, or empty if there is
-            none.
+        negative_transfer: by how much it is below which baselines, and whether a test says so;
+            ``no``, or empty if there is none.
     """
 
     task: str
@@ -132,85 +49,143 @@ class Row:
     gains: Mapping[str, "Gain"]
     negative_transfer: str
 
+    @property
+    def name(self) -> str:
+        """What it is called beside others: method and setting."""
+        return " ".join([self.method, ", ".join(self.setting)]).rstrip()
+
 
 class Mean(NamedTuple):
     """A mean over seeds, in percent.
 
     Attributes:
         mean: of the values.
-        half: half of the width of its 95 % t-interval; ``None`` for a single value.
+        half: half of the width of its 95 % t-interval; ``None`` for fewer than three values.
+        values: a seed each.
     """
 
     mean: float
     half: float | None
+    values: tuple[float, ...]
 
     def __str__(self) -> str:
-        return f"{self.mean:.1f}" if self.half is None else f"{self.mean:.1f} ± {self.half:.1f}"
+        return f"{format_fixed(self.mean)}{format_spread(self.half, self.values)}"
 
 
 class Gain(NamedTuple):
     """The gain over another method on the same seeds and in otherwise the same config, in points.
 
     Attributes:
-        mean: over the seeds.
-        worst: on a single seed.
+        mean: over the seeds: the effect.
+        half: half of the width of its 95 % t-interval; ``None`` for fewer than three seeds.
         p: of the paired t-test, corrected by Holm for all that are compared with this method;
-            ``None`` where the seeds do not differ in their gain, or there is one.
+            ``None`` where the seeds do not differ in their gain, or there are fewer than three.
+        values: a seed each.
     """
 
     mean: float
-    worst: float
+    half: float | None
     p: float | None
+    values: tuple[float, ...]
+
+    @property
+    def worst(self) -> float:
+        """On a single seed."""
+        return min(self.values)
 
     def __str__(self) -> str:
-        p = "" if self.p is None else ", p < .001" if self.p < 0.001 else f", p = {self.p:.3f}"
-        return f"{self.mean:+.1f} ({self.worst:+.1f}){p.replace('0.', '.', 1)}"
+        few = ", ".join(map(format_signed, self.values))
+        spread = (
+            f" ± {format_fixed(self.half)} (worst {format_signed(self.worst)})"
+            if self.half is not None
+            else f" ({few})"
+            if len(self.values) > 1
+            else ""
+        )
+        p = "" if self.p is None else f", {format_p(self.p)}"
+        return f"{format_signed(self.mean)}{spread}{p}, n = {len(self.values)}"
 
 
-def compare_runs(records: Sequence[RunRecord], *, against: Sequence[str] = ()) -> list[Row]:
+def format_spread(half: float | None, values: Sequence[float], digits: int = 1) -> str:
+    """What stands behind a mean: its interval, or the values where they are too few for one."""
+    if half is not None:
+        return f" ± {format_fixed(half, digits)}"
+    few = ", ".join(format_fixed(value, digits) for value in values)
+    return f" ({few})" if len(values) > 1 else ""
+
+
+Pair = tuple[Cell, Cell]
+"""A cell, and the one that it is compared with."""
+
+
+def compare_runs(
+    records: Sequence[RunRecord], *, against: Sequence[str] = (), common: Sequence[str] = ()
+) -> list[Row]:
     """Every cell with its statistics, task by task.
+
+    Args:
+        records: of the runs.
+        against: methods that the others are compared with.
+        common: what no row's setting need say.
 
     Raises:
         InputError: two runs of one cell have the same seed.
     """
     cells = group_by_cell(records)
-    bases: dict[str, dict[Cell, Runs]] = {other: {} for other in against}
-    below: dict[Cell, str] = {}
-    for cell, runs in cells.items():
-        alike = {c: cells[c] for c in cells if (c.task, c.rest) == (cell.task, cell.rest)}
-        below[cell] = describe_negative_transfer(runs, alike)
-        for other, compared in bases.items():
-            same = [base for c, base in alike.items() if c.method == other]
-            if len(same) == 1 and same[0] is not runs and paired_differences(runs, same[0]):
-                compared[cell] = same[0]
-    gains = {
-        other: paired_gains(
-            {cell: paired_differences(cells[cell], base) for cell, base in compared.items()}
-        )
-        for other, compared in bases.items()
-    }
     tasks = list(dict.fromkeys(cell.task for cell in cells))
     seeds = {t: {s for cell in cells if cell.task == t for s in cells[cell]} for t in tasks}
-    settings = disambiguated_settings(cells)
+    settings = cell_settings(cells, common)
+    baselines = [cell.method for cell, runs in cells.items() if is_baseline(runs)]
+    compared = {
+        other: compare_with(cells, other) for other in dict.fromkeys([*against, *baselines])
+    }
     return [
         Row(
             *(cell.task, cell.method, settings[cell], runs),
             missing=sorted(seeds[cell.task] - runs.keys()),
-            figures={
-                pick: mean_over_seeds([target_accuracy(run, pick) for run in runs.values()])
-                if all(pick in run["target"] for run in runs.values())
-                else None
-                for pick in PICKS
+            figures={pick: mean_accuracy(runs, pick) for pick in PICKS},
+            gains={
+                other: gains[0]
+                for other in against
+                if len(gains := [g for pair, g in compared[other].items() if pair[0] == cell]) == 1
             },
-            gains={other: points[cell] for other, points in gains.items() if cell in points},
-            negative_transfer=below[cell],
+            negative_transfer=describe_negative_transfer(
+                {
+                    base: gain
+                    for gains in compared.values()
+                    for (own, base), gain in gains.items()
+                    if own == cell and is_baseline(cells[base])
+                }
+            )
+            if not is_baseline(runs)
+            else "",
         )
         for cell, runs in sorted(cells.items(), key=lambda item: tasks.index(item[0].task))
     ]
 
 
-def to_frame(rows: Sequence[Row]) -> Any:
-    """A table as numbers, a column a figure: a pandas ``DataFrame``."""
+def compare_with(cells: Mapping[Cell, Runs], method: str) -> dict[Pair, Gain]:
+    """The gains of all cells over those of a method, where the config is otherwise the same."""
+    bases: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        if cell.method == method:
+            bases.setdefault((cell.task, cell.rest), []).append(cell)
+    differences = {
+        (cell, base): paired_differences(runs, cells[base])
+        for cell, runs in cells.items()
+        for base in bases.get((cell.task, cell.rest), ())
+        if base != cell
+    }
+    return paired_gains({pair: points for pair, points in differences.items() if points})
+
+
+def to_frame(rows: Sequence[Row], common: Sequence[str] = ()) -> Any:
+    """A table as numbers, a column a figure: a pandas ``DataFrame``.
+
+    Args:
+        rows: of the table.
+        common: what all runs have in common, as overrides.
+    """
     import pandas
 
     lines = []
@@ -219,21 +194,25 @@ def to_frame(rows: Sequence[Row]) -> Any:
             "task": row.task,
             "method": row.method,
             "setting": ", ".join(row.setting),
+            "common": ", ".join(common),
         }
         line |= {"seeds": len(row.runs), "missing_seeds": " ".join(map(str, row.missing))}
         for pick, figure in row.figures.items():
-            mean, half = figure or (None, None)
+            mean, half = (None, None) if figure is None else (figure.mean, figure.half)
             line |= {pick: mean, f"{pick}_half_95": half}
         for other, gain in row.gains.items():
-            line |= {f"above_{other}": gain.mean, f"above_{other}_worst": gain.worst}
+            line |= {f"above_{other}": gain.mean, f"above_{other}_half_95": gain.half}
+            line |= {f"above_{other}_worst": gain.worst, f"above_{other}_n": len(gain.values)}
             line |= {f"above_{other}_p_holm": gain.p}
         lines.append(line | {"negative_transfer": row.negative_transfer})
     return pandas.DataFrame(lines)
 
 
-def target_accuracy(record: RunRecord, pick: Pick = "last") -> float:
-    """Accuracy on the target, a fraction of 1."""
-    return float(record["target"][pick]["accuracy"])
+def target_accuracy(record: RunRecord, pick: Pick = "last") -> float | None:
+    """Accuracy on the target, a fraction of 1; none where nothing is picked or no label known."""
+    figures: Mapping[str, Any] = record["target"].get(pick) or {}
+    accuracy = figures.get("accuracy")
+    return None if accuracy is None else float(accuracy)
 
 
 def picked_figures(record: RunRecord) -> list[tuple[Pick, TargetFigures]]:
@@ -254,7 +233,7 @@ def or_lowest(score: float | None) -> float:
 
 def format_figure(value: float | None, digits: int = 4) -> str:
     """A figure as tables show it; a dash where there is none."""
-    return "-" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None else format_fixed(value, digits)
 
 
 def accuracy_curve(record: RunRecord) -> list[tuple[int, float]]:
@@ -285,40 +264,61 @@ def last_diagnosis(record: RunRecord) -> dict[str, float]:
 
 def mean_over_seeds(values: Sequence[float]) -> Mean:
     """Fractions of 1 as mean and 95 % t-interval, in percent."""
+    percents = tuple(100 * value for value in values)
+    return Mean(statistics.fmean(percents), half_interval(percents), percents)
+
+
+def mean_accuracy(runs: Runs, pick: Pick = "last") -> Mean | None:
+    """Target accuracy over seeds; none where a run has none."""
+    known = [a for run in runs.values() if (a := target_accuracy(run, pick)) is not None]
+    return mean_over_seeds(known) if len(known) == len(runs) else None
+
+
+def half_interval(values: Sequence[float]) -> float | None:
+    """Half the width of the 95 % t-interval of a mean; none for fewer than three values.
+
+    Every interval of tables, figures and the page is this one.
+    """
+    n = len(values)
+    if n < FEWEST:
+        return None
+    return t_quantile(n) * statistics.stdev(values) / math.sqrt(n)
+
+
+def t_quantile(n: int) -> float:
+    """By how many standard errors the 95 % interval of a mean of so many values extends."""
     # scipy is imported here: showing a result does not wait for it
     from scipy.special import stdtrit
 
-    n, mean = len(values), 100 * statistics.mean(values)
-    if n < 2:
-        return Mean(mean, None)
-    half = stdtrit(n - 1, 0.975) * statistics.stdev(values) / math.sqrt(n)
-    return Mean(mean, 100 * float(half))
+    return float(stdtrit(n - 1, 0.975))
 
 
 def paired_differences(runs: Runs, base: Runs) -> list[float]:
     """Differences of the last step in points, one for each seed that both have."""
     return [
-        100 * (target_accuracy(runs[seed]) - target_accuracy(base[seed]))
+        100 * (ours - theirs)
         for seed in runs
         if seed in base
+        and (ours := target_accuracy(runs[seed])) is not None
+        and (theirs := target_accuracy(base[seed])) is not None
     ]
 
 
-def paired_gains(differences: Mapping[Cell, Sequence[float]]) -> dict[Cell, Gain]:
+def paired_gains(differences: Mapping[Pair, Sequence[float]]) -> dict[Pair, Gain]:
     """Paired differences as gains; those that can be tested are corrected for one another."""
     from scipy.stats import ttest_1samp
 
     # of differences this is the paired test; without any spread there is nothing to test against
     tested = {
-        cell: points
-        for cell, points in differences.items()
-        if len(points) > 1 and max(points) - min(points) > 1e-9
+        pair: points
+        for pair, points in differences.items()
+        if len(points) >= FEWEST and max(points) - min(points) > 1e-9
     }
     raw = [float(ttest_1samp(points, 0.0).pvalue) for points in tested.values()]
     p = dict(zip(tested, holm_correction(raw), strict=True))
     return {
-        cell: Gain(statistics.mean(points), min(points), p.get(cell))
-        for cell, points in differences.items()
+        pair: Gain(statistics.fmean(points), half_interval(points), p.get(pair), tuple(points))
+        for pair, points in differences.items()
     }
 
 
@@ -335,60 +335,31 @@ def holm_correction(p: Sequence[float]) -> list[float]:
     return corrected
 
 
-def describe_negative_transfer(runs: Runs, alike: Mapping[Cell, Runs]) -> str:
-    """By how many points these runs are below which baselines; empty if there is no such pair."""
-    compared = [
-        (cell.method, statistics.mean(points))
-        for cell, base in alike.items()
-        if is_baseline(base)
-        and not is_baseline(runs)
-        and (points := paired_differences(runs, base))
+def describe_negative_transfer(gains: Mapping[Cell, Gain]) -> str:
+    """By how many points a cell is below which baselines, and what the paired test says of it.
+
+    Args:
+        gains: of the cell over baselines' cells.
+    """
+    lowest: dict[str, Gain] = {}
+    for base, gain in gains.items():
+        if gain.mean < -1e-9:  # not from rounding alone
+            worse = base.method not in lowest or gain.mean < lowest[base.method].mean
+            lowest |= {base.method: gain} if worse else {}
+    verdicts: dict[str, list[str]] = {"yes": [], "not significant": [], "not tested": []}
+    for name, gain in lowest.items():
+        below = f"`{name}` by {format_fixed(-gain.mean)}"
+        tested = "not significant" if gain.p is not None else "not tested"
+        significant = gain.p is not None and gain.p < LEVEL
+        verdicts["yes" if significant else tested].append(below)
+    parts = [
+        f"yes: below {listed(names)}" if verdict == "yes" else f"below {listed(names)}, {verdict}"
+        for verdict, names in verdicts.items()
+        if names
     ]
-    below: dict[str, float] = {}
-    for name, mean in compared:
-        if mean < -1e-9:  # no negative transfer from rounding alone
-            below[name] = max(-mean, below.get(name, 0.0))
-    parts = [f"`{name}` by {points:.1f}" for name, points in below.items()]
-    return f"below {listed(parts)}" if below else "no" if compared else ""
+    return "; ".join(parts) or ("no" if gains else "")
 
 
 def is_baseline(runs: Runs) -> bool:
     """Whether their method transfers nothing; records from before that was kept say no."""
     return any(run.get("baseline", False) for run in runs.values())
-
-
-def setting_of(record: RunRecord) -> list[str]:
-    """The overrides of a run beyond method, domains and seed: what a reader tells it by."""
-    apart = ("method=", "seed=", "dataset=", "dataset.source=", "dataset.target=", "dataset.pair=")
-    overrides = relevant_overrides(shlex.split(record["command"])[2:])
-    return sorted(word.removeprefix("method.") for word in overrides if not word.startswith(apart))
-
-
-def disambiguated_settings(cells: Mapping[Cell, Runs]) -> dict[Cell, tuple[str, ...]]:
-    """The settings of cells; those that their commands do not tell apart have keys added."""
-    settings = {cell: tuple(setting_of(next(iter(runs.values())))) for cell, runs in cells.items()}
-    alike: dict[tuple[str, str, tuple[str, ...]], list[Cell]] = {}
-    for cell, setting in settings.items():
-        alike.setdefault((cell.task, cell.method, setting), []).append(cell)
-    for several in alike.values():
-        configs = [flatten(json.loads(cell.config)) for cell in several]
-        for cell, config in zip(several, configs, strict=True):
-            settings[cell] += tuple(
-                f"{key}={config.get(key, '')}" for key in differing_keys(configs)
-            )
-    return settings
-
-
-def differing_keys(configs: Sequence[Mapping[str, Value]]) -> list[str]:
-    """The keys that these configs differ in."""
-    keys = dict.fromkeys(key for config in configs for key in config)
-    return [key for key in keys if len({config.get(key) for config in configs}) > 1]
-
-
-def describe_difference(cell: Cell, other: Cell) -> str:
-    """What the configs of two cells differ in: ``steps: 9 and 10``."""
-    configs = [flatten(json.loads(each.config)) for each in (cell, other)]
-    return "; ".join(
-        f"{key}: {' and '.join(str(config.get(key, 'not there')) for config in configs)}"
-        for key in differing_keys(configs)
-    )

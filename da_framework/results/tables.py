@@ -1,7 +1,7 @@
-"""Tables of finished runs: gathered from folders, written as Markdown, CSV, Parquet or a page."""
+"""Tables of finished runs: gathered, compared, written as Markdown, CSV, Parquet or a page."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from os.path import realpath
 from pathlib import Path
@@ -15,33 +15,33 @@ from da_framework.config.relevance import relevant_config
 from da_framework.core.damage import is_there, read_each, read_json
 from da_framework.core.errors import InputError, listed
 from da_framework.core.files import atomic_write, write_text
+from da_framework.core.rounding import format_percent
 from da_framework.results import page
+from da_framework.results.cells import (
+    Cell,
+    Value,
+    assign_cells,
+    common_words,
+    flatten,
+    group_by_cell,
+    setting_of,
+    shared_setting,
+    sides,
+)
 from da_framework.results.folder import RESULT, RunFolder, find_finished_runs
 from da_framework.results.record import without_keys
 from da_framework.results.record_schema import RunRecord, schema_error
+from da_framework.results.report import Report, markdown_lines
 from da_framework.results.statistics import (
     PICKS,
-    Cell,
-    Row,
-    Value,
     accuracy_curve,
-    cell_of,
-    compare_runs,
-    flatten,
     format_figure,
-    group_by_cell,
-    is_baseline,
     last_diagnosis,
+    mean_accuracy,
     picked_figures,
-    setting_of,
-    sides,
-    target_accuracy,
     to_frame,
 )
 from da_framework.results.validator_quality import validator_scores
-
-MISSING_SEEDS = "†"
-"""Of rows without seeds that others have."""
 
 
 def print_run(record: RunRecord, folder: Path) -> None:
@@ -55,7 +55,7 @@ def print_run(record: RunRecord, folder: Path) -> None:
         table.add_row(
             PICKS[pick].format(**record["choices"]),
             str(figures["step"]),
-            f"{figures['accuracy']:.2%}",
+            format_percent(figures["accuracy"], 2),
             format_figure(figures.get("macro_f1"), 3),
             format_figure(figures.get("calibration_error"), 3),
         )
@@ -119,7 +119,7 @@ def unusable_reason(record: Any) -> str:
     if reason := schema_error(record):
         return reason
     try:
-        cell_of(record)
+        assign_cells([record])
         setting_of(record)
     except Exception as error:  # what a record of another program makes of itself has no type
         return f"{type(error).__name__}: {error}"
@@ -139,7 +139,7 @@ def shorten_record(record: RunRecord) -> dict[str, Any]:
     diagnosis, scores = last_diagnosis(record), validator_scores(record)
     return {
         "command": record["command"],
-        "choices": {"method": record["choices"]["method"]},
+        "choices": record["choices"],
         "baseline": record.get("baseline", False),
         "config": without_paths(record["config"]),
         "domains": record["domains"],
@@ -180,74 +180,6 @@ def read_kept(path: Path) -> list[RunRecord]:
     return moved
 
 
-def render_markdown(records: Sequence[RunRecord], *, against: Sequence[str] = ()) -> str:
-    """Mean and 95 % interval over seeds, a row for what differs between the runs otherwise.
-
-    With runs of a baseline among them, a column names negative transfer: where the last step is, in
-    the mean over the same seeds and in otherwise the same config, below the baseline's.
-
-    Args:
-        records: of the runs.
-        against: methods: how far the last step is above each on the same seeds and otherwise the
-            same config, in the mean and on the worst seed; empty where there is no such run.
-
-    Raises:
-        InputError: two runs of one cell have the same seed, or nothing is named so in ``against``.
-    """
-    return render_table(compare_records(records, against), against)
-
-
-def compare_records(records: Sequence[RunRecord], against: Sequence[str]) -> list[Row]:
-    """The rows of a table.
-
-    Raises:
-        InputError: two runs of one cell have the same seed, or nothing is named so in ``against``.
-    """
-    rows = compare_runs(records, against=against)
-    if unknown := set(against) - {row.method for row in rows}:
-        raise InputError(
-            f"--against {listed(sorted(unknown))}: there is no such run; the methods here are "
-            f"{listed(sorted({row.method for row in rows}))}"
-        )
-    return rows
-
-
-def render_table(rows: Sequence[Row], against: Sequence[str]) -> str:
-    """A table in Markdown."""
-    based = any(is_baseline(row.runs) for row in rows)
-    columns = ["task", "method", *(f"{pick} ± 95 % interval" for pick in PICKS)]
-    columns += [f"above `{other}` (worst seed)" for other in against]
-    columns += ["negative transfer", "seeds"] if based else ["seeds"]
-    lines = [table_line(columns), "|---" * len(columns) + "|"]
-    for row in rows:
-        mark = MISSING_SEEDS if row.missing else ""
-        fields = [row.task, f"`{row.method}` {', '.join(row.setting)}".rstrip()]
-        fields += [f"{figure}{mark}" if figure else "-" for figure in row.figures.values()]
-        fields += [str(row.gains.get(other, "")) for other in against]
-        fields += [row.negative_transfer] if based else []
-        lines.append(table_line([*fields, f"{len(row.runs)}{mark}"]))
-    return "\n".join(lines)
-
-
-def table_notes(rows: Sequence[Row]) -> Iterator[str]:
-    """The notes below a table: how its figures came to be."""
-    yield "±: half of the 95 % t-interval over seeds, of accuracy in percent."
-    if tested := [gain for row in rows for gain in row.gains.values() if gain.p is not None]:
-        yield (
-            "above: gain of the last step in points, the mean over the seeds that both have and "
-            "the worst of them; p: paired t-test, corrected by Holm for all in its column "
-            f"({len(tested)} tests in this table)."
-        )
-    if short := [row for row in rows if row.missing]:
-        seeds = listed(sorted({seed for row in short for seed in row.missing}))
-        yield f"{MISSING_SEEDS}: without seeds that other rows of the task have ({seeds})."
-
-
-def table_line(cells: Sequence[str]) -> str:
-    """A line of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
-
-
 def draw_sensitivity(path: Path, records: Sequence[RunRecord], *, over: str) -> None:
     """Draws the last step's target accuracy over a key: a panel a task, a line a method.
 
@@ -265,14 +197,15 @@ def draw_sensitivity(path: Path, records: Sequence[RunRecord], *, over: str) -> 
     from da_framework.results.sensitivity_figure import draw_lines
 
     values = key_values(records, over)
-    common = set.intersection(*(set(setting_of(record)) for record in records))
+    common = common_words(records)
     beside = (over, over.removeprefix("method."))
     lines: dict[Cell, tuple[str, dict[Value | None, list[float]]]] = {}
     for cell, runs in group_by_cell(records, over=over).items():
-        setting = [word for word in setting_of(next(iter(runs.values()))) if word not in common]
+        setting = [word for word in shared_setting(cell, runs) if word not in common]
         name = " ".join([cell.method, *(w for w in setting if w.partition("=")[0] not in beside)])
         _, line = lines.setdefault(cell._replace(value=None), (name, {}))
-        line[cell.value] = [100 * target_accuracy(run) for run in runs.values()]
+        if figure := mean_accuracy(runs):
+            line[cell.value] = list(figure.values)
     panels: dict[str, dict[str, dict[Value | None, list[float]]]] = {}
     for cell, (name, line) in lines.items():
         panel = panels.setdefault(cell.task, {})
@@ -302,23 +235,22 @@ def key_values(records: Sequence[RunRecord], key: str) -> list[Value]:
     return sorted(values, key=lambda value: (isinstance(value, str), value))
 
 
-def write_table(path: Path, rows: Sequence[Row], against: Sequence[str] = ()) -> None:
-    """Writes a table as a file of the kind that its name ends with.
+def write_report(path: Path, report: Report) -> None:
+    """Writes a report as a file of the kind that its name ends with.
 
     Raises:
         InputError: there is no such kind, or what writes it is not installed.
     """
     if path.suffix == ".html":
-        write_text(path, page.render_page(rows, against=against, notes=list(table_notes(rows))))
+        write_text(path, page.render_page(report))
     elif path.suffix == ".md":
-        text = "\n".join([render_table(rows, against), "", *table_notes(rows)])
-        write_text(path, f"{text}\n")
+        write_text(path, "\n".join([*markdown_lines(report), ""]))
     elif path.suffix == ".csv":
-        write_text(path, to_frame(rows).to_csv(index=False))
+        write_text(path, to_frame(report.rows, report.common).to_csv(index=False))
     elif path.suffix == ".parquet":
         try:
             with atomic_write(path) as partial:
-                to_frame(rows).to_parquet(partial, index=False)
+                to_frame(report.rows, report.common).to_parquet(partial, index=False)
         except ImportError:
             raise InputError(
                 f"{path}: Parquet needs pyarrow: pip install 'da_framework[parquet]', or --out "

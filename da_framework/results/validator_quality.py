@@ -8,13 +8,14 @@ import numpy as np
 from jaxtyping import Float
 
 from da_framework.core.errors import InputError
+from da_framework.core.text import markdown, markdown_code
+from da_framework.results.cells import task_of
 from da_framework.results.record_schema import RunRecord
 from da_framework.results.statistics import (
     Mean,
     accuracy_curve,
     mean_over_seeds,
     named_figures,
-    task_of,
 )
 
 PREFIX = "validator/"
@@ -167,7 +168,8 @@ def render_validators(records: Sequence[RunRecord]) -> str:
             for name in set.intersection(*map(set, seeds))
         }
         lines += [
-            f"| {task} | `{name}` | {' | '.join(map(str, figures))} |"
+            f"| {markdown(task)} | {markdown_code(name, in_table=True)} | "
+            f"{' | '.join(map(str, figures))} |"
             for name, figures in sorted(rows.items(), key=lambda item: (item[1][3].mean, item[0]))
         ]
     count = [len(run.accuracies) for runs in checkpoints.values() for run in runs]

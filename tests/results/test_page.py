@@ -21,7 +21,8 @@ from scipy.stats import spearmanr
 from da_framework.cli.report import main
 from da_framework.results import page
 from da_framework.results.record_schema import CurvePoint
-from da_framework.results.tables import compare_records, gather_records, write_table
+from da_framework.results.report import make_report
+from da_framework.results.tables import gather_records, write_report
 
 EVIL = "<script>document.title = 'broken'</script><img src=x onerror=\"document.title='broken'\">"
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -83,9 +84,8 @@ def runs(
 
 
 def rendered(folder: Path) -> Path:
-    write_table(
-        folder / "report.html", compare_records(gather_records([folder]), ["lower"]), ["lower"]
-    )
+    report = make_report(gather_records([folder]), against=["lower"])
+    write_report(folder / "report.html", report)
     return folder / "report.html"
 
 
@@ -109,7 +109,7 @@ def test_the_page_holds_every_run_and_asks_for_nothing_else(tmp_path: Path) -> N
     assert len(data["runs"]) == 18
     assert len(data["rows"]) == 6
     assert data["runs"][0]["command"] == "da train method='lower' seed=1 network=mlp"
-    assert data["everywhere"] == ["network=mlp"]
+    assert data["everywhere"] == ["validator=entropy", "network=mlp"]
     assert data["runs"][0]["config"].keys() == {
         "seed",
         "method.name",

@@ -62,7 +62,8 @@ def test_a_cell_is_judged_by_the_mean_over_seeds(tmp_path: Path) -> None:
     assert dann.gain == pytest.approx((68 - 61 + 70 - 62) / 2)
     text = render_reproduction(paper_table(tmp_path), [base, reverse, dann])
     assert (
-        "| `dann` | a-b | 70.00 |  | 69.00 ± 12.71 | 69.00 | 69.00 | +7.50 | 2 | inside |" in text
+        "| `dann` | a-b | 70.00 |  | 69.00 (68.00, 70.00) | 69.00 | 69.00 | +7.50 | 2 | inside |"
+        in text
     )
     assert "2 of 3 cells within 1.5 points (five seeds); 0 not run." in text
     assert "values are verified" in text
@@ -123,10 +124,13 @@ def test_a_table_may_show_the_last_readings_and_what_others_found(tmp_path: Path
     text = render_reproduction(stated, judge_cells(stated, runs))
     assert "| row | cell | paper | Others | recorded | ours, last | mean of the last 2 |" in text
     # (60 + 70) / 2; the untrained model's reading is none of them
-    assert "| `dann` | a-b | 70.00 | 66.00 |  | 70.00 ± 0.00 | 65.00 ± 0.00 | 70.00 |" in text
+    late = "70.00 (70.00, 70.00) | 65.00 (65.00, 65.00)"
+    assert f"| `dann` | a-b | 70.00 | 66.00 |  | {late} | 70.00 |" in text
     assert "| `source_only` | a-b | 60.00 |  |  |  |  |  |" in text
     more = paper_table(tmp_path, readings=3)
-    assert "| 70.00 ± 0.00 |  | 70.00 |" in render_reproduction(more, judge_cells(more, runs))
+    assert "| 70.00 (70.00, 70.00) |  | 70.00 |" in render_reproduction(
+        more, judge_cells(more, runs)
+    )
 
 
 def test_what_is_recorded_keeps_its_readings_and_is_drawn(tmp_path: Path) -> None:
@@ -234,7 +238,7 @@ def test_of_the_settings_tried_the_validator_chooses_one_a_cell_and_seed(tmp_pat
     (cell,) = judge_cells(stated, runs)
     assert [run.figures["last"] for run in cell.runs] == [0.7, 0.6]
     text = render_reproduction(stated, [cell], runs)
-    assert "| `dann` | a-b | 65.00 |  | 65.00 ± " in text
+    assert "| `dann` | a-b | 65.00 |  | 65.00 (70.00, 60.00) " in text
     assert (
         "Tuned for each cell by `reverse`, without target labels: `dann` over `network.width` 1, "
         "2, 3." in text

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from da_framework.results.sensitivity_figure import draw_lines
 
-WEIGHTS = {0.1: [60.0, 70.0], 1.0: [70.0, 80.0], 10.0: [90.0]}
+WEIGHTS = {0.1: [60.0, 65.0, 70.0], 1.0: [70.0, 75.0, 80.0], 10.0: [90.0]}
 
 
 def drawn(panels: Any, monkeypatch: pytest.MonkeyPatch, path: Path, **keys: Any) -> Figure:
@@ -38,7 +38,7 @@ def test_a_line_is_the_mean_and_its_band_the_interval(
     (line,) = axes.lines
     assert list(line.get_xdata()) == [0.1, 1.0, 10.0]  # type: ignore[arg-type]
     assert list(line.get_ydata()) == [65.0, 75.0, 90.0]  # type: ignore[arg-type]
-    half = 12.7062 * 5  # of two seeds, 10 points apart
+    half = 4.30265 * 5 / 3**0.5  # of three seeds, a deviation of 5 points
     edges = [(0.1, 65 - half), (0.1, 65 + half), (1.0, 75 - half), (1.0, 75 + half), (10.0, 90.0)]
     assert np.array(band(axes)) == pytest.approx(np.array(edges), abs=1e-3)
     assert (axes.get_title(), axes.get_xlabel(), axes.get_xscale()) == ("a → b", "weight", "log")

@@ -7,11 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from da_framework.results.statistics import Cell, differing_keys, holm_correction, paired_gains
+from da_framework.results.cells import Cell, differing_keys
+from da_framework.results.statistics import (
+    describe_negative_transfer,
+    holm_correction,
+    mean_over_seeds,
+    paired_gains,
+)
 
 
-def cell(method: str) -> Cell:
-    return Cell("a → b", method, "", method, None)
+def pair(method: str) -> tuple[Cell, Cell]:
+    return Cell("a → b", method, "", method, None), Cell("a → b", "base", "", "base", None)
 
 
 def test_holm_multiplies_by_the_tests_that_are_left_and_keeps_the_order() -> None:
@@ -30,28 +36,55 @@ def test_holm_lies_between_no_correction_and_bonferroni_s(p: list[float]) -> Non
 def test_a_gain_is_tested_in_pairs_and_corrected_for_the_others() -> None:
     ours, base = [70.0, 72.0, 75.0], [60.0, 71.0, 66.0]
     points = [a - b for a, b in zip(ours, base, strict=True)]
-    alone = stats.ttest_rel(ours, base).pvalue
-    (gain,) = paired_gains({cell("x"): points}).values()
+    alone = stats.ttest_rel(ours, base)
+    (gain,) = paired_gains({pair("x"): points}).values()
     assert (gain.mean, gain.worst) == pytest.approx((20 / 3, 1.0))
-    assert gain.p == pytest.approx(alone)
-    assert str(gain) == f"+6.7 (+1.0), p = {alone:.3f}".replace(" 0.", " .")
-    both = paired_gains({cell("x"): points, cell("y"): [1.0, -1.0, 0.5]})
-    assert both[cell("x")].p == pytest.approx(2 * alone)
+    assert gain.p == pytest.approx(alone.pvalue)
+    # the interval is that of the same test
+    assert gain.half == pytest.approx(gain.mean - alone.confidence_interval(0.95).low)
+    assert str(gain) == "+6.7 ± 12.3 (worst +1.0), p = .144, n = 3"
+    both = paired_gains({pair("x"): points, pair("y"): [1.0, -1.0, 0.5]})
+    assert both[pair("x")].p == pytest.approx(2 * alone.pvalue)
 
 
-@pytest.mark.parametrize("points", [[3.0], [3.0, 3.0], [0.0, 0.0, 0.0]])
-def test_without_a_spread_nothing_is_tested(points: list[float]) -> None:
-    gains = paired_gains({cell("x"): points, cell("y"): [1.0, 2.0, 4.0]})
-    assert gains[cell("x")].p is None
-    # nor is it counted among the tests
-    assert gains[cell("y")].p == pytest.approx(stats.ttest_1samp([1, 2, 4], 0).pvalue)
+@pytest.mark.parametrize("points", [[3.0], [3.0, 5.0], [3.0, 3.0, 3.0], [0.0, 0.0, 0.0]])
+def test_few_seeds_or_such_without_a_spread_are_not_tested(points: list[float]) -> None:
+    gains = paired_gains({pair("x"): points, pair("y"): [1.0, 2.0, 4.0]})
+    assert gains[pair("x")].p is None
+    # nor are they counted among the tests
+    assert gains[pair("y")].p == pytest.approx(stats.ttest_1samp([1, 2, 4], 0).pvalue)
+
+
+def test_under_three_seeds_there_are_the_values_and_no_interval() -> None:
+    assert str(mean_over_seeds([0.7])) == "70.0"
+    assert str(mean_over_seeds([0.7, 0.6])) == "65.0 (70.0, 60.0)"
+    assert mean_over_seeds([0.7, 0.6]).half is None
+    gains = paired_gains({pair("x"): [20.0, -2.0], pair("y"): [-3.0]})
+    assert [str(gain) for gain in gains.values()] == ["+9.0 (+20.0, -2.0), n = 2", "-3.0, n = 1"]
 
 
 def test_a_small_p_is_said_to_be_small() -> None:
-    (gain,) = paired_gains({cell("x"): [10.0, 10.01, 10.02]}).values()
-    assert str(gain).endswith("p < .001")
+    (gain,) = paired_gains({pair("x"): [10.0, 10.01, 10.02]}).values()
+    assert "p < .001, n = 3" in str(gain)
     assert gain.p is not None
     assert math.isfinite(gain.p)
+
+
+def described(**gains: list[float]) -> str:
+    tested = paired_gains({pair(name): points for name, points in gains.items()})
+    return describe_negative_transfer({own: gain for (own, _), gain in tested.items()})
+
+
+def test_negative_transfer_is_what_the_paired_test_says() -> None:
+    assert described(lower=[-5.0, -5.2, -5.1]) == "yes: below `lower` by 5.1"
+    assert described(lower=[-9.0, 4.0, -1.0]) == "below `lower` by 2.0, not significant"
+    # of too few seeds, or without any spread, nothing is tested: no more is said than there is
+    assert described(lower=[-9.0, -9.1]) == "below `lower` by 9.1, not tested"
+    assert described(lower=[-9.0] * 3) == "below `lower` by 9.0, not tested"
+    assert described(lower=[0.0, 0.0, 1.0], upper=[2.0]) == "no"
+    assert described() == ""
+    both = described(lower=[-5.0, -5.2, -5.1], upper=[-1.0, -4.0, -0.1])
+    assert both == "yes: below `lower` by 5.1; below `upper` by 1.7, not significant"
 
 
 def test_the_keys_that_differ() -> None:

@@ -9,17 +9,19 @@ import pytest
 from scipy import stats
 
 from da_framework.core.errors import InputError
+from da_framework.core.rounding import format_fixed
 from da_framework.results import figure_process
 from da_framework.results import sensitivity_figure as sensitivity
+from da_framework.results.cells import setting_of
 from da_framework.results.figure_process import Draw
-from da_framework.results.statistics import compare_runs, mean_over_seeds, setting_of
+from da_framework.results.report import make_report, markdown_lines, render_markdown
+from da_framework.results.statistics import mean_over_seeds
 from da_framework.results.tables import (
     draw_sensitivity,
     gather_records,
     keep_records,
     print_run,
-    render_markdown,
-    write_table,
+    write_report,
 )
 from tests.run_records import baseline_records, table_record, weighted_record, write_run
 
@@ -54,16 +56,26 @@ def test_the_interval_is_student_s() -> None:
     # mean 70, deviation 10, of three: 4.303 * 10 / sqrt(3)
     assert str(mean_over_seeds([0.6, 0.7, 0.8])) == "70.0 ± 24.8"
     assert str(mean_over_seeds([0.912])) == "91.2"
-    assert str(mean_over_seeds([0.5, 0.5])) == "50.0 ± 0.0"
-    for values in ([0.31, 0.42], [0.31, 0.35, 0.42, 0.29], [0.7 + n % 7 / 100 for n in range(40)]):
+    assert str(mean_over_seeds([0.5, 0.5, 0.5])) == "50.0 ± 0.0"
+    for values in (
+        [0.31, 0.42, 0.44],
+        [0.31, 0.35, 0.42, 0.29],
+        [0.7 + n % 7 / 100 for n in range(40)],
+    ):
         mean, n = statistics.mean(values), len(values)
         low, high = stats.t.interval(0.95, n - 1, loc=mean, scale=stats.sem(values))
-        assert str(mean_over_seeds(values)) == f"{100 * mean:.1f} ± {50 * (high - low):.1f}"
+        expected = f"{format_fixed(100 * mean)} ± {format_fixed(50 * (high - low))}"
+        assert str(mean_over_seeds(values)) == expected
+
+
+def table_lines(records: list[Any], **keys: Any) -> list[str]:
+    """The lines of the table alone."""
+    return [line for line in render_markdown(records, **keys).splitlines() if line[:1] == "|"]
 
 
 def test_seeds_make_one_row() -> None:
-    table = render_markdown([table_record(a, seed=s) for a, s in ((0.6, 10), (0.5, 2), (0.7, 1))])
-    assert table.splitlines() == [
+    lines = table_lines([table_record(a, seed=s) for a, s in ((0.6, 10), (0.5, 2), (0.7, 1))])
+    assert lines == [
         "| task | method | last ± 95 % interval | chosen ± 95 % interval "
         "| oracle ± 95 % interval | seeds |",
         "|---|---|---|---|---|---|",
@@ -73,31 +85,31 @@ def test_seeds_make_one_row() -> None:
 
 def negative_transfers(records: list[Any]) -> dict[str, str]:
     """What the column says of each method; nothing where there is none."""
-    header, _, *rows = (
-        line.strip("| ").split(" | ") for line in render_markdown(records).splitlines()
-    )
+    header, _, *rows = (line.strip("| ").split(" | ") for line in table_lines(records))
     if "negative transfer" not in header:
         return {}
     cells = [dict(zip(header, (field.strip() for field in row), strict=True)) for row in rows]
     return {row["method"]: row["negative transfer"] for row in cells}
 
 
-def test_a_method_below_a_baseline_transfers_negatively_and_its_row_says_by_how_much() -> None:
-    runs = [table_record(a, seed=s) for s, a in ((1, 0.5), (2, 0.6))]
-    assert negative_transfers([*runs, *baseline_records({1: 0.6, 2: 0.7})]) == {
-        "`dann`": "below `lower` by 10.0",
+def test_a_method_below_a_baseline_transfers_negatively_where_the_test_says_so() -> None:
+    runs = [table_record(a, seed=s) for s, a in ((1, 0.5), (2, 0.6), (3, 0.7))]
+    below = {1: 0.6, 2: 0.71, 3: 0.81}
+    assert negative_transfers([*runs, *baseline_records(below)]) == {
+        "`dann`": "yes: below `lower` by 10.7",
         "`lower`": "",
     }
-    assert negative_transfers([*runs, *baseline_records({1: 0.4, 2: 0.69})])["`dann`"] == "no"
-    assert (
-        negative_transfers([*runs, *baseline_records({1: 0.5, 2: 0.6})])["`dann`"] == "no"
-    )  # as good is not below
-    turned = [table_record(a, seed=s) for s, a in ((1, 0.1), (2, 0.2), (3, 0.3))]
-    assert (
-        negative_transfers([*turned, *baseline_records({1: 0.3, 2: 0.1, 3: 0.2})])["`dann`"] == "no"
+    unclear = baseline_records({1: 0.6, 2: 0.6, 3: 0.71})
+    assert negative_transfers([*runs, *unclear])["`dann`"] == (
+        "below `lower` by 3.7, not significant"
     )
-    both = [*baseline_records({1: 0.6, 2: 0.7}), *baseline_records({1: 0.51, 2: 0.6}, "upper")]
-    assert negative_transfers([*runs, *both])["`dann`"] == "below `lower` by 10.0, `upper` by 0.5"
+    assert negative_transfers([*runs, *baseline_records({1: 0.4, 2: 0.69})])["`dann`"] == "no"
+    equal = baseline_records({1: 0.5, 2: 0.6, 3: 0.7})
+    assert negative_transfers([*runs, *equal])["`dann`"] == "no"  # as good is not below
+    both = [*baseline_records(below), *baseline_records({1: 0.51, 2: 0.6, 3: 0.7}, "upper")]
+    assert negative_transfers([*runs, *both])["`dann`"] == (
+        "yes: below `lower` by 10.7; below `upper` by 0.3, not significant"
+    )
     # one baseline is below the other, and neither adapts
     assert negative_transfers(both) == {"`lower`": "", "`upper`": ""}
 
@@ -147,22 +159,21 @@ def test_runs_kept_before_a_figure_was_are_still_reported(tmp_path: Path) -> Non
         for run in kept:
             run.pop("baseline", None)
             run["target"]["last"].pop("mmd", None)
-        assert render_markdown(kept).count("±") == 3 + 3 * len(
-            render_markdown(kept).splitlines()[2:]
-        )
+        lines = [line for line in table_lines(kept) if "→" in line]
+        assert [line.count("±") for line in lines] == [3] * len(lines)
         draw_sensitivity(tmp_path / "x.png", kept, over="seed")
 
 
 def test_a_gain_is_paired_by_seed() -> None:
     base = [table_record(a, seed=s, method="control") for a, s in ((0.5, 1), (0.6, 2), (0.9, 9))]
     runs = [table_record(a, seed=s) for a, s in ((0.7, 1), (0.62, 2), (0.1, 3))]
-    control, dann = render_markdown([*base, *runs], against=["control"]).splitlines()[2:]
-    assert "| +11.0 (+2.0), p = .437 |" in dann  # of 20 and 2 points; seeds 3 and 9 have no partner
+    control, dann = table_lines([*base, *runs], against=["control"])[2:]
+    assert "| +11.0 (+20.0, +2.0), n = 2 |" in dann  # seeds 3 and 9 have no partner
     assert "|  |" in control
 
 
 def test_what_differs_otherwise_makes_rows_of_their_own() -> None:
-    table = render_markdown(
+    lines = table_lines(
         [
             table_record(0.5),
             table_record(0.5, method="mmd"),
@@ -171,7 +182,7 @@ def test_what_differs_otherwise_makes_rows_of_their_own() -> None:
             table_record(0.5, source=("mnist", "svhn")),
         ]
     )
-    rows = [line.split(" | ") for line in table.splitlines()[2:]]
+    rows = [line.split(" | ") for line in lines[2:6]]
     assert [(row[0].strip("| "), row[1], row[-1].strip(" |")) for row in rows] == [
         ("mnist → usps", "`dann`", "1†"),  # seed 2 is missing
         ("mnist → usps", "`mmd`", "1†"),
@@ -188,8 +199,8 @@ def test_a_gain_is_over_the_same_config_alone() -> None:
         table_record(0.7, overrides=turned),
         table_record(0.7, overrides=("dataset.rotation=90",)),
     ]
-    rows = render_markdown(runs, against=["control"]).splitlines()[2:]
-    assert "| +20.0 (+20.0) |" in rows[2]
+    rows = table_lines(runs, against=["control"])[2:]
+    assert "| +20.0, n = 1 |" in rows[2]
     assert "+" not in rows[3]
     assert "-" not in rows[3]
 
@@ -202,12 +213,40 @@ def test_a_baseline_that_is_not_there_is_refused() -> None:
 def test_runs_of_other_configs_are_never_pooled_whatever_they_are_called() -> None:
     other = table_record(0.9, seed=2)
     other["config"]["dataset"]["labels_per_class"] = 3
-    rows = render_markdown([table_record(), other]).splitlines()[2:]
+    rows = table_lines([table_record(), other])[2:]
     # and the table says what tells them apart
     assert [row.split(" | ")[1] for row in rows] == [
         "`dann` dataset.labels_per_class=",
         "`dann` dataset.labels_per_class=3",
     ]
+
+
+def test_what_all_runs_have_in_common_stands_once_above_the_table() -> None:
+    long = "dataset.root=/data/photos_of_the_year"
+    runs = [
+        table_record(0.5, method=method, overrides=(long, "steps=300", f"lr={lr}"))
+        for method in ("dann", "mmd")
+        for lr in (0.1, 0.2)
+    ]
+    text = render_markdown(runs)
+    assert text.splitlines()[0] == f"All runs: validator=entropy, {long}, steps=300."
+    assert [line.split(" | ")[1] for line in table_lines(runs)[2:]] == [
+        *("`dann` lr=0.1", "`dann` lr=0.2", "`mmd` lr=0.1", "`mmd` lr=0.2")
+    ]
+    assert text.count("photos_of_the_year") == 1
+
+
+def test_methods_over_tasks_are_ranked_below_the_table() -> None:
+    runs = [
+        table_record(0.3 + m / 10 + n / 100, method=f"m{m}", source=(f"s{n}",))
+        for m in range(3)
+        for n in range(6)
+    ]
+    text = "\n".join(markdown_lines(make_report(runs)))
+    assert "## Ranks over 6 tasks" in text
+    assert "| `m2` | 1.00 | `m1` |" in text
+    assert "Friedman test: χ² = 12.00 with 2 degrees of freedom, p = .002, n = 6 tasks." in text
+    assert "## Ranks" not in render_markdown(runs[:1])
 
 
 def test_a_file_that_holds_no_runs_is_named(tmp_path: Path) -> None:
@@ -377,13 +416,13 @@ def test_parquet_is_written_or_its_package_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "out.parquet"
-    write_table(file, compare_runs([table_record()]))
+    write_report(file, make_report([table_record()]))
     assert pandas.read_parquet(file)["last"].tolist() == [50.0]
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError, match=r"pip install 'da_framework\[parquet\]'"):
-        write_table(file, compare_runs([table_record()]))
+        write_report(file, make_report([table_record()]))
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"may end in \.csv, \.parquet, \.md or \.html"):
-        write_table(tmp_path / "out.xls", compare_runs([table_record()]))
+        write_report(tmp_path / "out.xls", make_report([table_record()]))

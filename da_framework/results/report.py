@@ -1,0 +1,133 @@
+"""A report of runs: a table of cells, what all have in common, and ranks; in Markdown."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from da_framework.core.errors import InputError, listed
+from da_framework.core.text import markdown, markdown_code
+from da_framework.results.cells import common_words
+from da_framework.results.ranks import Ranks, rank_rows, render_ranks
+from da_framework.results.record_schema import RunRecord
+from da_framework.results.statistics import (
+    FEWEST,
+    LEVEL,
+    PICKS,
+    Row,
+    compare_runs,
+    is_baseline,
+)
+
+MISSING_SEEDS = "†"
+"""Of rows without seeds that others have."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is said of runs together.
+
+    Attributes:
+        rows: cells with their statistics.
+        against: methods that the others are compared with.
+        common: what all runs have in common, as overrides; no row's name holds it.
+        ranks: of the methods over tasks, if there are several of both.
+    """
+
+    rows: Sequence[Row]
+    against: Sequence[str]
+    common: Sequence[str]
+    ranks: Ranks | None
+
+    @property
+    def columns(self) -> list[str]:
+        """The heads of its table."""
+        based = any(is_baseline(row.runs) for row in self.rows)
+        columns = ["task", "method", *(f"{pick} ± 95 % interval" for pick in PICKS)]
+        columns += [f"above {markdown_code(other, in_table=True)}" for other in self.against]
+        return [*columns, "negative transfer", "seeds"] if based else [*columns, "seeds"]
+
+    def fields(self, row: Row) -> list[str]:
+        """A row of its table, in Markdown."""
+        mark = MISSING_SEEDS if row.missing else ""
+        setting = ", ".join(map(markdown, row.setting))
+        fields = [
+            markdown(row.task),
+            f"{markdown_code(row.method, in_table=True)} {setting}".rstrip(),
+        ]
+        fields += [f"{figure}{mark}" if figure else "-" for figure in row.figures.values()]
+        fields += [str(row.gains.get(other, "")) for other in self.against]
+        fields += [row.negative_transfer] if "negative transfer" in self.columns else []
+        return [*fields, f"{len(row.runs)}{mark}"]
+
+    def notes(self) -> Iterator[str]:
+        """The notes below its table: how its figures came to be."""
+        yield (
+            "±: half of the 95 % t-interval over seeds, of accuracy in percent; of fewer than "
+            f"{FEWEST} seeds the values stand in brackets. A half is rounded away from zero."
+        )
+        gains = [gain for row in self.rows for gain in row.gains.values()]
+        if gains:
+            yield (
+                "above: gain of the last step in points: the mean over the n seeds that both have, "
+                "its 95 % t-interval, and the worst seed."
+            )
+        if tests := sum(gain.p is not None for gain in gains):
+            yield (
+                "p: paired t-test over seeds, corrected by Holm for all in its column "
+                f"({tests} tests in this table)."
+            )
+        if any(row.negative_transfer for row in self.rows):
+            yield (
+                "negative transfer: below a method that does not adapt; yes where this test says "
+                f"so (p < {LEVEL})."
+            )
+        if short := [row for row in self.rows if row.missing]:
+            seeds = listed(sorted({seed for row in short for seed in row.missing}))
+            yield f"{MISSING_SEEDS}: without seeds that other rows of the task have ({seeds})."
+
+
+def make_report(records: Sequence[RunRecord], *, against: Sequence[str] = ()) -> Report:
+    """A report of runs.
+
+    Args:
+        records: of the runs.
+        against: methods: how far the last step is above each on the same seeds and otherwise the
+            same config; empty where there is no such run.
+
+    Raises:
+        InputError: two runs of one cell have the same seed, or nothing is named so in ``against``.
+    """
+    if unknown := set(against) - (methods := {record["choices"]["method"] for record in records}):
+        raise InputError(
+            f"--against {listed(sorted(unknown))}: there is no such run; the methods here are "
+            f"{listed(sorted(methods))}"
+        )
+    common = common_words(records)
+    rows = compare_runs(records, against=against, common=common)
+    return Report(rows, tuple(against), tuple(common), rank_rows(rows))
+
+
+def render_markdown(records: Sequence[RunRecord], *, against: Sequence[str] = ()) -> str:
+    """The table of runs, below what they have in common, and the ranks of their methods."""
+    return "\n".join(markdown_lines(make_report(records, against=against), notes=False))
+
+
+def markdown_lines(report: Report, *, notes: bool = True) -> Iterator[str]:
+    """A report in Markdown; what all runs have in common stands once above the table."""
+    if report.common:
+        yield f"All runs: {', '.join(map(markdown, report.common))}."
+        yield ""
+    yield table_line(report.columns)
+    yield "|---" * len(report.columns) + "|"
+    for row in report.rows:
+        yield table_line(report.fields(row))
+    if notes:
+        yield ""
+        yield from report.notes()
+    if report.ranks:
+        yield ""
+        yield render_ranks(report.ranks)
+
+
+def table_line(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
