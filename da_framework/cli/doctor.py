@@ -50,7 +50,8 @@ def diagnose_alignment(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
         return
     first, last = accuracies[0], accuracies[-1]
-    told = f"a linear classifier tells them apart with {format_percent(last, 0)} accuracy, {format_percent(first, 0)} untrained"
+    ended, begun = (format_percent(accuracy, 0) for accuracy in (last, first))
+    told = f"a linear classifier tells them apart with {ended} accuracy, {begun} untrained"
     mmd = curve_column(record, "domains/mmd")
     told += f"; MMD² {mmd[0]:.2g} -> {mmd[-1]:.2g}" if mmd else ""
     nearer = first - last >= FALL or (bool(mmd) and mmd[-1] <= SHRUNK * mmd[0])
@@ -109,10 +110,8 @@ def diagnose_choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
     # no advice follows: who acts on target labels has tuned on them
     elif (lost := oracle["accuracy"] - chosen["accuracy"]) > GAP:
-        yield (
-            f"by target labels alone: the validator's choice cost {format_fixed(100 * lost)} points",
-            "",
-        )
+        cost = f"the validator's choice cost {format_fixed(100 * lost)} points"
+        yield f"by target labels alone: {cost}", ""
     if oracle["accuracy"] - last["accuracy"] > GAP and oracle["step"] < last["step"]:
         yield f"by target labels alone: step {oracle['step']} was better than the end", ""
 

@@ -107,12 +107,22 @@ def make_report(records: Sequence[RunRecord], *, against: Sequence[str] = ()) ->
 
 
 def render_markdown(records: Sequence[RunRecord], *, against: Sequence[str] = ()) -> str:
-    """The table of runs, below what they have in common, and the ranks of their methods."""
-    return "\n".join(markdown_lines(make_report(records, against=against), notes=False))
+    """The table of runs, below what they have in common."""
+    return "\n".join(table_lines(make_report(records, against=against)))
 
 
-def markdown_lines(report: Report, *, notes: bool = True) -> Iterator[str]:
-    """A report in Markdown; what all runs have in common stands once above the table."""
+def markdown_lines(report: Report) -> Iterator[str]:
+    """A report in Markdown: its table with notes, and the ranks of its methods."""
+    yield from table_lines(report)
+    yield ""
+    yield from report.notes()
+    if report.ranks:
+        yield ""
+        yield render_ranks(report.ranks)
+
+
+def table_lines(report: Report) -> Iterator[str]:
+    """A table in Markdown; what all runs have in common stands once above it."""
     if report.common:
         yield f"All runs: {', '.join(map(markdown, report.common))}."
         yield ""
@@ -120,12 +130,6 @@ def markdown_lines(report: Report, *, notes: bool = True) -> Iterator[str]:
     yield "|---" * len(report.columns) + "|"
     for row in report.rows:
         yield table_line(report.fields(row))
-    if notes:
-        yield ""
-        yield from report.notes()
-    if report.ranks:
-        yield ""
-        yield render_ranks(report.ranks)
 
 
 def table_line(cells: Sequence[str]) -> str:

@@ -14,8 +14,6 @@ from da_framework.results.cells import (
     assign_cells,
     describe_difference,
     flatten,
-    or_lowest,
-    picked_figures,
     sides,
 )
 from da_framework.results.experiments import MEAN, PaperTable
@@ -28,6 +26,8 @@ from da_framework.results.statistics import (
     chosen_score,
     format_spread,
     half_interval,
+    or_lowest,
+    picked_figures,
 )
 from da_framework.results.tables import keep_records
 
