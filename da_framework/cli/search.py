@@ -25,10 +25,10 @@ from da_framework.config.schema import check_config
 from da_framework.core.damage import explain_damage, is_there, read_bytes
 from da_framework.core.errors import INTERRUPTED, PREEMPTED, InputError, PreemptedError, one_line
 from da_framework.core.files import run_lock, write_text
-from da_framework.core.rounding import format_fixed
 from da_framework.core.seeding import mix
 from da_framework.core.types import Count
 from da_framework.results.folder import RunFolder
+from da_framework.results.statistics import format_figure
 
 if TYPE_CHECKING:
     from da_framework.callbacks.pruning import Pruning
@@ -286,7 +286,7 @@ class Search:
             message = f"no score of {record['choices'].get('validator')} is finite"
         if value is not None:
             self.study.tell(number, value)
-            outcome = f"{self.settings.objective} {format_fixed(value, 4)}"
+            outcome = f"{self.settings.objective} {format_figure(value)}"
         elif code == PRUNED:
             self.study.tell(number, state=TrialState.PRUNED)
             outcome = message
@@ -381,7 +381,7 @@ class Search:
         how = NOTE if oracle else f"chosen by {validator}, without a label"
         counts = ", ".join(f"{len(self.ended(own))} {word}" for own, word in STATES.items())
         print(f"{counts}: {self.folder}")
-        print(f"best: {self.settings.objective} {format_fixed(best.value, 4)} ({how})")
+        print(f"best: {self.settings.objective} {format_figure(best.value)} ({how})")
         print(f"  {self.command(best)}")
 
 
