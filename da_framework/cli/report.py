@@ -1,7 +1,10 @@
 """``da report``: finished runs as a table, and as files."""
 
 import argparse
+import sys
 from pathlib import Path
+
+from rich.console import Console
 
 from da_framework.results.report import make_report, markdown_lines
 from da_framework.results.tables import (
@@ -10,11 +13,15 @@ from da_framework.results.tables import (
     keep_records,
     write_report,
 )
+from da_framework.results.terminal import print_report
 from da_framework.results.validator_quality import render_validators
 
 
 def main(arguments: list[str]) -> None:
-    """``da report FOLDER ...``: a Markdown table of the runs below, and files if asked for."""
+    """``da report FOLDER ...``: a table of the runs below, and files if asked for.
+
+    A terminal gets a table as wide as it is, a pipe or a file Markdown.
+    """
     parser = argparse.ArgumentParser(prog="da report", description=main.__doc__)
     parser.add_argument("folders", nargs="+", type=Path, help="of runs, or files made by --keep")
     parser.add_argument(
@@ -49,7 +56,10 @@ def main(arguments: list[str]) -> None:
     if against is None:
         against = sorted({r["choices"]["method"] for r in records if r.get("baseline")})
     report = make_report(records, against=against)
-    print(*markdown_lines(report), sep="\n")
+    if sys.stdout.isatty():
+        print_report(report, Console(highlight=False))
+    else:  # what goes on through a pipe or into a file is Markdown
+        print(*markdown_lines(report), sep="\n")
     for path in parsed.out:
         write_report(path, report)
     if parsed.picture:

@@ -47,12 +47,15 @@ class Report:
 
     def fields(self, row: Row) -> list[str]:
         """A row of its table, in Markdown."""
-        mark = MISSING_SEEDS if row.missing else ""
+        task, _, *figures = self.texts(row)
         setting = ", ".join(map(markdown, row.setting))
-        fields = [
-            markdown(row.task),
-            f"{markdown_code(row.method, in_table=True)} {setting}".rstrip(),
-        ]
+        name = f"{markdown_code(row.method, in_table=True)} {setting}".rstrip()
+        return [markdown(task), name, *figures]
+
+    def texts(self, row: Row) -> list[str]:
+        """A row of its table, as it is read."""
+        mark = MISSING_SEEDS if row.missing else ""
+        fields = [row.task, row.name]
         fields += [f"{figure}{mark}" if figure else "-" for figure in row.figures.values()]
         fields += [str(row.gains.get(other, "")) for other in self.against]
         fields += [row.negative_transfer] if "negative transfer" in self.columns else []
