@@ -12,9 +12,10 @@ from typing import Any
 from da_framework.core.damage import read_bytes
 from da_framework.results.cells import Value, flatten
 from da_framework.results.folder import RunFolder
+from da_framework.results.ranks import Ranks, rank_notes
 from da_framework.results.record_schema import CurvePoint, Environment, RunRecord
 from da_framework.results.report import Report
-from da_framework.results.statistics import PICKS, Row, target_accuracy
+from da_framework.results.statistics import PICKS, Row, t_quantile, target_accuracy
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 FIGURE_SIZES = {"tsne": (760, 400), "confusion": (420, 420)}
@@ -43,6 +44,7 @@ def render_page(report: Report) -> str:
             | page_run(record)
         )
     attach_figures(runs)
+    most = max(len(row.runs) for row in rows)
     data = {
         "everywhere": report.common,
         "rows": [page_row(row) for row in rows],
@@ -50,6 +52,9 @@ def render_page(report: Report) -> str:
         "environments": environments,
         "against": report.against,
         "notes": list(report.notes()),
+        "ranks": page_ranks(report.ranks),
+        # by how many values: what a standard error is multiplied with
+        "t": [None, None, *(t_quantile(n) for n in range(2, most + 1))],
     }
     # a name with </script> in it must not end the script that holds it
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
@@ -63,6 +68,23 @@ def common_keys(configs: Sequence[Mapping[str, Value]]) -> set[str]:
         key
         for key, value in first.items()
         if all(key in other and other[key] == value for other in others)
+    }
+
+
+def page_ranks(ranks: Ranks | None) -> dict[str, Any] | None:
+    """The ranks of methods as the page reads them."""
+    if ranks is None:
+        return None
+    methods = [
+        {"name": name, "mean": mean, "alike": ranks.alike(n)}
+        for n, (name, mean) in enumerate(zip(ranks.names, ranks.means, strict=True))
+    ]
+    return {
+        "methods": methods,
+        "test": ranks.test,
+        "distance": ranks.distance,
+        "cliques": ranks.cliques(),
+        "notes": list(rank_notes(ranks)),
     }
 
 

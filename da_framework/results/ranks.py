@@ -49,6 +49,18 @@ class Ranks:
         apart = self.test == "Wilcoxon" and self.p is not None and self.p < LEVEL
         return [] if apart else [self.names[k] for k in others]
 
+    def cliques(self) -> list[tuple[float, float]]:
+        """First and last mean rank of each largest group that the test does not tell apart."""
+        if self.distance is None:
+            return []
+        groups: list[tuple[float, float]] = []
+        for first in self.means:
+            last = max(mean for mean in self.means if mean - first < self.distance)
+            # of two that end alike the later lies within the other
+            if last > first and (not groups or last > groups[-1][1]):
+                groups.append((first, last))
+        return groups
+
 
 def rank_rows(rows: Sequence[Row]) -> Ranks | None:
     """The ranks of a report's methods by the last step's accuracy, means over seeds.
