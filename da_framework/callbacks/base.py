@@ -32,6 +32,13 @@ class Evaluation:
     figures: Mapping[str, Any]
     warnings: tuple[str, ...] = field(default=())
 
+    def domain_names(self) -> dict[str, str]:
+        """The domains of each side that was seen: ``{"source": "mnist", "target": "usps"}``."""
+        return {
+            side: "+".join(self.task.domains[n] for n in outputs.domain.unique().tolist())
+            for side, outputs in self.validation.items()
+        }
+
 
 class Callback(pl.Callback):
     """Told of every evaluation, on every process; writes on the first alone."""
@@ -48,3 +55,10 @@ def add_verdict(trainer: pl.Trainer, module: Any, kind: str, sentence: str) -> N
         module.verdicts[kind] = {"step": module.step, "words": sentence}
         if trainer.is_global_zero:
             log.warning("warning at step %d: %s", module.step, sentence)
+
+
+def run_title(module: Any, evaluation: Evaluation) -> str:
+    """What a figure is of: method, domains and seed."""
+    names = evaluation.domain_names()
+    sides = " → ".join(names[side] for side in ("source", "target") if side in names)
+    return f"{type(module.method).__name__}: {sides}, seed {module.seed}"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from da_framework.callbacks.base import Callback, Evaluation
+from da_framework.callbacks.base import Callback, Evaluation, run_title
 from da_framework.metrics.classification import confusion
 from da_framework.results.confusion_figure import draw_confusion
 from da_framework.results.figure_process import draw_or_warn
@@ -31,4 +31,5 @@ class Confusion(Callback):
         if self.last is not None and trainer.is_global_zero:
             counts = confusion(self.last.oracle.logits, self.last.oracle.y).cpu()
             classes = (*self.last.task.classes, "unknown")[: len(counts)]
-            draw_or_warn(draw_confusion, self.path, counts.numpy(), classes)
+            title = run_title(module, self.last)
+            draw_or_warn(draw_confusion, self.path, counts.numpy(), classes, title=title)

@@ -1,12 +1,13 @@
 """``tsne.png``: features of source and target in the plane, before and after training."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 
-from da_framework.callbacks.base import Callback, Evaluation
+from da_framework.callbacks.base import Callback, Evaluation, run_title
 from da_framework.core.files import atomic_write
 from da_framework.results.figure_process import draw_or_warn
 from da_framework.results.folder import RunFolder
@@ -21,12 +22,16 @@ class TSNE(Callback):
 
     Args:
         folder: of the run.
-        rows: at most so many of each side.
+        rows: at most so many of each side, and of both as many.
+        colour: what it shows: ``side`` or ``class`` (of the target, the one that is predicted).
     """
 
-    def __init__(self, folder: str, rows: int) -> None:
+    def __init__(self, folder: str, rows: int, colour: Literal["side", "class"]) -> None:
         self.path = RunFolder(Path(folder)).figure("tsne")
         self.rows = rows
+        self.colour = colour
+        self.title = ""
+        self.names: dict[str, str] = {}
         # on disk, so that a run killed and continued still has its first features
         self.before = RunFolder(Path(folder)).features_before
         self.last: dict[str, Any] = {}
@@ -37,13 +42,16 @@ class TSNE(Callback):
         if not trainer.is_global_zero:
             return
         self.last = {}
+        self.names, self.title = evaluation.domain_names(), run_title(module, evaluation)
+        # as many of each side: a larger one would look nearer than it is
+        n = min(self.rows, *(len(each.features) for each in evaluation.validation.values()))
         names = np.array([*evaluation.task.classes, "unknown"])
         for side, outputs in evaluation.validation.items():
-            picked = slice(None, None, max(1, -(-len(outputs.features) // self.rows)))
-            self.last[side] = outputs.features[picked].cpu().numpy()
+            picked = torch.linspace(0, len(outputs.features) - 1, n).long()
+            self.last[side] = outputs.features.cpu()[picked].numpy()
             # of the target what is predicted: its labels are not for figures of training
             labels = outputs.y if side == "source" else outputs.logits.argmax(1)
-            self.last[f"{side}_class"] = names[labels[picked].cpu().numpy()]
+            self.last[f"{side}_class"] = names[labels.cpu()[picked].numpy()]
         if evaluation.step == 0:
             self.before.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(self.before) as partial, partial.open("wb") as stream:
@@ -53,4 +61,5 @@ class TSNE(Callback):
         if self.last and trainer.is_global_zero and self.before.exists():
             with np.load(self.before) as before:
                 moments = {"before": dict(before), "after": self.last}
-            draw_or_warn(draw_features, self.path, moments)
+            keys = {"names": self.names, "colour": self.colour, "title": self.title}
+            draw_or_warn(draw_features, self.path, moments, **keys)

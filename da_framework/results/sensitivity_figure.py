@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from da_framework.results.cells import Value
 from da_framework.results.figure import save_figure
-from da_framework.results.statistics import half_interval
+from da_framework.results.statistics import FEWEST, half_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +25,8 @@ def draw_lines(
     path: Path, panels: Mapping[str, Mapping[str, Line]], *, key: str, values: Sequence[Value]
 ) -> None:
     """Draws a panel a task, a line a name: the mean, and its 95 % interval over seeds.
+
+    Of two seeds the values stand in its place.
 
     Runs without the key are a dashed level. Numbers are to scale; if a value is none, all values
     stand side by side and no line joins them.
@@ -99,7 +101,12 @@ def draw_line(
     if apart:
         x = [place + 0.5 * ((look + 0.5) / looks - 0.5) for place in x]
     if apart or len(drawn) == 1:
-        return axes.errorbar(x, y, width, color=colour, fmt=marker, markersize=5, capsize=3)
-    low, high = ([m + sign * w for m, w in zip(y, width, strict=True)] for sign in (-1, 1))
-    axes.fill_between(x, low, high, **shade)
-    return axes.plot(x, y, color=colour, marker=marker, markersize=4)[0]
+        shown = axes.errorbar(x, y, width, color=colour, fmt=marker, markersize=5, capsize=3)
+    else:
+        low, high = ([m + sign * w for m, w in zip(y, width, strict=True)] for sign in (-1, 1))
+        axes.fill_between(x, low, high, **shade)
+        (shown,) = axes.plot(x, y, color=colour, marker=marker, markersize=4)
+    for place, value in zip(x, drawn, strict=True):
+        if 1 < len(line[value]) < FEWEST:  # too few for an interval: the values themselves
+            axes.scatter([place] * len(line[value]), line[value], s=12, color=colour, alpha=0.5)
+    return shown

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from da_framework.callbacks import confusion, curves, tsne
@@ -26,7 +27,7 @@ from da_framework.results.confusion_figure import draw_confusion
 from da_framework.results.figure import save_figure
 from da_framework.results.folder import RunFolder
 from da_framework.results.history_figure import draw_history
-from da_framework.results.tsne_figure import draw_features
+from da_framework.results.tsne_figure import draw_features, separate_boxes
 
 
 class Trainer(pl.Trainer):
@@ -50,7 +51,7 @@ class Module(pl.LightningModule):
     def __init__(self, **known: Any) -> None:
         super().__init__()
         begun: dict[str, Any] = {"step": 0, "history": [], "picks": {}, "verdicts": {}}
-        begun |= {"steps": 10, "method": SimpleNamespace(closed_form=True)}
+        begun |= {"seed": 1, "steps": 10, "method": SimpleNamespace(closed_form=True)}
         vars(self).update(begun | known)
 
     def record(self, figures: Mapping[str, float]) -> None:
@@ -118,7 +119,9 @@ def sensible(path: Path) -> bool:
 def draws_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are drawn in this process, where a mistake is seen."""
     for module in (confusion, curves, tsne):
-        monkeypatch.setattr(module, "draw_or_warn", lambda draw, path, *rest: draw(path, *rest))
+        monkeypatch.setattr(
+            module, "draw_or_warn", lambda draw, path, *rest, **keys: draw(path, *rest, **keys)
+        )
 
 
 @pytest.mark.parametrize("k", [2, 12, 13, 50])
@@ -178,7 +181,7 @@ def test_curves_bear_what_is_not_there(tmp_path: Path, history: list[dict[str, A
 
 @pytest.mark.parametrize(("k", "source"), [(2, True), (50, True), (3, False)])
 def test_tsne_shows_features_before_and_after(tmp_path: Path, k: int, source: bool) -> None:
-    callback = TSNE(str(tmp_path), rows=40)
+    callback = TSNE(str(tmp_path), rows=40, colour="side")
     callback.on_evaluation(TRAINER, MODULE, evaluation(0, k=k, rows=100, source=source))
     callback.on_evaluation(TRAINER, MODULE, evaluation(5, k=k, rows=100, source=source, spread=2.0))
     assert not (tmp_path / "tsne.png").exists()
@@ -194,7 +197,9 @@ def test_tsne_shows_features_before_and_after(tmp_path: Path, k: int, source: bo
 
 def moments(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     drawn: list[dict[str, Any]] = []
-    monkeypatch.setattr(tsne, "draw_or_warn", lambda draw, path, rebuilt: drawn.append(rebuilt))
+    monkeypatch.setattr(
+        tsne, "draw_or_warn", lambda draw, path, rebuilt, **_: drawn.append(rebuilt)
+    )
     return drawn
 
 
@@ -203,8 +208,8 @@ def test_a_continued_run_still_has_its_first_features(
 ) -> None:
     drawn = moments(monkeypatch)
     first = evaluation(0, spread=1.0)
-    TSNE(str(tmp_path), rows=400).on_evaluation(TRAINER, MODULE, first)
-    resumed = TSNE(str(tmp_path), rows=400)
+    TSNE(str(tmp_path), rows=400, colour="side").on_evaluation(TRAINER, MODULE, first)
+    resumed = TSNE(str(tmp_path), rows=400, colour="side")
     last = evaluation(9, spread=2.0)
     resumed.on_evaluation(TRAINER, MODULE, last)
     resumed.on_train_end(TRAINER, MODULE)
@@ -219,7 +224,7 @@ def test_tsne_colours_the_target_by_predictions_not_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = moments(monkeypatch)
-    callback = TSNE(str(tmp_path), rows=400)
+    callback = TSNE(str(tmp_path), rows=400, colour="side")
     seen = evaluation(0)
     callback.on_evaluation(TRAINER, MODULE, seen)
     callback.on_train_end(TRAINER, MODULE)
@@ -227,11 +232,95 @@ def test_tsne_colours_the_target_by_predictions_not_labels(
     np.testing.assert_array_equal(drawn[0]["after"]["target_class"], predicted)
 
 
+def test_tsne_shows_as_many_samples_of_either_side_with_the_domains_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[Any, dict[str, Any]]] = []
+    monkeypatch.setattr(tsne, "draw_or_warn", lambda *given, **keys: calls.append((given[2], keys)))
+    callback = TSNE(str(tmp_path), rows=40, colour="class")
+    uneven = evaluation(0, rows=30)
+    uneven.validation["source"] = outputs(95, 3, 0, labelled=True)  # type: ignore[index]
+    callback.on_evaluation(TRAINER, MODULE, uneven)
+    callback.on_train_end(TRAINER, MODULE)
+    ((drawn, keys),) = calls
+    assert {name: len(array) for name, array in drawn["after"].items()} == {
+        **{"source": 30, "source_class": 30, "target": 30, "target_class": 30}
+    }
+    assert keys["names"] == {"source": "s", "target": "t"}
+    assert keys["colour"] == "class"
+    assert keys["title"] == "SimpleNamespace: s → t, seed 1"
+
+
+def test_labels_of_classes_do_not_lie_over_each_other() -> None:
+    generator = np.random.default_rng(0)
+    for k in (2, 10, 30):
+        sizes = np.tile([[0.12, 0.05]], (k, 1))
+        places = separate_boxes(np.full((k, 2), 0.5) + generator.normal(0, 0.01, (k, 2)), sizes)
+        gaps = np.abs(places[:, None] - places[None]) - sizes[0]
+        assert ((gaps > -1e-3).any(-1) | np.eye(k, dtype=bool)).all()
+    far = np.array([[0.1, 0.1], [0.9, 0.9]])
+    np.testing.assert_array_equal(separate_boxes(far, np.full((2, 2), 0.1)), far)
+
+
+def figures_of(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are saved, and not only their files."""
+    seen: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(figure: Figure, *given: Any, **keys: Any) -> None:
+        seen.append(figure)
+        save(figure, *given, **keys)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return seen
+
+
+def test_a_method_without_steps_has_no_curve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = figures_of(monkeypatch)
+    fitted = [row for row in HISTORY if "score" in row]
+    draw_history(tmp_path / "a.png", fitted, PICKS)
+    (axes,) = seen[0].axes
+    assert {line.get_linestyle() for line in axes.lines} == {"None"}
+    assert [list(line.get_xdata()) for line in axes.lines] == [[0, 1], [0, 1]]  # type: ignore[arg-type]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["before", "fitted"]
+
+
+def test_losses_and_schedules_have_axes_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = figures_of(monkeypatch)
+    history = [
+        row | {"train/coefficient": 0.5, "train/lr": 0.1 / (row["step"] + 1)} for row in HISTORY
+    ]
+    draw_history(tmp_path / "a.png", history, PICKS, schedules=["coefficient"], title="DANN")
+    losses, schedules, accuracy, rate = seen[0].axes
+    labels = [[line.get_label() for line in axes.lines] for axes in (losses, schedules)]
+    assert labels == [["domain", "source"], ["coefficient"]]
+    assert (losses.get_title(), schedules.get_title(), accuracy.get_title()) == (
+        *("losses", "schedules", "accuracy"),
+    )
+    assert rate.get_ylabel().startswith("learning rate")
+
+
+def test_a_confusion_matrix_names_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(confusion, "draw_or_warn", lambda *given, **keys: calls.append(keys))
+    callback = Confusion(str(tmp_path))
+    callback.on_evaluation(TRAINER, MODULE, evaluation(7))
+    callback.on_train_end(TRAINER, MODULE)
+    assert calls == [{"title": "SimpleNamespace: s → t, seed 1"}]
+    seen = figures_of(monkeypatch)
+    draw_confusion(tmp_path / "a.png", np.array([[3, 1], [0, 4]]), ("a", "b"), title="DANN, seed 1")
+    assert seen[0].axes[0].get_title() == "DANN, seed 1\ntarget accuracy 87.5%"
+
+
 def test_without_first_features_or_on_another_process_nothing_is_drawn(tmp_path: Path) -> None:
-    callback = TSNE(str(tmp_path), rows=400)
+    callback = TSNE(str(tmp_path), rows=400, colour="side")
     callback.on_evaluation(TRAINER, MODULE, evaluation(5))
     callback.on_train_end(TRAINER, MODULE)
-    other = TSNE(str(tmp_path), rows=400)
+    other = TSNE(str(tmp_path), rows=400, colour="side")
     other.on_evaluation(OTHER, MODULE, evaluation(0))
     other.on_train_end(OTHER, MODULE)
     assert not (tmp_path / "tsne.png").exists()

@@ -89,3 +89,13 @@ def test_a_task_is_a_panel_and_a_name_looks_the_same_in_all(
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["foo", "bar"]
     assert legend.get_title().get_text() == "mean and 95 %\ninterval over seeds"
+
+
+def test_of_two_seeds_the_values_are_drawn_and_no_interval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = {0.1: [60.0, 70.0], 1.0: [70.0, 80.0], 10.0: [90.0]}
+    (axes,) = drawn({"t": {"foo": two}}, monkeypatch, tmp_path).axes
+    assert {y for _, y in band(axes)} == {65.0, 75.0, 90.0}  # a band without width
+    points = [tuple(map(float, p)) for c in axes.collections[1:] for p in np.array(c.get_offsets())]
+    assert points == [(0.1, 60.0), (0.1, 70.0), (1.0, 70.0), (1.0, 80.0)]
