@@ -68,8 +68,8 @@ def print_table(console: Console, title: str, lines: Sequence[Sequence[str]]) ->
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column, least in zip(head, widths, strict=True):
         table.add_column(column, min_width=least)
-    for line in body:
-        table.add_row(*line)
+    for cells in body:
+        table.add_row(*cells)
     console.print(table)
 
 

@@ -19,9 +19,11 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from da_framework.cli.report import main
+from da_framework.core.rounding import format_fixed
 from da_framework.results import page
 from da_framework.results.record_schema import CurvePoint
 from da_framework.results.report import make_report
+from da_framework.results.statistics import half_interval
 from da_framework.results.tables import gather_records, write_report
 
 EVIL = "<script>document.title = 'broken'</script><img src=x onerror=\"document.title='broken'\">"
@@ -336,3 +338,39 @@ def test_a_thousand_runs_are_drawn_in_time(thousand: tuple[Path, float], browser
     assert browser.texts("#count") == ["1000 runs"]
     ready = browser.js("performance.getEntriesByType('navigation')[0].domComplete")
     assert 0 < ready < 5000
+
+
+@browsing
+def test_the_browser_rounds_as_tables_do_and_draws_to_the_page_s_width(
+    tmp_path: Path, browser: Browser
+) -> None:
+    browser.open(rendered(runs(tmp_path)))
+    values = [74.25, 100 * 0.5745, 100 * 0.0645, -0.25, -0.04, 99.95, 0.05, 1e-9]
+    shown = browser.js(f"{json.dumps(values)}.map((v) => fixed(v))")
+    assert [text.replace("−", "-") for text in shown] == [format_fixed(v) for v in values]  # noqa: RUF001
+    wide = "document.querySelector('#curves .panels').clientWidth"
+    drawn = "[...document.querySelectorAll('#curves svg')].map((n) => n.clientWidth)"
+    assert browser.js(f"{drawn}.reduce((a, b) => a + b)") > 0.9 * browser.js(wide)
+    assert browser.js("document.querySelectorAll('#curves .tick').length") >= 12
+    assert browser.js("document.querySelectorAll('#curves .band').length") == 6  # three seeds
+    # half a point is no contrast: the scale goes from ten to ten, twenty points at least
+    assert browser.js("scaleOf([74.2, 74.7])") == [60, 80]
+    assert browser.js("scaleOf([99.5, 100])") == [80, 100]
+    assert browser.js("halfOf([1, 2, 4])") == pytest.approx(half_interval([1, 2, 4]))
+    assert browser.js("halfOf([1, 2])") is None
+    assert browser.complaints() == []
+
+
+@browsing
+def test_ranks_over_six_tasks_have_a_picture_of_the_critical_difference(
+    tmp_path: Path, browser: Browser
+) -> None:
+    records: list[Any] = [
+        record(f"m{m}", f"task {n}", 1, 0.3 + m / 10 + n / 100) for m in range(4) for n in range(6)
+    ]
+    write_report(tmp_path / "ranks.html", make_report(records))
+    browser.open(tmp_path / "ranks.html")
+    assert browser.texts("#ranking tbody td:first-child") == ["m3", "m2", "m1", "m0"]
+    assert browser.texts("#distance text")[0] == "critical difference 1.91"
+    assert browser.js("document.querySelectorAll('#distance .clique').length") == 3
+    assert browser.complaints() == []
