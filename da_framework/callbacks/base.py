@@ -35,7 +35,7 @@ class Evaluation:
     def domain_names(self) -> dict[str, str]:
         """The domains of each side that was seen: ``{"source": "mnist", "target": "usps"}``."""
         return {
-            side: "+".join(self.task.domains[n] for n in outputs.domain.unique().tolist())
+            side: "+".join(self.task.domains[n] for n in sorted(set(outputs.domain.tolist())))
             for side, outputs in self.validation.items()
         }
 
