@@ -4,18 +4,23 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from da_framework.cli.main import main
 from da_framework.core.errors import InputError
+from da_framework.datasets.arrays import read_labelled_arrays
+from da_framework.datasets.table import read_table
 from da_framework.training.restore import restore_model
+from da_framework.training.warm_start import read_network_state
 from tests.conftest import commanding
-from tests.damaged import damaged_json, nothing_written_outside
+from tests.damaged import damaged_json, nothing_written_outside, torn
 from tests.run_records import table_record, write_run
 
 FINISHED = Path(__file__).parent / "training" / "run_of_0_1"
@@ -23,7 +28,7 @@ RECORD: Any = json.loads((FINISHED / "result.json").read_text())
 KEPT: Any = [table_record(), table_record(seed=2)]
 
 few = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-many = settings(few, max_examples=500)
+many = settings(few, max_examples=300)
 
 
 @pytest.fixture
@@ -70,10 +75,46 @@ def check_kept(folder: Path, content: bytes) -> None:
     assert ends_well(folder, "report", "kept.json", "runs") == 0
 
 
+def check_read(folder: Path, content: bytes, name: str, read: Callable[[Path], object]) -> None:
+    (folder / name).write_bytes(content)
+    with nothing_written_outside(folder), suppress(InputError):
+        read(folder / name)
+
+
+def packed_arrays() -> bytes:
+    """An ``.npz`` as a user has it."""
+    stream = BytesIO()
+    np.savez(stream, x=np.zeros((3, 2), np.float32), y=np.arange(3))
+    return stream.getvalue()
+
+
+CHECKPOINT = (FINISHED / "checkpoints" / "last.ckpt").read_bytes()
+TABLE = b"a,b,label\n" + b"1,2.5,x\n" * 9
+
 FUZZED: dict[str, tuple[Callable[[Path, Any], None], st.SearchStrategy[Any]]] = {
     "reports": (check_reports, damaged_json(RECORD)),
     "restored": (check_restored, damaged_json(RECORD)),
     "kept": (check_kept, damaged_json(KEPT)),
+    "checkpoints": (
+        lambda folder, content: check_read(
+            folder, content, "a.ckpt", lambda file: read_network_state(str(file))
+        ),
+        torn(CHECKPOINT),
+    ),
+    "arrays": (
+        lambda folder, content: check_read(
+            folder, content, "a.npz", lambda file: read_labelled_arrays([file])
+        ),
+        torn(packed_arrays()),
+    ),
+    "tables": (
+        lambda folder, content: check_read(folder, content, "a.csv", read_table),
+        torn(TABLE),
+    ),
+    "lines": (
+        lambda folder, content: check_read(folder, content, "a.jsonl", read_table),
+        torn(b'{"a": 1, "label": "x"}\n' * 9),
+    ),
 }
 
 
