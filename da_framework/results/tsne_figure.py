@@ -80,6 +80,8 @@ def draw_features(
             handles, labels, loc="outside lower center", ncols=2, frameon=False, markerscale=2
         )
         if colour == "class":
+            for handle in figure.legends[0].legend_handles:  # of no one class
+                handle.set(color="#555555")
             add_key(figure, classes)
         figure.suptitle(figure_text(title, most=100), fontsize=10)
 
@@ -108,7 +110,7 @@ def class_colours(labels: Array, classes: list[str]) -> list[Any]:
     """A colour for each sample by its class; beyond twenty classes neighbours look alike."""
     from matplotlib import colormaps
 
-    few, many = colormaps["tab20"], colormaps["turbo"]
+    few, many = colormaps["tab10" if len(classes) <= 10 else "tab20"], colormaps["turbo"]
     place = {name: n for n, name in enumerate(classes)}
     numbers = [place[str(name)] for name in labels.tolist()]
     return [few(n) if len(classes) <= 20 else many(n / len(classes)) for n in numbers]
@@ -141,7 +143,9 @@ def label_classes(axes: "Axes", points: Float[Array, "n 2"], labels: Array) -> N
     span = np.maximum(high - low, 1e-9)
     size = 10 if len(names) <= 20 else 7
     inches = np.array([[0.0085 * size * max(len(text), 1), 0.017 * size] for text in shown])
-    places = separate_boxes((middles - low) / span, inches / (0.85 * PANEL)) * span + low
+    sizes = inches / (0.85 * PANEL)
+    inside = np.clip((middles - low) / span, sizes / 2, 1 - sizes / 2)
+    places = separate_boxes(inside, sizes) * span + low
     for text, place, middle in zip(shown, places, middles, strict=True):
         axes.annotate(
             text,
