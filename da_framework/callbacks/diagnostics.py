@@ -13,6 +13,8 @@ from da_framework.core.batch import Outputs
 from da_framework.core.labels import LABELLED_ROLES
 from da_framework.metrics.domain_distance import domain_accuracy
 
+SKEW = 0.05
+"""By how much the largest class may be larger on the target than on the source."""
 VISIBLE_SHIFT = 0.65
 """Domain accuracy from which on a shift is there to be seen."""
 
@@ -26,7 +28,7 @@ class Diagnostics(Callback):
         min_feature_variance: share of the untrained features' variance under which they count as
             collapsed.
         max_class_share: share of target samples in one class above which predictions count as
-            collapsed.
+            collapsed, unless the source's labels are as skewed.
         max_gradient_ratio: norm of the added terms' gradient, relative to the labels', above which
             a task that is not learnt counts as lost to them.
         rows: samples of each side, at most, that domains are told apart by.
@@ -55,7 +57,7 @@ class Diagnostics(Callback):
         module.record({f"diagnosis/{name}": value for name, value in figures.items()})
         sentences = {"method": "; ".join(evaluation.warnings)} if evaluation.warnings else {}
         if evaluation.step > 0:
-            sentences |= dict(self.faults(evaluation, figures, module.history, module.steps))
+            sentences |= dict(self.faults(evaluation, figures, module))
         for kind, sentence in sentences.items():
             add_verdict(trainer, module, kind, sentence)
 
@@ -87,10 +89,10 @@ class Diagnostics(Callback):
         self,
         evaluation: Evaluation,
         figures: Mapping[str, float],
-        history: Sequence[Mapping[str, Any]],
-        steps: int,
+        module: Any,
     ) -> Iterator[tuple[str, str]]:
         """What goes wrong: its kind, and a sentence for a person."""
+        history, steps = module.history, module.steps
         before = next(iter(history_column(history, "diagnosis/spread")), 0.0)
         if figures["spread"] < self.min_feature_variance * before:
             yield (
@@ -98,11 +100,12 @@ class Diagnostics(Callback):
                 f"features have collapsed: their variance is {figures['spread'] / before:.0e} of"
                 " what it was untrained; lower method.weight, ramp it, or use batch norm",
             )
-        if figures["majority"] > self.max_class_share:
+        if figures["majority"] > self.max_class_share and not is_as_skewed(evaluation, figures):
+            mend = "lower method.weight or" if hasattr(module.method, "weight") else "lower"
             yield (
                 "predictions",
-                f"predictions have collapsed: {figures['majority']:.0%} of target rows are in one "
-                "class; lower method.weight or the learning rate",
+                f"predictions have collapsed: {figures['majority']:.0%} of target samples are in "
+                f"one class; {mend} the learning rate, unless the target is truly so skewed",
             )
         losses = history_column(history, "train/domain")
         blind = bool(losses) and all(abs(loss - math.log(2)) < 0.003 for loss in losses)
@@ -136,6 +139,18 @@ class Diagnostics(Callback):
                 f"{max(source):.0%}) and what the method adds has pulled {max(ratios):.0f} times "
                 "as hard on the encoder as the labels do; lower method.weight, or ramp it",
             )
+
+
+def is_as_skewed(evaluation: Evaluation, figures: Mapping[str, float]) -> bool:
+    """Whether the source's labels are nearly as much in one class as the target's predictions.
+
+    Not where these are all in one, which is a collapse however skewed the classes are.
+    """
+    source = evaluation.validation.get("source")
+    if source is None or figures["majority"] == 1:
+        return False
+    share = source.y.bincount().max().item() / len(source.y)
+    return figures["majority"] - share < SKEW
 
 
 def history_column(history: Sequence[Mapping[str, Any]], name: str) -> list[float]:

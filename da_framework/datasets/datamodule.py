@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,11 @@ class Domains(pl.LightningDataModule):
         }
         turned = copy(self)
         turned.train = train
+        turned.task = replace(
+            self.task,
+            domains=self.task.domains[::-1],
+            rows={role: len(samples.x) for role, samples in train.items()},
+        )
         turned.test = held_out._replace(domain=1 - held_out.domain)
         turned.streams = {
             role: Stream(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import ClassVar, Literal, TypedDict
 
 import torch
@@ -20,7 +21,7 @@ from da_framework.core.batch import (
     samples_per_pass,
 )
 from da_framework.core.errors import InputError
-from da_framework.core.types import Fraction, Share
+from da_framework.core.types import Count, Fraction, Share
 from da_framework.methods.extra import Extra
 from da_framework.networks.domain_norm import convert_domain_batchnorm, has_batchnorm
 from da_framework.networks.network import Network
@@ -37,9 +38,11 @@ class MethodKeys(TypedDict):
             ``separate``: a pass a role; ``domain``: one pass in which every domain has statistics
             of its own, in evaluation as well, and all have one scale and shift.
         label_smoothing: share of a label that is spread over all classes.
+        refresh_every: steps between two refreshes; ``None``: as many as between two evaluations.
     """
 
     label_smoothing: Fraction
+    refresh_every: Count | None
     alpha: Share
     batch_norm: BatchNorm
 
@@ -60,6 +63,8 @@ class Method(nn.Module):
             al., "Domain-Specific Batch Normalization", CVPR 2019.
         label_smoothing: share of a label that is spread over all classes: Szegedy et al.,
             "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, section 7.
+        refresh_every: steps between two refreshes, an epoch of the method; ``None``: as many as
+            between two evaluations. For methods that refresh while they train.
     """
 
     roles: ClassVar[tuple[str, ...]] = ("source", "target")
@@ -104,6 +109,7 @@ class Method(nn.Module):
         alpha: Share,
         batch_norm: BatchNorm,
         label_smoothing: Fraction = 0.0,
+        refresh_every: Count | None = None,
     ) -> None:
         super().__init__()
         if batch_norm == "domain" and not has_batchnorm(network):
@@ -117,9 +123,11 @@ class Method(nn.Module):
         self.alpha = alpha
         self.batch_norm = batch_norm
         self.label_smoothing = label_smoothing
+        self.refresh_every = refresh_every
         # over several processes the trainer puts a gather with gradient in its place
         self.gather: Callable[[Tensor], Tensor] = _identity
         self.extra: Mapping[str, Extra] = {}
+        self._per_sample: dict[str, tuple[str, int | float]] = {}
         # seeded by the trainer every step, alike on all processes: for draws over the global batch
         self.generator = torch.Generator()
 
@@ -176,12 +184,31 @@ class Method(nn.Module):
     def refresh(self, outputs: Mapping[str, Outputs]) -> None:
         """Before every epoch, given the outputs over the training samples of ``refreshes``.
 
-        What it makes belongs in buffers, or a resumed run would not have it. Inputs may be on disk:
-        ``x[rows]`` reads some of them, ``x[:]`` all.
+        What it makes belongs in buffers, or a resumed run would not have it; a value for each
+        sample in one of ``register_per_sample``. Inputs may be on disk: ``x[rows]`` reads some of
+        them, ``x[:]`` all.
         """
 
-    def reset_fitted(self) -> None:
-        """Drops what a refresh has fitted, where other samples could not be trained on from it."""
+    def register_per_sample(self, name: str, *, role: str, value: int | float) -> None:
+        """Adds a buffer of a value for each training sample of a role; a refresh fills it.
+
+        Args:
+            name: of the buffer.
+            role: whose samples it is of; ``Outputs.row`` indexes it.
+            value: of every sample to begin with; a whole number makes whole numbers.
+        """
+        self._per_sample[name] = (role, value)
+        self.register_buffer(name, torch.full((self.task.rows[role],), value))
+
+    def reset_fitted(self, rows: Mapping[str, int]) -> None:
+        """Drops what a refresh has fitted to the samples so far, to train on others.
+
+        Args:
+            rows: how many training samples each role has now.
+        """
+        self.task = replace(self.task, rows=rows)
+        for name, (role, value) in self._per_sample.items():
+            self.register_buffer(name, self.get_buffer(name).new_full((rows[role],), value))
 
     def warnings(self, outputs: Mapping[str, Outputs]) -> Iterator[str]:
         """What a person should know, in words, given the outputs of an evaluation."""

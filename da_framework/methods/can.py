@@ -25,8 +25,9 @@ class CAN(RampedMethod):
         - \frac{1}{K (K-1)} \sum_{c \ne c'} D_{cc'} \right)
 
     D is the squared MMD between a class of the source and one of the target, whose labels are
-    clusters: before every epoch spherical k-means over the whole target, begun at the source's
-    class centres. Samples far from their centre, and classes of few samples, are left out.
+    clusters: before every epoch (``refresh_every`` steps; the paper's is a pass over the target)
+    spherical k-means over the whole target, begun at the source's class centres. Samples far from
+    their centre, and classes of few samples, are left out.
 
     Kang et al., "Contrastive Adaptation Network for Unsupervised Domain Adaptation", CVPR 2019.
     https://arxiv.org/abs/1901.00976
@@ -68,7 +69,7 @@ class CAN(RampedMethod):
         self.fewest = fewest
         self.rounds = rounds
         self.register_buffer("factors", torch.tensor(factors))
-        self.register_buffer("clusters", torch.full((task.rows["target"],), UNLABELLED))
+        self.register_per_sample("clusters", role="target", value=UNLABELLED)
 
     def refresh(self, outputs: Mapping[str, Outputs]) -> None:
         source, target = outputs["source"], outputs["target"]

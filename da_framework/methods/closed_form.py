@@ -127,7 +127,8 @@ class ClosedForm(Method):
         nearest = torch.stack(by_class, dim=1)
         return nearest.amin(1, keepdim=True) - nearest
 
-    def reset_fitted(self) -> None:
+    def reset_fitted(self, rows: Mapping[str, int]) -> None:
+        super().reset_fitted(rows)
         self._buffers.clear()
 
     def keep(self, fitted: Mapping[str, Tensor]) -> None:

@@ -22,6 +22,9 @@ class GFK(Components):
 
     Gong, Shi, Sha, Grauman, "Geodesic Flow Kernel for Unsupervised Domain Adaptation", CVPR 2012.
     https://doi.org/10.1109/CVPR.2012.6247911
+    Departures: both subspaces are of principal components, where the paper also tries partial least
+    squares of the source's labels; how many is a key, where the paper has a rule; μ is the mean of
+    a sample's own domain, by whose deviations the authors' code divides as well.
 
     Args:
         network: encoder; its head is not used.

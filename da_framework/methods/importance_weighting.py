@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar, Literal, Unpack
 
-import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -26,9 +25,10 @@ class ImportanceWeighting(Method):
         w(x) = \frac{p_T(x)}{p_S(x)}
 
     What is learnt is then the target's risk, as far as the two domains differ in x alone (covariate
-    shift) and the source is everywhere the target is. Weights are made before every epoch over all
-    training samples, scaled to mean 1. The effective sample size (Kish), in samples, is logged
-    beside the losses: few samples of large weight are a small training set.
+    shift) and the source is everywhere the target is. Weights are made every ``refresh_every``
+    steps (of the inputs, once is enough) over all training samples, scaled to mean 1. The effective
+    sample size (Kish), in samples, is logged beside the losses: few samples of large weight are a
+    small training set.
 
     Shimodaira, "Improving Predictive Inference Under Covariate Shift by Weighting the
     Log-likelihood Function", Journal of Statistical Planning and Inference 2000.
@@ -69,7 +69,7 @@ class ImportanceWeighting(Method):
         self.ratio = ratio
         self.of = of
         self.exponent = exponent
-        self.register_buffer("weights", torch.ones(task.rows["source"]))
+        self.register_per_sample("weights", role="source", value=1.0)
 
     def refresh(self, outputs: Mapping[str, Outputs]) -> None:
         source, target = outputs["source"], outputs["target"]

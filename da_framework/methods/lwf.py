@@ -24,7 +24,8 @@ class LwF(FineTuning):
     Args:
         network: encoder and head.
         task: classes, domains and samples.
-        weight: w; 1 is the paper's.
+        weight: w; the paper's loss, at λ = 1, does not have the factor T², so that 1 / T² is its
+            weight: .25 at T = 2. The default, 1, weighs the former head four times as much.
         temperature: T; 2 is the paper's.
         gradual: as of ``FineTuning``.
     """

@@ -24,7 +24,8 @@ class PADA(DANN):
         L_d = \tfrac12 \left( \overline{\gamma_{y} \ell_S} + \overline{\ell_T} \right), \qquad
         \gamma = \frac{\overline{p(T)}}{\max_k \overline{p_k(T)}}
 
-    γ is made anew before every epoch from the predictions on all of the target.
+    γ is made anew every ``refresh_every`` steps, 500 in the authors' code, from the predictions on
+    all of the target.
 
     Cao et al., "Partial Adversarial Domain Adaptation", ECCV 2018.
     https://arxiv.org/abs/1808.04205

@@ -21,9 +21,9 @@ class SHOT(SHOTIM):
         \min_{f} \; w \left( \overline{H(p(T))} - H(\overline{p(T)}) \right)
         + \beta \, \overline{-\log p_{\hat y}(T)}
 
-    Before every epoch centres are means of all target features, weighted first by the predictions
-    and then by the labels that these centres gave; a sample's label is that of the centre in the
-    nearest direction.
+    Before every epoch (``refresh_every`` steps; the paper's is a pass over the target) centres are
+    means of all target features, weighted first by the predictions and then by the labels that
+    these centres gave; a sample's label is that of the centre in the nearest direction.
 
     Liang, Hu, Feng, "Do We Really Need to Access the Source Data? Source Hypothesis Transfer for
     Unsupervised Domain Adaptation", ICML 2020, eq. 4-7. https://arxiv.org/abs/2002.08546
@@ -51,8 +51,7 @@ class SHOT(SHOTIM):
     ) -> None:
         super().__init__(network, task, weight=weight, **base)
         self.pseudo_weight = pseudo_weight
-        labels = torch.zeros(task.rows["target"], dtype=torch.long)
-        self.register_buffer("pseudo_labels", labels)
+        self.register_per_sample("pseudo_labels", role="target", value=0)
 
     def refresh(self, outputs: Mapping[str, Outputs]) -> None:
         target = outputs["target"]

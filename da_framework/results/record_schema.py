@@ -123,12 +123,20 @@ class Seconds(TypedDict, total=False):
 
 
 class Environment(TypedDict):
-    """Versions of libraries, and the machine."""
+    """Versions of libraries, and the machine: what a number hangs on beside config, code and data.
+
+    ``threads`` are those of an operation, ``interop_threads`` operations at a time. ``gpu`` and
+    ``peak_gpu_memory_mib``, of tensors, are there where a GPU was trained on.
+    """
 
     versions: dict[str, str]
     platform: NotRequired[str]
     cpus: NotRequired[int | None]
     device: NotRequired[str]
+    threads: NotRequired[int]
+    interop_threads: NotRequired[int]
+    gpu: NotRequired[str]
+    peak_gpu_memory_mib: NotRequired[float]
 
 
 class RunOutcome(TypedDict):
@@ -150,7 +158,12 @@ class RunOutcome(TypedDict):
 
 
 class TrainedRecord(RunOutcome):
-    """The record as training writes it."""
+    """The record as training writes it.
+
+    ``peak_memory_mib`` is the most that the process held while the run lasted, what earlier jobs
+    have left in it included; where the system does not measure anew (``peak_memory_of`` is
+    ``process``), the most since it began.
+    """
 
     key: NotRequired[str]
     command: str
@@ -162,6 +175,7 @@ class TrainedRecord(RunOutcome):
     code: str
     seconds: Seconds
     finished: NotRequired[str]
+    peak_memory_of: NotRequired[Literal["run", "process"]]
 
 
 class RunRecord(TrainedRecord):

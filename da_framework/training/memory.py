@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 
 from da_framework.core.errors import InputError, listed, one_line
+
+if TYPE_CHECKING:
+    import torch
 
 ALLOCATION = ("DefaultCPUAllocator", "out of memory")
 """Words of errors that have no type of their own: the CPU's allocator."""
@@ -36,11 +39,51 @@ def explain_out_of_memory(config: Mapping[str, Any]) -> Iterator[None]:
         ) from None
 
 
+def reset_peak_memory() -> Literal["run", "process"]:
+    """Begins to measure the most memory anew, where the system lets a process do so.
+
+    Returns:
+        What ``peak_memory`` is of from here on: this run, or the process since it began.
+    """
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:  # not Linux, or not allowed
+        return "process"
+    return "run"
+
+
 def peak_memory() -> float:
-    """The most memory this process has held, in MiB."""
+    """The most memory this process has held, in MiB: since the last reset, or since it began."""
     if psutil.WINDOWS:
         return float(psutil.Process().memory_info().peak_wset) / 2**20
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if psutil.MACOS else 2**10)  # bytes there, KiB on Linux
+
+
+def describe_device(device: "torch.device") -> "dict[str, Any]":
+    """What is trained on, and with how many threads: sums over threads round otherwise.
+
+    The device's peak of memory is measured from here on.
+    """
+    import torch
+
+    threads = {
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+    }
+    if device.type != "cuda":
+        return {"device": str(device), **threads}
+    torch.cuda.reset_peak_memory_stats(device)
+    return {"device": str(device), "gpu": torch.cuda.get_device_name(device), **threads}
+
+
+def gpu_memory(device: "torch.device") -> dict[str, float]:
+    """The most memory of a GPU that tensors have held, in MiB; nothing elsewhere."""
+    import torch
+
+    if device.type != "cuda":
+        return {}
+    return {"peak_gpu_memory_mib": torch.cuda.max_memory_allocated(device) / 2**20}

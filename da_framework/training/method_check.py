@@ -19,12 +19,14 @@ from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.callbacks.checkpoints import Checkpoints
 from da_framework.config.schema import check_config, instantiate
 from da_framework.config.settings import Settings
+from da_framework.core.batch import Batch, Outputs, Term
 from da_framework.core.errors import one_line
+from da_framework.core.labels import LABELLED_ROLES
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.datamodule import VIEWS
 from da_framework.methods.base import Method
 from da_framework.methods.extra import Extra
-from da_framework.metrics.domain_distance import logistic_domain_accuracy
+from da_framework.metrics.domain_distance import domain_accuracy, logistic_domain_accuracy
 from da_framework.results.folder import RunFolder
 from da_framework.training.build import Run, build
 from da_framework.training.trainer import build_trainer
@@ -106,6 +108,39 @@ def terms_have_gradient(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     return any(norm > 0 for norm in norms.values()), detail
 
 
+def terms_learn_from_what_they_read(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """A term of a move of the encoder has a gradient in every role that its value depends on."""
+    if method_class(config).closed_form:
+        return None, "has no terms"
+    run = in_double_precision(build(config))
+    method = run.module.method
+    refresh_with_drawn_outputs(run, seed=0)
+    method.progress = 0.5  # where ramps have begun
+    batch = {
+        role: samples._replace(x=samples.x.double().requires_grad_())
+        for role, samples in run.domains.batch(0).items()
+    }
+    terms = encoder_terms(method, batch)
+    read: list[str] = []
+    detached: list[str] = []
+    for role, samples in batch.items():
+        change = torch.randn(samples.x.shape, generator=torch.Generator().manual_seed(0)).double()
+        moved = samples._replace(x=samples.x.detach() + 1e-4 * change)
+        for name, term in encoder_terms(method, {**batch, role: moved}).items():
+            if (term.value - terms[name].value).abs() <= 1e-11:
+                continue
+            read.append(f"{name} from {role}")
+            value = terms[name].value
+            gradient = (
+                torch.autograd.grad(value, samples.x, retain_graph=True, allow_unused=True)[0]
+                if value.requires_grad
+                else None
+            )
+            if gradient is None or not gradient.any():
+                detached.append(f"{name} reads {role} and has no gradient there")
+    return not detached, "; ".join(detached) or ", ".join(read) or "reads no sample"
+
+
 def brings_domains_together(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     """A linear classifier tells the domains apart less well than without the method."""
     if not method_class(config).aligns:
@@ -118,6 +153,20 @@ def brings_domains_together(config: Mapping[str, Any]) -> tuple[bool | None, str
     step, accuracy_with = list(watched.seen.items())[-1]
     detail = f"held-out linear domain accuracy {accuracy_with:.3f}, without the method "
     return accuracy_with <= watched.bar[step], f"{detail}{without.seen[step]:.3f}, at step {step}"
+
+
+def judges_the_shift_on_held_out_samples(
+    config: Mapping[str, Any],
+) -> tuple[bool | None, str]:
+    """Of noise in many dimensions, whose samples can be learnt by heart, it sees no shift."""
+    draws = torch.Generator().manual_seed(0)
+    source, target = (torch.randn(60, 200, generator=draws) for _ in range(2))
+    accuracies = {
+        "ridge": domain_accuracy(source, target, rows=1000),
+        "logistic": logistic_domain_accuracy(source, target),
+    }
+    detail = ", ".join(f"{name} {value:.2f}" for name, value in accuracies.items())
+    return max(accuracies.values()) < 0.75, f"domain accuracy without a shift: {detail}"
 
 
 def nothing_at_weight_zero(config: Mapping[str, Any]) -> tuple[bool | None, str]:
@@ -203,6 +252,41 @@ def ignores_target_labels(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     return not wrong, f"differs in {', '.join(wrong[:3])}" if wrong else "equal"
 
 
+def splits_ignore_target_labels(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """Whatever the target's labels are, the same samples train, validate and test."""
+    for protocol in ("inductive", "transductive"):
+        keys = {"protocol": protocol, "labels_per_class": 0, "val": 0.2, "test": 0.3}
+        expected, shuffled = (instantiate(config["dataset"] | keys) for _ in range(2))
+        shuffle_target_labels(shuffled, given={})
+        splits = [
+            [*split.train.items(), *split.validation.items(), ("test", split.test)]
+            for split in (expected.split_roles(), shuffled.split_roles())
+        ]
+        for (role, parts), (_, others) in zip(*splits, strict=True):
+            for part, other in zip(parts, others, strict=True):
+                if not np.array_equal(part.rows, other.rows):
+                    return False, f"{protocol}: other samples of {part.domain} are {role}"
+    return True, "equal, inductive and transductive"
+
+
+def validators_never_see_test_samples(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """Under the inductive protocol, no sample that is tested on is shown to a validator."""
+    keys = {"protocol": "inductive", "val": 0.2, "test": 0.3}
+    config = short_config(config) | {"dataset": config["dataset"] | keys}
+    run = build(config)
+    shown: list[Tensor] = []
+
+    def watch(outputs: Mapping[str, Outputs]) -> float:
+        shown.append(outputs["target"].x)
+        return 0.0
+
+    run.module.validator = watch
+    fit_run(run, config)
+    seen, tested = torch.cat(shown), run.domains.test.x
+    count = int((tested[:, None] == seen).all(2).any(1).sum())
+    return count == 0, f"{count} of {len(tested)} in {len(shown)} evaluations"
+
+
 def two_processes_equal_one(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     """Two processes with half the batch each end where one does, to rounding."""
     config = short_config(config) | {"network": config["network"] | {"dropout": 0.0}}
@@ -218,6 +302,47 @@ def two_processes_equal_one(config: Mapping[str, Any]) -> tuple[bool | None, str
         if expected[n].is_floating_point()
     )
     return gap < 1e-9, f"largest difference {gap:.1e}"
+
+
+def refreshes_anew(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """What a refresh makes follows the outputs that it is given, in every epoch."""
+    method = method_class(config)
+    if method.closed_form or not method.refreshes:
+        return None, "is fitted once" if method.closed_form else "does not refresh"
+    run = build(config)
+    states = [state_of(run.module.method)]
+    for seed in (0, 1):
+        run.module.method.progress = seed / 2
+        refresh_with_drawn_outputs(run, seed=seed)
+        states.append(state_of(run.module.method))
+    made, made_anew = (differing_tensors(*states[n : n + 2]) for n in (0, 1))
+    stale = sorted(set(made) - set(made_anew))
+    if stale or not made:
+        return False, f"as in the epoch before: {', '.join(stale)}" if stale else "makes nothing"
+    return True, f"made anew: {', '.join(sorted(made_anew))}"
+
+
+def knows_samples_by_their_row(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """What is kept of samples is theirs, wherever in a batch they stand."""
+    method = method_class(config)
+    if method.closed_form or not method.refreshes:
+        return None, "keeps nothing of samples"
+    run = in_double_precision(build(config))
+    refresh_with_drawn_outputs(run, seed=0)
+    batch = {
+        role: samples._replace(x=samples.x.double())
+        for role, samples in run.domains.batch(0).items()
+    }
+    turned = {
+        role: samples.at(torch.arange(len(samples.x)).flip(0)) for role, samples in batch.items()
+    }
+    expected, actual = (encoder_terms(run.module.method, given) for given in (batch, turned))
+    gaps = {name: (actual[name].value - term.value).abs().item() for name, term in expected.items()}
+    wrong = [f"{name} by {gap:.2g}" for name, gap in gaps.items() if gap > 1e-9]
+    return (
+        not wrong,
+        f"with the order changes {', '.join(wrong)}" if wrong else "equal in any order",
+    )
 
 
 def restores_modes(config: Mapping[str, Any]) -> tuple[bool | None, str]:
@@ -260,14 +385,20 @@ def keeps_its_state(config: Mapping[str, Any]) -> tuple[bool | None, str]:
 
 CHECKS = (
     terms_have_gradient,
+    terms_learn_from_what_they_read,
     brings_domains_together,
+    judges_the_shift_on_held_out_samples,
     nothing_at_weight_zero,
     takes_any_batch,
     takes_several_sources,
     takes_extra_terms,
     resumes_bit_for_bit,
     ignores_target_labels,
+    splits_ignore_target_labels,
+    validators_never_see_test_samples,
     two_processes_equal_one,
+    refreshes_anew,
+    knows_samples_by_their_row,
     restores_modes,
     keeps_its_state,
 )
@@ -422,18 +553,64 @@ def in_double_precision(run: Run) -> Run:
     return run
 
 
+def refresh_with_drawn_outputs(run: Run, *, seed: int) -> None:
+    """Refreshes a method with outputs in which classes are clusters; the target's are drawn."""
+    method, draws = run.module.method, torch.Generator().manual_seed(seed)
+    outputs = {}
+    for role in method.refreshes:
+        plain = method.evaluate_samples(run.domains.train[role])
+        k, d = len(run.domains.task.classes), plain.features.shape[1]
+        centres = torch.randn(k, d, generator=torch.Generator().manual_seed(0))
+        shares = torch.rand(k, generator=draws) + 0.1
+        drawn = shares.multinomial(len(plain.y), replacement=True, generator=draws)
+        labels = torch.where(plain.y < 0, drawn, plain.y)
+        features = centres[labels] + 0.1 * torch.randn(plain.features.shape, generator=draws)
+        outputs[role] = plain._replace(
+            features=features.to(plain.features),
+            logits=4 * torch.eye(plain.logits.shape[1])[labels].to(plain.logits),
+        )
+    method.refresh(outputs)
+
+
+def encoder_terms(method: Method, batch: Batch) -> dict[str, Term]:
+    """What a method adds to the labels' losses, in the moves that its encoder takes part in."""
+    encoder = {id(p) for p in method.network.encoder.parameters()}
+    torch.manual_seed(0)
+    method.generator.manual_seed(0)
+    terms: dict[str, Term] = {}
+    for number, objective in enumerate(method.objectives(batch)):
+        modules = [module for part in objective.updates for module in method.parts()[part]]
+        if encoder & {id(p) for module in modules for p in module.parameters()}:
+            terms |= {
+                f"{name} of move {number + 1}": term
+                for name, term in objective.terms.items()
+                if name not in LABELLED_ROLES
+            }
+    return terms
+
+
+def state_of(method: Method) -> dict[str, Tensor]:
+    """A copy of a method's state."""
+    return {name: value.clone() for name, value in method.state_dict().items()}
+
+
 def with_shuffled_labels(dataset: Dataset) -> Dataset:
     """The data set with the target's labels in another order, but for those given away."""
     split = dataset.split_roles()
     given = {part.domain: part.rows for part in split.train.get("target_labelled", ())}
+    shuffle_target_labels(dataset, given=given)
+    dataset.split_roles = lambda: split  # type: ignore[method-assign]
+    return dataset
+
+
+def shuffle_target_labels(dataset: Dataset, *, given: Mapping[str, Any]) -> None:
+    """Brings the target's labels into another order, but for those of these samples by domain."""
     for name in dataset.target:
         domain = dataset[name]
         hidden = np.setdiff1d(np.arange(len(domain.y)), given.get(name, []))
         y = domain.y.copy()
         y[hidden] = np.random.default_rng(0).permutation(y[hidden])
         dataset.replace(name, domain._replace(y=y))
-    dataset.split_roles = lambda: split  # type: ignore[method-assign]
-    return dataset
 
 
 def differing_tensors(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> list[str]:

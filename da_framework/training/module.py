@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from time import perf_counter, time
+from time import perf_counter
 from typing import Any
 
 import pytorch_lightning as pl
@@ -19,6 +19,7 @@ from da_framework.datasets.datamodule import Domains
 from da_framework.methods.base import Method
 from da_framework.metrics.classification import metrics_per_domain
 from da_framework.metrics.domain_distance import domain_mmd
+from da_framework.training.memory import describe_device, gpu_memory
 from da_framework.training.meter import Meter
 from da_framework.training.optimizers import Optimizer
 from da_framework.training.step_seed import seed_step
@@ -44,7 +45,8 @@ class Adaptation(pl.LightningModule):
         steps: of training.
         seed: of the random numbers of each step.
         scheduler: factor on the learning rate, as a function of progress; ``None`` is 1.
-        evaluate_every: steps between two evaluations: an epoch, before which the method refreshes.
+        evaluate_every: steps between two evaluations, and between two refreshes of a method that
+            does not say how many.
         flush_every: steps between two readings of the losses.
         checkpoint_every: steps between two checkpoints. Where one of the three is ``None``, it is
             at the end alone.
@@ -57,6 +59,7 @@ class Adaptation(pl.LightningModule):
             has a finite score, and ``oracle``, the best on target labels.
         verdicts: what is ill, by kind: the step it was first seen at, and words for a person.
         seconds: of training, those before a resume included.
+        machine: what it is trained on, and with how many threads; empty before.
         called_off: the signal that asked training to end; empty if none did.
         started: whether training has begun: all that a checkpoint holds is where it belongs.
     """
@@ -84,6 +87,7 @@ class Adaptation(pl.LightningModule):
         self.scheduler = scheduler or Constant(1.0)
         self.steps = steps
         self.evaluate_every = evaluate_every or steps
+        self.refresh_every = method.refresh_every or self.evaluate_every
         self.flush_every = flush_every or steps
         self.checkpoint_every = checkpoint_every or steps
         self.inner_steps = inner_steps
@@ -95,9 +99,10 @@ class Adaptation(pl.LightningModule):
         self.picks: dict[str, dict[str, Any]] = {}
         self.verdicts: dict[str, dict[str, Any]] = {}
         self.seconds = 0.0
+        self.machine: dict[str, Any] = {}
         self.stop_signal = ""
-        self.begun = time()
         self.started = False
+        self.begun = perf_counter()
         self.parts: dict[str, tuple[torch.optim.Optimizer, list[nn.Parameter]]] = {}
 
     # one step
@@ -170,14 +175,15 @@ class Adaptation(pl.LightningModule):
         self.flush()
         if self.is_due(self.evaluate_every):
             self.evaluate()
-            if self.step < self.steps:
-                self.refresh()
+        if self.is_due(self.refresh_every) and self.step < self.steps:
+            self.refresh()
         return True
 
     @property
     def is_work_due(self) -> bool:
         """Whether something stands between this step and the next."""
-        return any(map(self.is_due, (self.evaluate_every, self.checkpoint_every, self.flush_every)))
+        every = (self.evaluate_every, self.refresh_every, self.checkpoint_every, self.flush_every)
+        return any(map(self.is_due, every))
 
     @property
     def checkpointing(self) -> bool:
@@ -287,6 +293,11 @@ class Adaptation(pl.LightningModule):
                 "validator=reverse_validation trains in one process: trainer.devices=1"
             )
         method = self.method
+        if others := set(method.roles) - {"source", "target"}:
+            raise InputError(
+                f"validator=reverse_validation: {type(method).__name__} learns from the role "
+                f"{listed(sorted(others))}, which the way back does not have"
+            )
         domains = self.domains.reversed(lambda rows: method.evaluate_samples(rows).logits.argmax(1))
         twin = Adaptation(
             deepcopy(method),
@@ -299,11 +310,11 @@ class Adaptation(pl.LightningModule):
         )
         twin.trainer, twin.domains = self.trainer, domains
         twin.configure_optimizers()
-        twin.method.reset_fitted()
+        twin.method.reset_fitted(domains.task.rows)
         twin.refresh()
         while not method.closed_form and twin.step < self.step:
             twin.take_step(domains.batch(twin.step))
-            if twin.is_work_due:
+            if twin.is_due(twin.refresh_every):
                 twin.meter.compute_and_reset()
                 twin.refresh()
         return twin.method.evaluate_samples(domains.test)
@@ -331,7 +342,11 @@ class Adaptation(pl.LightningModule):
             self.method.progress = self.step / self.steps
             train = self.domains.train
             self.method.refresh(
-                {r: self.method.evaluate_samples(train[r]) for r in self.method.refreshes}
+                {
+                    r: self.method.evaluate_samples(train[r])
+                    for r in self.method.refreshes
+                    if r in train
+                }
             )
 
     def record(self, figures: Mapping[str, float]) -> None:
@@ -368,8 +383,10 @@ class Adaptation(pl.LightningModule):
 
     def on_train_start(self) -> None:
         self.started = True
-        self.begun = time() - self.seconds
+        self.begun = perf_counter() - self.seconds
         self.domains.to(self.device)
+        # here, since Lightning puts the module back on the CPU at the end
+        self.machine = describe_device(self.device)
         if self.step in (0, self.steps):
             # the start of the curve; or a run that was stopped between its last step and its result
             self.history = [r for r in self.history if r["step"] < self.step or "train/lr" in r]
@@ -381,7 +398,8 @@ class Adaptation(pl.LightningModule):
                 self.run_due_work()
 
     def on_train_end(self) -> None:
-        self.seconds = time() - self.begun
+        self.machine |= gpu_memory(self.device)
+        self.seconds = perf_counter() - self.begun
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         terms = self.meter.peek()
@@ -394,7 +412,7 @@ class Adaptation(pl.LightningModule):
             "picks": self.picks,
             "verdicts": self.verdicts,
             "terms": terms,
-            "seconds": time() - self.begun,
+            "seconds": perf_counter() - self.begun,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -114,6 +114,14 @@ def heeds_teachers(plan: Plan) -> str:
     return f"teachers: {plan.name} learns from none"
 
 
+def heeds_refresh_every(plan: Plan) -> str:
+    """How often to refresh is said of a method that refreshes while it trains."""
+    every = plan.config["method"].get("refresh_every")
+    if every is None or (plan.method.refreshes and not plan.method.closed_form):
+        return ""
+    return f"method.refresh_every={every}: {plan.name} makes nothing anew while it trains"
+
+
 def heeds_extra_terms(plan: Plan) -> str:
     """Terms are added to a method that has a loss."""
     if not (plan.extra_terms and plan.method.closed_form):
@@ -211,6 +219,7 @@ OF_CONFIG: tuple[Callable[[Plan], str], ...] = (
     begins_with_a_run,
     has_teachers,
     heeds_teachers,
+    heeds_refresh_every,
     heeds_extra_terms,
     can_be_compiled,
 )

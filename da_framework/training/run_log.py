@@ -41,6 +41,12 @@ def log_setup(run: Run, resume: Path | None, damaged: Sequence[str]) -> None:
             "method can say unknown",
             listed(dataset.unknown),
         )
+    if not dataset.unknown and run.module.method.setting == "open":
+        log.info(
+            "warning: %s is for a target with classes that the source does not have, and none is "
+            "known here: whatever it calls unknown counts as an error",
+            type(run.module.method).__name__,
+        )
     known = {name.casefold() for name in dataset.known}
     if alike := [name for name in dataset.unknown if name.casefold() in known]:
         log.info(

@@ -17,7 +17,7 @@ from da_framework.core.types import ConfigNode
 from da_framework.results import record as records
 from da_framework.results.folder import RunFolder
 from da_framework.training.dataset_cache import load_dataset
-from da_framework.training.memory import explain_out_of_memory, peak_memory
+from da_framework.training.memory import explain_out_of_memory, peak_memory, reset_peak_memory
 from da_framework.training.warm_start import weights_fingerprint
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from da_framework.results.record_schema import (
         Choices,
         CurvePoint,
+        Environment,
         Picks,
         RunConfig,
         RunOutcome,
@@ -63,7 +64,8 @@ def train(
         DivergedError: a loss or weight is no longer finite.
         PreemptedError: a signal ended training.
     """
-    begun, cpu = time.time(), time.process_time()
+    begun, cpu = time.perf_counter(), time.process_time()
+    peak_of = reset_peak_memory()
     if trusted := config.get("trust"):
         config = {**config, "trust": trusted_names(trusted)}
     place = RunFolder(folder)
@@ -108,10 +110,11 @@ def train(
             "code": records.code_hash(config),
             "seconds": {
                 "training": run.module.seconds,
-                "all": time.time() - begun,
+                "all": time.perf_counter() - begun,
                 "cpu": time.process_time() - cpu,
             },
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "peak_memory_of": peak_of,
             **summarize(run),
         }
         place.write_record(record)
@@ -133,7 +136,7 @@ def summarize(run: "Run") -> "RunOutcome":
         "classes": list(dataset.known),
         "rows": {**run.domains.task.rows, "test": len(run.domains.oracle)},
         "skipped": dataset.skipped,
-        "environment": {**records.environment(), "device": str(module.device)},
+        "environment": cast("Environment", {**records.environment(), **module.machine}),
         "steps": module.step,
         "peak_memory_mib": peak_memory(),
         "target": cast(

@@ -12,6 +12,9 @@ def dev(outputs: Mapping[str, Outputs]) -> float:
     .. math:: -\left( \overline{w \ell} + \eta \, \overline{w} - \eta \right), \qquad
         \eta = -\frac{\mathrm{Cov}(w \ell, w)}{\mathrm{Var}(w)}
 
+    Departures: the weights are those of a logistic regression on the very samples that are
+    validated on, each judged by one that was fitted without it, where the paper trains a network
+    on the training samples' features; the sign, so that higher is better.
     The loss is 1 where a held-out source sample is classified wrongly, else 0. The control variate
     may leave [-1, 0]. Fooled by features that the domain classifier cannot tell apart.
     You et al., "Towards Accurate Model Selection in Deep Unsupervised Domain Adaptation", ICML

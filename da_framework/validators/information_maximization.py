@@ -10,7 +10,9 @@ def information_maximization(outputs: Mapping[str, Outputs]) -> float:
 
     .. math:: H(\bar p) - \frac1m \sum_i H(p_i), \qquad \bar p = \frac1m \sum_i p_i
 
-    A model that puts all samples in one class scores 0, the worst there is.
+    A model that puts all samples in one class scores 0, the worst there is. Best where all classes
+    are predicted equally often: of a target whose classes truly differ in size, 97 to 3, it
+    prefers a model that is wrong. There ``iwcv``, ``dev`` and ``source_accuracy`` are safer.
     Shi, Sha, "Information-Theoretical Learning of Discriminative Clusters for Unsupervised Domain
     Adaptation", ICML 2012, eq. 4. https://arxiv.org/abs/1206.6438
 

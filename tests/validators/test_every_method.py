@@ -1,0 +1,71 @@
+"""Every validator with every method, on domains of different sizes."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from da_framework.config.plugins import conf_dir
+from da_framework.config.schema import instantiate
+from da_framework.core.batch import Outputs
+from da_framework.core.errors import InputError
+from da_framework.training.build import build, compose
+from da_framework.training.method_check import fit_for_method, fit_run, method_class
+
+METHODS = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
+VALIDATORS = sorted(path.stem for path in (conf_dir() / "validator").glob("*.yaml"))
+FITTED = ("can", "importance_weighting", "jda", "kliep", "kmm", "nearest_neighbor", "pada", "shot")
+"""Methods that keep what they fit to samples."""
+
+
+@pytest.fixture(scope="module")
+def judges() -> Mapping[str, Any]:
+    return {
+        name: instantiate(compose(f"validator={name}", name="check")["validator"])
+        for name in VALIDATORS
+    }
+
+
+def scores_of(method: str, judges: Mapping[str, Any]) -> dict[str, float | str]:
+    """The score of each validator after two steps, or why it has none."""
+    scores: dict[str, float | str] = {}
+
+    def judge_by_all(outputs: Mapping[str, Outputs]) -> float:
+        for name, judge in judges.items():
+            try:
+                scores[name] = float(judge(outputs))
+            except InputError as error:
+                scores[name] = str(error)
+        return 0.0
+
+    config = compose(f"method={method}", "steps=2", "evaluate_every=1", name="check")
+    with fit_for_method(config) as fitting:
+        run = build(fitting)
+        sizes = {role: len(samples.x) for role, samples in run.domains.train.items()}
+        assert sizes.get("source") != sizes.get("target")
+        run.module.validator = judge_by_all
+        fit_run(run, fitting)
+    return scores
+
+
+def assert_scores(method: str, judges: Mapping[str, Any]) -> None:
+    scores = scores_of(method, judges)
+    assert scores.keys() == judges.keys()
+    roles = method_class(compose(f"method={method}", name="check")).roles
+    if not set(roles) <= {"source", "target"}:
+        assert "which the way back does not have" in str(scores.pop("reverse_validation"))
+    assert not {n: s for n, s in scores.items() if isinstance(s, str) or not math.isfinite(s)}
+
+
+@pytest.mark.parametrize("method", FITTED)
+def test_what_is_kept_of_samples_fits_those_of_the_way_back(
+    method: str, judges: Mapping[str, Any]
+) -> None:
+    assert_scores(method, {"reverse_validation": judges["reverse_validation"]})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_every_validator_scores_every_method(method: str, judges: Mapping[str, Any]) -> None:
+    assert_scores(method, judges)
