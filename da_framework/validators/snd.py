@@ -27,7 +27,7 @@ def snd(outputs: Mapping[str, Outputs], *, temperature: Positive) -> float:
         temperature: T; .05 is the paper's.
     """
     p = normalize(outputs["target"].logits.softmax(1))
-    similarity = (p @ p.T / temperature).fill_diagonal_(-torch.inf)
-    # 0 · log 0 of the sample with itself is left out
+    similarity = p @ p.T / temperature
+    # without the sample itself
     kept = similarity[~torch.eye(len(p), dtype=torch.bool, device=p.device)]
     return row_entropy(kept.reshape(len(p), len(p) - 1)).mean().item()

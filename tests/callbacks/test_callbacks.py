@@ -417,6 +417,22 @@ def test_collapsed_predictions_are_said_once(caplog: pytest.LogCaptureFixture) -
     assert lines[0].startswith("warning at step 5: predictions have collapsed: 100%")
 
 
+def test_a_target_as_skewed_as_the_source_has_not_collapsed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def seen(*, of_source: int, one_class: float = 0.98) -> Evaluation:
+        evaluated = evaluation(5, rows=100, one_class=one_class)
+        evaluated.validation["source"].y[:of_source] = 0
+        return evaluated
+
+    assert logged_warnings(caplog, evaluation(0), seen(of_source=97)) == []
+    (line,) = logged_warnings(caplog, evaluation(0), seen(of_source=0))
+    # the method has no weight, and so none that could be lowered
+    assert line.endswith("; lower the learning rate, unless the target is truly so skewed")
+    # all in one class have, however skewed the classes are
+    assert len(logged_warnings(caplog, evaluation(0), seen(of_source=97, one_class=1.0))) == 1
+
+
 def test_the_method_s_own_words_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
     seen = [evaluation(step, warnings=("the kernels see nothing", "and more")) for step in (0, 5)]
     lines = logged_warnings(caplog, *seen)

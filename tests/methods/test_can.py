@@ -58,6 +58,18 @@ def test_far_rows_and_small_clusters_are_left_out(tiny: Any) -> None:
     assert (method.clusters[18:] == -1).all()
 
 
+def test_the_distance_is_half_of_one_less_the_cosine(tiny: Any) -> None:
+    """Samples at 20 degrees, (1 - cos) / 2 = .030, are within .05; at 30, .067, they are not."""
+    for degrees, kept in ((20.0, True), (30.0, False)):
+        turn = torch.tensor(degrees, dtype=torch.float64).deg2rad()
+        # six on either side of the first direction, which so stays the centre
+        sides = [[turn.cos(), 0.0, 0.0, sign * turn.sin()] for sign in (1.0, -1.0)]
+        features = torch.tensor(sides * 6 + SOURCE[1:].tolist() * 4, dtype=torch.float64)
+        method = refreshed(tiny, features, distance=0.05)
+        assert (method.clusters[:12] == 0).all() if kept else (method.clusters[:12] == -1).all()
+        assert (method.clusters[12:] > 0).all()
+
+
 def test_the_term_is_the_discrepancy_by_these_clusters(tiny: Any) -> None:
     method, batch = tiny.method(CAN, **KEYS), tiny.batch()
     method.clusters.copy_(torch.arange(20) % 3)

@@ -6,7 +6,7 @@ import scipy.linalg
 from da_framework.estimator import Estimator
 
 RNG = np.random.default_rng(4)
-CENTRES = RNG.normal(size=(3, 5)) * 3
+CENTRES = RNG.normal(size=(3, 5))  # so near that each round labels the target anew
 Y = np.arange(30) % 3
 X = CENTRES[Y] + RNG.normal(size=(30, 5))
 T = CENTRES[np.arange(24) % 3] + RNG.normal(size=(24, 5)) + 1
@@ -37,8 +37,12 @@ def by_hand(x: Any, y: Any, t: Any, *, rounds: int, components: int, ridge: floa
 
 
 def test_equals_the_loop_written_by_hand() -> None:
+    before: Any = None
     for rounds in (1, 2, 4):
         z, labels = by_hand(X, Y, T, rounds=rounds, components=3, ridge=0.1)
+        # each round labels the target otherwise than the one before, or nothing was tested
+        assert before is None or (labels != before).any()
+        before = labels
         model = Estimator("jda", rounds=rounds, components=3, ridge=0.1, kernel="primal")
         fitted = model.fit(X, Y, T)
         np.testing.assert_allclose(np.abs(fitted.transform(T)), np.abs(z[len(X) :]), atol=1e-9)

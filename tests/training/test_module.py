@@ -29,6 +29,7 @@ from da_framework.methods.source_only import SourceOnly
 from da_framework.metrics.domain_distance import domain_mmd
 from da_framework.networks.mlp import MLP
 from da_framework.networks.network import Network
+from da_framework.training.build import build, compose
 from da_framework.training.meter import Meter
 from da_framework.training.method_check import Interruption, Stop
 from da_framework.training.module import Adaptation
@@ -252,6 +253,17 @@ def test_reverse_validation_is_training_by_hand_from_the_target_back() -> None:
     assert torch.equal(actual[-1].y, held_out.y)
     right = (logits.argmax(1) == held_out.y).double().mean()
     assert trained.picks["last"]["score"] == pytest.approx(right.item())
+
+
+def test_the_way_back_never_sees_the_source_s_labels() -> None:
+    fit = Fit()
+    back = fit.domains.reversed(lambda rows: torch.zeros_like(rows.row))
+    assert (back.train["target"].y == UNLABELLED).all()
+    assert torch.equal(back.train["target"].x, fit.domains.train["source"].x)
+    assert (back.train["source"].y == 0).all()  # as labelled by the model
+    sizes = {role: len(samples.x) for role, samples in back.train.items()}
+    assert back.task.rows == sizes
+    assert back.task.domains == fit.domains.task.domains[::-1]
 
 
 @pytest.mark.parametrize("kind", [Moves, Watching])
@@ -526,6 +538,48 @@ def test_a_method_is_shown_its_whole_roles_before_every_epoch() -> None:
         # made with the weights of that moment: but for them, one constant a class is left
         rest = item.logits - item.features @ weight.T
         assert_close(rest, rest[:1].expand_as(rest), atol=1e-5, rtol=0)
+
+
+def test_a_method_may_refresh_by_a_number_of_its_own() -> None:
+    fit = Fit(Watching, refresh_every=2)
+    module = fit.run(steps=7, evaluate_every=3)
+    assert isinstance(fit.method, Watching)
+    assert [steps for steps, _, _ in fit.method.seen] == [0, 2, 4, 6]
+    assert [row["step"] for row in module.history if "score" in row] == [0, 3, 6, 7]
+
+
+class Remembering(SourceOnly):
+    """Learns what its outputs were at the last refresh."""
+
+    refreshes: ClassVar = ("source",)
+
+    def __init__(self, network: Network, task: Task, **base: Any) -> None:
+        super().__init__(network, task, **base)
+        self.register_buffer("before", torch.zeros(5))
+
+    def refresh(self, outputs: Mapping[str, Outputs]) -> None:
+        self.before = outputs["source"].features.mean(0)
+
+    def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+        return {"before": Term((outputs["source"].features.mean(0) - self.before).square().sum())}
+
+
+def test_with_a_number_of_its_own_evaluations_are_no_hyperparameter() -> None:
+    def weights(**keys: Any) -> Mapping[str, Tensor]:
+        every = {"refresh_every": keys.pop("refresh_every", None)}
+        return Fit(Remembering, **every).run(steps=8, **keys).state_dict()
+
+    expected = weights(evaluate_every=3)
+    assert equal(weights(evaluate_every=3, refresh_every=3), expected)
+    assert equal(weights(evaluate_every=8, refresh_every=3), expected)
+    assert not equal(weights(evaluate_every=8), expected)
+
+
+def test_how_often_to_refresh_is_no_key_of_what_does_not() -> None:
+    for method in ("dann", "tca"):
+        with pytest.raises(InputError, match=r"refresh_every=5: \w+ makes nothing anew while"):
+            build(compose(f"method={method}", "method.refresh_every=5", name="check"))
+    assert build(compose("method=can", "method.refresh_every=5", name="check"))
 
 
 def test_after_the_last_step_nothing_is_refreshed() -> None:
