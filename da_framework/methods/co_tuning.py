@@ -35,6 +35,9 @@ class CoTuning(FineTuning):
     """
 
     refreshes: ClassVar = ("target_labelled",)
+    exempt_from: ClassVar = {
+        "refreshes_anew": "the relation is that of the former network, before the first step"
+    }
 
     relation: Tensor
 

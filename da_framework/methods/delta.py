@@ -47,6 +47,9 @@ class DELTA(FineTuning):
     """
 
     refreshes: ClassVar = ("target_labelled",)
+    exempt_from: ClassVar = {
+        "refreshes_anew": "channels are judged once, by the network it begins with"
+    }
     needs_raw_inputs: ClassVar = True
 
     def __init__(
