@@ -34,6 +34,9 @@ class FixMatch(Method):
     """
 
     roles: ClassVar = ("source", "target", "target_strong")
+    exempt_from: ClassVar = {
+        "terms_learn_from_what_they_read": "the sample as it is gives labels, and learns from none"
+    }
 
     def __init__(
         self,

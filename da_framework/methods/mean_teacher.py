@@ -40,6 +40,9 @@ class MeanTeacher(Method):
     """
 
     roles: ClassVar = ("source", "target", "target_strong")
+    exempt_from: ClassVar = {
+        "terms_learn_from_what_they_read": "what the teacher sees is learnt by the student alone"
+    }
 
     def __init__(
         self,
