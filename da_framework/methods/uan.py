@@ -43,6 +43,9 @@ class UAN(Method):
     """
 
     setting: ClassVar = "open"
+    exempt_from: ClassVar = {
+        "terms_learn_from_what_they_read": "d' judges features, which do not learn from it"
+    }
 
     def __init__(
         self,
