@@ -435,7 +435,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     ended = da.train(*KEYS)
     assert ended.code == 0
     assert f"warning: {halted / 'last.ckpt'} is damaged (" in ended.out
-    assert "the one before it is whole" in ended.out
+    assert "and now called last.ckpt.damaged; the one before it is whole" in ended.out
     assert f"continuing from {halted / 'previous.ckpt'}" in ended.out
     equals_whole(da)
 
@@ -446,13 +446,15 @@ def test_a_kill_between_two_renames_is_no_loss(da: Any, halted: Path) -> None:
     equals_whole(da)
 
 
-def test_two_damaged_checkpoints_are_named_with_the_way_out(da: Any, halted: Path) -> None:
+def test_two_damaged_checkpoints_are_named_and_the_run_begins_anew(da: Any, halted: Path) -> None:
     for name in ("last.ckpt", "previous.ckpt"):
         truncated(halted / name)
-    output = one_line(da.train(*KEYS))
+    output = da.train(*KEYS).out
     for name in ("last.ckpt", "previous.ckpt"):
         assert f"{halted / name} is damaged" in output
-    assert output.endswith("remove both and the same command begins anew")
+        assert f"and now called {name}.damaged" in output
+    assert "no checkpoint is whole: the run begins anew" in output
+    equals_whole(da)
 
 
 # memory

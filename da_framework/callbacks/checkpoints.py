@@ -1,7 +1,6 @@
 """What a killed run goes on from, and the weights its results are about."""
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,17 @@ class Checkpoints(Callback):
 
     def __init__(self, folder: str) -> None:
         self.folder = RunFolder(Path(folder))
+        self.run_key: str | None = None
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         trainer.strategy.checkpoint_io = Files(self.folder)
+        self.run_key = self.folder.read_key()
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # whose they are is in themselves too: the file beside them may be damaged
+        checkpoint["run_key"] = self.run_key
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_index: int
@@ -40,7 +47,7 @@ class Checkpoints(Callback):
 
 
 class Files(TorchCheckpointIO):
-    """Checkpoints, written where they will be: a kill or a full disk leaves the one before whole.
+    """Checkpoints, written where they will be: a kill, a power cut or a full disk leaves one whole.
 
     Lightning's own way goes by the system's folder for temporary files, which may be another disk.
 
@@ -57,8 +64,7 @@ class Files(TorchCheckpointIO):
     ) -> None:
         file, buffer = Path(path), io.BytesIO()
         torch.save(checkpoint, buffer)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(file) as partial:
+        is_last = file.name == self.folder.checkpoint("last").name
+        former = self.folder.checkpoint("previous") if is_last else None
+        with atomic_write(file, former=former) as partial:
             partial.write_bytes(buffer.getbuffer())
-            if file.name == self.folder.checkpoint("last").name and file.is_file():
-                os.replace(file, self.folder.checkpoint("previous"))

@@ -1,5 +1,6 @@
 """``tsne.png``: features of source and target in the plane, before and after training."""
 
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,8 @@ from da_framework.core.files import atomic_write
 from da_framework.results.figure_process import draw_or_warn
 from da_framework.results.folder import RunFolder
 from da_framework.results.tsne_figure import draw_features
+
+log = logging.getLogger(__name__)
 
 
 class TSNE(Callback):
@@ -59,7 +62,17 @@ class TSNE(Callback):
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.last and trainer.is_global_zero and self.before.exists():
-            with np.load(self.before) as before:
-                moments = {"before": dict(before), "after": self.last}
+            before = read_features(self.before)
+            moments = ({"before": before} if before else {}) | {"after": self.last}
             keys = {"names": self.names, "colour": self.colour, "title": self.title}
             draw_or_warn(draw_features, self.path, moments, **keys)
+
+
+def read_features(file: Path) -> dict[str, Any] | None:
+    """The features in a file; none if it is damaged."""
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except Exception as error:  # what a damaged file makes of itself has no type
+        log.warning("%s is damaged (%s): the figure is of after training alone", file, error)
+        return None

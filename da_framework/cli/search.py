@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +25,7 @@ from da_framework.config import run_names as names
 from da_framework.config.schema import check_config
 from da_framework.core.damage import explain_damage, is_there, read_bytes
 from da_framework.core.errors import INTERRUPTED, PREEMPTED, InputError, PreemptedError, one_line
-from da_framework.core.files import run_lock, write_text
+from da_framework.core.files import atomic_write, run_lock, write_text
 from da_framework.core.seeding import mix
 from da_framework.core.types import Count
 from da_framework.results.folder import RunFolder
@@ -196,6 +197,29 @@ def parse_number(text: str) -> int | float | None:
         return None
 
 
+def mend_journal(journal: Path) -> None:
+    """Begins a journal, or cuts it before the first line that is damaged.
+
+    What followed is told once more: the trials that were run are in their folders.
+    """
+    content = read_bytes(journal, JOURNAL) if is_there(journal) else b""
+    lines = content.splitlines(keepends=True)
+    sound = b"".join(takewhile(is_journal_line, lines))
+    if not journal.is_file() or sound != content:
+        with atomic_write(journal) as partial:
+            partial.write_bytes(sound)
+    if content[len(sound) :].count(b"\n"):
+        print(f"warning: {journal} is damaged; trials that it has lost are looked up")
+
+
+def is_journal_line(line: bytes) -> bool:
+    """Whether this is a whole entry of a journal."""
+    try:
+        return line.endswith(b"\n") and isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 class Search:
     """A study and the folder that holds it.
 
@@ -226,9 +250,7 @@ class Search:
         journal = folder / "journal.log"
         # the folder is ours: its lock and half a line are of a process that was killed
         journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
-        if is_there(journal):
-            written = read_bytes(journal, JOURNAL)
-            journal.write_bytes(written[: written.rfind(b"\n") + 1])
+        mend_journal(journal)
         with explain_damage(journal, JOURNAL, mend=BEGIN_ANEW):
             self.study = optuna.create_study(
                 study_name="search",

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from da_framework.core.files import wait_for_lock
+from da_framework.core.files import synced_write, wait_for_lock
 from da_framework.core.room import require_disk
 
 log = logging.getLogger(__name__)
@@ -68,14 +67,8 @@ def read_array(file: Path, rows: int) -> Array | None:
 
 
 def write_array(file: Path, array: Array) -> None:
-    """Writes a file under another name first; its hash stands at its end."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with partial.open("w+b") as stream:
-            np.save(stream, array, allow_pickle=False)
-            stream.seek(0)
-            digest = hashlib.file_digest(stream, "sha256").digest()
-            stream.write(digest)
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Writes a file, whole or not at all; its hash stands at its end."""
+    with synced_write(file) as partial, partial.open("w+b") as stream:
+        np.save(stream, array, allow_pickle=False)
+        stream.seek(0)
+        stream.write(hashlib.file_digest(stream, "sha256").digest())

@@ -1,17 +1,15 @@
 """The files of the digits: where they come from, and how they are fetched, verified and read."""
 
 import hashlib
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from da_framework.core.errors import InputError, listed, one_line
-from da_framework.core.files import wait_for_lock
+from da_framework.core.files import synced_write, wait_for_lock
 from da_framework.core.pictures import open_picture
 from da_framework.datasets import mnistm
 from da_framework.datasets.base import PARTS, Array
@@ -263,25 +261,19 @@ def read_photos(file: Path) -> dict[str, Array]:
 
 
 def save_arrays(file: Path, arrays: Mapping[str, Array], *, compress: bool = True) -> None:
-    """Writes an ``.npz`` under a temporary name first: an interrupted run leaves no half file.
+    """Writes an ``.npz``, whole or not at all: an interrupted run leaves no half file.
 
     Raises:
         InputError: it cannot be written.
     """
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as stream:
+        with synced_write(file) as partial, partial.open("wb") as stream:
             (np.savez_compressed if compress else np.savez)(stream, **arrays)  # type: ignore[arg-type]
-        os.replace(partial, file)
     except OSError as error:
         raise InputError(
             f"{file} cannot be written ({error}); make room or point dataset.data_dir or DA_DATA "
             "at a folder that can be written to"
         ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def mnistm_sources(folder: Path) -> tuple[Path, Path, Path]:

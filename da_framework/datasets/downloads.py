@@ -25,6 +25,7 @@ from urllib.request import Request, urlopen
 from typing_extensions import TypedDict
 
 from da_framework.core.errors import InputError, one_line
+from da_framework.core.files import publish, sync_names
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def download_file(remote: Remote, folder: Path, *, mirrors: Sequence[str], timeo
                     reasons.append(f"{url}: {mismatch}")
                     break
         else:
-            os.replace(partial, file)
+            publish(partial, file)
             return file
     raise InputError(
         "\n  ".join(
@@ -219,9 +220,11 @@ def unpack_archive(archive: Path, folder: Path, *, limit: int) -> None:
                             "remove it"
                         )
                     out.write(chunk)
+        os.sync()  # of thousands of small files, far sooner than one by one
         for entry in sorted(aside.iterdir()):
             if not (folder / entry.name).exists():
                 os.replace(entry, folder / entry.name)
+        sync_names(folder)
     except _DAMAGED as error:
         raise InputError(
             f"{archive} is damaged ({one_line(error)}): remove it and fetch it again"

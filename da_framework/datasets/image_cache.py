@@ -1,6 +1,8 @@
 """Images of one size: decoded into memory, or once into a file that is read as needed."""
 
+import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,18 +13,34 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from da_framework.core.errors import InputError
-from da_framework.core.files import wait_for_lock
+from da_framework.core.files import synced_write, wait_for_lock
 from da_framework.core.room import require_disk
 from da_framework.datasets.base import Array
 
+log = logging.getLogger(__name__)
+
 DECODED_BYTES = 2**26
-"""Bytes that are decoded together."""
+"""Bytes that are decoded together: a block, which has a checksum."""
+READ_BYTES = 2**20
+"""Bytes of a block that are read at once."""
 IMAGES_FILE, PROGRESS_FILE = "rows.bin", "done.json"
 
 T = TypeVar("T")
 R = TypeVar("R")
 Decode = Callable[[int], Array | str]
 """Decodes an image by its number, or says why it cannot."""
+
+
+class Block(NamedTuple):
+    """Some images that were decoded together.
+
+    Attributes:
+        end: number of the image behind the last of them.
+        sha256: of the bytes of those that could be decoded.
+    """
+
+    end: int
+    sha256: str
 
 
 class DecodedImages(NamedTuple):
@@ -52,7 +70,8 @@ def decode_to_disk(decode: Decode, count: int, shape: Sequence[int], folder: Pat
     """Decodes all images into one file, which is mapped: an image is read when it is asked for.
 
     What is decoded is on the disk before it counts as done, so whatever ends a process, the next
-    goes on where it was; of several at once one decodes, and the others wait for it.
+    goes on where it was; of several at once one decodes, and the others wait for it. What an
+    earlier process decoded is compared with its checksums, and decoded anew from where it differs.
 
     Args:
         decode: makes an image of its number.
@@ -66,19 +85,23 @@ def decode_to_disk(decode: Decode, count: int, shape: Sequence[int], folder: Pat
     size = prod(shape)
     try:
         with wait_for_lock(folder, "decodes images"):
-            done, broken = read_progress(folder, size)
+            blocks, broken = read_progress(folder, count, size)
+            done = blocks[-1].end if blocks else 0
             written = done - len(broken)
             mend = "dataset.cache names another folder"
             require_disk((count - done) * size, folder, "decoded images", mend=mend)
             with (folder / IMAGES_FILE).open("ab") as file:
                 file.truncate(written * size)
                 for first, decoded in decode_chunks(decode, done, count, shape):
+                    digest = hashlib.sha256()
                     for image in readable_images(decoded, first, broken):
-                        file.write(image.tobytes())
+                        digest.update(content := image.tobytes())
+                        file.write(content)
                         written += 1
                     file.flush()
                     os.fsync(file.fileno())
-                    write_progress(folder, first + len(decoded), broken)
+                    blocks.append(Block(first + len(decoded), digest.hexdigest()))
+                    write_progress(folder, blocks, broken)
     except OSError as error:
         raise InputError(
             f"{folder}: {error.strerror}; dataset.cache names another folder, and "
@@ -90,25 +113,50 @@ def decode_to_disk(decode: Decode, count: int, shape: Sequence[int], folder: Pat
     return DecodedImages(x, broken)
 
 
-def read_progress(folder: Path, size: int) -> tuple[int, dict[int, str]]:
-    """How many images are done, and which of them are broken; none if the file is shorter."""
+def read_progress(folder: Path, count: int, size: int) -> tuple[list[Block], dict[int, str]]:
+    """The blocks that are done and sound, up to the first that is not; the broken images in them.
+
+    Args:
+        folder: of the images.
+        count: of all images.
+        size: of an image, in bytes.
+    """
     file, images = folder / PROGRESS_FILE, folder / IMAGES_FILE
-    if file.is_file() and images.is_file():
+    if not (file.is_file() and images.is_file()):
+        return [], {}
+    try:
         progress = json.loads(file.read_text())
-        broken = {int(number): why for number, why in progress["broken"].items()}
-        if images.stat().st_size >= (progress["done"] - len(broken)) * size:
-            return progress["done"], broken
-    return 0, {}
+        broken = {int(number): str(why) for number, why in progress["broken"].items()}
+        blocks = [Block(int(end), str(sha256)) for end, sha256 in progress["blocks"]]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        log.warning("%s is damaged, or of an older version: all images are decoded anew", file)
+        return [], {}
+    ends = [0, *(block.end for block in blocks)]
+    offsets = [(end - sum(number < end for number in broken)) * size for end in ends]
+    sound = map_threads(
+        lambda number: hash_bytes(images, *offsets[number : number + 2]) == blocks[number].sha256,
+        range(len(blocks)),
+    )
+    kept = [*sound, False].index(False)
+    if kept < len(blocks):
+        log.warning("%s is damaged: %d images are decoded anew", images, count - ends[kept])
+    return blocks[:kept], {number: why for number, why in broken.items() if number < ends[kept]}
 
 
-def write_progress(folder: Path, done: int, broken: dict[int, str]) -> None:
-    """Writes how many images are done, whole or not at all, and waits until it is on the disk."""
-    partial = folder / f".{PROGRESS_FILE}"
-    with partial.open("w") as file:
-        json.dump({"done": done, "broken": broken}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, folder / PROGRESS_FILE)
+def hash_bytes(file: Path, start: int, end: int) -> str:
+    """The sha256 of a part of a file, as far as it is there."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        stream.seek(start)
+        while part := stream.read(min(READ_BYTES, end - stream.tell())):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def write_progress(folder: Path, blocks: Sequence[Block], broken: dict[int, str]) -> None:
+    """Writes which blocks are done, whole or not at all, and waits until it is on the disk."""
+    with synced_write(folder / PROGRESS_FILE) as partial:
+        partial.write_text(json.dumps({"blocks": blocks, "broken": broken}))
 
 
 def decode_chunks(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from da_framework.config.moved import moved_record
 from da_framework.core.damage import explain_damage, is_there, read_json
-from da_framework.core.files import LOCK, run_lock, write_text
+from da_framework.core.files import DAMAGED, LOCK, run_lock, sync_names, write_text
 
 if TYPE_CHECKING:
     from da_framework.results.record_schema import RunRecord
@@ -118,6 +118,21 @@ class RunFolder:
         """Writes the record, whole or not at all."""
         write_text(self.result, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
+    def read_key(self) -> str | None:
+        """The key of the run that this folder belongs to, as it stands there; none if none does."""
+        if not self.key_file.is_file():
+            return None
+        return self.key_file.read_bytes().decode(errors="replace").strip()
+
+    def write_key(self, run_key: str) -> None:
+        """Makes this the folder of a run."""
+        write_text(self.key_file, run_key + "\n")
+
+    def remove_leftovers(self) -> None:
+        """Removes what a finished run does not need: the last checkpoint but one, damaged ones."""
+        for file in (self.checkpoint("previous"), *self.checkpoints.glob(f"*{DAMAGED}")):
+            file.unlink(missing_ok=True)
+
     def claim(self, run_key: str, *, again: bool) -> Path | None:
         """Makes this the folder of a run; what another run left in it is moved aside.
 
@@ -126,19 +141,23 @@ class RunFolder:
         """
         mark = self.key_file
         self.path.mkdir(parents=True, exist_ok=True)
-        ours = mark.is_file() and mark.read_text().strip() == run_key
+        ours = self.read_key() == run_key
+        begun = any(file.exists() for file in (mark, self.result, *self.checkpoints_latest_first()))
         aside: Path | None = None
         # again after a kill goes on: what is unfinished is not what is to be run once more
-        if mark.is_file() and (not ours or (again and self.result.is_file())):
+        if begun and (not ours or (again and self.result.is_file())):
             aside = next(p for n in count(1) if not (p := self.path / f"{ASIDE}{n}").exists())
             aside.mkdir()
+            sync_names(aside)
             # the mark goes last: without it, what a kill left here would be taken for ours
             for entry in sorted(self.path.iterdir(), key=lambda entry: entry == mark):
                 stays = entry.name.startswith((ASIDE, ".hydra", LOCK)) or entry.suffix == ".log"
                 if not stays:
                     shutil.move(entry, aside / entry.name)
+            for folder in (aside, self.path):
+                sync_names(folder)
         self.checkpoints.mkdir(exist_ok=True)
-        write_text(mark, run_key + "\n")
+        self.write_key(run_key)
         return aside
 
     def lock(self, *, key: str = "hydra.run.dir") -> AbstractContextManager[None]:

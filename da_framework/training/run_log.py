@@ -18,8 +18,8 @@ MEASURES = ("precision", "recall", "f1")
 """Of each class, as loggers show them."""
 
 
-def log_setup(run: Run, resume: Path | None, damaged: Sequence[str]) -> None:
-    """Says what is trained on what, and from where."""
+def log_setup(run: Run, resume: Path | None, notes: Sequence[str]) -> None:
+    """Says what is trained on what, from where, and what is wrong with what was there."""
     dataset, task = run.domains.dataset, run.domains.task
     rows = ", ".join(f"{count} {role}" for role, count in task.rows.items())
     log.info("%s, %s; training samples: %s", pair_name(dataset), dataset.protocol, rows)
@@ -53,8 +53,8 @@ def log_setup(run: Run, resume: Path | None, damaged: Sequence[str]) -> None:
             "warning: %s is written otherwise in the source, and so another class: rename one",
             listed(alike),
         )
-    for reason in damaged:
-        log.warning("warning: %s; the one before it is whole", reason)
+    for note in notes:
+        log.warning("warning: %s", note)
     if resume:
         log.info("continuing from %s", resume)
 

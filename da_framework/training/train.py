@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from da_framework.config.allowlist import trusted_names
 from da_framework.config.schema import check_config, instantiate
 from da_framework.core.errors import DivergedError, InputError, PreemptedError
-from da_framework.core.files import write_text
+from da_framework.core.files import set_aside, write_text
 from da_framework.core.types import ConfigNode
 from da_framework.results import record as records
 from da_framework.results.folder import RunFolder
@@ -79,13 +79,14 @@ def train(
     dataset = load_dataset(config["dataset"])
     data = {name: dataset.fingerprint(name) for name in dataset.domains}
     key = records.run_key(config, data, start=weights_fingerprint(config))
-    done = place.read_record()
+    done, _ = read_finished(place)
     if done and done.get("key") == key and not config["again"]:
         log.info("already done; again=true runs it once more")
         return done
 
     # torch is imported from here on: showing a result does not wait for it
     from da_framework.training.build import build
+    from da_framework.training.resume import mend_key
 
     with explain_out_of_memory(config):
         run = build(config, dataset)
@@ -94,6 +95,9 @@ def train(
             fit(run, config, place, first=False, callbacks=callbacks)
         return None
     with place.lock():
+        if damage := read_finished(place)[1]:
+            log.warning("warning: %s, and now called %s", damage, set_aside(place.result).name)
+        mend_key(place, key)
         if aside := place.claim(key, again=config["again"]):
             log.info("another run was in this folder: moved to %s", aside)
         place.diverged.unlink(missing_ok=True)
@@ -118,9 +122,24 @@ def train(
             **summarize(run),
         }
         place.write_record(record)
-        # from here on, nothing continues
-        place.checkpoint("previous").unlink(missing_ok=True)
+        place.remove_leftovers()
     return cast("RunRecord", record)
+
+
+def read_finished(folder: RunFolder) -> "tuple[RunRecord | None, str]":
+    """The record of a finished run, if it is one; and what is wrong with it, if it is damaged.
+
+    A damaged record does not end the command: the checkpoints beside it have what it is made of.
+
+    Raises:
+        InputError: it cannot be read, which is no damage.
+    """
+    try:
+        return folder.read_record(), ""
+    except InputError as error:
+        if " is damaged " not in str(error):
+            raise
+        return None, str(error).removesuffix("; remove it")
 
 
 def dataset_alone(dataset: ConfigNode) -> None:
@@ -178,7 +197,7 @@ def fit(
 
     from da_framework.training.checkpoint_check import explain_restore
     from da_framework.training.processes import end_together
-    from da_framework.training.resume import latest_valid_checkpoint
+    from da_framework.training.resume import find_checkpoint
     from da_framework.training.run_log import close_loggers, log_setup, log_start, log_summary
     from da_framework.training.trainer import build_trainer
 
@@ -192,9 +211,9 @@ def fit(
         # asked for before there are processes, so that one message says what they cannot share
         run.domains.batch(0, 0, trainer.world_size)
         log_start(loggers, run, config)
-        resume, damaged = latest_valid_checkpoint(folder, run.module)
+        resume, notes = find_checkpoint(folder, first=first, module=run.module)
         if first:
-            log_setup(run, resume, damaged)
+            log_setup(run, resume, notes)
         with end_together(trainer), explain_restore(resume, run.module):
             trainer.fit(run.module, datamodule=run.domains, ckpt_path=resume, weights_only=True)
         if run.module.step < run.module.steps:

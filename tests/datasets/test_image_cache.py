@@ -102,6 +102,38 @@ def test_a_file_that_was_cut_is_made_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("two")
+@pytest.mark.parametrize(("place", "asked"), [(0, range(9)), (95, range(9)), (96, range(2, 9))])
+def test_what_has_changed_since_is_decoded_anew(
+    tmp_path: Path, place: int, asked: Sequence[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = np.array(decode_to_disk(Decoder([3]), 9, SHAPE, tmp_path).x)
+    file = tmp_path / image_cache.IMAGES_FILE
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+    again = Decoder([3])
+    decoded = decode_to_disk(again, 9, SHAPE, tmp_path)
+    np.testing.assert_array_equal(decoded.x, expected)
+    assert list(decoded.broken) == [3]
+    assert sorted(again.asked) == list(asked)
+    assert f"is damaged: {len(asked)} images are decoded anew" in caplog.text
+
+
+@pytest.mark.usefixtures("two")
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"\xff", b'{"done": 5, "broken": {}}', b'{"blocks": [[1]], "broken": {}}'],
+)
+def test_images_whose_checksums_are_damaged_are_decoded_anew(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = np.array(decode_to_disk(Decoder(), 5, SHAPE, tmp_path).x)
+    (tmp_path / image_cache.PROGRESS_FILE).write_bytes(content)
+    np.testing.assert_array_equal(decode_to_disk(Decoder(), 5, SHAPE, tmp_path).x, expected)
+    assert "all images are decoded anew" in caplog.text
+
+
+@pytest.mark.usefixtures("two")
 def test_of_several_at_once_one_decodes(tmp_path: Path) -> None:
     decoder = Decoder([2])
     with ThreadPoolExecutor(3) as pool:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -13,6 +14,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import Logger
 
 from da_framework.core.errors import one_line
+from da_framework.core.files import write_text
 from da_framework.core.types import Positive
 from da_framework.results.folder import RunFolder
 from da_framework.training.loggers.wandb_connection import server_address, why_offline
@@ -23,6 +25,9 @@ STEP = "trainer/global_step"
 """What curves are drawn over: the name that Lightning's users know."""
 
 LONGEST_TAG = 64
+
+RUN_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
+"""What may be the name of a run."""
 
 
 class Wandb(WandbLogger):
@@ -225,7 +230,10 @@ class Wandb(WandbLogger):
 def load_run_id(folder: Path) -> str:
     """Kept in the folder, so that a run killed and continued is one run there too."""
     file = RunFolder(folder).wandb_id
-    if not file.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(uuid4().hex[:16])
-    return file.read_text().strip()
+    if file.is_file():
+        run_id = file.read_bytes().decode(errors="replace").strip()
+        if RUN_ID.fullmatch(run_id):
+            return run_id
+        log.warning("%s is damaged: W&B will show the run from here on as another", file)
+    write_text(file, run_id := uuid4().hex[:16])
+    return run_id
