@@ -80,7 +80,7 @@ def draw_features(
             handles, labels, loc="outside lower center", ncols=2, frameon=False, markerscale=2
         )
         if colour == "class":
-            for handle in figure.legends[0].legend_handles:  # of no one class
+            for handle in filter(None, figure.legends[0].legend_handles):  # of no one class
                 handle.set(color="#555555")
             add_key(figure, classes)
         figure.suptitle(figure_text(title, most=100), fontsize=10)
