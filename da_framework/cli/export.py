@@ -16,7 +16,8 @@ from da_framework.config.plugins import require_package
 from da_framework.config.schema import check_config, to_plain
 from da_framework.core.errors import InputError, one_line
 from da_framework.core.files import atomic_write, write_text
-from da_framework.datasets.inference import RUN_KEYS
+from da_framework.datasets.columns import complete, scale
+from da_framework.datasets.inference import RUN_KEYS, UNPREPARED
 from da_framework.methods.base import Method
 from da_framework.training.restore import TrainedModel, as_target_samples, restore_model
 
@@ -33,11 +34,15 @@ Format = Literal["pt2", "onnx"]
 class ExportedModel(nn.Module):
     """Rows as they are stored to probabilities of classes, with the steps between.
 
+    Of tables, whose categories and dates are numbers already: missing ones (NaN) are filled.
+
     Args:
         method: with its weights.
         inputs: what the run knows of a row.
     """
 
+    fill: Tensor | None
+    indicators: Tensor | None
     mean: Tensor | None
     std: Tensor | None
 
@@ -45,14 +50,24 @@ class ExportedModel(nn.Module):
         super().__init__()
         self.method = method
         self.widest = inputs["widest"][0] if inputs["widths"] else None
-        for name in ("mean", "std"):
-            if name in inputs:
-                self.register_buffer(name, torch.tensor(inputs[name], dtype=torch.float64))
+        fitted = inputs.get("preparation", {})
+        buffers = {name: inputs.get(name) for name in ("mean", "std")}
+        buffers |= {name: fitted.get(name) or None for name in ("fill", "indicators")}
+        for name, values in buffers.items():
+            kind = torch.int64 if name == "indicators" else torch.float64
+            if values is not None:
+                self.register_buffer(name, torch.tensor(values, dtype=kind))
             else:  # a buffer of None is no input of the graph, and torch 2.6 counts it as one
                 setattr(self, name, None)
 
     def forward(self, x: Tensor) -> Tensor:
         """Probabilities, a row of x a row."""
+        if self.fill is not None:
+            missing = x.isnan()
+            x = torch.where(missing, self.fill, x.double())
+            if self.indicators is not None:
+                x = torch.cat([x, missing[:, self.indicators].double()], dim=1)
+            x = x if self.mean is not None else x.float()
         if self.mean is not None and self.std is not None:
             x = ((x.double() - self.mean) / self.std).float()
         if x.dtype == torch.uint8:
@@ -136,14 +151,18 @@ def made_up_inputs(model: TrainedModel, count: int) -> Tensor:
     x = torch.randn(shape, generator=draws)
     if "mean" in inputs:
         x = x * torch.tensor(inputs["std"]) + torch.tensor(inputs["mean"])
+    fitted = inputs.get("preparation", UNPREPARED)
+    x = x[:, : x.shape[1] - len(fitted["indicators"])]
+    if fitted["fill"]:
+        x[torch.rand(x.shape, generator=draws) < 0.1] = torch.nan
     return x
 
 
 def probability_gap(passed: Tensor, x: Tensor, model: TrainedModel) -> float:
     """How far probabilities are from those of the run's own path, at most."""
-    if "mean" in model.inputs:
-        mean, std = (torch.tensor(model.inputs[name]).double() for name in ("mean", "std"))
-        x = ((x.double() - mean) / std).float()
+    if model.inputs["dtype"] == "float32":
+        rows = complete(x.double().numpy(), model.inputs.get("preparation", UNPREPARED))
+        x = torch.as_tensor(scale(rows, model.inputs)).float()
     expected = model.method.evaluate_samples(as_target_samples(x, model)).logits.softmax(1)
     return (passed.cpu() - expected).abs().max().item()
 
@@ -221,14 +240,20 @@ def describe_model(model: TrainedModel, pick: str) -> dict[str, Any]:
         "int32": f"numbers of words by the tokenizer {inputs['tokens']}",
     }.get(inputs["dtype"], "as stored")
     if "mean" in inputs:
-        inside += "; each column is brought to mean 0 and deviation 1 inside"
+        inside += "; brought to mean 0 and deviation 1 inside"
+    fitted = inputs.get("preparation", UNPREPARED)
+    if fitted["fill"]:
+        inside += "; NaN where a number is missing, which is filled inside"
+    if fitted["categories"] or fitted["dates"]:
+        inside += "; categories and dates as the numbers that columns and preparation say"
     return {
         "classes": model.classes,
         "input": {
             "name": "x",
             "shape": ["rows", *inputs["shape"]],
             "dtype": inputs["dtype"],
-            "columns": inputs.get("columns"),
+            "columns": inputs.get("features", inputs.get("columns")),
+            "preparation": fitted,
             "meaning": inside,
             "read": {key: dataset[key] for key in RUN_KEYS if key in dataset},
         },
@@ -243,7 +268,7 @@ def describe_model(model: TrainedModel, pick: str) -> dict[str, Any]:
 def main(config: Any) -> None:
     """Exports and says how near it is."""
     config = to_plain(config)
-    check_config(config, export)
+    config = check_config(config, export)
     record = export(**config)
     folder = Path(config["out"] or config["run"])
     for name, value in record["differences"].items():

@@ -1,12 +1,14 @@
 """Commands that Hydra runs: help, composition, sweeps and launchers are its own."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial, update_wrapper
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from da_framework.cli import sweeps
@@ -14,8 +16,21 @@ from da_framework.cli.exit import exit_on_user_error
 from da_framework.cli.secrets import refuse_secret_words
 from da_framework.config import plugins, run_names
 from da_framework.core.errors import InputError, UntypedError, trust_word
+from da_framework.core.quoting import hydra_text
 
 MULTIRUN = ("-m", "--multirun")
+OPTIONS = (
+    "cfg",
+    "config-dir",
+    "config-name",
+    "config-path",
+    "experimental-rerun",
+    "info",
+    "package",
+)
+"""Hydra's own options that take a value."""
+HOME = re.compile(r"(^|[,\[])~(?=/|$|[,\]])")
+"""The home folder at the beginning of a value, or of one in a list or a sweep."""
 
 
 def run_hydra(name: str, module: str, rest: list[str], **keys: Any) -> None:
@@ -32,7 +47,11 @@ def run_hydra(name: str, module: str, rest: list[str], **keys: Any) -> None:
     """
     import hydra
     from hydra.errors import ConfigCompositionException, HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
+    from da_framework.config.schema import explain_reference
+
+    rest = [as_override(word) for word in rest]
     refuse_secret_words(rest)
     run_names.register_resolvers()
     plugins.register_search_path()
@@ -55,6 +74,8 @@ def run_hydra(name: str, module: str, rest: list[str], **keys: Any) -> None:
         # a group set to nothing is a plain ValueError of Hydra's
         if str(error).startswith("Only one of"):
             raise InputError(f"{error}; without -m, --cfg shows one job") from None
+        if isinstance(error, OmegaConfBaseException):
+            raise InputError(explain_reference(error)) from None
         if isinstance(error, ValueError) and "Config group override" not in str(error):
             raise
         from da_framework.cli.override_errors import explain_overrides
@@ -78,6 +99,24 @@ def check_words(words: Sequence[str]) -> None:
             files = find_experiments()
             for name in files.keys() & set(names.split(",")):
                 read_experiment(files[name])
+
+
+def as_override(word: str) -> str:
+    """A word of the command line as Hydra's override, where it can mean nothing else.
+
+    ``--key=value``, as W&B's agent writes it, is ``key=value``, and a leading ``~`` of a value is
+    the home folder, which shells see to at the beginning of a word alone.
+    """
+    key, equals, value = word.partition("=")
+    if not equals:
+        return word
+    if key.startswith("--") and not any(option.startswith(key[2:]) for option in OPTIONS):
+        key = key[2:]
+    home = str(Path.home())
+    if HOME.search(value) and not set("'\"{") & set(value):
+        single = not set("[],") & set(value)
+        value = hydra_text(home + value[1:]) if single else HOME.sub(rf"\g<1>{home}", value)
+    return f"{key}={value}"
 
 
 def make_task(module: str, keys: dict[str, Any]) -> Callable[[Any], Any]:

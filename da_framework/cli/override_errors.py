@@ -1,6 +1,7 @@
 """Says what is wrong with a command line that Hydra could not compose, all of it at once."""
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -14,9 +15,55 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from da_framework.config.moved import KEYS
+from da_framework.config.moved import moved_key
 from da_framework.config.schema import check_config, to_plain
 from da_framework.core.errors import InputError, listed
+from da_framework.core.quoting import override as override_word
+
+ELSEWHERE = {
+    "steps": "epoch epochs max_epochs n_epochs num_epochs max_steps max_iter iters iterations",
+    "optimizer.lr": "lr learning_rate base_lr optim.lr optimizer.learning_rate",
+    "optimizer.weight_decay": "weight_decay wd",
+    "dataset.batch_size": "batch_size bs batchsize train_batch_size trainer.batch_size",
+    "dataset.root": "root data_root dataroot data_path data dataset.path dataset.data_dir",
+    "dataset.size": "image_size img_size resize input_size",
+    "dataset.source": "source source_domain src",
+    "dataset.target": "target target_domain tgt trg",
+    "evaluate_every": "val_interval eval_interval val_check_interval check_val_every_n_epoch",
+    "flush_every": "log_interval log_every log_every_n_steps",
+    "trainer.devices": "gpus devices num_gpus ngpus gpu",
+    "trainer.accelerator": "accelerator device",
+    "trainer.precision": "precision amp fp16",
+    "hydra.run.dir": "output_dir out_dir save_dir output log_dir logdir",
+    "optimizer.clip": "gradient_clip_val clip max_grad_norm grad_clip",
+    "network.pretrained": "pretrained",
+    "network.backbone": "backbone arch",
+}
+"""Our keys, and what people call them elsewhere."""
+SAYINGS = {
+    "num_workers": "there are no workers: samples are held in memory, or mapped from files",
+    "workers": "there are no workers: samples are held in memory, or mapped from files",
+    "logger.wandb.entity": "W&B reads it from the environment: WANDB_ENTITY=team da train ...",
+    "entity": "W&B reads it from the environment: WANDB_ENTITY=team da train ...",
+}
+"""What to say of keys that have no like."""
+MODEL = re.compile(
+    r"(wide_)?res(net|next)\d|vgg\d|densenet\d|(mobile|shuffle|squeeze|google|mnas)net|efficientnet"
+    r"|convnext|alexnet|vit_|swin|inception|regnet",
+    re.IGNORECASE,
+)
+"""Names of models that torchvision and timm have."""
+
+
+def elsewhere_hint(key: str) -> str:
+    """What a key that people know from elsewhere is here; nothing if it is none of them."""
+    last = key.rpartition(".")[2]
+    if saying := SAYINGS.get(key, SAYINGS.get(last)):
+        return saying
+    for ours, theirs in ELSEWHERE.items():
+        if {key, last} & {*theirs.split()} and key != ours:
+            return f"here it is {ours}"
+    return ""
 
 
 def explain_overrides(rest: Sequence[str], config_dir: str, name: str, error: Exception) -> str:
@@ -91,6 +138,13 @@ def unknown_options(override: Override, group: str, options: list[str]) -> list[
             near = get_close_matches(str(name), options, n=len(options), cutoff=0.4)
             # a name that was not typed to its end is nearer than one with other letters
             near.sort(key=lambda option: not option.startswith(str(name)))
+            if group == "network" and MODEL.match(str(name)):
+                backbone = override_word("network.backbone", str(name))
+                lines.append(
+                    f"network={name}: models are backbones: network=torchvision {backbone}, "
+                    "or network=timm with it"
+                )
+                continue
             ordered = [*near, *(option for option in options if option not in near)]
             lines.append(f"{group}={name}: there is no such {group}; there are {listed(ordered)}")
     return lines
@@ -113,7 +167,8 @@ def unknown_keys(overrides: list[Override], choices: list[str], name: str) -> li
         if key not in known and not override.is_add() and not override.is_force_add():
             near = get_close_matches(key, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"see da {name} --help"
-            hint = f"it is now {KEYS[key]}" if key in KEYS else hint
+            hint = elsewhere_hint(key) or hint
+            hint = f"it is now {now}" if (now := moved_key(key)) != key else hint
             lines.append(f"{key}: there is no such key; {hint}")
     return lines
 

@@ -144,7 +144,7 @@ def count_labels_trained_on(trained: Dataset, ranked: Dataset) -> int:
 def main(config: Any) -> None:
     """Ranks and prints."""
     config = to_plain(config)
-    check_config(config, rank)
+    config = check_config(config, rank)
     ranked = rank(**config)
     table = Table(
         title=f"{ranked['pick']} weights on {ranked['rows']} labelled rows of "

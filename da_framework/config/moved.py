@@ -31,6 +31,11 @@ KEYS = {
 }
 """Dotted keys of ``da train``, and what they are called now."""
 
+VALUES: dict[str, tuple[str, dict[Any, Any]]] = {
+    "dataset.standardize": ("dataset.scale", {True: "source", False: "none"}),
+}
+"""Dotted keys whose values have other names now: the key as it is now, and these names."""
+
 CHOICES = {"optimizer": {"adam": "adamw"}}
 """Names of a config group that stood for what has another name now."""
 
@@ -73,16 +78,21 @@ def moved_figures(node: Any) -> Any:
     return {FIGURES.get(key, key): moved_figures(value) for key, value in node.items()}
 
 
-def moved_key(path: str, key: str) -> str:
+def moved_key(path: str) -> str:
+    """What a dotted key is called now."""
+    return VALUES[path][0] if path in VALUES else KEYS.get(path, path)
+
+
+def moved_name(path: str, key: str) -> str:
     """What a key below a path is called now; one with dots of its own stays as it is."""
-    now = KEYS.get(f"{path}.{key}")
-    return now.rpartition(".")[2] if now else key
+    now = moved_key(f"{path}.{key}")
+    return key if now == f"{path}.{key}" else now.rpartition(".")[2]
 
 
 def _moved(node: Any, path: str) -> Any:
     if isinstance(node, Mapping):
         return {
-            moved_key(path, key): (
+            moved_name(path, key): (
                 moved_target(value)
                 if key == "_target_" and isinstance(value, str)
                 else _moved(value, f"{path}.{key}")
@@ -91,4 +101,6 @@ def _moved(node: Any, path: str) -> Any:
         }
     if isinstance(node, list):
         return [_moved(value, path) for value in node]
+    if path in VALUES and isinstance(node, bool):
+        return VALUES[path][1][node]
     return node

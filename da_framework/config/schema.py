@@ -3,18 +3,21 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, get_args, get_type_hints
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from typing_extensions import is_typeddict
 
-from da_framework.config.moved import KEYS, moved_target
+from da_framework.config.moved import moved_key, moved_target
 from da_framework.core.errors import InputError, listed, one_line
+from da_framework.core.types import ForAll
 
 SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 STRICT = ConfigDict(arbitrary_types_allowed=True, strict=True)
@@ -24,7 +27,32 @@ def to_plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     """The config as dicts and lists, references resolved."""
     if not isinstance(config, DictConfig):
         return dict(config)
-    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise InputError(explain_reference(error)) from None
+    return with_home_folder(plain)  # type: ignore[no-any-return]
+
+
+def explain_reference(error: Exception) -> str:
+    """What of a value refers to something that is not there, on a line."""
+    reason, *below = str(error).splitlines()
+    where = next((line.split(":")[1].strip() for line in below if "full_key" in line), "")
+    return (
+        f"{where + ': ' if where else ''}{reason}; "
+        r"${...} refers to another key: a dollar sign itself is \$"
+    )
+
+
+def with_home_folder(value: Any) -> Any:
+    """A plain value in which a leading ``~/`` is the home folder, as it is to a shell."""
+    if isinstance(value, dict):
+        return {key: with_home_folder(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [with_home_folder(below) for below in value]
+    if isinstance(value, str) and (value == "~" or value.startswith("~/")):
+        return str(Path(value).expanduser())
+    return value
 
 
 def instantiate(node: Any) -> Any:
@@ -34,21 +62,29 @@ def instantiate(node: Any) -> Any:
         InputError: as the constructor raised it.
     """
     try:
-        return hydra_instantiate(node, _convert_="all")
+        return hydra_instantiate(as_meant(node), _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, InputError):
             raise error.__cause__ from None
         raise
 
 
-def check_config(config: Mapping[str, Any], schema: Callable[..., Any]) -> None:
+def check_config(config: Mapping[str, Any], schema: Callable[..., Any]) -> dict[str, Any]:
     """Holds a whole config against a signature, nested nodes against their targets'.
+
+    Returns:
+        The config, its own values of the types that they can only mean.
 
     Raises:
         InputError: with one line for every wrong key, type or range.
     """
     if errors := list(config_errors(config, schema, "", partial=False)):
         raise InputError("\n".join(errors))
+    known = read_signature(schema)[0]
+    return {
+        key: value if has_targets(value) else meant_value(value, known.get(key, Any))
+        for key, value in config.items()
+    }
 
 
 def config_errors(
@@ -72,8 +108,8 @@ def config_errors(
 
 def key_hint(path: str, known: Iterable[str]) -> str:
     """What somebody may have meant by a dotted key that is not there."""
-    if path in KEYS:
-        return f"it is now {KEYS[path]}"
+    if (now := moved_key(path)) != path:
+        return f"it is now {now}"
     near = get_close_matches(path.rpartition(".")[2], known, n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else f"the keys are {listed(sorted(known))}"
 
@@ -102,15 +138,11 @@ def type_errors(value: Any, hint: Any, path: str) -> Iterator[str]:
     if value == "???":
         yield f"{path}: must be given"
         return
+    adapter = type_adapter(hint)
+    if adapter is None:
+        return
     try:
-        adapter = TypeAdapter(hint, config=STRICT)
-    except PydanticUserError:  # classes bring their own strictness
-        try:
-            adapter = TypeAdapter(hint)
-        except PydanticUserError:
-            return  # another library's type that has no schema
-    try:
-        adapter.validate_python(value, strict=True)
+        adapter.validate_python(meant_value(value, hint), strict=True)
     except ValidationError as error:
         reasons: dict[str, tuple[list[str], Any]] = {}
         for detail in error.errors():
@@ -120,6 +152,77 @@ def type_errors(value: Any, hint: Any, path: str) -> Iterator[str]:
             alternatives.append(detail["msg"][0].lower() + detail["msg"][1:])
         for where, (alternatives, given) in reasons.items():
             yield f"{where}: {', or '.join(alternatives)}, but it is {given!r}"
+
+
+def type_adapter(hint: Any) -> TypeAdapter[Any] | None:
+    """What validates values of a type; none of another library's that has no schema."""
+    try:
+        return TypeAdapter(hint, config=STRICT)
+    except PydanticUserError:  # classes bring their own strictness
+        try:
+            return TypeAdapter(hint)
+        except PydanticUserError:
+            return None
+
+
+def as_meant(node: Any) -> Any:
+    """A node whose values are of the types that its target takes, where the meaning is plain.
+
+    What cannot be imported is left: whoever builds it says so.
+    """
+    if isinstance(node, Mapping) and "_target_" in node:
+        try:
+            known = read_signature(resolve_name(str(node["_target_"])))[0]
+        except Exception:  # whatever a plugin's import may raise
+            known = {}
+        return {
+            key: as_meant(value) if has_targets(value) else meant_value(value, known.get(key, Any))
+            for key, value in node.items()
+        }
+    if isinstance(node, Mapping):
+        return {key: as_meant(value) for key, value in node.items()}
+    return [as_meant(value) for value in node] if isinstance(node, list) else node
+
+
+def meant_value(value: Any, hint: Any) -> Any:
+    """A value of a type, if what was given can only mean one: else as it was given.
+
+    A name is a list of one, a number is a name, and one value for keys that are known
+    (``core.types.ForAll``) is that of each.
+    """
+    if hint is Any or value is None or value == "???":
+        return value
+    adapter = type_adapter(hint)
+    if adapter is None or is_valid(value, adapter):
+        return value
+    candidates = [[value]] if not isinstance(value, Mapping | list) else []
+    if isinstance(value, list):
+        candidates.append([as_name(item) for item in value])
+    elif is_number(value):
+        candidates += [as_name(value), [as_name(value)]]  # type: ignore[list-item]
+    for mark in getattr(hint, "__metadata__", ()):
+        if isinstance(mark, ForAll):
+            candidates.append(dict.fromkeys(mark.keys, value))  # type: ignore[arg-type]
+    return next((meant for meant in candidates if is_valid(meant, adapter)), value)
+
+
+def is_valid(value: Any, adapter: TypeAdapter[Any]) -> bool:
+    """Whether a value is of a type and in its range."""
+    try:
+        adapter.validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, which truth is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def as_name(value: Any) -> Any:
+    """A number as the name that was typed; anything else as it is."""
+    return str(value) if is_number(value) else value
 
 
 def mapping_keys(value: Any) -> set[str]:

@@ -78,3 +78,14 @@ class Irrelevant:
 
     def __init__(self, *keys: str) -> None:
         self.keys = keys
+
+
+class ForAll:
+    """Marks a mapping that may be given as one value, which is that of each of these keys.
+
+    Args:
+        keys: that it has.
+    """
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = keys

@@ -1,19 +1,51 @@
 """Arrays: a file for each domain, with inputs and labels."""
 
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any, Unpack
+from typing import Annotated, Any, NamedTuple, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from da_framework.core.damage import explain_damage, file_size
 from da_framework.core.errors import InputError, listed
 from da_framework.core.room import require_memory
 from da_framework.core.types import Count, External
 from da_framework.datasets.base import Array, Domain, Roles
-from da_framework.datasets.custom import Discovered
+from da_framework.datasets.columns import Scale, fit_scale
+from da_framework.datasets.custom import Discovered, Labels, is_hidden, label_names
+
+
+class Contents(NamedTuple):
+    """What the files of a domain hold.
+
+    Attributes:
+        x: inputs.
+        y: a label a sample; ``None`` where there are none.
+        test: marks the official test part; ``None`` where there is none.
+        length: steps of each series; ``None``: as the series show.
+    """
+
+    x: Array
+    y: Array | None
+    test: NDArray[np.bool_] | None
+    length: Array | None = None
+
+
+class Windows(NamedTuple):
+    """Windows of series.
+
+    Attributes:
+        x: windows, channels and time.
+        series: the number of the series that each is of.
+    """
+
+    x: Array
+    series: NDArray[np.int64]
+
 
 ARRAYS = "file of arrays"
 WRITE_ANEW = "write it anew by numpy.savez or numpy.save"
@@ -24,26 +56,47 @@ class Arrays(Discovered):
 
     A file holds ``x`` and ``y``, and may mark the official test part by ``test``; or it holds
     ``x_train``, ``y_train``, ``x_test`` and ``y_test``. Inputs are images (uint8, channels first)
-    or numbers of any shape, read as float32; labels are numbers or names. Files
-    ``.npy`` in uint8 or float32 are mapped: no more is held in memory than the samples in use.
+    or numbers of any shape, read as float32; labels are numbers or names, and a target may lack
+    them: no ``y``, or NaN, or -1. Files ``.npy`` in uint8 or float32 are mapped: no more is held in
+    memory than the samples in use.
 
     Args:
         root: the folder of the files.
         shape: of one input, where inputs are stored flat: [9, 128] is a series of 9 channels;
             ``None``: as stored.
+        scale: brings numbers to mean 0 and deviation 1 of the ``source``'s samples, or of those of
+            each ``domain``: every number of flat samples, every channel of others; ``none`` leaves
+            them.
+        window: cuts series (channels, time) into windows of so many steps, which are the samples;
+            those of one series stay in one part of a split. A series ends where all its channels
+            are NaN, or after as many steps as ``length`` in the file says. ``None``: uncut.
+        stride: steps between the beginnings of two windows; ``None``: as long as the window.
     """
 
+    kind = "arrays"
     layout = "root/<domain>.npz, or root/<domain>/x.npy and y.npy"
 
     def __init__(
-        self, *, root: Annotated[str, External()], shape: list[Count] | None, **roles: Unpack[Roles]
+        self,
+        *,
+        root: Annotated[str, External()],
+        shape: list[Count] | None,
+        scale: Scale = "none",
+        window: Count | None = None,
+        stride: Count | None = None,
+        **roles: Unpack[Roles],
     ) -> None:
         self.shape = shape
+        self.scale = scale
+        self.window = window
+        self.stride = stride or window
+        if stride is not None and window is None:
+            raise InputError(f"dataset.stride={stride} is of windows: dataset.window={stride}")
         super().__init__(root=root, **roles)
 
     def discover(self) -> Iterable[str]:
         mapped = [path.parent.name for path in self.root.glob("*/x.npy")]
-        packed = [path.stem for path in self.root.glob("*.npz")]
+        packed = [p.stem for p in self.root.glob("*.npz") if not is_hidden(p, self.root)]
         if both := sorted({*mapped} & {*packed}):
             raise InputError(
                 f"{self.root} holds {listed(both)} as .npz and as a folder: remove one of them"
@@ -53,20 +106,57 @@ class Arrays(Discovered):
     def files(self, name: str) -> Sequence[Path]:
         folder = self.root / name
         if (folder / "x.npy").is_file():
-            test = folder / "test.npy"
-            return [folder / "x.npy", folder / "y.npy", *[test] * test.is_file()]
+            parts = [folder / f"{part}.npy" for part in ("y", "test")]
+            return [folder / "x.npy", *(part for part in parts if part.is_file())]
         return [self.root / f"{name}.npz"]
 
-    def class_names(self, name: str) -> Sequence[str]:
-        return sorted({str(label) for label in self._contents(name)[1].tolist()})
-
-    def _contents(self, name: str) -> tuple[Array, Array, Array | None]:
-        contents: tuple[Array, Array, Array | None]
-        contents = self.read_once(name, lambda: read_labelled_arrays(self.files(name)))
-        return contents
+    def labels(self, name: str) -> Sequence[Labels]:
+        contents, series = self._contents(name), self._windows(name).series
+        y = contents.y
+        names = [None] * len(contents.x) if y is None else label_names(y.tolist())
+        return [Labels(name, [names[row] for row in series])]
 
     def load(self, name: str) -> Domain:
-        x, y, test = self._contents(name)
+        x = self._inputs(name)
+        if self.scale != "none":
+            mean, deviation = self._scale(name)
+            x = ((x - mean) / deviation).astype(np.float32)
+        test, series = self._contents(name).test, self._windows(name).series
+        return Domain(
+            np.ascontiguousarray(x),
+            self.encode_labels(name),
+            None if test is None else test[series],
+            group=series if self.window else None,
+        )
+
+    def inputs(self, name: str) -> dict[str, Any]:
+        inputs = super().inputs(name)
+        if self.scale != "none":
+            mean, deviation = self._scale(name)
+            inputs |= {"mean": mean.tolist(), "std": deviation.tolist()}
+        return inputs
+
+    def _contents(self, name: str) -> Contents:
+        contents: Contents = self.read_once(name, lambda: read_arrays(self.files(name)))
+        return contents
+
+    def _inputs(self, name: str) -> Array:
+        return self._windows(name).x
+
+    def _windows(self, name: str) -> Windows:
+        def cut() -> Windows:
+            x, contents = self._whole(name), self._contents(name)
+            file = self.files(name)[0]
+            if self.window is None or self.stride is None:
+                refuse_unequal_length(x, contents.length, file)
+                return Windows(x, np.arange(len(x)))
+            return cut_windows(x, contents.length, self.window, self.stride, file)
+
+        windows: Windows = self.read_once(f"windows of {name}", cut)
+        return windows
+
+    def _whole(self, name: str) -> Array:
+        x = self._contents(name).x
         if x.dtype not in (np.uint8, np.float32):
             mend = "stored as float32 or uint8, they are read as needed"
             require_memory(4 * x.size, f"the inputs of {name} in float32", mend=mend)
@@ -78,10 +168,28 @@ class Arrays(Discovered):
                     f"{self.files(name)[0]} are of {prod(x.shape[1:])}"
                 )
             x = x.reshape(-1, *self.shape)
-        return Domain(np.ascontiguousarray(x), self.encode_labels(y), test)
+        return x
+
+    def _scale(self, name: str) -> tuple[Array, Array]:
+        """Mean and deviation by which a domain's inputs are standardized: a number a channel."""
+        like = self._inputs(name)
+        if like.dtype == np.uint8:
+            raise InputError(
+                f"dataset.scale={self.scale}: {self.files(name)[0]} holds images in bytes, whose "
+                "scale is known: dataset.scale=none"
+            )
+        sides = [[self._inputs(domain) for domain in side] for side in (self.source, self.target)]
+        alike = ([x for x in side if x.shape[1:] == like.shape[1:]] for side in sides)
+        fitted = [like] if self.scale == "domain" else next(filter(None, alike), [like])
+        channels = [
+            np.moveaxis(x, 1, -1).reshape(-1, x.shape[1]).astype(np.float64) for x in fitted
+        ]
+        mean, deviation = fit_scale(np.concatenate(channels))
+        wide = (-1, *(1 for _ in like.shape[2:]))
+        return mean.reshape(wide), deviation.reshape(wide)
 
 
-def read_labelled_arrays(files: Sequence[Path]) -> tuple[Array, Array, Array | None]:
+def read_arrays(files: Sequence[Path]) -> Contents:
     """Reads inputs, labels and the marks of the test part from a domain's files.
 
     Raises:
@@ -93,23 +201,42 @@ def read_labelled_arrays(files: Sequence[Path]) -> tuple[Array, Array, Array | N
         held = {file.stem: map_array(file) for file in files}
     else:
         held = read_archive(path)
-    if {"x_train", "y_train", "x_test", "y_test"} <= held.keys():
-        test: Array | None
-        x, y = (np.concatenate([held[f"{key}_train"], held[f"{key}_test"]]) for key in "xy")
-        test = np.arange(len(y)) >= len(held["y_train"])
-    elif {"x", "y"} <= held.keys():
-        x, y, test = held["x"], held["y"], held.get("test")
+    test: Array | None
+    if {"x_train", "x_test"} <= held.keys():
+        x = np.concatenate([held["x_train"], held["x_test"]])
+        test = np.arange(len(x)) >= len(held["x_train"])
+        y = join_labels(held)
+    elif "x" in held:
+        x, y, test = held["x"], held.get("y"), held.get("test")
     else:
         raise InputError(
             f"{path} holds {listed(sorted(held))}; needed are x and y, or x_train, y_train, x_test "
             "and y_test"
         )
-    if not np.issubdtype(x.dtype, np.number) or y.ndim != 1:
+    if not np.issubdtype(x.dtype, np.number) or (y is not None and y.ndim != 1) or x.ndim < 2:
+        labels = "no y" if y is None else f"y has the shape {y.shape}"
         raise InputError(
-            f"{path}: x is {x.dtype} of shape {x.shape} and y has the shape {y.shape}; needed are "
-            "numbers and one label a sample"
+            f"{path}: x is {x.dtype} of shape {x.shape} and {labels}; needed are numbers, a "
+            "row or more of them a sample, and one label a sample"
         )
-    return x, y, None if test is None else test.astype(bool)
+    if y is not None and len(y) != len(x):
+        raise InputError(f"{path}: {len(x)} inputs but {len(y)} labels")
+    length = held.get("length")
+    return Contents(x, y, None if test is None else test.astype(bool), length)
+
+
+@contextmanager
+def explain_objects(file: Path) -> Iterator[None]:
+    """Says the way out where a file holds Python objects, as series of unequal length are saved."""
+    try:
+        yield
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise InputError(
+            f"{file} cannot be read: it holds Python objects, as NumPy saves series of unequal "
+            "length: fill these up with NaN to one length, and cut them by dataset.window"
+        ) from None
 
 
 def map_array(file: Path) -> Array:
@@ -119,7 +246,7 @@ def map_array(file: Path) -> Array:
         InputError: it cannot be read.
     """
     file_size(file, ARRAYS)
-    with explain_damage(file, ARRAYS, mend=WRITE_ANEW):
+    with explain_damage(file, ARRAYS, mend=WRITE_ANEW), explain_objects(file):
         array: Array = np.load(file, mmap_mode="r", allow_pickle=False)
         return array
 
@@ -131,7 +258,7 @@ def read_archive(file: Path) -> dict[str, Array]:
         InputError: it cannot be read, or holds more than memory has room for.
     """
     file_size(file, ARRAYS)
-    with explain_damage(file, ARRAYS, mend=WRITE_ANEW):
+    with explain_damage(file, ARRAYS, mend=WRITE_ANEW), explain_objects(file):
         with zipfile.ZipFile(file) as packed:
             size = sum(part.file_size for part in packed.infolist())
         mend = "arrays in root/<domain>/x.npy are mapped, and read as needed"
@@ -139,3 +266,66 @@ def read_archive(file: Path) -> dict[str, Array]:
         # opened here: numpy leaves a file open whose end is missing
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
+
+
+def series_lengths(x: Array, length: Array | None) -> NDArray[np.int64]:
+    """Steps of each series: as given, or up to the last at which a channel has a number."""
+    if length is not None:
+        return np.asarray(length).astype(np.int64)
+    if x.dtype.kind != "f":
+        return np.full(len(x), x.shape[2])
+    known = ~np.isnan(x).all(1)
+    return np.where(known.any(1), x.shape[2] - known[:, ::-1].argmax(1), 0)
+
+
+def cut_windows(x: Array, length: Array | None, window: int, stride: int, file: Path) -> Windows:
+    """Cuts series into windows, each of which is whole.
+
+    Raises:
+        InputError: these are no series, or one of them is shorter than a window.
+    """
+    if x.ndim != 3:
+        raise InputError(
+            f"dataset.window={window} cuts series of channels and time, but the samples of {file} "
+            f"have the shape {x.shape[1:]}: dataset.shape=[channels,time] says it"
+        )
+    lengths = series_lengths(x, length)
+    if len(short := np.flatnonzero(lengths < window)):
+        raise InputError(
+            f"{file}: {len(short)} series are shorter than dataset.window={window}, the shortest "
+            f"is of {lengths.min()} steps: shorten the window, or leave them out"
+        )
+    starts = [np.arange(0, steps - window + 1, stride) for steps in lengths]
+    series = np.repeat(np.arange(len(x)), [len(own) for own in starts])
+    steps = np.concatenate(starts)[:, None] + np.arange(window)
+    return Windows(x[series[:, None], :, steps].transpose(0, 2, 1), series)
+
+
+def refuse_unequal_length(x: Array, length: Array | None, file: Path) -> None:
+    """Raises where series are of unequal length, and not cut into windows.
+
+    Raises:
+        InputError: that is so.
+    """
+    if x.ndim != 3 or (length is None and x.dtype.kind != "f"):
+        return
+    lengths = series_lengths(x, length)
+    if len(np.unique(lengths)) > 1 and lengths.min() > 0:
+        raise InputError(
+            f"{file}: its series are of {lengths.min()} to {lengths.max()} steps; "
+            f"dataset.window={lengths.min()} cuts them into windows of one length"
+        )
+
+
+def join_labels(held: dict[str, Array]) -> Array | None:
+    """Labels of both parts; a part without any has NaN, or the empty text."""
+    parts = [held.get(f"y_{part}") for part in ("train", "test")]
+    known = next((part for part in parts if part is not None), None)
+    if known is None:
+        return None
+    lacking: Any = "" if known.dtype.kind in "SU" else np.nan
+    filled = [
+        np.full(len(held[f"x_{name}"]), lacking) if part is None else part
+        for name, part in zip(("train", "test"), parts, strict=True)
+    ]
+    return np.concatenate(filled)

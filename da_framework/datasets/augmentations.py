@@ -202,7 +202,12 @@ class Distortion(View):
         size = 1 + self.scale * random.uniform()
         move = 2 * self.translation * random.uniform(2)
         cos, sin = size * turn.cos(), size * turn.sin()
-        rows = [torch.stack([cos, -sin, move[:, 0]], 1), torch.stack([sin, cos, move[:, 1]], 1)]
+        # both axes reach from -1 to 1, whatever the sides: a turn must not shear
+        aspect = x.shape[-2] / x.shape[-1]
+        rows = [
+            torch.stack([cos, -sin * aspect, move[:, 0]], 1),
+            torch.stack([sin / aspect, cos, move[:, 1]], 1),
+        ]
         grid = affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
         moved = grid_sample(x, grid, padding_mode="border", align_corners=False)
         factor = 1 + self.contrast * random.uniform(1, 1, 1)

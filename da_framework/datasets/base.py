@@ -18,7 +18,7 @@ from pydantic import Field
 from da_framework.core.errors import InputError, listed
 from da_framework.core.files import file_sha256
 from da_framework.core.labels import UNLABELLED
-from da_framework.core.types import Count, Fraction, Index, Positive
+from da_framework.core.types import Count, ForAll, Fraction, Index, Positive
 from da_framework.datasets.splits import (
     DomainSplitter,
     IntArray,
@@ -29,6 +29,7 @@ from da_framework.datasets.splits import (
 
 Array = NDArray[Any]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+BatchSize = Annotated[dict[str, Count], ForAll("source", "target", "target_labelled")]
 
 PARTS = ("train", "test")
 """The official parts of a data set."""
@@ -62,14 +63,14 @@ class Roles(TypedDict):
         weak: how training augments the samples of all other roles; ``None``: not at all.
     """
 
-    source: list[str]
+    source: list[str] | None
     target: list[str] | None
     protocol: Literal["inductive", "transductive"]
     labels_per_class: Index | Literal["all"]
     val: Fraction
     test: Fraction
     split_seed: Index
-    batch_size: dict[str, Count]
+    batch_size: BatchSize
     source_classes: list[str] | None
     target_classes: list[str] | None
     label_shift: Positive | None
@@ -86,12 +87,14 @@ class Domain(NamedTuple):
         y: labels from 0.
         test: marks the official test part; ``None`` where there is none.
         classes: names of its own, if it brings any; they must be the data set's.
+        group: samples with the same number, as windows of one series, stay in one part of a split.
     """
 
     x: Array
     y: IntArray
     test: NDArray[np.bool_] | None = None
     classes: tuple[str, ...] | None = None
+    group: IntArray | None = None
 
 
 class SampleReport(NamedTuple):
@@ -130,20 +133,22 @@ class Dataset(ABC):
     """All domains of the data set."""
     tokens: str | None = None
     """The tokenizer whose token ids the inputs are, where they are texts."""
+    may_lack_labels: bool = False
+    """Whether samples may be without a label (``UNLABELLED``)."""
     storage_note: str = ""
     """Where the samples are held, for the log, if there is a choice."""
 
     def __init__(
         self,
         *,
-        source: list[str],
+        source: list[str] | None,
         target: list[str] | None,
         protocol: Literal["inductive", "transductive"],
         labels_per_class: Index | Literal["all"],
         val: Fraction,
         test: Fraction,
         split_seed: Index,
-        batch_size: dict[str, Count],
+        batch_size: BatchSize,
         source_classes: list[str] | None = None,
         target_classes: list[str] | None = None,
         label_shift: Positive | None = None,
@@ -153,6 +158,7 @@ class Dataset(ABC):
     ) -> None:
         if pair is not None:
             source, target = [pair[0]], [pair[1]]
+        source = source or []
         self.source = tuple(source)
         self.target = (
             tuple(name for name in self.names if name not in source)
@@ -203,13 +209,15 @@ class Dataset(ABC):
     def _inspect(self, domain: Domain, row: int, thumbnail: bool) -> SampleReport:
         x, label = np.ascontiguousarray(domain.x[row]), int(domain.y[row])
         known = 0 <= label < len(self.classes)
+        unlabelled = self.may_lack_labels and label == UNLABELLED
         test = None if domain.test is None else bool(domain.test[row])
-        broken = None if known else f"its label is {label}; labels are 0 to {len(self.classes) - 1}"
+        wrong = f"its label is {label}; labels are 0 to {len(self.classes) - 1}"
+        broken = None if known or unlabelled else wrong
         if np.issubdtype(x.dtype, np.floating) and not np.isfinite(x).all():
             broken = "it has values that are NaN or infinite"
         return SampleReport(
             f"row {row}",
-            self.classes[label] if known else str(label),
+            self.classes[label] if known else "no label" if unlabelled else str(label),
             test,
             hashlib.sha256(x.data).hexdigest(),
             x.shape,
@@ -233,7 +241,7 @@ class Dataset(ABC):
         """Labels of the data set as labels of the task; the unknown have the one after the last."""
         table = np.full(len(self.classes), len(self.known))
         table[[self.classes.index(name) for name in self.known]] = np.arange(len(self.known))
-        labels: IntArray = table[y]
+        labels: IntArray = np.where(y == UNLABELLED, UNLABELLED, table[y])
         return labels
 
     @property
@@ -294,7 +302,7 @@ class Dataset(ABC):
             label_shift=self.label_shift,
         )
         domain = self[name]
-        return DomainSplitter(name, domain.y, domain.test, rules)
+        return DomainSplitter(name, domain.y, domain.test, rules, domain.group)
 
     def _chosen_classes(self, key: str) -> tuple[str, ...]:
         given = getattr(self, key)
@@ -356,7 +364,10 @@ class Dataset(ABC):
                 f"{where}: the classes of {name} are {listed(domain.classes)}, "
                 f"but the data set's are {listed(self.classes)}"
             )
-        wrong = np.flatnonzero((domain.y < 0) | (domain.y >= len(self.classes)))
+        outside = (domain.y < 0) | (domain.y >= len(self.classes))
+        if self.may_lack_labels:
+            outside &= domain.y != UNLABELLED
+        wrong = np.flatnonzero(outside)
         if len(wrong):
             raise InputError(
                 f"{where}: row {wrong[0]} of {name} has the label {domain.y[wrong[0]]}; "

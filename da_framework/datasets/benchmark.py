@@ -132,7 +132,7 @@ class Benchmark(ImageDataset):
 
     def _check_images(self, name: str) -> None:
         images, expected = self.image_files(name), self.places[name]["images"]
-        if strange := sorted({image.label for image in images} - set(self.classes)):
+        if strange := sorted({str(image.label) for image in images} - set(self.classes)):
             raise InputError(
                 f"{self._path(name)} has the classes {listed(strange)}, which are none of "
                 f"{listed(self.classes)}"

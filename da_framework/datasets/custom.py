@@ -1,46 +1,93 @@
 """A user's own data: domains discovered on disk, classes matched by their names."""
 
+import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Unpack
+from typing import Annotated, Any, NamedTuple, Unpack
 
 import numpy as np
 
 from da_framework.core.errors import InputError, listed
+from da_framework.core.labels import UNLABELLED
+from da_framework.core.quoting import override
 from da_framework.core.types import External
-from da_framework.datasets.base import Array, Dataset, Roles
+from da_framework.datasets.base import Dataset, Roles
 from da_framework.datasets.splits import IntArray
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+"""A number as text."""
+NOT_LABELLED = "-1"
+"""The number that stands for no label, where the sources have no such class."""
+MANY = 50
+"""Classes above which as many as half the samples are no classes."""
+HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN", "lost+found")
+"""Names of what systems and tools leave in folders, beside those that begin with a dot."""
+READERS = {
+    "table": (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx"),
+    "arrays": (".npz", ".npy"),
+    "folder": (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"),
+}
+"""The data set that reads files of an ending."""
+
+
+class Labels(NamedTuple):
+    """Labels of some samples of a domain as a file spells them.
+
+    Attributes:
+        source: where they stand together: a file.
+        names: one a sample; ``None`` where there is none.
+    """
+
+    source: str
+    names: Sequence[str | None]
 
 
 class Discovered(Dataset):
     """Domains discovered below a path.
 
     Classes are known by name, not by number: those of the sources are learnt, whatever order they
-    come in; what only the target has is the unknown.
+    come in; what only the target has is the unknown. Samples of a target may be without a label.
 
     Args:
         root: the path.
     """
 
+    may_lack_labels = True
+    kind: str
+    """The name of the data set in ``conf/dataset``, for a message."""
+    layout: str
+    """How domains are laid out, for a message."""
+
     def __init__(self, *, root: Annotated[str, External()], **roles: Unpack[Roles]) -> None:
         self._read: dict[str, Any] = {}
         self.root = Path(root).expanduser().absolute()
-        if not self.root.exists():
-            raise InputError(f"dataset.root={root}: {self.root} is not there")
+        self._check_root(root)
         self.names = tuple(sorted(self.discover()))
         if len(self.names) < 2:
             raise InputError(
                 f"{self.root} holds the domains {listed(self.names)}, but two are needed: "
-                f"{self.layout}"
+                f"{self.layout}{self.layout_hint()}"
             )
-        used = [name for name in roles["source"] if name in self.names]
+        if (pair := roles.get("pair")) is not None:
+            roles = {**roles, "source": [pair[0]], "target": [pair[1]]}
+        sources = roles["source"]
+        if sources is None:
+            raise InputError(
+                f"dataset.source: must be given; the domains are {listed(self.names)}: "
+                f"{override('dataset.source', self.names[:1])}"
+            )
+        used = [name for name in sources if name in self.names]
         others = [name for name in self.names if name not in used]
         aim = [name for name in roles["target"] or () if name in self.names] or others
+        self._class_names: dict[str, list[str | None]] = {}
+        self._name_classes(used, aim)
         source, target = self._all_classes(used), self._all_classes(aim)
         learnt = source or target
         self.classes = (*learnt, *(name for name in target if name not in learnt))
         super().__init__(**roles)
+        self._check_labels(used)
         self.source_classes = self.source_classes or list(learnt)
         self.target_classes = self.target_classes or list(target)
 
@@ -50,24 +97,155 @@ class Discovered(Dataset):
             self._read[name] = read()
         return self._read[name]
 
-    layout: str
-    """How domains are laid out, for a message."""
-
     @abstractmethod
     def discover(self) -> Iterable[str]:
         """Names of the domains there are."""
 
     @abstractmethod
-    def class_names(self, name: str) -> Sequence[str]:
-        """Names of the classes that a domain has."""
+    def labels(self, name: str) -> Sequence[Labels]:
+        """The labels of a domain, in the order of its samples."""
 
-    def encode_labels(self, given: Array) -> IntArray:
-        """Class names as labels."""
-        label_of = {name: label for label, name in enumerate(self.classes)}
-        return np.array([label_of[str(name)] for name in given], dtype=np.int64)
+    def place(self, name: str, row: int) -> str:
+        """Where a sample of a domain stands, for a message."""
+        return f"row {row} of {name}"
+
+    def layout_hint(self) -> str:
+        """What may be meant, where there are no domains: nothing, or a sentence."""
+        ending = Counter(path.suffix.lower() for path in self.root.rglob("*") if path.is_file())
+        readers = [
+            reader
+            for reader, endings in READERS.items()
+            if reader != self.kind and any(ending[own] for own in endings)
+        ]
+        here = readers and not any(ending[own] for own in READERS.get(self.kind, ()))
+        return f"; dataset={readers[0]} reads what is there" if here else ""
+
+    def label_hint(self) -> str:
+        """What may be meant, where a source lacks labels: nothing, or a sentence."""
+        return ""
+
+    def encode_labels(self, name: str) -> IntArray:
+        """The labels of a domain's samples, as positions among the classes."""
+        label_of = {None: UNLABELLED} | {c: label for label, c in enumerate(self.classes)}
+        return np.array([label_of[c] for c in self._class_names[name]], dtype=np.int64)
+
+    def _check_root(self, root: str) -> None:
+        if not self.root.exists():
+            raise InputError(f"dataset.root={root}: {self.root} is not there")
+        if not self.root.is_file() or self.kind in ("table", "text"):
+            return
+        ending = self.root.suffix.lower()
+        reader = next((kind for kind, endings in READERS.items() if ending in endings), None)
+        if reader == self.kind:
+            way = f"its folder is meant: {override('dataset.root', str(self.root.parent))}"
+        else:
+            way = f"dataset={reader} reads such files" if reader else f"needed is {self.layout}"
+        raise InputError(
+            f"dataset.root={root} is a file, but dataset={self.kind} reads a folder; {way}"
+        )
+
+    def _name_classes(self, sources: Sequence[str], targets: Sequence[str]) -> None:
+        """Finds the classes of every sample of these domains, however files spell them."""
+        labels = {name: self.labels(name) for name in dict.fromkeys((*sources, *targets))}
+        spelled: dict[str, set[str]] = defaultdict(set)
+        for part in (part for parts in labels.values() for part in parts):
+            spelled[part.source] |= {own for own in part.names if own is not None}
+        match = match_spellings(spelled)
+        for name, parts in labels.items():
+            self._class_names[name] = [
+                None if own is None else match[part.source][own]
+                for part in parts
+                for own in part.names
+            ]
+        learnt = {own for name in sources for own in self._class_names[name]}
+        if sources and any(number_value(own) == -1 for own in learnt if own is not None):
+            return
+        for name in targets:
+            if any(number_value(own) == -1 for own in self._class_names[name] if own is not None):
+                self._class_names[name] = [
+                    None if own is None or number_value(own) == -1 else own
+                    for own in self._class_names[name]
+                ]
+
+    def _check_labels(self, sources: Sequence[str]) -> None:
+        """Raises where a source lacks labels, or they are no classes."""
+        for name in sources:
+            given = self._class_names[name]
+            if None in given:
+                raise InputError(
+                    f"the source {name} has {given.count(None)} samples without a label, the "
+                    f"first is {self.place(name, given.index(None))}: a source has all; leave "
+                    f"them out, or use the domain as target{self.label_hint()}"
+                )
+            different = set(given)
+            if len(different) > max(MANY, len(given) / 2):
+                numbers = all(number_value(own or "") is not None for own in different)
+                raise InputError(
+                    f"the labels of {name} have {len(different)} different values in "
+                    f"{len(given)} samples: "
+                    + (
+                        "are they a number to predict? Classes alone are learnt: cut it into "
+                        "ranges first"
+                        if numbers
+                        else "do they say which class a sample is of?"
+                    )
+                )
 
     def _all_classes(self, domains: Iterable[str]) -> tuple[str, ...]:
-        classes = {name for domain in domains for name in self.class_names(domain)}
-        if all(name.lstrip("-").isdigit() for name in classes):
+        classes = {own for name in domains for own in self._class_names[name] if own is not None}
+        if all(own.lstrip("-").isdigit() for own in classes):
             return tuple(sorted(classes, key=int))
         return tuple(sorted(classes))
+
+
+def number_value(spelling: str) -> float | None:
+    """The number that a label is, where it is one; truth is 1."""
+    if spelling in ("True", "true", "TRUE"):
+        return 1.0
+    if spelling in ("False", "false", "FALSE"):
+        return 0.0
+    return float(spelling) if NUMBER.fullmatch(spelling) else None
+
+
+def match_spellings(spelled: Mapping[str, Iterable[str]]) -> dict[str, dict[str, str]]:
+    """The class that every spelling in every file stands for.
+
+    The same number in several files is one class, whatever its type (0, 0.0, False), by the name of
+    its shortest spelling. Where a file itself spells a number in several ways, as 1 and 01, these
+    are different classes, in all files.
+
+    Args:
+        spelled: the spellings of each file.
+    """
+    by_value: dict[float, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for file, spellings in spelled.items():
+        for spelling in spellings:
+            if (value := number_value(spelling)) is not None:
+                by_value[value][file].add(spelling)
+    name: dict[str, str] = {}
+    for files in by_value.values():
+        every = {spelling for spellings in files.values() for spelling in spellings}
+        if all(len(spellings) == 1 for spellings in files.values()):
+            shortest = min(every, key=lambda spelling: (len(spelling), spelling))
+            name |= dict.fromkeys(every, shortest)
+    return {
+        file: {spelling: name.get(spelling, spelling) for spelling in spellings}
+        for file, spellings in spelled.items()
+    }
+
+
+def label_names(labels: Iterable[Any]) -> list[str | None]:
+    """Labels as texts: of numbers as they are printed; none where they are missing."""
+    return [
+        None
+        if label is None or label == "" or (isinstance(label, float) and label != label)
+        else label.decode(errors="replace")
+        if isinstance(label, bytes)
+        else str(label)
+        for label in labels
+    ]
+
+
+def is_hidden(path: Path, below: Path) -> bool:
+    """Whether a path below a folder is something that systems and tools leave there."""
+    return any(part[0] == "." or part in HIDDEN for part in path.relative_to(below).parts)

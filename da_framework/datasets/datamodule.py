@@ -71,6 +71,11 @@ class Domains(pl.LightningDataModule):
                 for part in split.test
             ]
         )
+        if dataset.may_lack_labels and (lacking := int(self.oracle.eq(UNLABELLED).sum())):
+            raise InputError(
+                f"{lacking} of {len(self.oracle)} test samples of {listed(dataset.target)} have no "
+                "label, and what was learnt cannot be evaluated on them yet"
+            )
         rows = {role: len(samples.x) for role, samples in self.train.items()}
         self.task = Task(
             classes=dataset.known,
@@ -229,6 +234,24 @@ def _check_roles(roles: Sequence[str], split: RoleSplit, dataset: Dataset) -> No
     for role, parts in split.validation.items():
         if parts and not any(len(part.rows) for part in parts):
             raise InputError(
-                f"dataset.val={dataset.val} leaves no {role} sample to validate on; "
-                "the usual is 0.1"
+                f"dataset.val={dataset.val} leaves no {role} sample to validate on: "
+                + why_none_is_held_out(role, split, dataset)
             )
+
+
+def why_none_is_held_out(role: str, split: RoleSplit, dataset: Dataset) -> str:
+    """The reason why a share of the samples is none of them, and a share that is some."""
+    if role == "source":  # a share of every class is held out
+        largest = max(
+            int(np.bincount(dataset[part.domain].y[part.rows]).max())
+            for part in split.train["source"]
+        )
+        what = f"no class of the source has more than {largest} samples"
+    else:
+        largest = sum(len(part.rows) for part in split.train["target"])
+        what = f"the target has {largest} samples to train on"
+    return (
+        f"{what}; dataset.val={max(1 / largest, 0.1):.2g} holds one out, dataset.val=0 none"
+        if (largest > 1)
+        else f"{what}; dataset.val=0 needs none"
+    )

@@ -83,7 +83,7 @@ class Digits(Dataset):
         **roles: Unpack[Roles],
     ) -> None:
         every, self.names = self.names, SUBSETS[subset]
-        asked = {*roles["source"], *(roles["target"] or ())}
+        asked = {*(roles["source"] or ()), *(roles["target"] or ())}
         if others := [name for name in every if name in asked and name not in self.names]:
             has = "digits_five" if {*others} & {*COLOURED} else "digits_full"
             raise InputError(

@@ -5,15 +5,18 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 import PIL
 from PIL import Image, ImageOps
+from pydantic import Field
 
 from da_framework.core.errors import InputError
 from da_framework.core.files import file_sha256
+from da_framework.core.labels import UNLABELLED
 from da_framework.core.pictures import describe_failure, open_picture
 from da_framework.core.room import in_words, memory_limit, require_memory
 from da_framework.core.types import Count, External, Irrelevant
@@ -39,6 +42,11 @@ ORIENTATION = 0x0112
 
 OnError = Literal["stop", "skip"]
 InMemory = Literal["auto"] | bool
+ImageSize = Count | Annotated[list[Count], Field(min_length=2, max_length=2)]
+"""Sides of images in pixels: one for both, or height and width."""
+Channels = Literal[1, 3, 4]
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""How Pillow calls images of so many channels."""
 
 
 class ImageStorage(TypedDict, total=False):
@@ -58,13 +66,13 @@ class ImageKeys(Roles, ImageStorage):
     """The keys every data set of images has.
 
     Attributes:
-        size: height and width, in pixels.
-        channels: 3 for colour, 1 for grey.
+        size: of both sides in pixels, or height and width.
+        channels: 3 for colour, 4 with transparency, 1 for grey.
         on_error: ``stop`` names the images that cannot be read; ``skip`` goes on without them.
     """
 
-    size: Count
-    channels: Literal[1, 3]
+    size: ImageSize
+    channels: Channels
     on_error: OnError
 
 
@@ -73,24 +81,24 @@ class ImageFile(NamedTuple):
 
     Attributes:
         path: of the file.
-        label: name of its class.
+        label: name of its class; ``None`` where it has none.
         test: whether it is of the official test part; ``None`` where there is none.
     """
 
     path: Path
-    label: str
+    label: str | None
     test: bool | None = None
 
 
 class ImageDataset(Dataset):
     """A data set whose samples are image files; which ones, a subclass says.
 
-    Every image is turned upright as its camera says, scaled until its shorter side fits, and cut
-    to a square about its middle.
+    Every image is turned upright as its camera says, scaled until it covers the size, and cut
+    about its middle.
 
     Args:
-        size: height and width, in pixels.
-        channels: 3 for colour, 1 for grey.
+        size: of both sides in pixels, or height and width.
+        channels: 3 for colour, 4 with transparency, 1 for grey.
         on_error: ``stop`` names the images that cannot be read; ``skip`` goes on without them.
         in_memory: whether decoded images are held there.
         cache: folder of the files that hold them otherwise.
@@ -105,8 +113,8 @@ class ImageDataset(Dataset):
     def __init__(
         self,
         *,
-        size: Count,
-        channels: Literal[1, 3],
+        size: ImageSize,
+        channels: Channels,
         on_error: OnError,
         in_memory: Annotated[InMemory, Irrelevant()] = "auto",
         cache: Annotated[str | None, Irrelevant(), External(off=None)] = None,
@@ -155,7 +163,8 @@ class ImageDataset(Dataset):
         if broken:
             log.info("%s: %d images cannot be read and are left out", name, len(broken))
             self.skipped[name] = broken
-        label_of = {name: label for label, name in enumerate(self.classes)}
+        label_of: dict[str | None, int] = {None: UNLABELLED}
+        label_of |= {name: label for label, name in enumerate(self.classes)}
         return Domain(
             decoded.x,
             np.array([label_of[image.label] for image in kept], dtype=np.int64),
@@ -175,12 +184,12 @@ class ImageDataset(Dataset):
             InputError: there is no room for them.
         """
         paths = [image.path for image in self.image_files(name)]
-        shape = (self.channels, self.size, self.size)
+        shape = (self.channels, *sides(self.size))
 
         def decode_file(number: int) -> Array | str:
             try:
                 content = self.content(name, paths[number])
-                return crop_square(content, self.size, self.channels, crop=self.crop)
+                return crop_middle(content, self.size, self.channels, crop=self.crop)
             except Exception as error:  # what a damaged file makes of itself has no type
                 return describe_failure(error)
 
@@ -206,10 +215,12 @@ class ImageDataset(Dataset):
                 more would be written than memory holds, which nobody asked for.
         """
         count = sum(len(self.image_files(name)) for name in self.domains)
-        size = count * self.channels * self.size**2
-        smaller = f"dataset.size={self.size} is the side of an image in pixels; a smaller one helps"
+        size = count * self.channels * prod(sides(self.size))
+        smaller = (
+            f"dataset.size={self.size} is of the sides of an image in pixels; a smaller one helps"
+        )
         # as numbers of four bytes, and beside them what a network makes of them
-        batch = sum(self.batch_size.values()) * 4 * self.channels * self.size**2
+        batch = sum(self.batch_size.values()) * 4 * self.channels * prod(sides(self.size))
         require_memory(batch, f"a batch of {sum(self.batch_size.values())} images", mend=smaller)
         fits = size <= MEMORY_SHARE * memory_limit()
         in_memory = fits if self.in_memory == "auto" else self.in_memory
@@ -235,28 +246,35 @@ class ImageDataset(Dataset):
 
     def _cache_key(self, name: str) -> str:
         """A hash of all that decides the decoded images of a domain."""
-        shape = (self.channels, self.size, self.crop)
+        shape = (self.channels, *sides(self.size), self.crop)
         code = file_sha256(Path(__file__))
         parts = (name, self.fingerprint(name), shape, PIL.__version__, code)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 
-def crop_square(content: bytes, size: int, channels: int, *, crop: float = 1.0) -> Array:
-    """Turns an image upright, scales it, and crops the square about its middle.
+def sides(size: ImageSize) -> tuple[int, int]:
+    """Height and width of images."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
+
+
+def crop_middle(content: bytes, size: ImageSize, channels: int, *, crop: float = 1.0) -> Array:
+    """Turns an image upright, scales it until it covers the size, and crops its middle.
 
     Args:
         content: of a file; what Pillow raises of damaged ones is the caller's.
-        size: height and width, in pixels.
-        channels: 3 for colour, 1 for grey.
+        size: of both sides in pixels, or height and width.
+        channels: 3 for colour, 4 with transparency, 1 for grey.
         crop: share of the shorter side that is kept.
 
     Returns:
         Channels, height and width.
     """
     image, _ = open_upright(content)
-    plain = image.convert("L" if channels == 1 else "RGB")
-    fitted = ImageOps.fit(plain, (size, size), Image.Resampling.BILINEAR, bleed=(1 - crop) / 2)
-    return np.asarray(fitted).reshape(size, size, -1).transpose(2, 0, 1)
+    height, width = sides(size)
+    plain = image.convert(MODES[channels])
+    fitted = ImageOps.fit(plain, (width, height), Image.Resampling.BILINEAR, bleed=(1 - crop) / 2)
+    return np.asarray(fitted).reshape(height, width, -1).transpose(2, 0, 1)
 
 
 def open_upright(content: bytes) -> tuple[Image.Image, list[str]]:
@@ -294,7 +312,7 @@ def hash_content(file: Path) -> str:
 
 def inspect_image(file: ImageFile, content: Callable[[], bytes], thumbnail: bool) -> SampleReport:
     """Reads an image once for all that is to be known of it."""
-    report = SampleReport(str(file.path), file.label, file.test)
+    report = SampleReport(str(file.path), file.label or "no label", file.test)
     try:
         image, notes = open_upright(content())
         plain = image.convert("RGB")

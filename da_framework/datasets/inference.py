@@ -1,5 +1,6 @@
 """New samples without labels, read as a trained run read its own."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
@@ -11,21 +12,47 @@ import numpy as np
 
 from da_framework.core.errors import InputError, listed
 from da_framework.core.pictures import describe_failure
-from da_framework.datasets.arrays import Arrays, map_array, read_archive
+from da_framework.datasets.arrays import Arrays, cut_windows, map_array, read_archive
 from da_framework.datasets.base import SAMPLES_AT_ONCE, Array
+from da_framework.datasets.columns import (
+    Preparation,
+    complete,
+    encode,
+    refuse_missing,
+    scale,
+)
 from da_framework.datasets.image_cache import map_threads
 from da_framework.datasets.images import (
     IMAGE_ENDINGS,
     ImageDataset,
-    crop_square,
+    crop_middle,
     shorten_list,
 )
-from da_framework.datasets.table import READERS, Table, check_numeric, file_ending, read_table
+from da_framework.datasets.table import Table, place_of_row
+from da_framework.datasets.table_files import (
+    MISSING_VALUES,
+    READERS,
+    TableFormat,
+    file_ending,
+    read_table,
+)
 from da_framework.datasets.text import Text, join_columns
 from da_framework.datasets.tokenization import token_ids
 
-RUN_KEYS = ("size", "channels", "crop", "shape", "tokenizer", "vocabulary", "length", "standardize")
+log = logging.getLogger(__name__)
+
+RUN_KEYS = ("size", "channels", "crop", "shape", "tokenizer", "vocabulary", "length", "scale")
 """Keys that say what a network is given: always those of the run, whatever is read."""
+
+UNPREPARED: Preparation = {
+    "missing": "error",
+    "fill": [],
+    "indicators": [],
+    "categories": {},
+    "category_encoding": "one_hot",
+    "dates": [],
+}
+"""How columns were prepared by runs that say nothing of it: all are numbers, none is missing."""
 
 
 class NewSamples(ABC):
@@ -95,16 +122,16 @@ class NewImages(NewSamples):
     changed = ("on_error",)
 
     def blocks(self) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
-        if self.inputs["dtype"] != "uint8" or len(self.shape) != 3 or len({*self.shape[1:]}) > 1:
+        if self.inputs["dtype"] != "uint8" or len(self.shape) != 3:
             raise InputError(
-                f"the run takes {self.inputs['dtype']} of the shape {self.shape}, not square "
-                "images in bytes: dataset=arrays reads what was made of them"
+                f"the run takes {self.inputs['dtype']} of the shape {self.shape}, not images "
+                "in bytes: dataset=arrays reads what was made of them"
             )
         crop = self.keys.get("crop", 1.0)
 
         def decode(path: Path) -> Array | str:
             try:
-                return crop_square(path.read_bytes(), self.shape[1], self.shape[0], crop=crop)
+                return crop_middle(path.read_bytes(), [*self.shape[1:]], self.shape[0], crop=crop)
             except Exception as error:  # what a damaged file makes of itself has no type
                 return f"{path}: {describe_failure(error)}"
 
@@ -131,6 +158,9 @@ class NewArrays(NewSamples):
         known = [path for path in self.files if path.name not in ("y.npy", "test.npy")]
         for file in known:
             x = self.load_array(file)
+            window = self.keys.get("window")
+            if window and x.ndim == 3 and x.shape[2] != window:
+                x = cut_windows(x, None, window, self.keys.get("stride") or window, file).x
             if x.ndim < 2 or prod(x.shape[1:]) != prod(self.shape):
                 raise InputError(
                     f"{file} holds samples of the shape {x.shape[1:]}, the run takes {self.shape}"
@@ -139,7 +169,8 @@ class NewArrays(NewSamples):
             if x.dtype.kind not in "biuf" or byte != (x.dtype == np.uint8):
                 raise InputError(f"{file} holds {x.dtype}, the run takes {self.inputs['dtype']}")
             for names, rows in self.number_samples(file, x):
-                yield names, rows.reshape(-1, *self.shape).astype(self.inputs["dtype"], copy=False)
+                rows = scale(rows.reshape(-1, *self.shape), self.inputs)
+                yield names, rows.astype(self.inputs["dtype"], copy=False)
 
     def load_array(self, file: Path) -> Array:
         """The inputs in a file; an ``.npy`` is mapped."""
@@ -155,7 +186,9 @@ class NewTable(NewSamples):
     """Rows of tables, by the run's columns and in its scale; other columns are not read."""
 
     endings = tuple(READERS)
-    changed = ("label", "domain", "drop")
+    changed: tuple[str, ...] = (
+        *("label", "domain", "drop", "separator", "encoding", "decimal", "missing_values"),
+    )
 
     def blocks(self) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
         for file in self.files:
@@ -164,34 +197,51 @@ class NewTable(NewSamples):
                 raise InputError(
                     f"{file} has {x.shape[1]} columns of features, the run takes {self.shape[0]}"
                 )
-            if "mean" in self.inputs:
-                x = (x - np.array(self.inputs["mean"])) / np.array(self.inputs["std"])
-            yield from self.number_samples(file, x.astype(np.float32))
+            yield from self.number_samples(file, scale(x, self.inputs).astype(np.float32))
 
     def features(self, file: Path) -> Array:
-        """The columns that the run has; where it knows no names, all but those left out."""
-        rows = read_table(file)
+        """The columns as the run prepared its own; by no names, all but those left out."""
+        fitted = self.inputs.get("preparation", UNPREPARED)
+        rows = self.read(file, texts=[*fitted["categories"]])
         if columns := self.inputs.get("columns"):
             rows = select_columns(rows, columns, file)
         else:
             others = [self.keys.get("label"), self.keys.get("domain"), *self.keys.get("drop", ())]
             rows = rows.drop(columns=others, errors="ignore")
-        x: Array = check_numeric(rows, file).to_numpy(dtype=np.float64)
-        return x
+        encoded = encode(rows, fitted, place_of_row)
+        for column, count in encoded.unseen.items():
+            log.warning("%s: %d values of %s are not among those trained on", file, count, column)
+        way = "the run fills none: dataset.missing=mean, median or indicator when it is trained"
+        refuse_missing(rows, fitted, place_of_row, way)
+        return complete(encoded.x, fitted)
+
+    def read(self, file: Path, *, names: Sequence[str] = (), texts: Sequence[str] = ()) -> Any:
+        """The rows of a file, indexed by file and line."""
+        import pandas as pd
+
+        marks = self.keys.get("missing_values")
+        written = TableFormat(
+            self.keys.get("separator"),
+            self.keys.get("encoding"),
+            self.keys.get("decimal"),
+            MISSING_VALUES if marks is None else tuple(marks),
+        )
+        names = [*names, *filter(None, (self.keys.get("label"), self.keys.get("domain")))]
+        rows = read_table(file, written, names=names, texts=texts)
+        return pd.concat({str(file): rows})
 
 
-class NewTexts(NewSamples):
+class NewTexts(NewTable):
     """Texts in columns of tables, as token ids of the run's tokenizer."""
 
-    endings = tuple(READERS)
-    changed = ("text",)
+    changed = ("text", *NewTable.changed[:6])
 
     def blocks(self) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
         if self.inputs["tokens"] is None:
             raise InputError(f"the run takes numbers of the shape {self.shape}, not texts")
         for file in self.files:
             columns = self.keys.get("text", ["text"])
-            texts = join_columns(select_columns(read_table(file), columns, file))
+            texts = join_columns(select_columns(self.read(file, names=columns), columns, file))
             x = token_ids(
                 texts,
                 tokenizer=self.keys["tokenizer"],

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from da_framework.core.errors import InputError
+from da_framework.core.labels import UNLABELLED
 from da_framework.core.seeding import mix
 
 IntArray = NDArray[np.int64]
@@ -72,11 +73,18 @@ class DomainSplitter:
         y: its labels.
         tested: marks the official test part; ``None`` where there is none.
         rules: what decides the split.
+        group: samples with the same number are held out together; ``None``: each alone.
     """
 
     def __init__(
-        self, name: str, y: IntArray, tested: NDArray[np.bool_] | None, rules: SplitRules
+        self,
+        name: str,
+        y: IntArray,
+        tested: NDArray[np.bool_] | None,
+        rules: SplitRules,
+        group: IntArray | None = None,
     ) -> None:
+        self.group = group
         self.name = name
         self.y = y
         self.tested = tested
@@ -138,11 +146,14 @@ class DomainSplitter:
         return np.arange(len(self.y)) if self.tested is None else np.flatnonzero(~self.tested)
 
     def target_rows(self) -> IntArray:
-        """The samples that a target has: of its classes, in shares that the label shift draws."""
+        """The samples that a target has: of its classes, in shares that the label shift draws.
+
+        Samples that have no label stay, unless shares are drawn, for which labels are needed.
+        """
         classes = self.rules.target_classes
         rows = self.select_classes(np.arange(len(self.y)), classes)
         if self.rules.label_shift is None:
-            return rows
+            return np.union1d(rows, np.flatnonzero(self.y == UNLABELLED))
         generator = self.make_generator("label shift")
         shares = generator.dirichlet([self.rules.label_shift] * len(classes))
         groups = [self.select_classes(rows, (name,)) for name in classes]
@@ -172,8 +183,13 @@ class DomainSplitter:
         if stratify:
             y = self.y[rows]
             groups = [rows[y == label] for label in range(len(self.rules.classes))]
-        picked = [generator.permutation(group)[: round(share * len(group))] for group in groups]
-        return np.sort(np.concatenate(picked))
+        if self.group is None:
+            picked = [generator.permutation(group)[: round(share * len(group))] for group in groups]
+            return np.sort(np.concatenate(picked))
+        chosen: set[int] = set()
+        for members in (np.unique(self.group[group]) for group in groups):
+            chosen |= {*generator.permutation(members)[: round(share * len(members))].tolist()}
+        return np.sort(rows[np.isin(self.group[rows], [*chosen])])
 
     def make_generator(self, purpose: str) -> np.random.Generator:
         """Random numbers that no other domain and no other purpose has."""

@@ -1,36 +1,79 @@
 """Tables: a row for each sample, a column of labels, a column of domains."""
 
-import os
-from collections.abc import Iterable, Sequence
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Unpack
+from typing import Annotated, Any, Literal, Unpack
 
 import numpy as np
 
-from da_framework.core.damage import explain_damage, file_size
 from da_framework.core.errors import InputError, listed
-from da_framework.core.room import require_memory
+from da_framework.core.quoting import override
 from da_framework.core.types import External
-from da_framework.datasets.base import Array, Domain, Roles
-from da_framework.datasets.custom import Discovered
+from da_framework.datasets.base import Array, Domain, Roles, SampleReport
+from da_framework.datasets.columns import (
+    CategoryEncoding,
+    ColumnKeys,
+    Encoded,
+    Missing,
+    Preparation,
+    Scale,
+    complete,
+    constant_features,
+    encode,
+    fit_preparation,
+    fit_scale,
+    index_columns,
+    refuse_missing,
+    refuse_unknown_columns,
+    unusable_cells,
+)
+from da_framework.datasets.custom import Discovered, Labels, is_hidden, label_names
+from da_framework.datasets.table_files import (
+    MISSING_VALUES,
+    READERS,
+    TableFormat,
+    file_ending,
+    file_stem,
+    read_table,
+)
+
+log = logging.getLogger(__name__)
 
 
 class Table(Discovered):
-    """Rows of a CSV, JSONL or Parquet file, or of a folder with a file for each domain.
+    """Rows of CSV, TSV, JSON, Parquet or Excel files: one file, or a file or folder a domain.
 
-    All columns but label, domain and those left out are features and must be numbers.
+    All columns but label, domain and those left out are features: numbers, or what ``categories``
+    and ``dates`` name. A row without a label is not labelled, as are all of a target without that
+    column.
 
     Args:
-        root: a file with a column that names the domain, or a folder of ``<domain>.csv``.
+        root: a file with a column that names the domain, or a folder with ``<domain>.csv``, or a
+            folder of files, for each domain.
         label: the column of the classes.
         domain: the column of the domains; of no meaning where the files are the domains.
         drop: columns that are no features.
-        standardize: brings every feature to mean 0 and deviation 1 of the sources' rows (of the
-            target's, where no source has as many columns).
+        categories: columns whose values are names; the sources' are learnt.
+        category_encoding: ``one_hot`` makes a feature of each name, ``ordinal`` its position.
+        dates: columns of dates, which become days since 1970.
+        missing: a missing value is an ``error``, or becomes the ``mean`` or the ``median`` of the
+            sources; ``indicator`` is the mean, and one feature more that says so.
+        missing_values: texts that mean that nothing is known; ``None``: the usual ones.
+        columns: ``same`` matches the domains' columns by name, and needs all; ``shared`` reads
+            those that all domains have; ``own`` those that each has, for networks with adapters.
+        scale: brings every feature to mean 0 and deviation 1 of the ``source``'s rows, or of those
+            of each ``domain``; ``none`` leaves it.
+        separator, encoding, decimal: of text files; ``None``: as the file shows.
     """
 
+    kind = "table"
     layout = (
-        "a folder of <domain>.csv, or dataset.root=FILE.csv, whose column dataset.domain names it"
+        "a folder of <domain>.csv, or of folders <domain> with files, or dataset.root=FILE.csv, "
+        "whose column dataset.domain names it"
     )
 
     def __init__(
@@ -40,147 +83,288 @@ class Table(Discovered):
         label: str,
         domain: str,
         drop: list[str],
-        standardize: bool,
+        scale: Scale,
+        columns: Literal["same", "shared", "own"] = "same",
+        categories: Sequence[str] = (),
+        category_encoding: CategoryEncoding = "one_hot",
+        dates: Sequence[str] = (),
+        missing: Missing = "error",
+        missing_values: list[str] | None = None,
+        separator: str | None = None,
+        encoding: str | None = None,
+        decimal: Literal[".", ","] | None = None,
         **roles: Unpack[Roles],
     ) -> None:
         self.label = label
         self.domain = domain
-        self.drop = drop
-        self.standardize = standardize
+        self.columns = columns
+        self.scale = scale
+        self.keys = ColumnKeys(
+            tuple(categories), category_encoding, tuple(dates), tuple(drop), missing
+        )
+        marks = MISSING_VALUES if missing_values is None else tuple(missing_values)
+        self.format = TableFormat(separator, encoding, decimal, marks)
         super().__init__(root=root, **roles)
+        self._check_columns()
+
+    # files
 
     def discover(self) -> Iterable[str]:
         if self.root.is_dir():
-            return [
-                file_stem(path)
-                for path in sorted(self.root.iterdir())
-                if file_ending(path) in READERS
-            ]
-        return sorted(set(self._column(self.root, self.domain).astype(str)))
+            return dict.fromkeys(name for name, _ in self._domain_files())
+        self._check_domains()
+        return sorted(set(self._column(self.root, self.domain)))
 
     def files(self, name: str) -> Sequence[Path]:
         if self.root.is_file():
             return [self.root]
-        paths = sorted(path for path in self.root.iterdir() if file_ending(path) in READERS)
-        return [path for path in paths if file_stem(path) == name]
+        return [file for domain, file in self._domain_files() if domain == name]
 
-    def class_names(self, name: str) -> Sequence[str]:
-        return sorted(set(self._rows(name)[self.label].astype(str)))
+    def labels(self, name: str) -> Sequence[Labels]:
+        rows = self._rows(name)
+        if self.label not in rows.columns:
+            self._check_label_column(name)
+            return [Labels("", [None] * len(rows))]
+        given = label_names(rows[self.label].astype(object).where(rows[self.label].notna(), None))
+        files = rows.index.get_level_values(0).to_numpy()
+        cuts = [0, *(np.flatnonzero(files[1:] != files[:-1]) + 1), len(files)]
+        return [
+            Labels(files[start], given[start:end]) for start, end in pairwise(cuts) if end > start
+        ]
+
+    def place(self, name: str, row: int) -> str:
+        return place_of_row(self._rows(name).index[row])
+
+    # features
 
     def load(self, name: str) -> Domain:
         x = self._features(name)
-        if self.standardize:
-            mean, std = self._scale(x)
-            x = (x - mean) / std
-        y = self.encode_labels(self._rows(name)[self.label].astype(str).to_numpy())
-        return Domain(x.astype(np.float32), y)
+        if self.scale != "none":
+            mean, deviation = self._scale(name)
+            x = (x - mean) / deviation
+        self._point_out(name)
+        return Domain(x.astype(np.float32), self.encode_labels(name))
+
+    def inspections(self, name: str) -> Sequence[Callable[[bool], SampleReport]]:
+        rows, y = self._feature_rows(name), self.encode_labels(name)
+        infinite, missing = unusable_cells(rows, self._preparation(name))
+        bad = infinite | missing if self.keys.missing == "error" else infinite
+
+        def report(row: int, _: bool) -> SampleReport:
+            cells = ",".join(str(value) for value in rows.iloc[row])
+            columns = listed(rows.columns[bad[row]])
+            return SampleReport(
+                place_of_row(rows.index[row]),
+                self.classes[y[row]] if y[row] >= 0 else "no label",
+                None,
+                hashlib.sha256(cells.encode()).hexdigest(),
+                (rows.shape[1],),
+                f"missing or infinite: column {columns}" if bad[row].any() else None,
+            )
+
+        return [partial(report, row) for row in range(len(rows))]
 
     def inputs(self, name: str) -> dict[str, Any]:
         inputs = super().inputs(name)
-        inputs["columns"] = [str(column) for column in self._feature_columns(name).columns]
-        if self.standardize:
-            mean, std = self._scale(self._features(name))
-            inputs |= {"mean": mean.tolist(), "std": std.tolist()}
+        preparation, encoded = self._preparation(name), self._encoded(name)
+        inputs["columns"] = [str(column) for column in self._feature_rows(name).columns]
+        inputs["features"] = encoded.names
+        inputs["preparation"] = dict(preparation)
+        if self.scale != "none":
+            mean, deviation = self._scale(name)
+            inputs |= {"mean": mean.tolist(), "std": deviation.tolist()}
         return inputs
 
-    def _scale(self, x: Array) -> tuple[Array, Array]:
-        """Mean and deviation by which features of these columns are standardized."""
-        fitted = self._rows_to_fit(x)
-        return fitted.mean(0), np.maximum(fitted.std(0), 1e-12)
+    def _features(self, name: str) -> Array:
+        return complete(self._encoded(name).x, self._preparation(name))
 
-    def _rows_to_fit(self, x: Array) -> Array:
-        """The sources' rows of as many columns; else the target's, else these."""
-        sides = [[self._features(name) for name in side] for side in (self.source, self.target)]
-        alike = ([rows for rows in side if rows.shape[1] == x.shape[1]] for side in sides)
-        return np.concatenate(next(filter(None, alike), [x]))
+    def _encoded(self, name: str) -> Encoded:
+        def read() -> Encoded:
+            rows, preparation = self._feature_rows(name), self._preparation(name)
+            encoded = encode(rows, preparation, place_of_row, self.keys)
+            refuse_missing(rows, preparation, place_of_row)
+            return encoded
+
+        encoded: Encoded = self.read_once(f"features of {name}", read)
+        return encoded
+
+    def _preparation(self, name: str) -> Preparation:
+        """What was fitted to the rows that this domain's features stand on."""
+        fitted = self._fitted_domains(name)
+
+        def fit() -> Preparation:
+            import pandas as pd
+
+            rows = pd.concat([self._feature_rows(domain) for domain in fitted])
+            return fit_preparation(rows, self.keys, place_of_row)
+
+        preparation: Preparation = self.read_once(f"preparation by {fitted}", fit)
+        return preparation
+
+    def _scale(self, name: str) -> tuple[Array, Array]:
+        """Mean and deviation by which a domain's features are standardized."""
+        domains = [name] if self.scale == "domain" else self._fitted_domains(name)
+        return fit_scale(np.concatenate([self._features(domain) for domain in domains]))
+
+    def _fitted_domains(self, name: str) -> list[str]:
+        """The sources with the same columns; else such targets; else the domain itself."""
+        columns = self._feature_columns(name)
+        sides = [
+            [domain for domain in side if self._feature_columns(domain) == columns]
+            for side in (self.source, self.target)
+        ]
+        return next(filter(None, sides), [name])
+
+    def _feature_rows(self, name: str) -> Any:
+        return self._rows(name)[self._feature_columns(name)]
+
+    def _feature_columns(self, name: str) -> list[str]:
+        """The columns of a domain's features, in the order of the first domain in use."""
+        columns = self._other_columns(name)
+        if self.columns == "own":
+            return columns
+        first = self._other_columns(self.domains[0])
+        if self.columns == "shared":
+            return [c for c in first if all(c in self._other_columns(d) for d in self.domains)]
+        if set(first) == set(columns):
+            return first
+        self._refuse_other_columns(name, first)
+        return columns
+
+    def _refuse_other_columns(self, name: str, first: list[str]) -> None:
+        columns = self._other_columns(name)
+        lacking = [column for column in first if column not in columns]
+        extra = [column for column in columns if column not in first]
+        differs = [
+            f"{does} {listed(which)}"
+            for does, which in (("lacks", lacking), ("also has", extra))
+            if which
+        ]
+        way = override("dataset.drop", [*self.keys.drop, *lacking, *extra])
+        leave_out = f"{way} leaves them out, " if len(lacking) < len(first) else ""
+        raise InputError(
+            f"{listed(self.files(name))}: its columns are not those of "
+            f"{listed(self.files(self.domains[0]))}: it {' and '.join(differs)}; give the same the "
+            f"same names; or {leave_out}dataset.columns=own takes each domain's as they are"
+        )
+
+    def _other_columns(self, name: str) -> list[str]:
+        left_out = {self.label, self.domain, *self.keys.drop}
+        return [column for column in self._rows(name).columns if column not in left_out]
+
+    # rows
+
+    def _domain_files(self) -> list[tuple[str, Path]]:
+        """The files of a folder with the domains that they are of."""
+        files = [
+            (file_stem(path) if path.parent == self.root else path.parent.name, path)
+            for path in sorted([*self.root.glob("*"), *self.root.glob("*/*")])
+            if path.is_file() and file_ending(path) in READERS and not is_hidden(path, self.root)
+        ]
+        flat = {name for name, path in files if path.parent == self.root}
+        if both := sorted(flat & {name for name, path in files if path.parent != self.root}):
+            raise InputError(
+                f"{self.root} holds {listed(both)} as a file and as a folder: remove one of them"
+            )
+        return files
 
     def _rows(self, name: str) -> Any:
-        file = self.files(name)[0]
-        self._column(file, self.label)
-        rows = self._table(file)
-        return (
-            rows[self._column(file, self.domain).astype(str) == name]
-            if self.root.is_file()
-            else rows
-        )
+        """The rows of a domain, indexed by file and line."""
+        return self.read_once(f"rows of {name}", lambda: self._read_rows(name))
+
+    def _read_rows(self, name: str) -> Any:
+        import pandas as pd
+
+        if self.root.is_file():
+            rows = self._table(self.root)
+            rows = rows[(self._column(self.root, self.domain) == name).to_numpy()]
+            return pd.concat({str(self.root): rows})
+        files = self.files(name)
+        tables = {str(file): self._table(file) for file in files}
+        first = tables[str(files[0])]
+        for file, rows in tables.items():
+            if different := set(rows.columns) ^ set(first.columns):
+                raise InputError(
+                    f"{file}: its columns are not those of {files[0]}: {listed(sorted(different))} "
+                    "stand in one of them alone"
+                )
+        return pd.concat({file: rows[first.columns] for file, rows in tables.items()})
+
+    def _table(self, file: Path) -> Any:
+        return self.read_once(str(file), lambda: self._read_table(file))
+
+    def _read_table(self, file: Path) -> Any:
+        names, texts = [self.label, self.domain, *self.text_columns()], self.keys.categories
+        return read_table(file, self.format, names=names, texts=texts)
+
+    def text_columns(self) -> Sequence[str]:
+        """Columns that are read as they stand."""
+        return ()
 
     def _column(self, file: Path, column: str) -> Any:
         rows = self._table(file)
-        if column not in rows.columns:
-            raise InputError(f"{file} has no column {column!r}; it has {listed(rows.columns)}")
-        return rows[column]
-
-    def _table(self, file: Path) -> Any:
-        return self.read_once(str(file), lambda: read_table(file))
-
-    def _features(self, name: str) -> Any:
-        return self._feature_columns(name).to_numpy(dtype=np.float64)
-
-    def _feature_columns(self, name: str) -> Any:
-        rows = self._rows(name).drop(columns=[self.label, self.domain, *self.drop], errors="ignore")
-        return check_numeric(rows, self.files(name)[0])
-
-
-READERS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".csv": ("read_csv", {}),
-    ".parquet": ("read_parquet", {}),
-    ".jsonl": ("read_json", {"lines": True}),
-}
-"""The function of pandas that reads a file, and its keywords, by the file's ending."""
-
-
-def file_stem(file: Path) -> str:
-    """A file's name without its endings."""
-    return Path(file.name.removesuffix(".gz")).stem
-
-
-def file_ending(file: Path) -> str:
-    """A file's ending, packed or not."""
-    return Path(file.name.removesuffix(".gz")).suffix
-
-
-def check_numeric(rows: Any, file: Path) -> Any:
-    """The same frame, which has numbers alone.
-
-    Raises:
-        InputError: it does not; says which columns.
-    """
-    others = [column for column, kind in rows.dtypes.items() if kind.kind not in "biuf"]
-    if others or not len(rows.columns):
-        raise InputError(
-            f"{file}: the columns {listed(others)} are not numbers; "
-            f"leave them out: dataset.drop={others}".replace("'", "")
+        refuse_unknown_columns(
+            f"dataset.{self._key_of(column)}={column}", [column], [*rows.columns], str(file)
         )
-    return rows
+        return rows[column].astype(object).map(as_name, na_action="ignore")
+
+    def _key_of(self, column: str) -> str:
+        return {self.label: "label", self.domain: "domain"}.get(column, "text")
+
+    # checks
+
+    def _check_domains(self) -> None:
+        """Raises where a row of a file of several domains names none."""
+        named = self._column(self.root, self.domain)
+        lacking = named.isna() | named.eq("")
+        if lacking.any():
+            raise InputError(
+                f"{self.root}: {int(lacking.sum())} rows have no domain in the column "
+                f"{self.domain}, the first in line {named.index[lacking.to_numpy()][0]}"
+            )
+
+    def _check_label_column(self, name: str) -> None:
+        """Raises where no domain at all has the column of labels."""
+        every = [self._rows(domain).columns for domain in self.names]
+        if not any(self.label in columns for columns in every):
+            where = listed(self.files(name))
+            refuse_unknown_columns(f"dataset.label={self.label}", [self.label], [*every[0]], where)
+
+    def _check_columns(self) -> None:
+        """Raises where a key names a column that no file has."""
+        columns = [column for name in self.domains for column in self._rows(name).columns]
+        there = list(dict.fromkeys(columns))
+        for key in ("drop", "categories", "dates"):
+            where = listed(self.files(self.domains[0]))
+            refuse_unknown_columns(f"dataset.{key}", getattr(self.keys, key), there, where)
+        if not all(self._feature_columns(name) for name in self.domains):
+            raise InputError(
+                f"{listed(self.files(self.domains[0]))} has no column of features: it has "
+                f"{listed(there)}, of which label, domain and what is dropped are none"
+            )
+
+    def _point_out(self, name: str) -> None:
+        """Logs what of a domain's columns may not be meant."""
+        rows, encoded = self._feature_rows(name), self._encoded(name)
+        for column in index_columns(rows):
+            way = override("dataset.drop", [*self.keys.drop, column])
+            log.warning(
+                "%s: the column %s numbers the rows, which is no feature: %s", name, column, way
+            )
+        for column, count in encoded.unseen.items():
+            log.warning("%s: %d values of %s are not among the source's", name, count, column)
+        constant = constant_features(encoded.x, encoded.names) if name in self.source else []
+        if self.scale != "none" and constant:
+            log.info("%s: constant, and not scaled: %s", name, listed(constant))
 
 
-def read_table(file: Path) -> Any:
-    """Reads a file as a frame.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    import pandas as pd
-
-    if file_ending(file) not in READERS:
-        raise InputError(f"{file}: files that end in {listed(READERS)} are read")
-    reader, keys = READERS[file_ending(file)]
-    require_memory(
-        2 * unpacked_size(file), f"{file}, read as numbers", mend="fewer rows or columns"
-    )
-    with explain_damage(file, "table", mend="mend it, or write it anew"):
-        return getattr(pd, reader)(file, **keys)
+def as_name(value: Any) -> str:
+    """A value of a column of names as a text."""
+    return str(value)
 
 
-def unpacked_size(file: Path) -> int:
-    """The bytes of a table, unpacked; of a ``.gz`` as it says itself.
-
-    Raises:
-        InputError: it is no file.
-    """
-    size = file_size(file, "table")
-    if file.suffix != ".gz" or size < 4:
-        return size
-    with file.open("rb") as stream:
-        stream.seek(-4, os.SEEK_END)
-        return max(size, int.from_bytes(stream.read(4), "little"))
+def place_of_row(index: Any) -> str:
+    """Where a row of a domain stands, by its index."""
+    file, line = index
+    kind = "line" if file_ending(Path(file)) in (".csv", ".tsv", ".jsonl") else "row"
+    return f"{file}, {kind} {line}"

@@ -1,15 +1,18 @@
 """Texts in tables: a row for each sample, one or several columns of text."""
 
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Unpack
 
+from da_framework.core.errors import listed
 from da_framework.core.types import Count, External, Irrelevant
-from da_framework.datasets.base import Dataset, Domain, Roles
+from da_framework.datasets.base import Dataset, Domain, Roles, SampleReport
+from da_framework.datasets.columns import refuse_unknown_columns
 from da_framework.datasets.table import Table
 from da_framework.datasets.tokenization import HASHED_WORDS, Vocabulary, token_ids, tokenizer_name
 
 
 class Text(Table):
-    """Texts in a CSV, JSONL or Parquet file, or a folder with a file for each domain.
+    """Texts in a table: a file, or a folder with a file for each domain.
 
     Args:
         root: a file with a column that names the domain, or a folder of ``<domain>.csv``.
@@ -20,7 +23,10 @@ class Text(Table):
         vocabulary: of the tokenizer ``words``.
         length: token ids of a text; what is beyond is not read.
         cache: folder where the token ids are kept; ``None``: nowhere.
+        separator, encoding: of text files; ``None``: as the file shows.
     """
+
+    kind = "text"
 
     def __init__(
         self,
@@ -33,6 +39,8 @@ class Text(Table):
         vocabulary: Vocabulary,
         length: Count,
         cache: Annotated[str | None, Irrelevant(), External(off=None)],
+        separator: str | None = None,
+        encoding: str | None = None,
         **roles: Unpack[Roles],
     ) -> None:
         self.text = text
@@ -41,12 +49,21 @@ class Text(Table):
         self.length = length
         self.cache = cache
         self.tokens = tokenizer_name(tokenizer, vocabulary)
-        super().__init__(root=root, label=label, domain=domain, drop=[], standardize=False, **roles)
+        super().__init__(
+            root=root,
+            label=label,
+            domain=domain,
+            drop=[],
+            scale="none",
+            separator=separator,
+            encoding=encoding,
+            **roles,
+        )
 
     def load(self, name: str) -> Domain:
         rows = self._rows(name)
-        for column in self.text:
-            self._column(self.files(name)[0], column)
+        where = listed(self.files(name))
+        refuse_unknown_columns("dataset.text", self.text, [*rows.columns], where)
         x = token_ids(
             join_columns(rows[self.text]),
             tokenizer=self.tokenizer,
@@ -54,10 +71,19 @@ class Text(Table):
             length=self.length,
             cache=self.cache,
         )
-        return Domain(x, self.encode_labels(rows[self.label].astype(str).to_numpy()))
+        return Domain(x, self.encode_labels(name))
+
+    def text_columns(self) -> Sequence[str]:
+        return self.text
+
+    def inspections(self, name: str) -> Sequence[Callable[[bool], SampleReport]]:
+        return Dataset.inspections(self, name)
 
     def inputs(self, name: str) -> dict[str, Any]:
         return Dataset.inputs(self, name)  # token ids have no columns
+
+    def _check_columns(self) -> None:
+        """Other columns than those of the text are not read."""
 
 
 def join_columns(columns: Any) -> list[str]:

@@ -37,9 +37,10 @@ class ConvNet(nn.Sequential):
         dropout: Fraction = 0.0,
     ) -> None:
         if len(shape) != 3:
+            series = "network=cnn1d and network=recurrent read series (channels, time); "
             raise InputError(
                 f"a convolutional network needs images, but an input has the shape {shape}; "
-                "network=mlp takes any"
+                f"{series if len(shape) == 2 else ''}network=mlp takes any"
             )
         side = min(shape[1:])
         for _ in channels:

@@ -86,7 +86,7 @@ def build(
     Raises:
         InputError: with every wrong key, or what else cannot be used.
     """
-    check_config(config, Settings)
+    config = check_config(config, Settings)
     make_method = instantiate(config["method"])
     extra_terms = {name: instantiate(node) for name, node in (config.get("term") or {}).items()}
     plan = Plan(config, make_method.func, initialise, extra_terms)

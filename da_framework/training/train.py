@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from da_framework.config.allowlist import trusted_names
-from da_framework.config.schema import check_config, instantiate
+from da_framework.config.schema import as_meant, check_config, instantiate
 from da_framework.core.errors import DivergedError, InputError, PreemptedError
 from da_framework.core.files import set_aside, write_text
 from da_framework.core.types import ConfigNode
@@ -76,6 +76,7 @@ def train(
 
         check_config(config, Settings)  # says it together with whatever else is wrong
         raise
+    config = {**config, "dataset": as_meant(config["dataset"])}
     dataset = load_dataset(config["dataset"])
     data = {name: dataset.fingerprint(name) for name in dataset.domains}
     key = records.run_key(config, data, start=weights_fingerprint(config))

@@ -175,11 +175,11 @@ def test_a_table_has_a_row_a_sample(tmp_path: Path, kind: str) -> None:
         for name, rows in frames.items():
             rows.to_csv(root / f"{name}.csv", index=False)
     keys: dict[str, Any] = {"label": "label", "domain": "domain", "drop": ["c"]}
-    plain = Table(root=str(root), standardize=False, **keys, **ROLES)
+    plain = Table(root=str(root), scale="none", **keys, **ROLES)
     assert plain["phone"].y.tolist() == [1, 0, 1, 0]
     expected = frames["phone"][["a", "b"]].to_numpy()
     np.testing.assert_allclose(plain["phone"].x, expected, rtol=1e-6)
-    data = Table(root=str(root), standardize=True, **keys, **ROLES)
+    data = Table(root=str(root), scale="source", **keys, **ROLES)
     studio = frames["studio"][["a", "b"]].to_numpy()
     np.testing.assert_allclose(data["studio"].x.mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(data["studio"].x.std(0), 1, rtol=1e-5)
@@ -199,7 +199,7 @@ def test_a_table_of_other_columns_is_standardized_by_its_own_rows(tmp_path: Path
         rows = frame(name, 6, seed)
         rows = rows if name in ("studio", "phone") else rows.assign(d=np.arange(6.0))
         rows.to_csv(tmp_path / f"{name}.csv", index=False)
-    data = table(tmp_path, target=["phone", "shop", "web"])
+    data = table(tmp_path, target=["phone", "shop", "web"], columns="own")
     x = {name: data[name].x for name in data.names}
     assert {name: own.shape[1] for name, own in x.items()} == {
         **{"studio": 3, "phone": 3},
@@ -213,7 +213,7 @@ def test_a_table_of_other_columns_is_standardized_by_its_own_rows(tmp_path: Path
     np.testing.assert_array_equal(alone["phone"].x, x["phone"])
 
 
-KEYS: dict[str, Any] = {"label": "label", "domain": "domain", "drop": [], "standardize": True}
+KEYS: dict[str, Any] = {"label": "label", "domain": "domain", "drop": [], "scale": "source"}
 
 
 def table(root: Path, **keys: Any) -> Table:
@@ -260,7 +260,7 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
         "one label a sample",
     ),
     "damaged arrays": (damaged, "studio.npz is damaged"),
-    "words": (wordy, "the columns note are"),
+    "words": (wordy, "note is texts, 1 different"),
     "no label": (lambda root: wordy(root, label="y"), "has no column 'y'"),
     "another file": (another_file, "are read"),
 }

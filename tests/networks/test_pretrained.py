@@ -21,7 +21,7 @@ from torchvision import models
 
 from da_framework.core.batch import as_input
 from da_framework.core.errors import InputError
-from da_framework.datasets.images import crop_square
+from da_framework.datasets.images import crop_middle
 from da_framework.networks.network import Network
 from da_framework.networks.timm import timm
 from da_framework.networks.torchvision import torchvision
@@ -292,7 +292,7 @@ def test_real_weights_give_the_features_of_timm_s_exact_twin(office: Any) -> Non
     rows = range(0, 157, 26)
     with ZipFile(held["archive"]) as archive:
         files = [archive.read(str(held["dslr_file"][row])) for row in rows]
-    images = np.stack([crop_square(file, 224, 3, crop=0.875) for file in files])
+    images = np.stack([crop_middle(file, 224, 3, crop=0.875) for file in files])
     x = torch.as_tensor(images)
     exact: Any = timm_library.create_model("mobilenetv2_100", pad_type="same")
     state = torch.load(held["weights"], weights_only=True)

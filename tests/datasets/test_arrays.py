@@ -1,0 +1,162 @@
+"""Arrays as they come: without labels, on a scale, cut into windows."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from da_framework.core.errors import InputError
+from da_framework.core.labels import UNLABELLED
+from da_framework.datasets.arrays import Arrays
+from da_framework.datasets.inference import open_new_samples
+from tests.datasets.roles import TRANSDUCTIVE
+
+ROLES: dict[str, Any] = {**TRANSDUCTIVE, "source": ["s"], "target": ["t"]}
+Y = np.arange(6) % 2
+
+
+def numbers(*shape: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).normal(3, 5, size=shape).astype(np.float32)
+
+
+def arrays(root: Path, s: dict[str, Any], t: dict[str, Any], **keys: Any) -> Arrays:
+    np.savez(root / "s.npz", **s)
+    np.savez(root / "t.npz", **t)
+    return Arrays(root=str(root), shape=None, **{**ROLES, **keys})
+
+
+@pytest.mark.parametrize("y", [None, np.full(6, -1), np.full(6, np.nan), np.full(6, "")])
+def test_a_target_may_have_no_labels(tmp_path: Path, y: Any) -> None:
+    target = {"x": numbers(6, 3)} | ({} if y is None else {"y": y})
+    data = arrays(tmp_path, {"x": numbers(6, 3), "y": Y}, target)
+    assert data.classes == ("0", "1")
+    assert data["t"].y.tolist() == [UNLABELLED] * 6
+    assert len(data.split_roles().train["target"][0].rows) == 6
+
+
+def test_some_labels_may_be_there(tmp_path: Path) -> None:
+    target = {"x": numbers(6, 3), "y": np.array([0.0, np.nan, 1.0, np.nan, 0.0, 1.0])}
+    data = arrays(tmp_path, {"x": numbers(6, 3), "y": Y}, target)
+    assert data["t"].y.tolist() == [0, -1, 1, -1, 0, 1]
+
+
+def test_a_part_without_labels_is_not_labelled(tmp_path: Path) -> None:
+    target = {"x_train": numbers(4, 3), "x_test": numbers(2, 3), "y_test": np.array([1, 0])}
+    data = arrays(tmp_path, {"x": numbers(6, 3), "y": Y}, target)
+    assert data["t"].y.tolist() == [-1] * 4 + [1, 0]
+
+
+def test_files_may_lack_labels_too(tmp_path: Path) -> None:
+    for name in "st":
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "x.npy", numbers(6, 3))
+    np.save(tmp_path / "s" / "y.npy", Y)
+    data = Arrays(root=str(tmp_path), shape=None, **ROLES)
+    assert data["t"].y.tolist() == [UNLABELLED] * 6
+    (tmp_path / "s" / "y.npy").unlink()
+    with pytest.raises(InputError, match="the source s has 6 samples without a label"):
+        Arrays(root=str(tmp_path), shape=None, **ROLES)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 5), (3, 4, 4)])
+@pytest.mark.parametrize("scale", ["source", "domain"])
+def test_numbers_are_scaled_by_channel(tmp_path: Path, shape: tuple[int, ...], scale: str) -> None:
+    s, t = numbers(6, *shape), numbers(6, *shape, seed=1)
+    data = arrays(tmp_path, {"x": s, "y": Y}, {"x": t, "y": Y}, scale=scale)
+    fitted = np.moveaxis(s if scale == "source" else t, 1, -1).reshape(-1, shape[0])
+    wide = (-1, *(1 for _ in shape[1:]))
+    mean, deviation = (np.reshape(own, wide) for own in (fitted.mean(0), fitted.std(0)))
+    np.testing.assert_allclose(data["t"].x, (t - mean) / deviation, rtol=1e-4, atol=1e-5)
+    config = {"_target_": "da_framework.datasets.arrays.Arrays", "root": str(tmp_path)}
+    np.save(tmp_path / "new.npy", t)
+    reader = open_new_samples(config, {"root": str(tmp_path / "new.npy")}, data.inputs("t"))
+    np.testing.assert_array_equal(next(iter(reader.blocks()))[1], data["t"].x)
+
+
+def test_a_constant_number_and_bytes_keep_their_scale(tmp_path: Path) -> None:
+    x = numbers(6, 3)
+    x[:, 1] = 7
+    data = arrays(tmp_path, {"x": x, "y": Y}, {"x": x + 1, "y": Y}, scale="source")
+    np.testing.assert_array_equal(data["t"].x[:, 1], 1)
+    images = {"x": np.zeros((6, 3, 4, 4), np.uint8), "y": Y}
+    with pytest.raises(InputError, match=r"images in bytes.*dataset\.scale=none"):
+        arrays(tmp_path, images, images, scale="source")["s"]
+
+
+# series
+
+
+def series(lengths: list[int]) -> Any:
+    x = np.full((len(lengths), 2, max(lengths)), np.nan, np.float32)
+    for row, length in enumerate(lengths):
+        x[row, :, :length] = 100 * row + np.arange(length)
+    return x
+
+
+@pytest.mark.parametrize(("stride", "counts"), [(None, [2, 1]), (2, [3, 1]), (1, [5, 2])])
+def test_series_are_cut_into_windows(tmp_path: Path, stride: int | None, counts: list[int]) -> None:
+    held = {"x": series([8, 5]), "y": np.array([0, 1])}
+    data = arrays(tmp_path, held, held, window=4, stride=stride)
+    step = stride or 4
+    expected = [100 * row + step * k for row, count in enumerate(counts) for k in range(count)]
+    x = data["s"].x
+    assert x.shape == (sum(counts), 2, 4)
+    assert x[:, 0, 0].tolist() == expected
+    np.testing.assert_array_equal(x - x[:, :, :1], np.broadcast_to(np.arange(4), x.shape))
+    assert data["s"].y.tolist() == [0] * counts[0] + [1] * counts[1]
+
+
+def test_the_length_may_be_given(tmp_path: Path) -> None:
+    held = {"x": numbers(2, 2, 8), "y": np.array([0, 1]), "length": np.array([8, 5])}
+    assert len(arrays(tmp_path, held, held, window=4)["s"].y) == 3
+
+
+def test_windows_of_a_series_are_in_one_part(tmp_path: Path) -> None:
+    held = {"x": numbers(20, 2, 12), "y": np.arange(20) % 2}
+    data = arrays(tmp_path, held, held, window=3, val=0.3, test=0.4, protocol="inductive")
+    split = data.split_roles()
+    group = data["s"].group
+    assert group is not None
+    parts = [split.train["source"], split.validation["source"]]
+    target = [split.train["target"], split.validation["target"], split.test]
+    for side in (parts, target):
+        held_series = [set(group[rows[0].rows]) for rows in side]
+        assert sum(map(len, held_series)) == len(set().union(*held_series)) == 20
+        assert min(map(len, held_series)) > 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({}, r"series are of 5 to 8 steps; dataset\.window=5 cuts"),
+        ({"window": 6}, r"1 series are shorter than dataset\.window=6, the shortest is of 5"),
+        ({"stride": 2}, r"dataset\.stride=2 is of windows"),
+    ],
+)
+def test_lengths_that_cannot_be_are_said(tmp_path: Path, keys: Any, message: str) -> None:
+    held = {"x": series([8, 5]), "y": np.array([0, 1])}
+    with pytest.raises(InputError, match=message):
+        arrays(tmp_path, held, held, **keys)
+
+
+def test_flat_samples_are_no_series(tmp_path: Path) -> None:
+    held = {"x": numbers(6, 8), "y": Y}
+    with pytest.raises(InputError, match=r"dataset\.shape=\[channels,time\] says it"):
+        arrays(tmp_path, held, held, window=4)
+
+
+def test_python_objects_lead_to_windows(tmp_path: Path) -> None:
+    x = np.empty(2, dtype=object)
+    x[:] = [np.ones((2, 3)), np.ones((2, 5))]
+    with pytest.raises(InputError, match=r"Python objects.*dataset\.window"):
+        arrays(tmp_path, {"x": x, "y": Y[:2]}, {"x": numbers(2, 2, 3), "y": Y[:2]})
+
+
+def test_a_run_of_windows_cuts_new_series(tmp_path: Path) -> None:
+    held = {"x": numbers(2, 2, 8), "y": np.array([0, 1])}
+    data = arrays(tmp_path, held, held, window=4)
+    config = {"_target_": "da_framework.datasets.arrays.Arrays", "window": 4, "stride": None}
+    np.save(tmp_path / "new.npy", held["x"])
+    reader = open_new_samples(config, {"root": str(tmp_path / "new.npy")}, data.inputs("t"))
+    np.testing.assert_array_equal(next(iter(reader.blocks()))[1], data["t"].x)
