@@ -2,8 +2,10 @@
 
 import importlib.machinery
 import shlex
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from da_framework.cli.secrets import refuse_secret_values
 from da_framework.cli.sweeps import run_job
 from da_framework.config.schema import to_plain
 from da_framework.core.errors import InputError
+from da_framework.results.folder import RunFolder
 from da_framework.results.model_card import write_card
 from da_framework.results.record_schema import RunRecord
 from da_framework.results.statistics import chosen_score
@@ -62,10 +65,27 @@ def main(config: Any, *, callbacks: "Sequence[Callback]" = ()) -> float | None:
         sweep = Path(job.sweep.dir)
         record = run_job(run, sweep, job.job.num, folder, overrides=overrides)
     else:
-        record = run()
+        with remove_unused_folder(folder):
+            record = run()
         if record:
             print_run(record, folder)
     return chosen_score(record) if record else None
+
+
+@contextmanager
+def remove_unused_folder(folder: Path) -> Iterator[None]:
+    """Removes the folder that Hydra has made for a run, where what was typed cannot be used."""
+    try:
+        yield
+    except InputError:
+        left = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        log_file = RunFolder(folder).log
+        written = log_file.is_file() and log_file.stat().st_size
+        if left and left <= {".hydra", log_file.name} and not written and folder != Path.cwd():
+            shutil.rmtree(folder, ignore_errors=True)
+            if not any(folder.parent.iterdir()) and folder.parent != Path.cwd():
+                folder.parent.rmdir()
+        raise
 
 
 def check_devices(values: dict[str, Any], *, launcher: str) -> None:

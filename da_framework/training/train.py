@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LARGE_INPUT = 100.0
+"""A number among the inputs above which training may diverge for that reason alone."""
+RATES = (("optimizer", "lr"), ("method", "weight"))
+"""Keys that are lowered where training diverges."""
+
 
 def train(
     config: Mapping[str, Any],
@@ -185,6 +190,31 @@ def evaluation_curve(history: Sequence[Mapping[str, Any]]) -> "list[CurvePoint]"
     return list(points.values())
 
 
+def largest_input(run: "Run") -> float:
+    """The largest number among the inputs of the first batch; 0 where they are bytes or words."""
+    inputs = (samples.x for samples in run.domains.batch(0).values())
+    return max((float(x.abs().max()) for x in inputs if x.is_floating_point()), default=0.0)
+
+
+def advise_against_divergence(config: Mapping[str, Any], largest: float) -> str:
+    """What to try where a loss is no longer finite: the scale of the inputs comes first.
+
+    Args:
+        config: of the run, whose keys alone are named.
+        largest: number among the inputs.
+    """
+    lower = [f"{group}.{key}" for group, key in RATES if key in config[group]]
+    ways = [f"lower {' or '.join(lower)}"] if lower else []
+    if "clip" in config["optimizer"]:
+        ways.append("set optimizer.clip=1.0")
+    if largest > LARGE_INPUT:
+        scaled = "scale" in config["dataset"]
+        way = "dataset.scale=source brings" if scaled else "bring"
+        them = "them to deviation 1" + ("" if scaled else " first")
+        ways.insert(0, f"inputs are as large as {largest:.3g}: {way} {them}")
+    return "; or ".join(ways)
+
+
 def fit(
     run: "Run",
     config: Mapping[str, Any],
@@ -228,7 +258,7 @@ def fit(
         kept = f"last good checkpoint: {good}" if good else "no checkpoint was due yet"
         if first:
             write_text(folder.diverged, f"{error}; {kept}\n")
-        mend = "lower optimizer.lr or method.weight, or set optimizer.clip=1.0"
+        mend = advise_against_divergence(config, largest_input(run))
         raise DivergedError(f"{error}; {kept}; {mend}") from None
     except MisconfigurationException as error:
         raise InputError(f"trainer: {error}") from error
