@@ -112,12 +112,13 @@ class Discovered(Dataset):
     def layout_hint(self) -> str:
         """What may be meant, where there are no domains: nothing, or a sentence."""
         ending = Counter(path.suffix.lower() for path in self.root.rglob("*") if path.is_file())
+        kind = "table" if self.kind == "text" else self.kind
         readers = [
             reader
             for reader, endings in READERS.items()
-            if reader != self.kind and any(ending[own] for own in endings)
+            if reader != kind and any(ending[own] for own in endings)
         ]
-        here = readers and not any(ending[own] for own in READERS.get(self.kind, ()))
+        here = readers and not any(ending[own] for own in READERS[kind])
         return f"; dataset={readers[0]} reads what is there" if here else ""
 
     def label_hint(self) -> str:
