@@ -73,18 +73,25 @@ class Folder(ImageDataset, Discovered):
 
     def _find_files(self, name: str) -> list[ImageFile]:
         folder = self.root / name / self._wrapper()
-        images = find_images_below(folder)
-        parts = {path.relative_to(folder).parts[0].lower() for path in images}
-        deep = all(len(path.relative_to(folder).parts) > 1 for path in images)
-        official = (*TRAIN_PARTS, *TEST_PARTS)
-        if deep and parts <= {*official} and parts & {*TEST_PARTS} and parts & {*TRAIN_PARTS}:
+        below = [(path, path.relative_to(folder).parts) for path in find_images_below(folder)]
+        if are_official({parts[0] for _, parts in below}) and self._has_parts():
             return label_by_folder(
-                [
-                    (path, path.relative_to(folder).parts[1:], in_test(path, folder))
-                    for path in images
-                ]
+                [(path, parts[1:], parts[0].lower() in TEST_PARTS) for path, parts in below]
             )
-        return label_by_folder([(path, path.relative_to(folder).parts, None) for path in images])
+        return label_by_folder([(path, parts, None) for path, parts in below])
+
+    def _has_parts(self) -> bool:
+        """Whether domains hold their official parts: folders of classes are in these, in one."""
+        parts: bool = self.read_once("/", self._find_parts)
+        return parts
+
+    def _find_parts(self) -> bool:
+        for domain in find_folders(self.root):
+            folder = domain / self._wrapper()
+            below = [path.relative_to(folder).parts for path in find_images_below(folder)]
+            if are_official({parts[0] for parts in below}) and min(map(len, below)) > 2:
+                return True
+        return False
 
     def _wrapper(self) -> str:
         """The folder that every domain holds alone, and its classes within; nothing if none."""
@@ -119,9 +126,14 @@ def label_by_folder(
     return labelled or [ImageFile(path, None, test) for path, _, test in images]
 
 
-def in_test(path: Path, folder: Path) -> bool:
-    """Whether an image of a domain is of its test part."""
-    return path.relative_to(folder).parts[0].lower() in TEST_PARTS
+def are_official(names: Iterable[str]) -> bool:
+    """Whether folders in a domain are its official parts by their names."""
+    parts = {name.lower() for name in names}
+    return (
+        parts <= {*TRAIN_PARTS, *TEST_PARTS}
+        and bool(parts & {*TRAIN_PARTS})
+        and bool(parts & {*TEST_PARTS})
+    )
 
 
 def find_folders(folder: Path) -> list[Path]:

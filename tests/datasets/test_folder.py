@@ -83,6 +83,14 @@ def test_a_domain_may_hold_its_official_parts(tmp_path: Path, part: str) -> None
         assert data[name].y[test].tolist() == [0, 0, 1, 1]
 
 
+def test_a_target_without_classes_may_hold_parts_as_the_source_does(tmp_path: Path) -> None:
+    places = ["s/train/cat", "s/train/dog", "s/test/cat", "s/test/dog", "t/train", "t/test"]
+    data = folder(pictures(tmp_path, places))
+    assert data["t"].y.tolist() == [UNLABELLED] * 4
+    assert data["t"].test is not None
+    assert data["t"].test.sum() == 2
+
+
 def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:
     data = folder(pictures(tmp_path, ["s/train", "s/test", "t/train", "t/test"]))
     assert data.classes == ("test", "train")
