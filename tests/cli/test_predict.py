@@ -209,6 +209,40 @@ def test_tables_by_their_columns_and_the_run_s_scale(da: Any) -> None:
     assert words == "new.csv: not all columns are numbers: weight is texts, 1 different ones"
 
 
+def prepared(da: Any) -> pd.DataFrame:
+    """A run on a table with categories, dates and missing values; returns its target's rows."""
+    frame = frames(da.folder / "all.csv").astype({"weight": object})
+    frame["colour"] = ["red", "blue", "green"] * 20
+    frame["day"] = pd.date_range("2020-01-01", periods=60).strftime("%Y-%m-%d")
+    frame.loc[[3, 40], "weight"] = "?"
+    frame.to_csv("all.csv", index=False)
+    keys = ("dataset=table", "dataset.root=all.csv", "dataset.source=north", "method=control")
+    columns = ("dataset.categories=colour", "dataset.dates=[day]", "dataset.missing=indicator")
+    assert da.train(*keys, *columns).code == 0
+    return frame[frame["domain"] == "south"].drop(columns=["label", "domain"])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tables_are_prepared_as_the_run_s(da: Any) -> None:
+    rows_of_target = prepared(da)
+    expected = own_probabilities()
+    Path("all.csv").unlink()
+    rows_of_target.to_csv("new.csv", index=False, sep=";", decimal=",")
+    actual = predicted(root="new.csv")
+    torch.testing.assert_close(shares(actual, ("short", "tall")), expected, atol=1e-6, rtol=0)
+    ended = da("export", "run=run", "formats=[pt2]")
+    assert ended.code == 0, ended
+    model = json.loads(Path("run/model.json").read_text())["input"]
+    names = ["colour=blue", "colour=green", "colour=red", "day"]
+    assert [name for name in model["columns"] if name not in ("height", "weight")] == names
+    assert model["preparation"]["fill"]
+    assert model["preparation"]["categories"] == {"colour": ["blue", "green", "red"]}
+    rows_of_target.iloc[:2].assign(colour=["red", "pink"]).to_csv("odd.csv", index=False)
+    ended = da("predict", "run=run", "dataset.root=odd.csv")
+    assert ended.code == 0, ended
+    assert "1 values of colour are not among those trained on" in ended.out + ended.err
+
+
 def test_rows_of_fewer_columns_than_the_source_s(da: Any) -> None:
     draws = np.random.default_rng(0)
     for name, width in (("far", 5), ("near", 3)):
