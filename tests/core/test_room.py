@@ -13,7 +13,7 @@ from da_framework.core.array_cache import load_or_compute
 from da_framework.core.errors import InputError
 from da_framework.datasets.arrays import read_archive
 from da_framework.datasets.msda import Denoising
-from da_framework.datasets.table import read_table, unpacked_size
+from da_framework.datasets.table_files import read_table, unpacked_size
 from da_framework.datasets.tokenization import token_ids
 
 
