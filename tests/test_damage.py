@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from da_framework.cli.main import main
 from da_framework.core.errors import InputError
-from da_framework.datasets.arrays import read_labelled_arrays
-from da_framework.datasets.table import read_table
+from da_framework.datasets.arrays import read_arrays
+from da_framework.datasets.table_files import read_table
 from da_framework.training.restore import restore_model
 from da_framework.training.warm_start import read_network_state
 from tests.conftest import commanding
@@ -103,7 +103,7 @@ FUZZED: dict[str, tuple[Callable[[Path, Any], None], st.SearchStrategy[Any]]] = 
     ),
     "arrays": (
         lambda folder, content: check_read(
-            folder, content, "a.npz", lambda file: read_labelled_arrays([file])
+            folder, content, "a.npz", lambda file: read_arrays([file])
         ),
         torn(packed_arrays()),
     ),
