@@ -57,7 +57,7 @@ def main(config: Any) -> None:
         InputError: the data set is not there, or a key is wrong.
     """
     config = to_plain(config)
-    check_config(config, DataCheckSettings)
+    config = check_config(config, DataCheckSettings)
     dataset: Dataset = instantiate(config["dataset"])
     reports = {name: inspect_domain(dataset, name) for name in dataset.names}
     out = Path(config["out"])

@@ -75,7 +75,7 @@ def count_trained_on(trained: Dataset, tested: Dataset) -> int:
 def main(config: Any) -> float:
     """Evaluates and prints; returns the accuracy."""
     config = to_plain(config)
-    check_config(config, evaluate)
+    config = check_config(config, evaluate)
     metrics = evaluate(**config)
     count = f"{metrics['rows']} target samples"
     table = Table(title=f"{config['run']}: {config['pick']} weights on {count}")

@@ -79,7 +79,8 @@ def main(config: Any) -> None:
     if config["dataset"]["root"] == "???":
         raise InputError("dataset.root: must be given")
     # another data set's config is not built from, and so need not be whole
-    check_config({**config, "dataset": {"root": config["dataset"]["root"]}}, predict)
+    known = {**config, "dataset": {"root": config["dataset"]["root"]}}
+    config = {**check_config(known, predict), "dataset": config["dataset"]}
     summary = predict(**config)
     for reason in summary["skipped"]:
         log.warning("left out: %s", reason)

@@ -451,7 +451,7 @@ def main(arguments: list[str]) -> None:
     overrides = [word for word in arguments if word not in of_search]
     given = OmegaConf.merge(known, OmegaConf.from_dotlist(of_search))
     values: Any = OmegaConf.to_container(given)
-    check_config(values, SearchSettings)
+    values = check_config(values, SearchSettings)
     settings = SearchSettings(**values)
     space, fixed = parse_space(overrides)
     what = sorted([*names.relevant_overrides(overrides), f"objective={settings.objective}"])

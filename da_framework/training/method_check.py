@@ -639,7 +639,7 @@ def print_checks(config: Mapping[str, Any]) -> bool:
     Raises:
         InputError: a key is wrong, or a part is missing.
     """
-    check_config(config, Settings)
+    config = check_config(config, Settings)
     torch.set_num_threads(1)
     logging.getLogger("da_framework").setLevel(logging.WARNING)
     console = Console(highlight=False)

@@ -81,7 +81,7 @@ def test_a_right_config_passes() -> None:
 
 def test_everything_wrong_is_said_at_once() -> None:
     wrong = method(hiden=[3], weight=0.0, hidden=["wide"], coefficient=RAMP | {"gama": 1.0})
-    lines = complaints({"method": wrong, "nme": "y", "name": 3})
+    lines = complaints({"method": wrong, "nme": "y", "name": [3]})
     assert sorted(line.split(":")[0] for line in lines) == [
         "method.coefficient.gama",
         "method.hidden.0",
@@ -127,7 +127,7 @@ def test_a_wrong_or_missing_key_is_named(given: dict[str, Any], line: str) -> No
         (config(seed="one"), "seed: ", "it is 'one'"),
         (config(seed=1.0), "seed: ", "it is 1.0"),
         (config(seed=True), "seed: ", "it is True"),
-        (config(name=3), "name: ", "it is 3"),
+        (config(name=[3]), "name: ", "it is [3]"),
         (config(sizes={"source": 0}), "sizes.source: ", "it is 0"),
         (config(method=method(weight=-1.0)), "method.weight: ", "it is -1.0"),
         (config(method=method(weight=float("nan"))), "method.weight: ", "it is nan"),
@@ -135,7 +135,7 @@ def test_a_wrong_or_missing_key_is_named(given: dict[str, Any], line: str) -> No
         (config(method=method(alpha=1.0)), "method.alpha: ", "it is 1.0"),
         (config(method=method(mode="both")), "method.mode: ", "it is 'both'"),
         (config(method=method(hidden=[4, 0])), "method.hidden.1: ", "it is 0"),
-        (config(method=method(hidden=4)), "method.hidden: ", "it is 4"),
+        (config(method=method(hidden="wide")), "method.hidden: ", "it is 'wide'"),
         (
             config(method=method(coefficient=RAMP | {"gamma": -1.0})),
             "method.coefficient.gamma: ",
