@@ -38,6 +38,7 @@ def explain_reference(error: Exception) -> str:
     """What of a value refers to something that is not there, on a line."""
     reason, *below = str(error).splitlines()
     where = next((line.split(":")[1].strip() for line in below if "full_key" in line), "")
+    where = "" if where.startswith("hydra") else where  # whose names hold the words that were typed
     return (
         f"{where + ': ' if where else ''}{reason}; "
         r"${...} refers to another key: a dollar sign itself is \$"
@@ -154,7 +155,7 @@ def type_errors(value: Any, hint: Any, path: str) -> Iterator[str]:
             yield f"{where}: {', or '.join(alternatives)}, but it is {given!r}"
 
 
-def type_adapter(hint: Any) -> TypeAdapter[Any] | None:
+def type_adapter(hint: Any) -> Any:
     """What validates values of a type; none of another library's that has no schema."""
     try:
         return TypeAdapter(hint, config=STRICT)
@@ -195,18 +196,18 @@ def meant_value(value: Any, hint: Any) -> Any:
     adapter = type_adapter(hint)
     if adapter is None or is_valid(value, adapter):
         return value
-    candidates = [[value]] if not isinstance(value, Mapping | list) else []
+    candidates: list[Any] = [[value]] if not isinstance(value, Mapping | list) else []
     if isinstance(value, list):
         candidates.append([as_name(item) for item in value])
     elif is_number(value):
-        candidates += [as_name(value), [as_name(value)]]  # type: ignore[list-item]
+        candidates += [as_name(value), [as_name(value)]]
     for mark in getattr(hint, "__metadata__", ()):
         if isinstance(mark, ForAll):
-            candidates.append(dict.fromkeys(mark.keys, value))  # type: ignore[arg-type]
+            candidates.append(dict.fromkeys(mark.keys, value))
     return next((meant for meant in candidates if is_valid(meant, adapter)), value)
 
 
-def is_valid(value: Any, adapter: TypeAdapter[Any]) -> bool:
+def is_valid(value: Any, adapter: Any) -> bool:
     """Whether a value is of a type and in its range."""
     try:
         adapter.validate_python(value, strict=True)

@@ -133,7 +133,7 @@ def test_the_pair_is_the_published_one() -> None:
     ],
 )
 def test_the_pair_is_scaled_and_has_no_test_part(name: str, per_class: list[int]) -> None:
-    x, y, test, _ = pair()[name]
+    x, y, test, _, _ = pair()[name]
     assert (x.shape[1:], str(x.dtype)) == ((1, 16, 16), "float32")
     assert test is None
     assert x.min() == -1
@@ -196,7 +196,7 @@ def test_rows_of_length_1_are_the_grey_values() -> None:
 def test_whole_sets_are_grey_uint8_with_their_test_part(
     data_dir: Path, twins: dict[str, dict[str, Array]]
 ) -> None:
-    x, y, test, _ = digits(data_dir)["mnist"]
+    x, y, test, _, _ = digits(data_dir)["mnist"]
     assert x.shape == (TRAIN + TEST, 1, 28, 28)
     assert (str(x.dtype), str(y.dtype)) == ("uint8", "int64")
     assert test is not None
@@ -553,7 +553,7 @@ def test_the_script_reads_da_data_and_exits_with_2(
 )
 def test_the_whole_sets_are_read_and_verified(name: str, train: int, test: int) -> None:
     other = "usps" if name != "usps" else "mnist"
-    x, y, tested, _ = digits(REAL or "", source=[other], target=[name])[name]
+    x, y, tested, _, _ = digits(REAL or "", source=[other], target=[name])[name]
     assert x.shape == (train + test, 3 if name == "mnistm" else 1, 28, 28)
     assert tested is not None
     assert int(tested.sum()) == test
@@ -591,7 +591,7 @@ def coloured(folder: Path, name: str, seed: int) -> dict[str, Array]:
 def test_digits_in_colour_are_read_as_published(name: str, data_dir: Path) -> None:
     arrays = coloured(data_dir / "digits", name, 4)
     data = digits(data_dir, subset="five", size=32, source=[name], target=["mnist"])
-    x, y, test, _ = data[name]
+    x, y, test, _, _ = data[name]
     assert_array_equal(x[:TRAIN], arrays["x_train"].transpose(0, 3, 1, 2))
     assert_array_equal(y, np.concatenate([arrays["y_train"], arrays["y_test"]]))
     assert test is not None

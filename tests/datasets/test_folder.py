@@ -10,7 +10,7 @@ from PIL import Image
 
 from da_framework.core.errors import InputError
 from da_framework.core.labels import UNLABELLED
-from da_framework.datasets.augmentations import Distortion
+from da_framework.datasets.augmentations import BatchRandom, Distortion
 from da_framework.datasets.folder import Folder
 from da_framework.datasets.images import crop_middle
 from tests.datasets.roles import TRANSDUCTIVE
@@ -154,8 +154,10 @@ def test_transparency_is_a_fourth_channel_where_it_is_asked_for(tmp_path: Path) 
 def test_a_turn_of_a_rectangle_is_no_shear(shape: tuple[int, int]) -> None:
     import torch
 
-    class Quarter:
+    class Quarter(BatchRandom):
         """Draws a turn by a quarter and nothing else."""
+
+        def __init__(self) -> None: ...
 
         def uniform(self, *shape: int) -> Any:
             return torch.ones(1, *shape) if not shape else torch.zeros(1, *shape)
@@ -165,6 +167,6 @@ def test_a_turn_of_a_rectangle_is_no_shear(shape: tuple[int, int]) -> None:
     x[:, :, high - 2 : high + 2, wide - 2 : wide + 2] = 1.0  # a square stays itself
     turned = Distortion(rotation=90.0, translation=0.0, scale=0.0, contrast=0.0, cutout=0.0)(
         x,
-        Quarter(),  # type: ignore[arg-type]
+        Quarter(),
     )
     torch.testing.assert_close(turned, x, atol=1e-4, rtol=0)

@@ -27,7 +27,7 @@ def moons(**keys: Any) -> TwoMoons:
 
 def test_domains_are_centred_and_balanced() -> None:
     for name in ("straight", "rotated"):
-        x, y, test, _ = moons(noise=0.1)[name]
+        x, y, test, _, _ = moons(noise=0.1)[name]
         assert x.shape == (200, 2)
         assert (str(x.dtype), str(y.dtype)) == ("float32", "int64")
         assert test is None

@@ -17,10 +17,14 @@ def config(**groups: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("groups", "largest", "words"),
     [
-        ({"optimizer": {"lr": 1, "clip": None}}, 1, "lower optimizer.lr; or set optimizer.clip=1"),
+        (
+            {"optimizer": {"lr": 1, "clip": None}},
+            1.0,
+            "lower optimizer.lr; or set optimizer.clip=1",
+        ),
         (
             {"optimizer": {"lr": 1}, "method": {"weight": 1}},
-            1,
+            1.0,
             "lower optimizer.lr or method.weight",
         ),
         ({"dataset": {"scale": "none"}}, 2e3, "inputs are as large as 2e+03: dataset.scale=source"),
