@@ -274,7 +274,7 @@ def series_lengths(x: Array, length: Array | None) -> NDArray[np.int64]:
         return np.asarray(length).astype(np.int64)
     if x.dtype.kind != "f":
         return np.full(len(x), x.shape[2])
-    known = ~np.asarray(np.isnan(x)).all(axis=1)
+    known: NDArray[np.bool_] = np.logical_not(np.isnan(x).all(axis=1))
     return np.where(known.any(1), x.shape[2] - known[:, ::-1].argmax(1), 0)
 
 
