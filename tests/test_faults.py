@@ -524,65 +524,6 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(
         da.train()
 
 
-# secrets
-
-KEY = "0123456789abcdef0123456789abcdef01234567"
-
-
-def test_secrets_of_the_environment_are_in_no_file(
-    da: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("WANDB_API_KEY", "HF_TOKEN"):
-        monkeypatch.setenv(name, KEY)
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    assert da("train", *da.small[:3], "callback=[]", "hydra.run.dir=run").code == 0
-    files = [path for path in da.folder.rglob("*") if path.is_file()]
-    assert {"result.json", "config.yaml", "da.log"} <= {path.name for path in files}
-    assert any(path.suffix == ".wandb" for path in files)
-    assert not [path for path in files if KEY.encode() in path.read_bytes()]
-
-
-@pytest.mark.parametrize(
-    "word",
-    [
-        f"+logger.wandb.api_key={KEY}",
-        f"+token={KEY}",
-        f"logger={{wandb: {{api_key: {KEY}}}}}",
-        f"hydra.job.env_set.HF_TOKEN={KEY}",
-        f"dataset.root={KEY}",
-        "data_dir=${oc.env:HF_TOKEN}",
-    ],
-)
-def test_secrets_in_a_command_are_refused_and_not_repeated(
-    da: Any, monkeypatch: pytest.MonkeyPatch, word: str
-) -> None:
-    monkeypatch.setenv("HF_TOKEN", KEY)
-    ended = da("train", "-m", *da.small, word)
-    assert ended.code == 2
-    assert "leave it to the environment" in one_line(ended)
-    assert KEY not in ended.out + ended.err
-    assert not list(da.folder.iterdir())
-
-
-def test_secrets_that_a_config_draws_in_are_refused(
-    da: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_TOKEN", KEY)
-    monkeypatch.setenv("DA_DATA", KEY)  # which is a key's default
-    ended = da.train()
-    assert ended.code == 2
-    assert one_line(ended).startswith("data_dir holds the value of HF_TOKEN: ")
-    assert not [p for p in da.folder.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
-
-
-def test_words_that_only_look_like_secrets_are_let_through(da: Any) -> None:
-    from da_framework.cli.secrets import refuse_secret_words
-
-    refuse_secret_words(
-        ["network.tokenizer=bert", "network.max_tokens=512", "dataset.root=tokens/x"]
-    )
-
-
 # files from elsewhere
 
 

@@ -11,12 +11,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from hydra.experimental.callback import Callback
+
 from da_framework.cli import sweeps
-from da_framework.cli.exit import exit_on_user_error
-from da_framework.cli.secrets import refuse_secret_words
+from da_framework.cli.exit import exit_on_user_error, exit_with
+from da_framework.cli.secrets import refuse_drawn_secrets
 from da_framework.config import plugins, run_names
 from da_framework.core.errors import InputError, UntypedError, trust_word
 from da_framework.core.quoting import hydra_text
+from da_framework.core.terminal import clean_output
 
 MULTIRUN = ("-m", "--multirun")
 OPTIONS = (
@@ -31,6 +34,18 @@ OPTIONS = (
 """Hydra's own options that take a value."""
 HOME = re.compile(r"(^|[,\[])~(?=/|$|[,\]])")
 """The home folder at the beginning of a value, or of one in a list or a sweep."""
+
+
+class RefuseDrawnSecrets(Callback):
+    """Ends a command whose config has drawn in a secret, before there is a folder."""
+
+    def on_run_start(self, config: Any, **rest: Any) -> None:
+        try:
+            refuse_drawn_secrets(config)
+        except InputError as error:  # of which Hydra would make a warning
+            exit_with(str(error), code=2)
+
+    on_multirun_start = on_run_start
 
 
 def run_hydra(name: str, module: str, rest: list[str], **keys: Any) -> None:
@@ -52,7 +67,6 @@ def run_hydra(name: str, module: str, rest: list[str], **keys: Any) -> None:
     from da_framework.config.schema import explain_reference
 
     rest = [as_override(word) for word in rest]
-    refuse_secret_words(rest)
     run_names.register_resolvers()
     plugins.register_search_path()
     for word in rest:
@@ -126,7 +140,7 @@ def make_task(module: str, keys: dict[str, Any]) -> Callable[[Any], Any]:
 
 def run_task(config: Any, *, module: str, keys: dict[str, Any]) -> Any:
     """Hands a config to the command of a module."""
-    with exit_on_user_error(), show_trusting_command(config):
+    with clean_output(), exit_on_user_error(), show_trusting_command(config):
         return import_module(f"da_framework.cli.{module}").main(config, **keys)
 
 

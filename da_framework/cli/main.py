@@ -11,8 +11,10 @@ from importlib import import_module
 from typing import NamedTuple
 
 from da_framework.cli.exit import exit_on_user_error, exit_with, raise_preempted
+from da_framework.cli.secrets import refuse_secrets
 from da_framework.cli.streams import prepare_streams
 from da_framework.core.signals import handle_signals
+from da_framework.core.terminal import clean_output
 
 
 class Command(NamedTuple):
@@ -27,6 +29,11 @@ class Command(NamedTuple):
     module: str
     help: str
     hydra: bool = False
+
+    @property
+    def composes(self) -> bool:
+        """Whether a config is made of its arguments, by it or by what it runs."""
+        return self.hydra or self.module in ("search", "reproduce")
 
 
 COMMANDS = {
@@ -91,7 +98,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments[:1] == ["-sc"]:
         complete(arguments)
         return
-    name, rest = split_command(arguments or ["--help"])
+    with clean_output():
+        answer(*split_command(arguments or ["--help"]))
+
+
+def answer(name: str, rest: list[str]) -> None:
+    """Runs a command, or says what there is."""
     if name in ("-h", "--help"):
         print(USAGE)
         return
@@ -106,6 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         exit_with("the working folder has been deleted: change into one that is there", code=2)
     logging.raiseExceptions = False  # a log that cannot be written to is no reason to say so
     with exit_on_user_error(), handle_signals(raise_preempted):
+        refuse_secrets(rest, composes=COMMANDS[name].composes)
         run_command(name, rest)
 
 

@@ -6,7 +6,6 @@ import re
 import shlex
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from itertools import takewhile
@@ -19,7 +18,7 @@ from omegaconf import OmegaConf
 
 from da_framework.cli.exit import exit_on_user_error
 from da_framework.cli.hydra_app import run_hydra
-from da_framework.cli.secrets import refuse_secret_words
+from da_framework.cli.sweeps import redirect_to_log
 from da_framework.config import plugins
 from da_framework.config import run_names as names
 from da_framework.config.schema import check_config
@@ -336,7 +335,7 @@ class Search:
         """Trains, what that prints in a log; returns the exit code and the last line."""
         file = self.folder / "trials.log"
         code = 0
-        with file.open("a") as log, redirect_stdout(log), redirect_stderr(log):
+        with redirect_to_log(file):
             try:
                 with exit_on_user_error():
                     run_hydra("train", "train", arguments, callbacks=[pruning])
@@ -444,7 +443,6 @@ def main(arguments: list[str]) -> None:
         keys = defaults.read_text().partition("\n")[2]
         print(f"{USAGE}  {keys.rstrip().replace(chr(10), chr(10) + '  ')}")
         return
-    refuse_secret_words(arguments)
     plugins.require_package("da search", "optuna", "search")
     known: Any = OmegaConf.load(defaults)
     of_search = [word for word in arguments if word.partition("=")[0] in known]

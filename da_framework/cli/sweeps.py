@@ -44,6 +44,7 @@ from da_framework.core.errors import (
 from da_framework.core.files import run_lock, write_text
 from da_framework.core.rounding import format_percent
 from da_framework.core.signals import handle_signals
+from da_framework.core.terminal import clean_stream
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import RunRecord
 
@@ -195,8 +196,10 @@ def redirect_to_log(file: Path) -> Iterator[TextIO]:
     for handler in root.handlers[:]:
         if type(handler) is logging.StreamHandler:
             root.removeHandler(handler)
-    with file.open("a") as log, redirect_stdout(log), redirect_stderr(log):
-        yield log
+    with file.open("a", encoding="utf-8") as stream:
+        log = clean_stream(stream)
+        with redirect_stdout(log), redirect_stderr(log):
+            yield log
 
 
 # in the process that launches

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import __main__
-from da_framework.cli.secrets import refuse_secret_values
+from da_framework.cli.secrets import refuse_drawn_secrets
 from da_framework.cli.sweeps import run_job
 from da_framework.config.schema import to_plain
 from da_framework.core.errors import InputError
@@ -46,8 +46,8 @@ def main(config: Any, *, callbacks: "Sequence[Callback]" = ()) -> float | None:
     prepare_relaunch(job, overrides)
 
     def run() -> RunRecord | None:
+        refuse_drawn_secrets(config)
         values = to_plain(config)
-        refuse_secret_values(values)
         if sweeping:
             check_devices(values, launcher=job.launcher._target_)
         record = train(

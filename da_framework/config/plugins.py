@@ -40,6 +40,13 @@ def plugin_paths() -> dict[str, str]:
     return {point.name: f"pkg://{point.value}" for point in entry_points(group=GROUP)}
 
 
+def plugin_folders() -> Iterator[Path]:
+    """Where installed packages have their configs, as far as they can be found."""
+    for path in plugin_paths().values():
+        if folder := find_module(path.removeprefix("pkg://")):
+            yield folder
+
+
 def config_roots() -> Iterator[tuple[str, Path]]:
     """Where configs are, and which package brings them."""
     yield "da_framework", conf_dir()

@@ -28,7 +28,7 @@ def why_offline(*, patience: float = 5.0) -> str:
         patience: seconds that the server has to answer.
     """
     server = server_address()
-    host = urlparse(server).netloc
+    host = urlparse(server).netloc.rpartition("@")[2]  # without a user's name and password
     key = os.environ.get("WANDB_API_KEY") or netrc_key(host)
     if not key:
         return "no API key: run wandb login"
