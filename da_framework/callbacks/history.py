@@ -1,5 +1,7 @@
 """``metrics.csv``: the figures of a run as a table, renewed at every evaluation."""
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import pytorch_lightning as pl
 
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.core.files import write_text
+from da_framework.core.text import csv_row
 from da_framework.results.folder import RunFolder
 
 
@@ -23,12 +26,14 @@ class History(Callback):
 
     def on_evaluation(self, trainer: pl.Trainer, module: Any, evaluation: Evaluation) -> None:
         if trainer.is_global_zero:
-            write_text(self.path, csv(module.history))
+            write_text(self.path, render_csv(module.history))
 
 
-def csv(history: Sequence[Mapping[str, Any]]) -> str:
+def render_csv(history: Sequence[Mapping[str, Any]]) -> str:
     """The history with one header for all rows."""
     columns = list(dict.fromkeys(name for row in history for name in row))
-    lines = [",".join(columns)]
-    lines += [",".join(str(row.get(name, "")) for name in columns) for row in history]
-    return "\n".join(lines) + "\n"
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(csv_row(columns))
+    writer.writerows(csv_row(row.get(name, "") for name in columns) for row in history)
+    return stream.getvalue()

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from da_framework.cli.exit import exit_with
 from da_framework.config.schema import check_config, instantiate, to_plain
+from da_framework.core.errors import listed
 from da_framework.core.files import write_text
+from da_framework.core.terminal import open_console
+from da_framework.core.text import file_name, printable
 from da_framework.core.types import ConfigNode
 from da_framework.datasets.base import Dataset, SampleReport
 from da_framework.results.contact_sheet import draw_contact_sheet
@@ -71,7 +73,7 @@ def main(config: Any) -> None:
     }
     for name, rows in reports.items():
         if shown := [(row.thumbnail, row.label) for row in rows if row.thumbnail is not None]:
-            draw_or_warn(draw_contact_sheet, out / f"{name}.png", shown)
+            draw_or_warn(draw_contact_sheet, out / f"{file_name(name)}.png", shown)
     write_text(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     print("\n".join(report_lines(reports, dataset, out)))
     if any(row.broken for rows in reports.values() for row in rows):
@@ -82,13 +84,16 @@ def inspect_domain(dataset: Dataset, name: str) -> list[SampleReport]:
     """Reads every row of a domain, in parallel; some evenly spaced ones become pictures."""
     calls = dataset.inspections(name)
     every = max(1, math.ceil(len(calls) / SHEET))
-    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    title = TextColumn("{task.description}", markup=False)
+    columns = (title, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = not sys.stderr.isatty()
-    console = Console(stderr=True, quiet=hidden)  # a hidden bar of rich 13 ends in an empty line
+    console = open_console(
+        stderr=True, quiet=hidden
+    )  # a hidden bar of rich 13 ends in an empty line
     bar = Progress(*columns, console=console, disable=hidden, transient=True)
     with bar, ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         rows = pool.map(lambda number: calls[number](number % every == 0), range(len(calls)))
-        return list(bar.track(rows, total=len(calls)))
+        return list(bar.track(rows, total=len(calls), description=printable(name)))
 
 
 def domain_facts(rows: Sequence[SampleReport]) -> dict[str, Any]:
@@ -130,7 +135,7 @@ def report_lines(
     for name, rows in reports.items():
         facts = domain_facts(rows)
         test = f", {facts['test']} of them the official test part" if facts["test"] else ""
-        lines.append(f"{name}: {facts['rows']} rows{test}")
+        lines.append(f"{printable(name)}: {facts['rows']} rows{test}")
         lines += [
             f"  {line}"
             for line in (
@@ -139,13 +144,13 @@ def report_lines(
             )
         ]
         if ignored := dataset.ignored(name):
-            shown = ", ".join(str(path) for path in ignored[:3])
+            shown = listed(ignored[:3])
             lines.append(f"  not read, as they are no images of a class: {len(ignored)}: {shown}")
-        if (sheet := out / f"{name}.png").is_file():
+        if (sheet := out / f"{file_name(name)}.png").is_file():
             lines.append(f"  pictures: {sheet}")
     everything = [row for rows in reports.values() for row in rows]
-    noted = [f"{row.name}: {'; '.join(row.notes)}" for row in everything if row.notes]
-    broken = [f"{row.name}: {row.broken}" for row in everything if row.broken]
+    noted = [printable(f"{row.name}: {'; '.join(row.notes)}") for row in everything if row.notes]
+    broken = [printable(f"{row.name}: {row.broken}") for row in everything if row.broken]
     lines += titled_list("read rightly, though unusual", noted)
     lines += describe_copies(find_copies(reports))
     lines += titled_list("broken", broken) or ["broken: none"]
@@ -157,9 +162,10 @@ def describe_balance(classes: Mapping[str, int], dataset: Dataset) -> str:
     if not classes:
         return "classes: none can be read"
     least, most = (own(classes, key=lambda name: classes[name]) for own in (min, max))
-    text = f"classes: {len(classes)}, from {classes[least]} ({least}) to {classes[most]} ({most})"
+    ends = (f"{classes[name]} ({printable(name)})" for name in (least, most))
+    text = f"classes: {len(classes)}, from {' to '.join(ends)}"
     lacking = [name for name in dataset.classes if name not in classes]
-    return text + (f"; without {', '.join(lacking[:5])}" if lacking else "")
+    return text + (f"; without {listed(lacking[:5])}" if lacking else "")
 
 
 def describe_sizes(sides: Sequence[Sequence[int]]) -> str:
@@ -188,7 +194,7 @@ def describe_copies(groups: Sequence[Sequence[Copy]]) -> list[str]:
             True,
         ]
         kind = list(kinds)[across.index(True)]
-        kinds[kind].append(" = ".join(f"{copy.domain}: {copy.name}" for copy in group))
+        kinds[kind].append(" = ".join(printable(f"{copy.domain}: {copy.name}") for copy in group))
     return [line for kind, lines in kinds.items() for line in titled_list(kind, lines)]
 
 

@@ -8,12 +8,12 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from da_framework.core.damage import explain_damage, is_there, read_each, read_text
 from da_framework.core.errors import InputError
 from da_framework.core.labels import LABELLED_ROLES
 from da_framework.core.rounding import format_fixed, format_percent
+from da_framework.core.terminal import open_console
+from da_framework.core.text import printable
 from da_framework.results.cells import sides
 from da_framework.results.folder import RESULT, RunFolder
 from da_framework.results.record_schema import RunRecord
@@ -34,7 +34,7 @@ GAP = 0.02
 def diagnose(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What is to be said of a run, each with what to try; that is empty where nothing is wrong."""
     for verdict in record.get("verdicts", ()):
-        yield f"step {verdict['step']}: {verdict['words']}", ""
+        yield f"step {verdict['step']}: {printable(verdict['words'])}", ""
     yield from diagnose_alignment(record)
     yield from diagnose_choice(record)
 
@@ -184,7 +184,7 @@ def main(arguments: list[str]) -> None:
 
 def print_diagnoses(folders: Sequence[Path]) -> None:
     """Every run with its findings."""
-    console = Console(highlight=False, markup=False)
+    console = open_console()
     for lines in read_each(folders, diagnose_folder, "runs"):
         console.print("\n".join(lines), soft_wrap=True)
 
@@ -199,9 +199,9 @@ def diagnose_folder(folder: Path) -> list[str]:
         return [str(folder), *format_findings(lost)]
     record = read_finished(folder)
     with explain_damage(RunFolder(folder).result, "record of a run that da doctor knows"):
-        source, target = ("+".join(names) or "nothing" for names in sides(record))
+        source, target = ("+".join(map(printable, names)) or "nothing" for names in sides(record))
         return [
-            f"{record['choices']['method']}: {source} -> {target} ({folder})",
+            printable(f"{record['choices']['method']}: {source} -> {target} ({folder})"),
             *format_findings(diagnose(record)),
         ]
 

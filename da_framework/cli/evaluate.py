@@ -4,11 +4,12 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from rich.console import Console
 from rich.table import Table
 
 from da_framework.config.schema import check_config, instantiate, to_plain
 from da_framework.core.damage import explain_damage
+from da_framework.core.terminal import open_console
+from da_framework.core.text import printable
 from da_framework.datasets.base import Dataset
 from da_framework.metrics.classification import metrics_per_domain
 from da_framework.results.statistics import format_figure
@@ -78,7 +79,7 @@ def main(config: Any) -> float:
     config = check_config(config, evaluate)
     metrics = evaluate(**config)
     count = f"{metrics['rows']} target samples"
-    table = Table(title=f"{config['run']}: {config['pick']} weights on {count}")
+    table = Table(title=printable(f"{config['run']}: {config['pick']} weights on {count}"))
     figures = (
         *("accuracy", "balanced_accuracy", "macro_precision", "macro_f1"),
         "calibration_error",
@@ -87,6 +88,6 @@ def main(config: Any) -> float:
     for name in figures:
         table.add_column(name.replace("_", " "), justify="right")
     for domain, values in {"all": metrics, **metrics.get("domains", {})}.items():
-        table.add_row(domain, *(format_figure(values[name]) for name in figures))
-    Console(highlight=False).print(table)
+        table.add_row(printable(domain), *(format_figure(values[name]) for name in figures))
+    open_console().print(table)
     return float(metrics["accuracy"])

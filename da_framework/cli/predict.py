@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from da_framework.config.schema import check_config, to_plain
 from da_framework.core.errors import InputError
 from da_framework.core.files import atomic_write
+from da_framework.core.terminal import open_console
+from da_framework.core.text import csv_row, printable
 from da_framework.datasets.inference import open_new_samples
 from da_framework.training.restore import as_target_samples, restore_model
 
@@ -54,11 +55,11 @@ def predict(
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     with (
         atomic_write(Path(out)) as partial,
-        partial.open("w", newline="", encoding="utf-8") as file,
+        partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
     ):
         writer = csv.writer(file)
         heads = [f"probability of {name}" for name in classes] if probabilities else []
-        writer.writerow([*reader.names, "class", "probability", *heads])
+        writer.writerow(csv_row([*reader.names, "class", "probability", *heads]))
         for names, x in reader.blocks():
             logits = method.evaluate_samples(
                 as_target_samples(torch.as_tensor(x, device=device), model)
@@ -66,7 +67,7 @@ def predict(
             shares = logits.double().softmax(1).cpu()
             for name, row, best in zip(names, shares.tolist(), shares.argmax(1), strict=True):
                 every = [f"{share:.6f}" for share in row] if probabilities else []
-                writer.writerow([*name, classes[best], f"{row[best]:.6f}", *every])
+                writer.writerow(csv_row([*name, classes[best], f"{row[best]:.6f}", *every]))
                 counts[classes[best]] += 1
         if not counts:
             raise InputError(f"dataset.root={dataset['root']}: no row can be read")
@@ -84,9 +85,9 @@ def main(config: Any) -> None:
     summary = predict(**config)
     for reason in summary["skipped"]:
         log.warning("left out: %s", reason)
-    table = Table(title=f"{config['out']}: {summary['rows']} rows")
+    table = Table(title=printable(f"{config['out']}: {summary['rows']} rows"))
     table.add_column("class", overflow="fold")
     table.add_column("rows", justify="right")
     for name, count in sorted(summary["classes"].items()):
-        table.add_row(name, str(count))
-    Console(highlight=False).print(table)
+        table.add_row(printable(name), str(count))
+    open_console().print(table)

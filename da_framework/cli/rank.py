@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
-from rich.console import Console
 from rich.table import Table
 
 from da_framework.config.schema import check_config, instantiate, to_plain
@@ -17,6 +16,8 @@ from da_framework.core.damage import read_each
 from da_framework.core.errors import InputError, MissingRoleError, listed
 from da_framework.core.files import write_text
 from da_framework.core.rounding import format_fixed
+from da_framework.core.terminal import open_console
+from da_framework.core.text import printable
 from da_framework.core.types import ConfigNode
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.datamodule import Domains
@@ -155,5 +156,5 @@ def main(config: Any) -> None:
         mark = " ↓" if name == ranked["by"] else ""
         table.add_column(title + mark, justify="right", no_wrap=True)
     for row in ranked["ranking"]:
-        table.add_row(row["run"], *(format_fixed(row[name], 4) for name in NAMES))
-    Console(highlight=False).print(table)
+        table.add_row(printable(row["run"]), *(format_fixed(row[name], 4) for name in NAMES))
+    open_console().print(table)

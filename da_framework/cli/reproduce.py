@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-
 from da_framework.config.plugins import NEEDS, require_package
 from da_framework.core.errors import InputError, PreemptedError, listed
 from da_framework.core.files import run_lock, wait_for_lock, write_text
+from da_framework.core.terminal import open_console
 from da_framework.results.experiments import (
     SIDES,
     Experiment,
@@ -47,7 +46,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--record", action="store_true", help="keep these numbers as ours")
     parsed = parser.parse_intermixed_args(arguments)
     if parsed.list or parsed.table is None:
-        Console(width=None if sys.stdout.isatty() else 160).print(render_overview(find_tables()))
+        open_console(width=None if sys.stdout.isatty() else 160).print(
+            render_overview(find_tables())
+        )
         return
     table = load_experiment(parsed.table) if parsed.table in find_experiments() else None
     if not isinstance(table, PaperTable):
@@ -124,7 +125,7 @@ def run_sweep(table: Experiment, overrides: Sequence[str]) -> None:
         *(sys.executable, "-m", "da_framework", "train"),
         *(f"experiments={table.name}", *overrides),
     ]
-    with log.open("w") as stream, Console(stderr=True).status("") as status:
+    with log.open("w") as stream, open_console(stderr=True).status("") as status:
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
         try:
             while True:

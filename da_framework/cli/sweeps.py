@@ -44,7 +44,8 @@ from da_framework.core.errors import (
 from da_framework.core.files import run_lock, write_text
 from da_framework.core.rounding import format_percent
 from da_framework.core.signals import handle_signals
-from da_framework.core.terminal import clean_stream
+from da_framework.core.terminal import clean_stream, open_console
+from da_framework.core.text import printable
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import RunRecord
 
@@ -214,7 +215,6 @@ class SweepMonitor:
     """
 
     def __init__(self, folder: Path, jobs: Sequence[Sequence[str]]) -> None:
-        from rich.console import Console
         from rich.live import Live
 
         self.folder = folder / STATES
@@ -227,7 +227,7 @@ class SweepMonitor:
         self.signal = ""
         self.ended = Event()
         # as it is now: jobs in this process turn theirs to their logs
-        self.console = Console(file=sys.stderr, highlight=False, markup=False)
+        self.console = open_console(file=sys.stderr)
         self.live = Live(console=self.console, get_renderable=self.table, refresh_per_second=2)
         # a daemon: a launcher that is interrupted need not wait for it
         self.thread = Thread(target=self.follow, daemon=True)
@@ -304,7 +304,8 @@ class SweepMonitor:
         shown += reversed(self.of("done").items())
         for number, state in shown[: max(3, self.console.height - 6)]:
             ran = timedelta(seconds=round(time.time() - state["began"]))
-            table.add_row(self.labels[number], state["state"], state.get("words", f"since {ran}"))
+            words = printable(state.get("words", f"since {ran}"))
+            table.add_row(printable(self.labels[number]), state["state"], words)
         return table
 
     def verdict(self) -> int:

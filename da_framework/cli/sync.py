@@ -47,11 +47,16 @@ def main(arguments: Sequence[str]) -> None:
     if reason := why_offline():
         raise InputError(f"W&B cannot be reached ({reason}); nothing was sent")
     # several files of one run are sent one after another, as they were begun
-    subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", "wandb", "sync", "--include-online", *map(str, waiting)],
         env={name: value for name, value in os.environ.items() if name != "WANDB_MODE"},
-        check=False,
-    )
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        for line in process.stdout or ():  # through our output, which hides what is secret
+            print(line, end="")
     left = [file for file in waiting if not is_sent(file)]
     print(f"{len(waiting) - len(left)} of {len(waiting)} sent")
     if left:

@@ -22,7 +22,9 @@ def register_resolvers() -> None:
 def slug(parts: Sequence[str], *, hashed: Sequence[str]) -> str:
     """Words joined by dashes, cut to a bearable length, and a hash of everything."""
     text = "-".join(re.sub(r"[^A-Za-z0-9.+]+", "_", re.sub(r"[][{}'\"]", "", w)) for w in parts)
-    digest = hashlib.sha256("\n".join(sorted(hashed)).encode()).hexdigest()[:8]
+    digest = hashlib.sha256("\n".join(sorted(hashed)).encode(errors="surrogateescape")).hexdigest()[
+        :8
+    ]
     return f"{text[:80].rstrip('-_')}-{digest}"
 
 

@@ -4,6 +4,8 @@ import errno
 import re
 from collections.abc import Iterable
 
+from da_framework.core.text import printable
+
 INTERRUPTED = 130
 """After Ctrl-C, as every shell has it."""
 PREEMPTED = 75
@@ -138,4 +140,4 @@ def one_line(error: object, *, most: int | None = None) -> str:
 
 def listed(names: object) -> str:
     """Names for a sentence: ``a, b, c``, or ``none``."""
-    return ", ".join(str(name) for name in names) or "none"  # type: ignore[attr-defined]
+    return ", ".join(printable(name) for name in names) or "none"  # type: ignore[attr-defined]

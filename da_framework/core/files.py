@@ -87,7 +87,8 @@ def publish(partial: Path, path: Path, *, former: Path | None = None) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a file, whole or not at all; afterwards it is on the disk."""
     with atomic_write(path) as partial:
-        partial.write_text(text)
+        # a lone surrogate, of a name that is not UTF-8, as JSON and Python write it
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager

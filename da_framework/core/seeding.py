@@ -13,7 +13,9 @@ def mix(*parts: int | str) -> int:
     """
     state = 0
     for part in parts:
-        number = zlib.crc32(part.encode()) if isinstance(part, str) else part
+        number = (
+            zlib.crc32(part.encode(errors="surrogateescape")) if isinstance(part, str) else part
+        )
         state = (state + number + 0x9E3779B97F4A7C15) & _MASK
         state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK

@@ -26,6 +26,8 @@ from typing_extensions import TypedDict
 
 from da_framework.core.errors import InputError, one_line
 from da_framework.core.files import publish, sync_names
+from da_framework.core.terminal import open_console
+from da_framework.core.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -161,14 +163,18 @@ def copy_with_progress(
     reply: Any, stream: IO[bytes], name: str, begun: int, whole: int | None
 ) -> None:
     """Copies a reply into a file, with a progress bar where there is a terminal."""
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
     with Progress(
-        *columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True
+        *columns, console=open_console(stderr=True), disable=not sys.stderr.isatty(), transient=True
     ) as bar:
-        task = bar.add_task("", total=whole, completed=begun)
+        task = bar.add_task(printable(name), total=whole, completed=begun)
         try:
             while chunk := reply.read(CHUNK_BYTES):
                 stream.write(chunk)

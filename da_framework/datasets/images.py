@@ -142,7 +142,9 @@ class ImageDataset(Dataset):
             hashes = map_threads(hash_content, self.files(name))
             for image, sha256 in zip(self.image_files(name), hashes, strict=True):
                 name_and_class = f"{image.label}/{image.path.name}/{image.test}\n"
-                digest.update(name_and_class.encode() + bytes.fromhex(sha256))
+                digest.update(
+                    name_and_class.encode(errors="surrogateescape") + bytes.fromhex(sha256)
+                )
             self._fingerprints[name] = digest.hexdigest()[:16]
         return self._fingerprints[name]
 

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 
 from da_framework.core.array_cache import Array
 from da_framework.core.files import atomic_write
+from da_framework.core.text import printable
 
 TILE = 64
 """Side of a picture, in pixels."""
@@ -22,6 +23,6 @@ def draw_contact_sheet(path: Path, shown: Sequence[tuple[Array, str]]) -> None:
     for number, (picture, label) in enumerate(shown):
         left, top = number % across * (TILE + 2), number // across * height
         sheet.paste(Image.fromarray(picture).resize((TILE, TILE)), (left, top))
-        draw.text((left, top + TILE), label[:11], fill="black", font_size=9)
+        draw.text((left, top + TILE), printable(label)[:11], fill="black", font_size=9)
     with atomic_write(path) as partial:
         sheet.save(partial, format="png")

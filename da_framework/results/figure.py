@@ -1,5 +1,6 @@
 """Figures, written whole or not at all and without a display."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,5 +25,9 @@ def save_figure(path: Path, *, width: float, height: float) -> "Iterator[Figure]
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     yield figure
-    with atomic_write(path) as partial:
+    with atomic_write(path) as partial, warnings.catch_warnings():
+        # a name may have letters that the font does not: they are shown as boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        # names, too, may be too long for the axes beside them
+        warnings.filterwarnings("ignore", "constrained_layout not applied")
         figure.savefig(partial, dpi=120, format="png", metadata={"Software": None})

@@ -7,6 +7,7 @@ from pathlib import Path
 from da_framework.config.catalog import source_docstring
 from da_framework.core.errors import listed
 from da_framework.core.files import write_text
+from da_framework.core.text import markdown, markdown_block, markdown_code
 from da_framework.results.cells import sides
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import Pick, RunRecord
@@ -36,17 +37,19 @@ def render_card(record: RunRecord) -> str:
     link = re.search(r"https://[^\s<>)]+", docstring)
     validator = choices.get("validator") or config["validator"]["_target_"]
     name = choices.get("method") or method
+    data = choices.get("dataset") or config["dataset"]["_target_"]
+    network = choices.get("network") or config["network"]["_target_"]
     first = docstring.partition("\n")[0]
     lines = [
-        f"# {name} on {choices.get('dataset') or config['dataset']['_target_']}",
+        f"# {markdown(name)} on {markdown(data)}",
         "",
         *data_lines(record),
         *licence_lines(record),
-        f"- **Method**: `{name}`. {first}" + (f" [Paper]({link[0]})." if link else ""),
-        f"- **Network**: `{choices.get('network') or config['network']['_target_']}`",
+        f"- **Method**: {markdown_code(name)}. {first}" + (f" [Paper]({link[0]})." if link else ""),
+        f"- **Network**: {markdown_code(network)}",
         f"- **Training**: {record['steps']} steps, seed {config['seed']}.",
-        f"- **Selection**: `{validator}`, without target labels.",
-        f"- **Classes**: {listed(record['classes'])}.",
+        f"- **Selection**: {markdown_code(validator)}, without target labels.",
+        f"- **Classes**: {listed(map(markdown, record['classes']))}.",
         "",
         "## Accuracy on the target",
         "",
@@ -56,10 +59,11 @@ def render_card(record: RunRecord) -> str:
     for pick, picked in picked_figures(record):
         values = (picked["accuracy"], picked.get("macro_f1"), picked.get("calibration_error"))
         figures = " | ".join(map(format_figure, values))
-        weights = PICK_MEANINGS[pick].format(validator=f"`{validator}`")
+        weights = PICK_MEANINGS[pick].format(validator=markdown_code(validator, in_table=True))
         lines.append(f"| {pick}: {weights} | {picked['step']} | {figures} |")
+    command = markdown_block(record["command"], language="bash")
     lines += ["", *worst_classes(record), "## Limits", "", *limit_lines(record)]
-    return "\n".join([*lines, "", "## Command", "", "```bash", record["command"], "```", ""])
+    return "\n".join([*lines, "", "## Command", "", command, ""])
 
 
 def data_lines(record: RunRecord) -> Iterator[str]:
@@ -67,7 +71,7 @@ def data_lines(record: RunRecord) -> Iterator[str]:
     source, target = sides(record)
     counts = ", ".join(f"{count} {role}" for role, count in record["rows"].items())
     yield (
-        f"- **Data**: {listed(source)} → {listed(target)}; "
+        f"- **Data**: {listed(map(markdown, source))} → {listed(map(markdown, target))}; "
         f"samples: {counts}; protocol {record['config']['dataset']['protocol']}."
     )
     if left := sum(len(samples) for samples in record.get("skipped", {}).values()):
@@ -80,7 +84,7 @@ def licence_lines(record: RunRecord) -> Iterator[str]:
     for name, licence in record.get("licences", {}).items():
         alike.setdefault(licence, []).append(name)
     for licence, names in (alike or {"not known": ["all domains"]}).items():
-        yield f"- **Licence of the data** ({listed(names)}): {licence}."
+        yield f"- **Licence of the data** ({listed(map(markdown, names))}): {licence}."
 
 
 def worst_classes(record: RunRecord) -> Iterator[str]:
@@ -97,7 +101,7 @@ def worst_classes(record: RunRecord) -> Iterator[str]:
     yield "|---|---|---|---|"
     for name, count, *values in sorted(figures, key=lambda row: float(row[2] or 0))[:FEW]:
         shown = "-" if count is None else count
-        yield f"| {name} | {shown} | {' | '.join(map(format_figure, values))} |"
+        yield f"| {markdown(name)} | {shown} | {' | '.join(map(format_figure, values))} |"
     yield ""
 
 
@@ -111,5 +115,5 @@ def limit_lines(record: RunRecord) -> Iterator[str]:
         yield "- The test samples were trained on, without their labels: new ones may do worse."
     yield "- The figures hold for these domains and one seed; other data may be of another kind."
     for verdict in record.get("verdicts", []):
-        yield f"- Step {verdict['step']}: {verdict['words']}"
+        yield f"- Step {verdict['step']}: {markdown(verdict['words'])}"
     yield "- Licence of the weights: that of the data and of any weights begun with; see there."

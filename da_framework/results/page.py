@@ -1,7 +1,6 @@
 """Finished runs as one HTML page that needs no network and no other file."""
 
 import base64
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from da_framework.core.damage import read_bytes
+from da_framework.core.text import printable_tree, script_json
 from da_framework.results.cells import Value, flatten
 from da_framework.results.folder import RunFolder
 from da_framework.results.ranks import Ranks, rank_notes
@@ -56,9 +56,7 @@ def render_page(report: Report) -> str:
         # by how many values: what a standard error is multiplied with
         "t": [None, None, *(t_quantile(n) for n in range(2, most + 1))],
     }
-    # a name with </script> in it must not end the script that holds it
-    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-    return TEMPLATE.read_text().replace("@DATA@", text)
+    return TEMPLATE.read_text().replace("@DATA@", script_json(printable_tree(data)))
 
 
 def common_keys(configs: Sequence[Mapping[str, Value]]) -> set[str]:

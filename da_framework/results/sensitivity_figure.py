@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from da_framework.core.text import figure_text
 from da_framework.results.cells import Value
 from da_framework.results.figure import save_figure
 from da_framework.results.statistics import FEWEST, half_interval
@@ -48,7 +49,7 @@ def draw_lines(
             places = place_values(axes, values)
             for name, line in lines.items():
                 drawn[name] = draw_line(axes, line, places, names.index(name), len(names))
-            axes.set(title=task, xlabel=key)
+            axes.set(title=figure_text(task), xlabel=figure_text(key))
             axes.spines[["top", "right"]].set_visible(False)
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
@@ -56,7 +57,7 @@ def draw_lines(
             axes.set_ylabel("target accuracy, last step (%)")
         figure.legend(
             drawn.values(),
-            drawn,
+            list(map(figure_text, drawn)),
             loc="outside right upper",
             frameon=False,
             fontsize=8,
@@ -70,7 +71,7 @@ def place_values(axes: "Axes", values: Sequence[Value]) -> Mapping[Value, float]
     """Where on the axis each value stands; sets its ticks."""
     numbers = [value for value in values if not isinstance(value, str)]
     if len(numbers) < len(values):
-        axes.set_xticks(range(len(values)), [str(value) for value in values])
+        axes.set_xticks(range(len(values)), [figure_text(value) for value in values])
         axes.set_xlim(-0.5, len(values) - 0.5)
         return {value: float(place) for place, value in enumerate(values)}
     if min(numbers) > 0 and max(numbers) > RATIO * min(numbers):

@@ -7,7 +7,6 @@ from os.path import realpath
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from da_framework.config.moved import moved_record
@@ -16,6 +15,8 @@ from da_framework.core.damage import is_there, read_each, read_json
 from da_framework.core.errors import InputError, listed
 from da_framework.core.files import atomic_write, write_text
 from da_framework.core.rounding import format_percent
+from da_framework.core.terminal import open_console
+from da_framework.core.text import csv_cell, printable
 from da_framework.results import page
 from da_framework.results.cells import (
     Cell,
@@ -46,9 +47,9 @@ from da_framework.results.validator_quality import validator_scores
 
 def print_run(record: RunRecord, folder: Path) -> None:
     """Prints the three numbers of a run, and where its files are."""
-    console = Console(highlight=False)
+    console = open_console()
     source, target = ("+".join(names) for names in sides(record))
-    table = Table(title=f"{record['choices']['method']}: {source} -> {target}")
+    table = Table(title=printable(f"{record['choices']['method']}: {source} -> {target}"))
     for column in ("target", "step", "accuracy", "macro F1", "calibration error"):
         table.add_column(column, justify="left" if column == "target" else "right")
     for pick, figures in picked_figures(record):
@@ -246,7 +247,9 @@ def write_report(path: Path, report: Report) -> None:
     elif path.suffix == ".md":
         write_text(path, "\n".join([*markdown_lines(report), ""]))
     elif path.suffix == ".csv":
-        write_text(path, to_frame(report.rows, report.common).to_csv(index=False))
+        frame = to_frame(report.rows, report.common)
+        frame = frame.map(lambda cell: csv_cell(cell) if isinstance(cell, str) else cell)
+        write_text(path, frame.rename(columns=csv_cell).to_csv(index=False))
     elif path.suffix == ".parquet":
         try:
             with atomic_write(path) as partial:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from rich.console import Console
+from rich.text import Text
 from torch import Tensor
 
 from da_framework.callbacks.base import Callback, Evaluation
@@ -22,6 +22,8 @@ from da_framework.config.settings import Settings
 from da_framework.core.batch import Batch, Outputs, Term
 from da_framework.core.errors import one_line
 from da_framework.core.labels import LABELLED_ROLES
+from da_framework.core.terminal import open_console
+from da_framework.core.text import printable
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.datamodule import VIEWS
 from da_framework.methods.base import Method
@@ -642,13 +644,13 @@ def print_checks(config: Mapping[str, Any]) -> bool:
     config = check_config(config, Settings)
     torch.set_num_threads(1)
     logging.getLogger("da_framework").setLevel(logging.WARNING)
-    console = Console(highlight=False)
+    console = open_console()
     begun = time.perf_counter()
-    marks = {True: "[green]passed[/]", False: "[red]FAILED[/]", None: "[dim]  -   [/]"}
+    marks = {True: ("passed", "green"), False: ("FAILED", "red"), None: ("  -   ", "dim")}
     good = True
     for finding in check_method(config):
-        line = f"{marks[finding.passed]} {finding.check}: {finding.detail}"
-        console.print(line, soft_wrap=True)
+        detail = printable(f"{finding.check}: {finding.detail}")
+        console.print(Text.assemble(marks[finding.passed], " ", detail), soft_wrap=True)
         good &= finding.passed is not False
     console.print(f"{time.perf_counter() - begun:.1f} s")
     return good

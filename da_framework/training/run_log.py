@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from da_framework.core.errors import listed
+from da_framework.core.text import printable, printable_tree
 from da_framework.datasets.base import Dataset
 from da_framework.results.folder import RunFolder
 from da_framework.results.record import code_hash
@@ -62,7 +63,7 @@ def log_setup(run: Run, resume: Path | None, notes: Sequence[str]) -> None:
 def log_start(loggers: Sequence[Any], run: Run, config: Mapping[str, Any]) -> None:
     """What is known of a run from the start, for those who watch it elsewhere."""
     for logger in loggers:
-        logger.log_hyperparams({**config, "code": code_hash(config)})
+        logger.log_hyperparams(printable_tree({**config, "code": code_hash(config)}))
         if isinstance(logger, Wandb):
             logger.log_tag(pair_name(run.domains.dataset))
 
@@ -88,7 +89,7 @@ def class_rows(run: Run) -> list[list[Any]]:
     """The figures of each class that the target has samples of, for each pick."""
     names = (*run.domains.task.classes, "unknown")
     return [
-        [name, label, *figures]
+        [name, printable(label), *figures]
         for name, pick in run.module.picks.items()
         for label, *figures in zip(
             names,
@@ -102,7 +103,7 @@ def class_rows(run: Run) -> list[list[Any]]:
 def verdict_rows(run: Run) -> list[list[Any]]:
     """What was ill, when it was first seen, and in words."""
     verdicts = run.module.verdicts.items()
-    return [[kind, verdict["step"], verdict["words"]] for kind, verdict in verdicts]
+    return [[kind, verdict["step"], printable(verdict["words"])] for kind, verdict in verdicts]
 
 
 def picked_checkpoints(run: Run, folder: RunFolder) -> dict[Path, list[str]]:
@@ -118,7 +119,8 @@ def picked_checkpoints(run: Run, folder: RunFolder) -> dict[Path, list[str]]:
 
 def pair_name(dataset: Dataset) -> str:
     """What is adapted to what, in a word."""
-    return " -> ".join("+".join(side) or "nothing" for side in (dataset.source, dataset.target))
+    sides = (dataset.source, dataset.target)
+    return " -> ".join("+".join(map(printable, side)) or "nothing" for side in sides)
 
 
 def close_loggers(loggers: Sequence[Any], *, done: bool) -> None:

@@ -15,6 +15,7 @@ from pytorch_lightning.loggers.logger import Logger
 
 from da_framework.core.errors import one_line
 from da_framework.core.files import write_text
+from da_framework.core.text import printable
 from da_framework.core.types import Positive
 from da_framework.results.folder import RunFolder
 from da_framework.training.loggers.wandb_connection import server_address, why_offline
@@ -70,11 +71,11 @@ class Wandb(WandbLogger):
         self.patience = patience
         self.keys: dict[str, Any] = {
             "project": project,
-            "name": self.folder.name,
+            "name": printable(self.folder.name),
             "id": load_run_id(self.folder),
             "group": group,
             "job_type": job_type,
-            "tags": [tag[:LONGEST_TAG] for tag in tags],
+            "tags": [printable(tag)[:LONGEST_TAG] for tag in tags],
             "config": {},
         }
         self.run: Any = None
