@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from da_framework.callbacks.history import csv
+from da_framework.callbacks.history import render_csv
 from da_framework.config.allowlist import named_targets
 from da_framework.config.relevance import is_irrelevant
 from da_framework.config.source_code import import_closure
@@ -202,8 +202,8 @@ def test_without_takes_away_dotted_paths_and_whole_branches() -> None:
 def test_the_history_becomes_a_table() -> None:
     first, last = {"step": 0, "score": 0.5}, {"step": 5, "score": 1.0}
     history = [first, {"step": 5, "train/source": 1.25}, last]
-    assert csv(history) == "step,score,train/source\n0,0.5,\n5,,1.25\n5,1.0,\n"
-    assert csv([]) == "\n"
+    assert render_csv(history) == "step,score,train/source\n0,0.5,\n5,,1.25\n5,1.0,\n"
+    assert render_csv([]) == "\n"
 
 
 def test_the_environment_names_versions_and_machine() -> None:
