@@ -35,7 +35,7 @@ FORTY_SIGNS = re.compile(r"(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])
 MIXED = 16
 """How often a secret key of AWS changes between capitals, small letters, digits and signs at least;
 the mean is 25, and words and paths do so seldom."""
-KEY = r"([\w.\-/@]+)['\"]?\s*[=:]+\s*"
+KEY = r"([\w.\-/@]+)['\"]?[ \t]*[=:]+[ \t]*"
 """A key before its value, in a word or in YAML."""
 NOTHING = ("", "null", "???", "~")
 """Values of keys that are not given."""
