@@ -114,7 +114,8 @@ def csv_row(cells: Iterable[object]) -> list[str]:
 def file_name(text: object) -> str:
     """The stem of a file for a name: itself where any system takes it, else with a hash behind it.
 
-    Letters, digits, ``_``, ``-``, and blanks and dots within are kept; different names have different stems.
+    Letters, digits, ``_``, ``-``, and blanks and dots within are kept; names that differ have stems
+    that do.
     """
     plain = str(text)
     safe = re.sub(r"[^\w. -]+|^[. -]+|[. ]+$", "_", printable(plain))[:LONGEST_FILE_NAME]
