@@ -4,8 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
+from da_framework.core.terminal import open_console
 from da_framework.results.report import make_report, markdown_lines
 from da_framework.results.tables import (
     draw_sensitivity,
@@ -57,7 +56,7 @@ def main(arguments: list[str]) -> None:
         against = sorted({r["choices"]["method"] for r in records if r.get("baseline")})
     report = make_report(records, against=against)
     if sys.stdout.isatty():
-        print_report(report, Console(highlight=False))
+        print_report(report, open_console())
     else:  # what goes on through a pipe or into a file is Markdown
         print(*markdown_lines(report), sep="\n")
     for path in parsed.out:
