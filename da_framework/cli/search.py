@@ -203,7 +203,7 @@ def mend_journal(journal: Path) -> None:
     """
     content = read_bytes(journal, JOURNAL) if is_there(journal) else b""
     lines = content.splitlines(keepends=True)
-    sound = b"".join(takewhile(is_journal_line, lines))
+    sound = b"".join([*takewhile(is_journal_line, lines)])
     if not journal.is_file() or sound != content:
         with atomic_write(journal) as partial:
             partial.write_bytes(sound)

@@ -76,11 +76,11 @@ def draw_features(
                 label_classes(axes, places["source"], arrays["source_class"])
             axes.set(title=f"{moment} training", xticks=[], yticks=[])
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(
+        legend = figure.legend(
             handles, labels, loc="outside lower center", ncols=2, frameon=False, markerscale=2
         )
         if colour == "class":
-            for handle in filter(None, figure.legends[0].legend_handles):  # of no one class
+            for handle in filter(None, legend.legend_handles):  # of no one class
                 handle.set(color="#555555")
             add_key(figure, classes)
         figure.suptitle(figure_text(title, most=100), fontsize=10)
