@@ -21,8 +21,9 @@ import torch
 
 from da_framework.cli.main import main
 
-# the background of a shell ignores Ctrl-C, which tests press
+# the background of a shell ignores Ctrl-C, and nohup a lost terminal: tests send both
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 TESTS = Path(__file__).parent
 SMALL = ("dataset=two_moons", "network=mlp", "steps=20", "logger=[]", "callback=[]")

@@ -118,7 +118,7 @@ def test_reports_and_pages_hold_them(odd: Commands) -> None:
 
 def test_other_commands_show_them(odd: Commands) -> None:
     shown(odd("doctor", "run"))
-    shown(odd("evaluate", "run=run"))
+    shown(odd("evaluate", "run=run", "trust=[odd.jsonl]"))
 
 
 def test_predictions_give_them_back(odd: Commands) -> None:

@@ -416,16 +416,10 @@ def check_study(study: Any) -> None:
     if not isinstance(what, list) or not all(isinstance(word, str) for word in what):
         raise ValueError("it does not say what is searched")
     for number, trial in enumerate(study.trials):
-        ended = trial.state.name != "RUNNING"
-        words = trial.user_attrs.get("words", None if ended else [])
-        folder = trial.user_attrs.get("folder", None if ended else "")
         value = trial.value if trial.state.name == "COMPLETE" else 0.0
         if not (
             trial.number == number
             and trial.state.name in STATES
-            and isinstance(words, list)
-            and all(isinstance(word, str) for word in words)
-            and isinstance(folder, str)
             and isinstance(value, float)
             and math.isfinite(value)
         ):

@@ -39,6 +39,24 @@ VALUES: dict[str, tuple[str, dict[Any, Any]]] = {
 CHOICES = {"optimizer": {"adam": "adamw"}}
 """Names of a config group that stood for what has another name now."""
 
+ADDED: dict[str, dict[str, Any]] = {
+    "method": {"refresh_every": None},
+    "da_framework.datasets.arrays.Arrays": {"scale": "none", "window": None, "stride": None},
+    "da_framework.datasets.table.Table": {
+        "columns": "same",
+        "categories": [],
+        "category_encoding": "one_hot",
+        "dates": [],
+        "missing": "error",
+        "missing_values": None,
+        "separator": None,
+        "encoding": None,
+        "decimal": None,
+    },
+    "da_framework.datasets.text.Text": {"separator": None, "encoding": None},
+}
+"""Keys that have come since, of a part or of what builds it, and what was done without them."""
+
 FIGURES = {"f1": "macro_f1", "precision": "macro_precision"}
 """Figures of a side, and what they are called now."""
 
@@ -52,7 +70,17 @@ def moved_target(target: str) -> str:
 
 def moved_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config of a record, with every target and key as it is called now."""
-    return {key: _moved(value, key) for key, value in config.items()}
+    moved = {key: _moved(value, key) for key, value in config.items()}
+    return {key: with_added(key, part) for key, part in moved.items()}
+
+
+def with_added(name: str, part: Any) -> Any:
+    """A part of a config with the keys that have come since it was written."""
+    if not isinstance(part, Mapping):
+        return part
+    target = part.get("_target_")
+    built = target if isinstance(target, str) else ""
+    return {**ADDED.get(name, {}), **ADDED.get(built, {}), **part}
 
 
 def moved_record(record: Mapping[str, Any]) -> dict[str, Any]:

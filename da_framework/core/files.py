@@ -141,7 +141,7 @@ def set_aside(file: Path) -> Path:
 
 def _name_file(error: OSError, path: Path) -> OSError:
     """The same error, with the name of a file if it has none."""
-    if error.filename is None:
+    if error.filename is None and error.errno is not None:
         error.filename = str(path)
     return error
 

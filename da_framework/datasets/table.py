@@ -216,7 +216,10 @@ class Table(Discovered):
         return next(filter(None, sides), [name])
 
     def _feature_rows(self, name: str) -> Any:
-        return self._rows(name)[self._feature_columns(name)]
+        rows = self._rows(name)
+        if rows.empty:
+            raise InputError(f"{listed(map(str, self.files(name)))}: there are no rows of {name!r}")
+        return rows[self._feature_columns(name)]
 
     def _feature_columns(self, name: str) -> list[str]:
         """The columns of a domain's features, in the order of the first domain in use."""

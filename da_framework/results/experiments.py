@@ -14,7 +14,7 @@ from pydantic import Field
 
 from da_framework.config.allowlist import check_experiment
 from da_framework.config.plugins import config_roots
-from da_framework.config.schema import config_errors
+from da_framework.config.schema import check_config, config_errors
 from da_framework.core.damage import explain_damage, is_there, read_text
 from da_framework.core.errors import InputError, listed
 from da_framework.core.types import Count
@@ -311,7 +311,7 @@ def parse_table(experiment: Experiment, paper: Any) -> PaperTable:
         )
     wrong = list(config_errors(paper, Paper, "paper", partial=False))
     if not wrong:
-        stated = Paper(**paper)
+        stated = Paper(**check_config(paper, Paper))
         table = PaperTable(**{**vars(experiment), "paper": stated})
         wrong = [*stated.problems(), *missing_rows(table)]
     if wrong:

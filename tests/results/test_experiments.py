@@ -86,7 +86,6 @@ def test_the_table_that_is_shown_to_those_who_write_one_is_one(mine: Path) -> No
         ({"baseline": "mmd"}, r"paper\.baseline: there is no row mmd"),
         ({"beside": {"Others": {"dann": [1.0]}}}, "dann of Others has 1 values for 2 columns"),
         ({"measure": "kappa"}, r"paper\.measure: .* but it is 'kappa'"),
-        ({"quick": "seed=1"}, r"paper\.quick: .* valid list, but it is 'seed=1'"),
         ({"first": ["mine/none"]}, "there is no experiment mine/none"),
         ({"first": ["mine/table"]}, r"paper\.first: mine/table states values of its own"),
         ({"verdict": "mean", "beside": {"Others": {}}}, r"paper\.verdict: mean goes with"),

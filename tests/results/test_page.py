@@ -356,7 +356,7 @@ def test_the_browser_rounds_as_tables_do_and_draws_to_the_page_s_width(
     # half a point is no contrast: the scale goes from ten to ten, twenty points at least
     assert browser.js("scaleOf([74.2, 74.7])") == [60, 80]
     assert browser.js("scaleOf([99.5, 100])") == [80, 100]
-    assert browser.js("halfOf([1, 2, 4])") == pytest.approx(half_interval([1, 2, 4]))
+    assert browser.js("halfOf([1, 2, 4])") == pytest.approx(half_interval([1.0, 2.0, 4.0]))
     assert browser.js("halfOf([1, 2])") is None
     assert browser.complaints() == []
 

@@ -111,7 +111,7 @@ def test_a_run_is_evaluated_and_gone_on_from(da: Any, root: Path) -> None:
     assert da.record("second")["target"]["last"]["accuracy"] == pytest.approx(accuracy, abs=0.02)
     other = da("evaluate", "run=first", f"trust=[{root}]", "+dataset.source=[scanner,camera]")
     assert other.code == 2
-    assert "of another network or other inputs" in other.err
+    assert "no checkpoint of this network and these inputs" in other.err
 
 
 def test_a_target_that_nothing_explains_is_warned_of(da: Any, root: Path) -> None:

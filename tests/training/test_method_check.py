@@ -20,6 +20,11 @@ METHODS = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
 ONE = torch.ones(1)
 LONG = [check.terms_have_gradient, check.brings_domains_together]
 """Checks that train for hundreds of steps."""
+KINDS = (
+    *("adda", "dann", "distillation", "fine_tuning", "jda", "joint", "kmm", "mcd"),
+    *("mean_teacher", "shot", "uan"),
+)
+"""A method of each kind: several moves, a teacher, a closed form, weights, another setting."""
 
 
 def config(method: str) -> dict[str, Any]:
@@ -50,14 +55,16 @@ def _this_module() -> Any:
     return module
 
 
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize(
-    "checks",
-    [
-        pytest.param([own for own in check.CHECKS if own not in LONG], id="short"),
-        pytest.param(LONG, id="long", marks=pytest.mark.slow),
-    ],
-)
+def check_cases() -> Iterator[Any]:
+    """All methods under all checks: the short ones of one method of each kind are fast."""
+    short = [step for step in check.CHECKS if step not in LONG]
+    for name in METHODS:
+        marks = () if name in KINDS else pytest.mark.slow
+        yield pytest.param(short, name, id=f"short-{name}", marks=marks)
+        yield pytest.param(LONG, name, id=f"long-{name}", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("checks", "name"), list(check_cases()))
 def test_every_method_passes_its_checks(checks: list[check.Check], name: str) -> None:
     findings = list(check.check_method(config(name), checks))
     assert [own.check.replace(" ", "_") for own in findings] == [own.__name__ for own in checks]
