@@ -27,6 +27,19 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+class DamagedError(InputError):
+    """A file is not what it should be.
+
+    Args:
+        damage: which file, and what is wrong with it.
+        mend: what to do about it.
+    """
+
+    def __init__(self, damage: str, mend: str) -> None:
+        super().__init__(f"{damage}; {mend}")
+        self.damage = damage
+
+
 @contextmanager
 def explain_damage(file: Path, what: str, *, mend: str = "remove it") -> Iterator[None]:
     """Names the file in which something is wrong, whatever a reader makes of it.
@@ -37,7 +50,8 @@ def explain_damage(file: Path, what: str, *, mend: str = "remove it") -> Iterato
         mend: what to do about it.
 
     Raises:
-        InputError: in the place of every other error.
+        DamagedError: in the place of every other error.
+        InputError: the system does not let it be read, which is no damage.
     """
     try:
         yield
@@ -48,16 +62,16 @@ def explain_damage(file: Path, what: str, *, mend: str = "remove it") -> Iterato
     except OSError as error:
         if error.errno is not None:
             raise InputError(f"{file} cannot be read: {error.strerror}") from None
-        raise InputError(_describe_damage(file, what, error, mend)) from None
+        raise _damaged(file, what, error, mend) from None
     except Exception as error:  # what a damaged file makes of itself has no type
-        raise InputError(_describe_damage(file, what, error, mend)) from None
+        raise _damaged(file, what, error, mend) from None
 
 
-def _describe_damage(file: Path, what: str, error: Exception, mend: str) -> str:
+def _damaged(file: Path, what: str, error: Exception, mend: str) -> DamagedError:
     reason = one_line(error, most=200)
     if not reason or not isinstance(error, ValueError | RuntimeError):
         reason = f"{type(error).__name__}: {reason}".removesuffix(": ")
-    return f"{file} is damaged or no {what} ({reason}); {mend}"
+    return DamagedError(f"{file} is damaged or no {what} ({reason})", mend)
 
 
 def is_there(file: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from da_framework.config.allowlist import trusted_names
 from da_framework.config.schema import as_meant, check_config, instantiate
+from da_framework.core.damage import DamagedError
 from da_framework.core.errors import DivergedError, InputError, PreemptedError
 from da_framework.core.files import set_aside, write_text
 from da_framework.core.types import ConfigNode
@@ -142,10 +143,8 @@ def read_finished(folder: RunFolder) -> "tuple[RunRecord | None, str]":
     """
     try:
         return folder.read_record(), ""
-    except InputError as error:
-        if " is damaged " not in str(error):
-            raise
-        return None, str(error).removesuffix("; remove it")
+    except DamagedError as error:
+        return None, error.damage
 
 
 def dataset_alone(dataset: ConfigNode) -> None:

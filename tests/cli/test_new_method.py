@@ -13,6 +13,7 @@ from da_framework.config.schema import instantiate
 from da_framework.training.build import compose
 
 
+@pytest.mark.slow
 def test_a_package_passes_its_own_tests_as_generated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

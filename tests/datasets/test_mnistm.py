@@ -116,6 +116,7 @@ def test_a_draw_reaches_every_photograph_and_corner() -> None:
 
 
 @pytest.mark.skipif("DA_DATA" not in os.environ, reason="needs MNIST-M's parts: set DA_DATA")
+@pytest.mark.slow
 def test_the_published_images_are_rebuilt_bit_for_bit() -> None:
     folder = Path(os.environ["DA_DATA"]) / "digits"
     with np.load(folder / "mnist.npz") as digits, np.load(folder / RECIPE) as how:

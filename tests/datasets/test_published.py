@@ -117,6 +117,7 @@ def test_a_domain_has_the_features_and_the_norm_that_are_named_for_it() -> None:
         data["amazon"]
 
 
+@pytest.mark.slow
 def test_reviews_are_the_published_counts() -> None:
     data = reviews()
     needs(data)

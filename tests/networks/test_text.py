@@ -99,6 +99,7 @@ REVIEWS = {
 }
 
 
+@pytest.mark.slow
 def test_texts_are_learnt_and_adapted_to(da: Any) -> None:
     with (da.folder / "reviews.jsonl").open("w") as file:
         for domain in ("books", "tools"):

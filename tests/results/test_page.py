@@ -178,6 +178,7 @@ def thousand(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     return make_page(tmp_path_factory.mktemp("thousand"), seeds=50)
 
 
+@pytest.mark.slow
 def test_a_thousand_runs_make_a_small_page_in_their_proportion(
     thousand: tuple[Path, float], tmp_path: Path
 ) -> None:
@@ -333,6 +334,7 @@ def test_two_runs_are_compared_by_what_differs(tmp_path: Path, browser: Browser)
 
 
 @browsing
+@pytest.mark.slow
 def test_a_thousand_runs_are_drawn_in_time(thousand: tuple[Path, float], browser: Browser) -> None:
     browser.open(thousand[0])
     assert browser.texts("#count") == ["1000 runs"]

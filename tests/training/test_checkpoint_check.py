@@ -69,6 +69,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 def test_what_a_run_cannot_go_on_from_is_refused(da: Any, halted: Path) -> None:
     whole = torch.load(halted, weights_only=True)
     for what, (change, reason) in CHANGES.items():

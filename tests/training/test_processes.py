@@ -181,13 +181,9 @@ def goes_on(config: dict[str, Any], folder: Path, devices: int, until: int | Non
         )
 
 
-@pytest.mark.parametrize(
-    "methods",
-    [("mcd",), pytest.param(REPRESENTATIVE, marks=pytest.mark.slow)],
-    ids=lambda methods: f"{len(methods)} methods",
-)
+@pytest.mark.slow
 def test_four_processes_equal_one_and_a_run_goes_on_with_two_then_one_then_two(
-    tmp_path: Path, methods: tuple[str, ...]
+    tmp_path: Path,
 ) -> None:
     torch.set_num_threads(1)
     names.register_resolvers()
@@ -204,7 +200,7 @@ def test_four_processes_equal_one_and_a_run_goes_on_with_two_then_one_then_two(
                     )
                 )
             )
-            for method in methods
+            for method in REPRESENTATIVE
         }
 
         def every(name: str, devices: int, until: int | None = None) -> None:
@@ -213,7 +209,9 @@ def test_four_processes_equal_one_and_a_run_goes_on_with_two_then_one_then_two(
                 goes_on(config, tmp_path / method / name, devices, until)
 
         def steps(name: str) -> set[int]:
-            files = (tmp_path / method / name / "checkpoints/last.ckpt" for method in methods)
+            files = (
+                tmp_path / method / name / "checkpoints/last.ckpt" for method in REPRESENTATIVE
+            )
             return {torch.load(f, weights_only=True)["adaptation"]["step"] for f in files}
 
         every("one", 1)
@@ -223,7 +221,7 @@ def test_four_processes_equal_one_and_a_run_goes_on_with_two_then_one_then_two(
         every("turns", 1, until=8)
         assert steps("turns") == {8}
         together(2, lambda: every("turns", 2))
-    for method in methods:
+    for method in REPRESENTATIVE:
         states = {
             name: torch.load(tmp_path / method / name / "checkpoints/last.ckpt", weights_only=True)
             for name in ("one", "four", "turns")
