@@ -298,7 +298,11 @@ class Adaptation(pl.LightningModule):
                 f"validator=reverse_validation: {type(method).__name__} learns from the role "
                 f"{listed(sorted(others))}, which the way back does not have"
             )
-        domains = self.domains.reversed(lambda rows: method.evaluate_samples(rows).logits.argmax(1))
+        known = len(method.task.classes)
+        # no sample is learnt from as one of an unknown class: the likeliest of the known labels it
+        domains = self.domains.reversed(
+            lambda rows: method.evaluate_samples(rows).logits[:, :known].argmax(1)
+        )
         twin = Adaptation(
             deepcopy(method),
             optimizer=self.optimizer,
