@@ -89,6 +89,9 @@ def train(
     done, _ = read_finished(place)
     if done and done.get("key") == key and not config["again"]:
         log.info("already done; again=true runs it once more")
+        if is_first_process(config):
+            with suppress(OSError):  # a folder that may only be read
+                place.remove_leftovers()  # the power may have failed before it was done
         return done
 
     # torch is imported from here on: showing a result does not wait for it
