@@ -25,7 +25,13 @@ from da_framework.metrics.transferability.h_score import h_score
 from da_framework.metrics.transferability.leep import leep
 from da_framework.metrics.transferability.log_me import log_me
 from da_framework.metrics.transferability.nce import nce
-from da_framework.training.restore import count_shared, find_run, load_weights, rebuild
+from da_framework.training.restore import (
+    count_shared,
+    find_run,
+    finished_folder,
+    load_weights,
+    rebuild,
+)
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +79,8 @@ def rank(
         outputs = evaluate_run(folder, pick=pick, data_dir=data_dir, target=target, trust=trust)
         return {"run": folder, **transferability_scores(outputs)}
 
+    for name in run:  # a name that is mistyped is no damaged run
+        finished_folder(name)
     ranking = read_each(run, score, "runs")
     ranked = {
         "pick": pick,

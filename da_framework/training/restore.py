@@ -15,7 +15,7 @@ from da_framework.config.external import resolve_external
 from da_framework.config.schema import check_config, instantiate
 from da_framework.config.settings import INIT_DEFAULTS
 from da_framework.core.batch import UNLABELLED, Samples, Task
-from da_framework.core.damage import explain_damage, read_torch
+from da_framework.core.damage import explain_damage, is_there, read_torch
 from da_framework.core.errors import InputError, UntypedError, listed
 from da_framework.datasets.inference import RUN_KEYS
 from da_framework.datasets.splits import DomainRows
@@ -74,10 +74,8 @@ def find_run(
     Raises:
         InputError: there is no such run, or its record names more than it may.
     """
-    folder = RunFolder(Path(run))
+    folder = finished_folder(run)
     record: Any = folder.read_record()
-    if record is None:
-        raise InputError(f"run={run}: there is no {RESULT} in this folder")
     if reason := schema_error(record):
         raise InputError(f"run={run}: {folder.result} is no {RECORD} ({reason})")
     weights = folder.checkpoint(pick)
@@ -132,6 +130,18 @@ def check_teachers(recorded: Mapping[str, Any], config: Mapping[str, Any], what:
             "of these runs",
             untyped,
         )
+
+
+def finished_folder(run: str) -> RunFolder:
+    """The folder of a finished run, whose record may yet be damaged.
+
+    Raises:
+        InputError: there is no record in it.
+    """
+    folder = RunFolder(Path(run))
+    if not is_there(folder.result):
+        raise InputError(f"run={run}: there is no {RESULT} in this folder")
+    return folder
 
 
 def load_weights(module: nn.Module, weights: Path) -> None:

@@ -143,10 +143,23 @@ def test_labels_that_a_run_was_given_flatter_it(da: Any, runs: Path) -> None:
     assert "run=good was" not in ended.out + ended.err
 
 
+def test_a_damaged_run_is_named_and_the_others_are_ranked(da: Any, runs: Path) -> None:
+    da.copy("good", "damaged")
+    (da.folder / "damaged" / "result.json").write_text("{")
+    ended = da("rank", "run=[good,damaged]", *MOONS)
+    assert ended.code == 0
+    assert "skipped: damaged/result.json is damaged" in ended.err
+    assert "skipped 1 of 2 runs" in ended.err
+    assert "good" in ended.out
+
+
 def test_what_cannot_be_ranked_is_said_in_one_line(da: Any, runs: Path) -> None:
     assert refused(da, *MOONS) == "run: must be given"
     assert refused(da, "run=[]", *MOONS).startswith("run: list should have at least 1 item")
     assert refused(da, "run=[nowhere]", *MOONS) == (
+        "run=nowhere: there is no result.json in this folder"
+    )
+    assert refused(da, "run=[good,nowhere]", *MOONS) == (
         "run=nowhere: there is no result.json in this folder"
     )
     assert refused(da, RUNS, *MOONS, "by=accuracy").startswith("by: input should be 'log_me'")
