@@ -118,18 +118,21 @@ FUZZED: dict[str, tuple[Callable[[Path, Any], None], st.SearchStrategy[Any]]] = 
 }
 
 
-@pytest.mark.parametrize("kind", FUZZED)
-@few
-@given(data=st.data())
-def test_a_damaged_file_harms_itself_alone(folder: Path, kind: str, data: st.DataObject) -> None:
+def damage_and_check(folder: Path, kind: str, data: st.DataObject) -> None:
     check, damage = FUZZED[kind]
     check(folder, data.draw(damage))
+
+
+few_cases = few(given(data=st.data())(damage_and_check))
+many_cases = many(given(data=st.data())(damage_and_check))
+
+
+@pytest.mark.parametrize("kind", FUZZED)
+def test_a_damaged_file_harms_itself_alone(folder: Path, kind: str) -> None:
+    few_cases(folder, kind)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FUZZED)
-@many
-@given(data=st.data())
-def test_however_it_is_damaged(folder: Path, kind: str, data: st.DataObject) -> None:
-    check, damage = FUZZED[kind]
-    check(folder, data.draw(damage))
+def test_however_it_is_damaged(folder: Path, kind: str) -> None:
+    many_cases(folder, kind)

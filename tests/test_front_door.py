@@ -68,7 +68,8 @@ def test_a_type_checker_finds_what_the_public_names_are() -> None:
         _wrong: int = run.domains  # type: ignore[assignment]
         return run.module.steps + len(DANN.roles)
 
-    assert callable(program)
+    small = ("dataset=two_moons", "network=mlp", "trainer.accelerator=cpu")
+    assert program("method=dann", "steps=7", *small) == 9
     assert (PACKAGE / "py.typed").is_file()
 
 

@@ -25,6 +25,7 @@ from da_framework.config.schema import check_config
 from da_framework.core.damage import explain_damage, is_there, read_bytes
 from da_framework.core.errors import INTERRUPTED, PREEMPTED, InputError, PreemptedError, one_line
 from da_framework.core.files import atomic_write, run_lock, write_text
+from da_framework.core.quoting import hydra_text
 from da_framework.core.seeding import mix
 from da_framework.core.types import Count
 from da_framework.results.folder import RunFolder
@@ -298,8 +299,7 @@ class Search:
             raise InputError(f"{self.folder} holds another search: {one_line(error)}") from None
         overrides = self.overrides(params)
         place = self.place(overrides)
-        quoted = str(place).replace("'", r"\'")
-        arguments = [*self.fixed, *overrides, f"hydra.run.dir='{quoted}'"]
+        arguments = [*self.fixed, *overrides, f"hydra.run.dir={hydra_text(str(place))}"]
         code, message = self.attempt(trial, arguments, Pruning(hopeless, self.settings.worth))
         record = RunFolder(place).read_record() if code == 0 else None
         value = self.settings.value(record) if record else None

@@ -42,6 +42,7 @@ from da_framework.core.errors import (
     preempted_by,
 )
 from da_framework.core.files import run_lock, write_text
+from da_framework.core.quoting import hydra_text
 from da_framework.core.rounding import format_percent
 from da_framework.core.signals import handle_signals
 from da_framework.core.terminal import clean_stream, open_console
@@ -145,8 +146,11 @@ def train_apart(folder: Path, overrides: Sequence[str]) -> RunRecord | None:
         PreemptedError: a signal ended training.
     """
     print("this job has ended without a word before: run in a process of its own", flush=True)
-    place = str(folder).replace("'", r"\'")
-    keys = [f"hydra.run.dir='{place}'", "hydra.mode=RUN", "hydra.output_subdir=null"]
+    keys = [
+        f"hydra.run.dir={hydra_text(str(folder))}",
+        "hydra.mode=RUN",
+        "hydra.output_subdir=null",
+    ]
     command = [sys.executable, "-m", "da_framework", "train", *overrides, *keys]
     # what it logs stands in the log already
     process = subprocess.Popen(

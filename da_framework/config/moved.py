@@ -43,7 +43,7 @@ ADDED: dict[str, dict[str, Any]] = {
     "method": {"refresh_every": None},
     "da_framework.datasets.arrays.Arrays": {"scale": "none", "window": None, "stride": None},
     "da_framework.datasets.table.Table": {
-        "columns": "same",
+        "columns": "own",
         "categories": [],
         "category_encoding": "one_hot",
         "dates": [],

@@ -1,9 +1,9 @@
 """What a person can mend, and what stops a run: one message each, no traceback."""
 
 import errno
-import re
 from collections.abc import Iterable
 
+from da_framework.core.quoting import hydra_value
 from da_framework.core.text import printable
 
 INTERRUPTED = 130
@@ -13,8 +13,6 @@ PREEMPTED = 75
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """How a system says that there is no room: on the disk, in the quota, under the limit of a file."""
 
-PLAIN = re.compile(r"(?!(null|true|false|nan|inf)$)[a-z_/.][\w/.+-]*", re.ASCII | re.IGNORECASE)
-"""What a word of a command may hold without quotes."""
 LONGEST_COMMAND = 2000
 """Characters of names that a command to type may have."""
 
@@ -123,14 +121,7 @@ def exit_message(error: BaseException) -> tuple[str, int] | None:
 
 def trust_word(names: Iterable[str]) -> str:
     """The word of a command that allows files to name these."""
-    quoted = (name if PLAIN.fullmatch(name) else f"'{escape_quote(name)}'" for name in names)
-    return f"trust=[{','.join(quoted)}]"
-
-
-def escape_quote(text: str) -> str:
-    """A text as it stands between the single quotes of a word that Hydra reads."""
-    # backslashes count for themselves, but before a quote
-    return re.sub(r"\\+(?='|$)", lambda match: 2 * match[0], text).replace("'", "\\'")
+    return f"trust={hydra_value(names)}"
 
 
 def one_line(error: object, *, most: int | None = None) -> str:

@@ -309,7 +309,7 @@ class Table(Discovered):
         refuse_unknown_columns(
             f"dataset.{self._key_of(column)}={column}", [column], [*rows.columns], str(file)
         )
-        return rows[column].astype(object).map(as_name, na_action="ignore")
+        return rows[column].astype(object).map(str, na_action="ignore")
 
     def _key_of(self, column: str) -> str:
         return {self.label: "label", self.domain: "domain"}.get(column, "text")
@@ -359,11 +359,6 @@ class Table(Discovered):
         constant = constant_features(encoded.x, encoded.names) if name in self.source else []
         if self.scale != "none" and constant:
             log.info("%s: constant, and not scaled: %s", name, listed(constant))
-
-
-def as_name(value: Any) -> str:
-    """A value of a column of names as a text."""
-    return str(value)
 
 
 def place_of_row(index: Any) -> str:

@@ -74,6 +74,12 @@ def test_every_target_and_key_of_a_record_is_as_it_is_now() -> None:
     assert moved_record(moved) == moved, "a record of today stays"
 
 
+def test_a_table_of_before_has_the_columns_of_each_file() -> None:
+    before = {"dataset": {"_target_": "da_framework.datasets.table.Table", "standardize": True}}
+    now = moved_config(before)["dataset"]
+    assert (now["columns"], now["missing"], now["scale"]) == ("own", "error", "source")
+
+
 def test_adam_of_today_is_no_adamw() -> None:
     config = compose("optimizer=adam")
     assert moved_config(config) == config
