@@ -356,8 +356,13 @@ class Adaptation(pl.LightningModule):
     def record(self, figures: Mapping[str, float]) -> None:
         """A row of the history, and of every logger."""
         self.history.append({"step": self.step, **figures})
+        self.log_row(self.history[-1])
+
+    def log_row(self, row: Mapping[str, Any]) -> None:
+        """Gives a row of the history to every logger."""
+        figures = {name: value for name, value in row.items() if name != "step"}
         for logger in self.trainer.loggers:
-            logger.log_metrics(dict(figures), step=self.step)
+            logger.log_metrics(dict(figures), step=row["step"])
 
     # Lightning's hooks
 
@@ -394,6 +399,10 @@ class Adaptation(pl.LightningModule):
         if self.step in (0, self.steps):
             # the start of the curve; or a run that was stopped between its last step and its result
             self.history = [r for r in self.history if r["step"] < self.step or "train/lr" in r]
+        # a kill may have cost a logger rows that it had not written yet; which, only it could know
+        for row in self.history:
+            self.log_row(row)
+        if self.step in (0, self.steps):
             self.evaluate()
         if self.step == 0:
             self.refresh()

@@ -41,7 +41,9 @@ class Wandb(WandbLogger):
     which is said in one line with the command that sends it later. ``WANDB_MODE`` overrides.
 
     The client sends from a process of its own, and writes all it is given to a file as well,
-    ten times a second: a kill costs no more. A run that goes on offline has a second file.
+    ten times a second. A run that goes on after a kill is given the rows of its history again, so
+    that none is lost; what is there twice is drawn once, since curves are drawn over ``STEP``. A
+    run that goes on offline has a second file.
 
     Args:
         project: of the run.

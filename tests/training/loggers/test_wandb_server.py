@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from da_framework.config.schema import check_config
 from da_framework.config.settings import Settings
 from da_framework.core.files import run_lock
 from da_framework.training.build import compose
-from da_framework.training.loggers.wandb import STEP
+from da_framework.training.loggers.wandb import STEP, Wandb
 from tests.conftest import SMALL, commanding
+from tests.killed import Killed, die_at_steps
 from tests.wandb_files import figures, of, offline_run, pieces, records, settings, summary, whole
 from tests.wandb_server import KEY, Server, serving
 
@@ -250,6 +251,29 @@ def test_a_damaged_run_is_named_and_the_exit_code_tells(da: Any, server: Server)
 # a kill
 
 
+def test_what_the_client_had_not_written_is_given_to_it_again(
+    da: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = (*SMALL[:2], "callback=[]", "hydra.run.dir=run", "steps=12", "flush_every=2")
+    overrides += ("evaluate_every=4", "checkpoint_every=4")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    log = Wandb.log_metrics
+
+    def lose_the_last(self: Wandb, metrics: Mapping[str, Any], step: int) -> None:
+        if step < 8:
+            log(self, metrics, step)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Wandb, "log_metrics", lose_the_last)
+        die_at_steps(patch, 10)
+        da("train", *overrides)
+    ended = da("train", *overrides)
+    assert "continuing from" in ended.out
+    rows = [row for file in pieces(da.folder / "run") for row in logged(figures(whole(file)))]
+    together = {(row["step"], *sorted(row)): row for row in rows}
+    assert sorted(together.values(), key=str) == sorted(curve(da.folder / "run"), key=str)
+
+
 @pytest.mark.slow
 def test_a_kill_loses_no_row_and_the_same_command_is_the_same_run(
     da: Any, monkeypatch: pytest.MonkeyPatch
@@ -282,7 +306,6 @@ def test_a_kill_loses_no_row_and_the_same_command_is_the_same_run(
     assert "W&B" not in ended.out + ended.err
     first, second = pieces(folder)
     after = logged(figures(whole(second)))
-    assert after[0]["step"] > 0
     together = {(row["step"], *sorted(row)): row for row in (*before, *after)}
     assert sorted(together.values(), key=str) == sorted(curve(folder), key=str)
     ids = {own.run_id for own in of([*records(first), *whole(second)], "run")}
