@@ -254,8 +254,10 @@ def test_a_damaged_run_is_named_and_the_exit_code_tells(da: Any, server: Server)
 def test_what_the_client_had_not_written_is_given_to_it_again(
     da: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    overrides = (*SMALL[:2], "callback=[]", "hydra.run.dir=run", "steps=12", "flush_every=2")
-    overrides += ("evaluate_every=4", "checkpoint_every=4")
+    overrides = (
+        *(*SMALL[:2], "callback=[]", "hydra.run.dir=run", "steps=12"),
+        *("flush_every=2", "evaluate_every=4", "checkpoint_every=4"),
+    )
     monkeypatch.setenv("WANDB_MODE", "offline")
     log = Wandb.log_metrics
 
