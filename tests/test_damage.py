@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from da_framework.cli.main import main
+from da_framework.cli.search import Search
 from da_framework.core.errors import InputError
 from da_framework.datasets.arrays import read_arrays
 from da_framework.datasets.table_files import read_table
 from da_framework.training.restore import restore_model
 from da_framework.training.warm_start import read_network_state
 from tests.conftest import commanding
-from tests.damaged import damaged_json, nothing_written_outside, torn
+from tests.damaged import changed, damaged_json, nothing_written_outside, torn
 from tests.run_records import table_record, write_run
 
 FINISHED = Path(__file__).parent / "training" / "run_of_0_1"
@@ -88,6 +89,67 @@ def packed_arrays() -> bytes:
     return stream.getvalue()
 
 
+SEARCHED = ("search", "method=source_only,mmd", "steps=2", "trials=2", "folder=found")
+
+
+def trained(self: Search, arguments: list[str], pruning: Any) -> tuple[int, str]:
+    """A trial that has a record at once."""
+    folder = Path(arguments[-1].removeprefix("hydra.run.dir="))
+    if not folder.is_dir():
+        write_run(folder, RECORD)
+    return 0, ""
+
+
+def trial_entries(number: int) -> list[dict[str, Any]]:
+    """What a journal says of a trial: its beginning, its value, an evaluation, its end."""
+    began = {"op_code": 4, "study_id": 0, "datetime_start": f"2026-11-28T10:1{number}:00.5+00:00"}
+    distribution = (
+        '{"name": "CategoricalDistribution", "attributes": {"choices": ["source_only", "mmd"]}}'
+    )
+    of_trial = {"trial_id": number}
+    value = {"param_name": "method", "param_value_internal": number, "distribution": distribution}
+    return [
+        began,
+        {"op_code": 5, **of_trial, **value},
+        {"op_code": 8, **of_trial, "user_attr": {"begun": 1}},
+        {"op_code": 7, **of_trial, "step": 2, "intermediate_value": 0.5},
+        {"op_code": 8, **of_trial, "user_attr": {"begun": 0}},
+        {
+            "op_code": 6,
+            **of_trial,
+            "state": 1,
+            "values": [0.5],
+            "datetime_complete": began["datetime_start"],
+        },
+    ]
+
+
+WHAT = ["method=source_only,mmd", "objective=validator", "steps=2"]
+JOURNAL: list[Any] = [
+    {"worker_id": "one", **entry}
+    for entry in (
+        {"op_code": 0, "study_name": "search", "directions": [2]},
+        {"op_code": 2, "study_id": 0, "user_attr": {"what": WHAT}},
+        *trial_entries(0),
+        *trial_entries(1)[:3],  # it was killed while it trained
+    )
+]
+
+
+def journal_lines(entries: list[Any]) -> bytes:
+    """A journal as it is written."""
+    return b"".join(json.dumps(entry).encode() + b"\n" for entry in entries)
+
+
+def check_journals(folder: Path, content: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Search, "train", trained)
+        shutil.rmtree("found", ignore_errors=True)
+        Path("found").mkdir()
+        Path("found", "journal.log").write_bytes(content)
+        ends_well(folder, *SEARCHED)
+
+
 CHECKPOINT = (FINISHED / "checkpoints" / "last.ckpt").read_bytes()
 TABLE = b"a,b,label\n" + b"1,2.5,x\n" * 9
 
@@ -114,6 +176,10 @@ FUZZED: dict[str, tuple[Callable[[Path, Any], None], st.SearchStrategy[Any]]] = 
     "lines": (
         lambda folder, content: check_read(folder, content, "a.jsonl", read_table),
         torn(b'{"a": 1, "label": "x"}\n' * 9),
+    ),
+    "journals": (
+        check_journals,
+        st.one_of(changed(JOURNAL).map(journal_lines), torn(journal_lines(JOURNAL))),
     ),
 }
 

@@ -94,7 +94,7 @@ def run_hydra(name: str, module: str, rest: list[str], **keys: Any) -> None:
             raise
         from da_framework.cli.override_errors import explain_overrides
 
-        raise InputError(explain_overrides(rest, config_dir, config_name, error)) from error
+        raise InputError(*explain_overrides(rest, config_dir, config_name, error)) from error
 
 
 def check_words(words: Sequence[str]) -> None:

@@ -186,8 +186,9 @@ def file_contents(name: str, root: Path, module: str, *, apart: bool) -> dict[Pa
         files |= {root / "pyproject.toml": PROJECT, root / "README.md": README, **inits}
     elif apart and f"{module}.conf" not in (root / "pyproject.toml").read_text():
         raise InputError(
-            f"{root / 'pyproject.toml'} names no entry point {module}.conf: add\n"
-            f'[project.entry-points."da_framework.conf"]\n{module} = "{module}.conf"'
+            f"{root / 'pyproject.toml'} names no entry point {module}.conf: add",
+            '[project.entry-points."da_framework.conf"]',
+            f'{module} = "{module}.conf"',
         )
     return {path: template.substitute(values) for path, template in files.items()}
 

@@ -66,8 +66,10 @@ def elsewhere_hint(key: str) -> str:
     return ""
 
 
-def explain_overrides(rest: Sequence[str], config_dir: str, name: str, error: Exception) -> str:
-    """One line for every override that cannot be used; Hydra's own words if there is none."""
+def explain_overrides(
+    rest: Sequence[str], config_dir: str, name: str, error: Exception
+) -> list[str]:
+    """A line for every override that cannot be used; Hydra's own words if there is none."""
     overrides = [
         word for word in rest if word.startswith("~") or ("=" in word and not word.startswith("-"))
     ]
@@ -101,8 +103,8 @@ def explain_overrides(rest: Sequence[str], config_dir: str, name: str, error: Ex
             ):  # whose keys are few and checked when it runs
                 lines += unknown_additions(keyed, choices, name)
         except HydraException as wrong:
-            lines.append(str(wrong))
-    return "\n".join(lines) or str(error)
+            lines += str(wrong).splitlines()
+    return lines or str(error).splitlines()
 
 
 def quoting_hint(word: str) -> str:
@@ -187,7 +189,7 @@ def unknown_additions(overrides: list[Override], choices: list[str], name: str) 
     try:
         check_config(to_plain(OmegaConf.masked_copy(config, parts)), Settings)
     except InputError as error:
-        return str(error).splitlines()
+        return list(error.args)
     return []
 
 

@@ -149,7 +149,7 @@ def parse_space(overrides: Sequence[str]) -> tuple[Space, list[str]]:
     if "validator" in {key.partition(".")[0] for key in space}:
         wrong.append("scores of different validators cannot be compared: choose one")
     if wrong:
-        raise InputError("\n".join(wrong))
+        raise InputError(*wrong)
     if not space:
         raise InputError(
             "nothing to search: give a key several values (method=dann,mmd) or an interval "

@@ -60,9 +60,7 @@ def main(arguments: Sequence[str]) -> None:
     left = [file for file in waiting if not is_sent(file)]
     print(f"{len(waiting) - len(left)} of {len(waiting)} sent")
     if left:
-        raise InputError(
-            "\n".join([*map(str, left), "were not sent; the same command tries them again"])
-        )
+        raise InputError(*left, "were not sent; the same command tries them again")
 
 
 def wandb_files(folder: Path) -> list[Path]:

@@ -80,7 +80,7 @@ def check_config(config: Mapping[str, Any], schema: Callable[..., Any]) -> dict[
         InputError: with one line for every wrong key, type or range.
     """
     if errors := list(config_errors(config, schema, "", partial=False)):
-        raise InputError("\n".join(errors))
+        raise InputError(*errors)
     known = read_signature(schema)[0]
     return {
         key: value if has_targets(value) else meant_value(value, known.get(key, Any))

@@ -222,7 +222,7 @@ def read_each(items: Iterable[T], read: Callable[[T], R], what: str) -> list[R]:
             errors.append(error)
     if errors and not results:
         others = f"; none of the {len(errors)} {what} can be used" if len(errors) > 1 else ""
-        raise InputError(f"{errors[0]}{others}")
+        raise InputError(f"{one_line(errors[0])}{others}")
     for damage in errors:
         print(f"skipped: {one_line(damage)}", file=sys.stderr)
     if errors:

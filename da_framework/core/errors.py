@@ -21,7 +21,19 @@ CONTINUES = ": the same command continues from the last checkpoint, if any"
 
 
 class InputError(ValueError):
-    """Something given cannot be used; says what, what is possible and how to mend it."""
+    """Something given cannot be used; says what, what is possible and how to mend it.
+
+    What names bring along, line ends too, is escaped: no name ends a line.
+
+    Args:
+        lines: of the message; mostly one.
+    """
+
+    def __init__(self, *lines: object) -> None:
+        super().__init__(*map(printable, lines))
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class MissingRoleError(InputError):
@@ -110,10 +122,10 @@ def exit_message(error: BaseException) -> tuple[str, int] | None:
         if isinstance(error, kind):
             return str(error), code
     if isinstance(error, OSError) and error.errno in NO_ROOM:
-        where = error.filename or "here"
+        where = printable(error.filename or "here")
         return f"{where}: {error.strerror}: make room, and the same command continues", 2
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename2 or error.filename}: {error.strerror}", 2
+        return f"{printable(error.filename2 or error.filename)}: {error.strerror}", 2
     if isinstance(error, KeyboardInterrupt):
         return exit_message(preempted_by("SIGINT", CONTINUES))
     return None

@@ -177,6 +177,7 @@ class Benchmark(ImageDataset):
         if wrong:
             raise InputError(
                 f"{len(wrong)} lines of the lists of {name} name no image that is there; unpack "
-                f"it again:\n  {shorten_list(wrong)}"
+                "it again:",
+                *shorten_list(wrong),
             )
         return images

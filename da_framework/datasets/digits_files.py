@@ -388,7 +388,7 @@ def explain_missing(files: Sequence[Path], folder: Path) -> InputError:
     lines.append(
         "already have them? point dataset.data_dir or DA_DATA at the folder that holds digits/"
     )
-    return InputError("\n".join(lines))
+    return InputError(*lines)
 
 
 def _explain_damage(file: Path, error: Exception) -> InputError:

@@ -118,14 +118,10 @@ def download_file(remote: Remote, folder: Path, *, mirrors: Sequence[str], timeo
             publish(partial, file)
             return file
     raise InputError(
-        "\n  ".join(
-            [
-                f"{name} could not be downloaded to {folder}; the same command goes on from what "
-                "has come; dataset.mirrors=[https://...] names other addresses, or put the file "
-                "there by hand",
-                *(reasons or ["no address of it is known"]),
-            ]
-        )
+        f"{name} could not be downloaded to {folder}; the same command goes on from what "
+        "has come; dataset.mirrors=[https://...] names other addresses, or put the file "
+        "there by hand",
+        *(f"  {reason}" for reason in reasons or ["no address of it is known"]),
     )
 
 

@@ -157,7 +157,8 @@ class ImageDataset(Dataset):
                 broken += self.decode(other).broken.values() if other != name else []
             raise InputError(
                 f"{len(broken)} images cannot be read (dataset.on_error=skip goes on without "
-                f"them; da data check looks at all):\n  {shorten_list(broken)}"
+                "them; da data check looks at all):",
+                *shorten_list(broken),
             )
         kept = [image for number, image in enumerate(images) if number not in decoded.broken]
         if not kept:
@@ -341,7 +342,7 @@ def find_other_files(folder: Path, known: Sequence[Path]) -> list[Path]:
     return sorted(files - set(known))
 
 
-def shorten_list(lines: Sequence[str]) -> str:
+def shorten_list(lines: Sequence[str]) -> list[str]:
     """The first lines of a list and the number of the others, for a message."""
     more = [f"... and {len(lines) - MESSAGE_LINES} more"] if len(lines) > MESSAGE_LINES else []
-    return "\n  ".join([*lines[:MESSAGE_LINES], *more])
+    return [f"  {line}" for line in [*lines[:MESSAGE_LINES], *more]]

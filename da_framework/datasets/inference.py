@@ -145,7 +145,8 @@ class NewImages(NewSamples):
         if self.broken and self.keys.get("on_error", "stop") == "stop":
             raise InputError(
                 f"{len(self.broken)} images cannot be read (+dataset.on_error=skip goes on "
-                f"without them):\n  {shorten_list(self.broken)}"
+                "without them):",
+                *shorten_list(self.broken),
             )
 
 

@@ -63,4 +63,4 @@ class Origin:
             f"already have it? point dataset.data_dir or DA_DATA at the folder that holds "
             f"{place.name}/"
         )
-        return InputError("\n".join(lines))
+        return InputError(*lines)

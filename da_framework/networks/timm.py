@@ -67,7 +67,7 @@ def timm_model(name: str, options: dict[str, Any]) -> PretrainedModel:
         try:
             return library.create_model(name, num_classes=0, **options, **more)
         except TypeError as error:
-            raise InputError(f"network.options: {error}") from None
+            raise InputError(f"network.options: {one_line(error)}") from None
 
     module = create()
     settings: Any = resolve_model_data_config(module)  # type: ignore[no-untyped-call]

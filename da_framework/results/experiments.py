@@ -16,7 +16,7 @@ from da_framework.config.allowlist import check_experiment
 from da_framework.config.plugins import config_roots
 from da_framework.config.schema import check_config, config_errors
 from da_framework.core.damage import explain_damage, is_there, read_text
-from da_framework.core.errors import InputError, listed
+from da_framework.core.errors import InputError, listed, one_line
 from da_framework.core.types import Count
 from da_framework.results.record_schema import Measure, RunRecord
 from da_framework.results.tables import read_kept
@@ -315,7 +315,7 @@ def parse_table(experiment: Experiment, paper: Any) -> PaperTable:
         table = PaperTable(**{**vars(experiment), "paper": stated})
         wrong = [*stated.problems(), *missing_rows(table)]
     if wrong:
-        raise InputError("\n".join(f"{experiment.file}: {line}" for line in wrong))
+        raise InputError(*(f"{experiment.file}: {line}" for line in wrong))
     return table
 
 
@@ -343,7 +343,9 @@ def sweep_values(written: Any) -> list[str]:
     try:
         parsed = OverridesParser.create().parse_override(f"key={written}")
     except HydraException as error:
-        raise InputError(f"{written} is nothing that a sweep goes through: {error}") from None
+        raise InputError(
+            f"{written} is nothing that a sweep goes through: {one_line(error)}"
+        ) from None
     if parsed.is_sweep_override():
         return list(map(str, parsed.sweep_string_iterator()))
     return [str(written)]

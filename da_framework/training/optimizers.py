@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, one_line
 from da_framework.core.types import Fraction, NonNegative, Positive
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Optimizer:
         try:
             optimizer = self.algorithm([{"params": group} for group in groups.values()])
         except ValueError as error:
-            raise InputError(f"optimizer: {error}") from error
+            raise InputError(f"optimizer: {one_line(error)}") from error
         for group, factor in zip(optimizer.param_groups, groups, strict=True):
             # the schedule works on this; kept in the group, it is saved with it
             group["initial_lr"] = group["lr"] * factor

@@ -76,7 +76,7 @@ def check_network_requirements(plan: Plan, domains: Domains, network: Network) -
 def raise_problems(problems: Iterable[str]) -> None:
     """Raises what is wrong, if anything is."""
     if wrong := list(filter(None, problems)):
-        raise InputError("\n".join(wrong))
+        raise InputError(*wrong)
 
 
 # of the config alone

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from da_framework.config.allowlist import trusted_names
 from da_framework.config.schema import as_meant, check_config, instantiate
 from da_framework.core.damage import DamagedError
-from da_framework.core.errors import DivergedError, InputError, PreemptedError
+from da_framework.core.errors import DivergedError, InputError, PreemptedError, one_line
 from da_framework.core.files import set_aside, write_text
 from da_framework.core.types import ConfigNode
 from da_framework.results import record as records
@@ -263,7 +263,7 @@ def fit(
         mend = advise_against_divergence(config, largest_input(run))
         raise DivergedError(f"{error}; {kept}; {mend}") from None
     except MisconfigurationException as error:
-        raise InputError(f"trainer: {error}") from error
+        raise InputError(f"trainer: {one_line(error)}") from error
     except SystemExit:  # Lightning's answer to an interrupt
         raise KeyboardInterrupt from None
     finally:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from da_framework.config.schema import instantiate
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, one_line
 from da_framework.methods.base import Method
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def build_trainer(
             num_sanity_val_steps=0,
         )
     except (MisconfigurationException, ImportError, ValueError, RuntimeError) as error:
-        raise InputError(f"trainer: {error}") from error
+        raise InputError(f"trainer: {one_line(error)}") from error
     check_precision(config, trainer)
     torch.set_float32_matmul_precision("high" if config.get("tf32") == "all" else "highest")
     torch.backends.cudnn.allow_tf32 = config.get("tf32") != "none"

@@ -112,7 +112,7 @@ def test_an_interrupt_is_no_damage() -> None:
 def test_of_several_the_damaged_are_named_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
     def halve(number: int) -> int:
         if number % 2:
-            raise InputError(f"{number} is\nodd")
+            raise InputError(f"{number} is", "odd")
         return number // 2
 
     assert read_each([4, 3, 6, 5], halve, "numbers") == [2, 3]
