@@ -1,7 +1,7 @@
 """Domain adaptation and transfer learning whose numbers can be trusted and repeated.
 
 The public names are here, and each is imported when it is first asked for: ``DANN`` and every
-other method, ``Adaptation``, ``Network``, ``Domains``, ``Estimator``, ``build`` and ``compose``.
+other method, ``fit``, ``prepare``, ``load``, ``Estimator``, ``build``, ``compose`` and the nouns.
 """
 
 from importlib import import_module
@@ -13,6 +13,7 @@ _MODULES = {
     "Domains": "datasets.datamodule",
     "Estimator": "estimator",
     "Method": "methods.base",
+    "Model": "training.prediction",
     "Network": "networks.network",
     "Objective": "core.batch",
     "Outputs": "core.batch",
@@ -22,6 +23,9 @@ _MODULES = {
     "Term": "core.batch",
     "build": "training.build",
     "compose": "training.build",
+    "fit": "notebook",
+    "load": "notebook",
+    "prepare": "notebook",
 }
 """Where each public name is that is no method: those are what ``conf/method/`` builds."""
 

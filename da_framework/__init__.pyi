@@ -70,10 +70,14 @@ from da_framework.methods.uan import UAN as UAN
 from da_framework.methods.vada import VADA as VADA
 from da_framework.methods.wdgrl import WDGRL as WDGRL
 from da_framework.networks.network import Network as Network
+from da_framework.notebook import fit as fit
+from da_framework.notebook import load as load
+from da_framework.notebook import prepare as prepare
 from da_framework.training.build import Run as Run
 from da_framework.training.build import build as build
 from da_framework.training.build import compose as compose
 from da_framework.training.module import Adaptation as Adaptation
+from da_framework.training.prediction import Model as Model
 
 __version__: str
 

@@ -11,7 +11,9 @@ CONF = Path(__file__).parents[1] / "conf"
 
 FLOORS = (
     {"__main__"},
-    {"cli", "estimator"},
+    {"estimator"},
+    {"notebook"},
+    {"cli"},
     {"training"},
     {"callbacks", "validators"},
     {"methods", "metrics", "results"},

@@ -19,7 +19,8 @@ from da_framework.core.files import atomic_write, write_text
 from da_framework.datasets.columns import complete, scale
 from da_framework.datasets.inference import RUN_KEYS, UNPREPARED
 from da_framework.methods.base import Method
-from da_framework.training.restore import TrainedModel, as_target_samples, restore_model
+from da_framework.training.prediction import as_target_samples
+from da_framework.training.restore import TrainedModel, restore_model
 
 log = logging.getLogger(__name__)
 

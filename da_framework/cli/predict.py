@@ -16,7 +16,8 @@ from da_framework.core.files import atomic_write
 from da_framework.core.terminal import open_console
 from da_framework.core.text import csv_row, printable
 from da_framework.datasets.inference import open_new_samples
-from da_framework.training.restore import as_target_samples, restore_model
+from da_framework.training.prediction import as_target_samples
+from da_framework.training.restore import restore_model
 
 log = logging.getLogger(__name__)
 

@@ -136,6 +136,10 @@ class Arrays(Discovered):
             inputs |= {"mean": mean.tolist(), "std": deviation.tolist()}
         return inputs
 
+    def origin(self, name: str) -> Path | str:
+        """What a domain is read from, for a message."""
+        return self.files(name)[0]
+
     def _contents(self, name: str) -> Contents:
         contents: Contents = self.read_once(name, lambda: read_arrays(self.files(name)))
         return contents
@@ -146,7 +150,7 @@ class Arrays(Discovered):
     def _windows(self, name: str) -> Windows:
         def cut() -> Windows:
             x, contents = self._whole(name), self._contents(name)
-            file = self.files(name)[0]
+            file = self.origin(name)
             if self.window is None or self.stride is None:
                 refuse_unequal_length(x, contents.length, file)
                 return Windows(x, np.arange(len(x)))
@@ -165,7 +169,7 @@ class Arrays(Discovered):
             if prod(x.shape[1:]) != prod(self.shape):
                 raise InputError(
                     f"dataset.shape={self.shape} is of {prod(self.shape)} numbers, the samples of "
-                    f"{self.files(name)[0]} are of {prod(x.shape[1:])}"
+                    f"{self.origin(name)} are of {prod(x.shape[1:])}"
                 )
             x = x.reshape(-1, *self.shape)
         return x
@@ -175,7 +179,7 @@ class Arrays(Discovered):
         like = self._inputs(name)
         if like.dtype == np.uint8:
             raise InputError(
-                f"dataset.scale={self.scale}: {self.files(name)[0]} holds images in bytes, whose "
+                f"dataset.scale={self.scale}: {self.origin(name)} holds images in bytes, whose "
                 "scale is known: dataset.scale=none"
             )
         sides = [[self._inputs(domain) for domain in side] for side in (self.source, self.target)]
@@ -278,7 +282,9 @@ def series_lengths(x: Array, length: Array | None) -> NDArray[np.int64]:
     return np.where(known.any(1), x.shape[2] - known[:, ::-1].argmax(1), 0)
 
 
-def cut_windows(x: Array, length: Array | None, window: int, stride: int, file: Path) -> Windows:
+def cut_windows(
+    x: Array, length: Array | None, window: int, stride: int, file: Path | str
+) -> Windows:
     """Cuts series into windows, each of which is whole.
 
     Raises:
@@ -301,7 +307,7 @@ def cut_windows(x: Array, length: Array | None, window: int, stride: int, file: 
     return Windows(x[series[:, None], :, steps].transpose(0, 2, 1), series)
 
 
-def refuse_unequal_length(x: Array, length: Array | None, file: Path) -> None:
+def refuse_unequal_length(x: Array, length: Array | None, file: Path | str) -> None:
     """Raises where series are of unequal length, and not cut into windows.
 
     Raises:

@@ -59,13 +59,15 @@ class Discovered(Dataset):
     """The name of the data set in ``conf/dataset``, for a message."""
     layout: str
     """How domains are laid out, for a message."""
+    fewest = 2
+    """Domains that there must be."""
 
     def __init__(self, *, root: Annotated[str, External()], **roles: Unpack[Roles]) -> None:
         self._read: dict[str, Any] = {}
         self.root = Path(root).expanduser().absolute()
         self._check_root(root)
         self.names = tuple(sorted(self.discover()))
-        if len(self.names) < 2:
+        if len(self.names) < self.fewest:
             raise InputError(
                 f"{self.root} holds the domains {listed(self.names)}, but two are needed: "
                 f"{self.layout}{self.layout_hint()}"

@@ -107,7 +107,7 @@ class NewSamples(ABC):
     def number_samples(self, file: Path, x: Array) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
         """Names the samples of a file by their numbers; gives some at a time."""
         for start in range(0, len(x), SAMPLES_AT_ONCE):
-            rows = np.ascontiguousarray(x[start : start + SAMPLES_AT_ONCE])
+            rows = np.array(x[start : start + SAMPLES_AT_ONCE], order="C")  # a mapped file is read
             if rows.dtype.kind == "f" and (bad := ~np.isfinite(rows.reshape(len(rows), -1))).any():
                 row = start + int(bad.any(1).argmax())
                 raise InputError(f"{file}: row {row} has values that are NaN or infinite")

@@ -277,4 +277,9 @@ def _width(backbone: nn.Module, shape: tuple[int, ...]) -> int:
     with torch.no_grad():
         features = backbone.eval()(torch.zeros(1, *shape))
     backbone.train(training)
+    if features.ndim != 2:
+        raise InputError(
+            f"the backbone makes features of the shape {tuple(features.shape[1:])} of an input "
+            f"of {shape}; needed is a row of numbers: torch.nn.Flatten() at its end makes one"
+        )
     return int(features.shape[1])

@@ -1,15 +1,21 @@
 """From a config to the objects of a run."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from numpy.typing import NDArray
 from omegaconf import OmegaConf
+from torch import Tensor, nn
 
 from da_framework.config import plugins, run_names
 from da_framework.config.schema import check_config, instantiate, to_plain
@@ -23,6 +29,7 @@ from da_framework.methods.base import Method
 from da_framework.networks.network import Network
 from da_framework.training.feature_cache import with_cached_features
 from da_framework.training.module import Adaptation
+from da_framework.training.prediction import Model
 from da_framework.training.requirements import (
     Plan,
     check_config_requirements,
@@ -43,35 +50,118 @@ def compose(*overrides: str, name: str = "train") -> dict[str, Any]:
         overrides: as on the command line: ``method=...``, ``optimizer.lr=0.1``.
         name: of the command.
     """
+    return compose_with_choices(*overrides, name=name)[0]
+
+
+def compose_with_choices(
+    *overrides: str, name: str = "train"
+) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """The config of ``compose``, and the names by which its parts were chosen."""
     run_names.register_resolvers()
     plugins.register_search_path()
-    with initialize_config_dir(str(plugins.conf_dir()), version_base="1.3"):
-        return to_plain(hydra_compose(name, ["logger=[]", "callback=[]", *overrides]))
+    words = ["logger=[]", "callback=[]", *overrides]
+    with apart_from_hydra(), initialize_config_dir(str(plugins.conf_dir()), version_base="1.3"):
+        composed = hydra_compose(name, words, return_hydra_config=True)
+        choices = dict(composed.hydra.runtime.choices)
+        parts = [str(key) for key in composed if key != "hydra"]
+        return to_plain(OmegaConf.masked_copy(composed, parts)), choices
+
+
+@contextmanager
+def apart_from_hydra() -> Iterator[None]:
+    """Lets configs be composed within a program that is itself run by Hydra."""
+    former = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = former
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a config builds, ready to fit."""
+    """What a config builds, ready to fit; and what it has learnt, once it is fitted.
+
+    Attributes:
+        domains: the data by role.
+        module: what is trained.
+        config: that it was built from.
+        dataset: of the inputs themselves, where features have taken their place in ``domains``.
+        choices: the names by which the parts were chosen, as far as they are known.
+        chosen: the weights that the validator has chosen, where they were kept.
+    """
 
     domains: Domains
     module: Adaptation
+    config: Mapping[str, Any]
+    dataset: Dataset
+    choices: Mapping[str, str | None] = field(default_factory=dict)
+    chosen: dict[str, Tensor] = field(default_factory=dict)
 
-    def inputs(self, dataset: Dataset) -> dict[str, Any]:
-        """What the target's samples are, so that others can be read without the data.
-
-        Args:
-            dataset: of the inputs themselves, where features have taken their place.
-        """
+    def inputs(self) -> dict[str, Any]:
+        """What the target's samples are, so that others can be read without the data."""
         shape = self.module.method.network.encoder.shape
         return {
-            **dataset.inputs(dataset.domains[-1]),
+            **self.dataset.inputs(self.dataset.domains[-1]),
             "widest": list(shape),
             "widths": list(self.domains.task.widths),
         }
 
+    def model(self, pick: Literal["last", "chosen"] = "last") -> Model:
+        """What was learnt, apart from the data.
+
+        Args:
+            pick: the weights of the last step, or those that the validator has chosen.
+
+        Raises:
+            InputError: nothing is trained yet, or no weights were chosen.
+        """
+        module = self.module
+        if not module.step:
+            raise InputError("nothing is trained yet: da_framework.fit, or a Trainer's fit")
+        method = module.method
+        if pick == "chosen":
+            if not self.chosen:
+                raise InputError("pick=chosen: no weights were chosen, or kept: pick=last")
+            method = deepcopy(method)
+            method.load_state_dict(self.chosen)
+        unknown = ["unknown"] if method.setting == "open" else []
+        classes = (*self.dataset.known, *unknown)
+        return Model(method=method, inputs=self.inputs(), classes=classes)
+
+    def predict(self, x: Any, *, pick: Literal["last", "chosen"] = "last") -> NDArray[Any]:
+        """The label of each sample; see ``Model.predict``."""
+        return self.model(pick).predict(x)
+
+    def predict_proba(self, x: Any, *, pick: Literal["last", "chosen"] = "last") -> NDArray[Any]:
+        """The probability of each class; see ``Model.predict_proba``."""
+        return self.model(pick).predict_proba(x)
+
+    def evaluate(
+        self, x: Any, y: Any = None, *, pick: Literal["last", "chosen"] = "last"
+    ) -> dict[str, Any]:
+        """How well labels are met; see ``Model.evaluate``."""
+        return self.model(pick).evaluate(x, y)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes record and weights as ``da train`` does, for ``load``, ``da predict`` and others.
+
+        What another run has left in the folder is moved aside.
+
+        Raises:
+            InputError: nothing is trained yet, or another process writes to the folder.
+        """
+        from da_framework.training.save import save_run
+
+        save_run(self, Path(folder))
+
 
 def build(
-    config: Mapping[str, Any], dataset: Dataset | None = None, *, initialise: bool = True
+    config: Mapping[str, Any],
+    dataset: Dataset | None = None,
+    *,
+    initialise: bool = True,
+    backbone: nn.Module | None = None,
 ) -> Run:
     """Checks the whole config, then builds data, network, method and module.
 
@@ -82,6 +172,7 @@ def build(
         config: resolved.
         dataset: if it was built already.
         initialise: whether to begin with what ``init_from`` names; not if weights are loaded later.
+        backbone: a module to take a copy of in the place of the network's own (``network=module``).
 
     Raises:
         InputError: with every wrong key, or what else cannot be used.
@@ -91,10 +182,11 @@ def build(
     extra_terms = {name: instantiate(node) for name, node in (config.get("term") or {}).items()}
     plan = Plan(config, make_method.func, initialise, extra_terms)
     check_config_requirements(plan)
-    domains = build_data(plan, dataset or instantiate(config["dataset"]))
+    dataset = dataset or instantiate(config["dataset"])
+    domains = build_data(plan, dataset)
     task = replace(domains.task, teachers=build_teachers(plan, domains.task))
     with torch.random.fork_rng():
-        network = build_network(plan, domains)
+        network = build_network(plan, domains, backbone)
         if features := cache_features(plan, domains, network):
             domains, task = features, replace(features.task, teachers=task.teachers)
         torch.manual_seed(mix(config["seed"], "method"))
@@ -102,7 +194,7 @@ def build(
     method.extra = extra_terms
     if config.get("compile") and initialise:
         method.network.compile()  # when it is first used
-    return Run(domains, build_module(config, method))
+    return Run(domains, build_module(config, method), config, dataset)
 
 
 def build_data(plan: Plan, dataset: Dataset) -> Domains:
@@ -135,8 +227,29 @@ def build_teachers(plan: Plan, task: Task) -> tuple[Any, ...]:
     return load_teachers(there, task.shape, task.widths, trust=trust) if there else ()
 
 
-def build_network(plan: Plan, domains: Domains) -> Network:
+def network_maker(
+    node: Mapping[str, Any], backbone: nn.Module | None = None
+) -> Callable[..., Network]:
+    """What makes the network of a config for a shape, classes and widths.
+
+    Args:
+        node: of the network.
+        backbone: a module to take a copy of in the place of the network's own.
+    """
+    make: Callable[..., Network] = instantiate(node)
+    if backbone is None:
+        return make
+    given: nn.Module = backbone
+    return partial(make, backbone=lambda shape: deepcopy(given))
+
+
+def build_network(plan: Plan, domains: Domains, backbone: nn.Module | None = None) -> Network:
     """The network, drawn from a seed of its own and with the weights that it begins with.
+
+    Args:
+        plan: what is built.
+        domains: its data.
+        backbone: a module in the place of the network's own.
 
     Raises:
         InputError: it suits neither the data nor the method, or there are no such weights.
@@ -145,7 +258,7 @@ def build_network(plan: Plan, domains: Domains) -> Network:
     torch.manual_seed(mix(config["seed"], "network"))
     node = config["network"] if plan.initialise else without_pretrained(config["network"])
     classes = plan.method.head_classes(len(task.classes))
-    network: Network = instantiate(node)(task.shape, classes, task.widths)
+    network = network_maker(node, backbone)(task.shape, classes, task.widths)
     check_network_requirements(plan, domains, network)
     if plan.initialise and config.get("init_from") is not None:
         load_initial_weights(

@@ -7,14 +7,13 @@ from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from da_framework.config.allowlist import check_record, trusted_names
 from da_framework.config.external import resolve_external
 from da_framework.config.schema import check_config, instantiate
 from da_framework.config.settings import INIT_DEFAULTS
-from da_framework.core.batch import UNLABELLED, Samples, Task
+from da_framework.core.batch import Task
 from da_framework.core.damage import explain_damage, is_there, read_torch
 from da_framework.core.errors import InputError, UntypedError, listed
 from da_framework.datasets.inference import RUN_KEYS
@@ -22,7 +21,8 @@ from da_framework.datasets.splits import DomainRows
 from da_framework.methods.base import Method
 from da_framework.results.folder import RESULT, RunFolder
 from da_framework.results.record_schema import schema_error
-from da_framework.training.build import Run, build
+from da_framework.training.build import Run, build, network_maker
+from da_framework.training.prediction import Model
 from da_framework.training.warm_start import load_teachers, without_pretrained
 
 UNUSED = ("callback", "logger", "paper")
@@ -168,30 +168,27 @@ def count_shared(some: Sequence[DomainRows], others: Sequence[DomainRows]) -> in
     )
 
 
-@dataclass(frozen=True)
-class TrainedModel:
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel(Model):
     """A finished run's model, which needs nothing of the data it was trained on.
 
     Attributes:
         run: record and config.
-        method: with the weights, in evaluation mode.
-        inputs: what a row is.
-        classes: names of its logits.
     """
 
     run: FinishedRun
-    method: Method
-    inputs: Mapping[str, Any]
-    classes: tuple[str, ...]
 
 
-def restore_model(run: str, *, pick: str, trust: Sequence[Any] = ()) -> TrainedModel:
+def restore_model(
+    run: str, *, pick: str, trust: Sequence[Any] = (), backbone: nn.Module | None = None
+) -> TrainedModel:
     """A model brought back by the record of its run alone.
 
     Args:
         run: its folder.
         pick: which of its weights.
         trust: what the record may name beside what installed configs do, as in ``find_run``.
+        backbone: a module like the one that the run was given, where it was given one.
 
     Raises:
         InputError: there is no such run, its record names more than it may, or its weights are
@@ -203,18 +200,25 @@ def restore_model(run: str, *, pick: str, trust: Sequence[Any] = ()) -> TrainedM
     check_config(parts, lambda method, network: None)
     if "inputs" in record:
         with explain_damage(finished.result, RECORD):
-            method, inputs = restore_method(record, config), record["inputs"]
+            method, inputs = restore_method(record, config, backbone), record["inputs"]
     else:  # a record of before inputs stood in it
         built = rebuild(find_run(run, pick=pick, trust=trust))
-        method, inputs = built.module.method, built.inputs(built.domains.dataset)
+        method, inputs = built.module.method, built.inputs()
     holder = nn.Module()
     holder.method = method
     load_weights(holder, finished.weights)
     unknown = ["unknown"] if method.setting == "open" else []
-    return TrainedModel(finished, method.eval(), inputs, (*record["classes"], *unknown))
+    return TrainedModel(
+        run=finished,
+        method=method.eval(),
+        inputs=inputs,
+        classes=(*record["classes"], *unknown),
+    )
 
 
-def restore_method(record: Mapping[str, Any], config: Mapping[str, Any]) -> Method:
+def restore_method(
+    record: Mapping[str, Any], config: Mapping[str, Any], backbone: nn.Module | None = None
+) -> Method:
     """The method of a record, without its weights."""
     inputs, (source, target) = record["inputs"], record["domains"].values()
     task = Task(
@@ -230,18 +234,8 @@ def restore_method(record: Mapping[str, Any], config: Mapping[str, Any]) -> Meth
             task, teachers=load_teachers(runs, task.shape, task.widths, trust=config["trust"])
         )
     make = instantiate(config["method"])
-    network = instantiate(without_pretrained(config["network"]))(
+    network = network_maker(without_pretrained(config["network"]), backbone)(
         task.shape, make.func.head_classes(len(task.classes)), task.widths
     )
     method: Method = make(network, task)
     return method
-
-
-def as_target_samples(x: torch.Tensor, model: TrainedModel) -> Samples:
-    """Rows of the last target, with zeros behind where another domain's are longer."""
-    if missing := model.inputs["widest"][0] - x.shape[1] if model.inputs["widths"] else 0:
-        x = nn.functional.pad(x, (0, missing))
-    domains = model.run.record["domains"]
-    last = len(domains["source"]) + len(domains["target"]) - 1
-    count = torch.arange(len(x), device=x.device)
-    return Samples(x, torch.full_like(count, UNLABELLED), torch.full_like(count, last), count)

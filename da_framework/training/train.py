@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from da_framework.config.allowlist import trusted_names
 from da_framework.config.schema import as_meant, check_config, instantiate
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         RunConfig,
         RunOutcome,
         RunRecord,
+        Seconds,
         TrainedRecord,
     )
     from da_framework.training.build import Run
@@ -113,27 +114,63 @@ def train(
         place.diverged.unlink(missing_ok=True)
         with explain_out_of_memory(config):
             fit(run, config, place, first=True, callbacks=callbacks)
-        record: TrainedRecord = {
-            "key": key,
-            "command": command,
-            "choices": cast("Choices", dict(choices)),
-            "config": cast("RunConfig", dict(config)),
-            "data": data,
-            "inputs": run.inputs(dataset),
-            "licences": {name: dataset.licence(name) for name in dataset.domains},
-            "code": records.code_hash(config),
-            "seconds": {
+        record = make_record(
+            run,
+            config,
+            data=data,
+            key=key,
+            command=command,
+            choices=choices,
+            seconds={
                 "training": run.module.seconds,
                 "all": time.perf_counter() - begun,
                 "cpu": time.process_time() - cpu,
             },
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "peak_memory_of": peak_of,
-            **summarize(run),
-        }
+            peak_of=peak_of,
+        )
         place.write_record(record)
         place.remove_leftovers()
     return cast("RunRecord", record)
+
+
+def make_record(
+    run: "Run",
+    config: Mapping[str, Any],
+    *,
+    data: Mapping[str, str],
+    key: str,
+    command: str,
+    choices: Mapping[str, str | None],
+    seconds: "Seconds",
+    peak_of: Literal["run", "process"],
+) -> "TrainedRecord":
+    """The record of a trained run.
+
+    Args:
+        run: after it was fitted.
+        config: resolved.
+        data: fingerprint of each domain.
+        key: that recognises it.
+        command: that repeats it.
+        choices: the names by which the parts were chosen.
+        seconds: that it took.
+        peak_of: what the most memory is of.
+    """
+    dataset = run.dataset
+    return {
+        "key": key,
+        "command": command,
+        "choices": cast("Choices", dict(choices)),
+        "config": cast("RunConfig", dict(config)),
+        "data": dict(data),
+        "inputs": run.inputs(),
+        "licences": {name: dataset.licence(name) for name in dataset.domains},
+        "code": records.code_hash(config),
+        "seconds": seconds,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "peak_memory_of": peak_of,
+        **summarize(run),
+    }
 
 
 def read_finished(folder: RunFolder) -> "tuple[RunRecord | None, str]":

@@ -1,0 +1,240 @@
+"""Training from Python: from tensors to a trained model, without a folder or a command."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+from torch import nn
+
+from da_framework.callbacks.base import Callback
+from da_framework.callbacks.progress import ProgressBar
+from da_framework.config.plugins import conf_dir
+from da_framework.config.schema import check_config, instantiate
+from da_framework.config.settings import Settings
+from da_framework.core.errors import DivergedError, InputError
+from da_framework.core.quoting import hydra_value
+from da_framework.datasets.memory import GivenSamples, Memory, read_domains
+from da_framework.training.build import Run, apart_from_hydra, build, compose_with_choices
+from da_framework.training.memory import explain_out_of_memory
+from da_framework.training.restore import TrainedModel, restore_model
+from da_framework.training.train import advise_against_divergence, largest_input
+from da_framework.training.trainer import build_trainer
+
+TOP = frozenset(field.name for field in fields(Settings))
+"""Keys of ``da train`` that belong to no part."""
+
+
+def fit(
+    *,
+    method: str,
+    source: Any,
+    target: Any,
+    network: str | nn.Module | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+    **keys: Any,
+) -> Run:
+    """Trains a method on samples that are in memory.
+
+    ::
+
+        run = da_framework.fit(
+            method="dann", source=(x, y), target=x_target, network="mlp", steps=500
+        )
+        run.predict(x_target)
+
+    The same data, keys and seed give the same weights as ``da train dataset=arrays``, bit for bit.
+
+    Args:
+        method: its name, as after ``method=``.
+        source: labelled samples: a pair of inputs and labels, or a data set or loader of torch
+            whose samples are pairs; for several sources, a mapping from their names to these.
+            Inputs are an array, a tensor, a frame or a data set of Hugging Face; in the place of
+            labels may stand the name of a column. ``None`` for methods that need no source.
+        target: samples to work on, as those of the source. They need no labels: where there are
+            some, training does not see them.
+        network: its name, or a module that makes flat features of inputs, of which a copy is
+            trained; ``None``: as ``da train`` has it.
+        steps: of training.
+        seed: of everything random in training.
+        callbacks: of Lightning, or of ours.
+        keys: every other key of ``da train``, with ``__`` for a dot: ``optimizer__lr=0.01``,
+            ``dataset__batch_size=32``, ``validator="entropy"``. One that is neither of these nor
+            of ``da train`` itself is the method's: ``weight=0.3``.
+
+    Raises:
+        InputError: something given cannot be used.
+        DivergedError: a loss or weight is no longer finite.
+    """
+    run = prepare(
+        method=method,
+        source=source,
+        target=target,
+        network=network,
+        steps=steps,
+        seed=seed,
+        **keys,
+    )
+    config = run.config
+    if config["trainer"]["devices"] != 1:
+        raise InputError("fit trains in this process: trainer__devices=1, or da train for several")
+    watching: list[pl.Callback] = [KeepChosen(run), *callbacks, ProgressBar(config["steps"])]
+    trainer = build_trainer(config, callbacks=watching, loggers=[])
+    try:
+        with explain_out_of_memory(config):
+            trainer.fit(run.module, datamodule=run.domains)
+    except DivergedError as error:
+        mend = advise_against_divergence(config, largest_input(run))
+        raise DivergedError(f"{error}; {mend}") from None
+    return run
+
+
+def prepare(
+    *,
+    method: str,
+    source: Any,
+    target: Any,
+    network: str | nn.Module | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    **keys: Any,
+) -> Run:
+    """What ``fit`` trains, not yet trained: for a Trainer of one's own.
+
+    ::
+
+        run = da_framework.prepare(method="dann", source=(x, y), target=x_target, network="mlp")
+        pl.Trainer().fit(run.module, run.domains)
+
+    Args:
+        method: its name.
+        source: labelled samples.
+        target: samples to work on.
+        network: its name, or a module.
+        steps: of training.
+        seed: of everything random in training.
+        keys: every other key of ``da train``; all as in ``fit``.
+
+    Raises:
+        InputError: something given cannot be used.
+    """
+    sources, targets = read_domains(source, target)
+    given: dict[str, Any] = {"steps": steps, "seed": seed}
+    words = {key: value for key, value in given.items() if value is not None} | keys
+    backbone = network if isinstance(network, nn.Module) else None
+    if backbone is not None:
+        network = "module"
+    parts = {"method": method, "dataset": "arrays", "network": network}
+    config, choices = compose_keys(
+        {
+            **{part: name for part, name in parts.items() if name is not None},
+            "dataset__root": "memory",
+            "dataset__source": list(sources),
+            "dataset__target": list(targets),
+            **loader_batch_sizes(sources, targets),
+            **words,
+        }
+    )
+    if backbone is not None:
+        config["network"]["backbone"]["name"] = type(backbone).__qualname__
+    config = check_config(config, Settings)
+    kind = f"{Memory.__module__}.{Memory.__qualname__}"
+    make = instantiate({**config["dataset"], "_target_": kind, "_partial_": True})
+    dataset = make({**sources, **targets})
+    return replace(build(config, dataset, backbone=backbone), choices=choices)
+
+
+def load(
+    folder: str | Path,
+    *,
+    pick: Literal["last", "chosen"] = "last",
+    network: nn.Module | None = None,
+    trust: Sequence[Any] = (),
+) -> TrainedModel:
+    """The model of a finished run: of ``run.save``, or of ``da train``.
+
+    Args:
+        folder: of the run.
+        pick: the weights of the last step, or those that the validator has chosen.
+        network: a module like the one that ``fit`` was given, where it was given one.
+        trust: what the record may name beside what installed configs do, as in ``da predict``.
+
+    Raises:
+        InputError: there is no such run, its record names more than it may, or its weights are
+            damaged or another network's.
+    """
+    return restore_model(str(folder), pick=pick, trust=trust, backbone=network)
+
+
+class KeepChosen(Callback):
+    """Keeps the weights of the evaluation that the validator likes best, in memory.
+
+    Args:
+        run: that is trained.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.chosen = run.chosen
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
+        if module.step and module.picks.get("chosen", {}).get("step") == module.step:
+            weights = module.method.state_dict()
+            self.chosen.update({name: value.cpu().clone() for name, value in weights.items()})
+
+
+def compose_keys(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """The config of ``da train`` with keys as Python writes them, and the names of its parts.
+
+    Args:
+        keys: with ``__`` for a dot; later ones win.
+
+    Raises:
+        InputError: with a line for each that cannot be used.
+    """
+    from hydra.errors import HydraException
+
+    overrides = as_overrides(keys)
+    try:
+        return compose_with_choices(*overrides)
+    except HydraException as error:
+        from da_framework.cli.override_errors import explain_overrides
+
+        with apart_from_hydra():
+            reason = explain_overrides(overrides, str(conf_dir()), "train", error)
+        raise InputError(reason) from None
+
+
+def as_overrides(keys: Mapping[str, Any]) -> list[str]:
+    """Keys as Python writes them, as words of the command line."""
+    words: dict[str, str] = {}
+    for key, value in keys.items():
+        dotted = key.replace("__", ".")
+        if "." not in dotted and dotted not in TOP:
+            dotted = f"method.{dotted}"
+        for path, below in flat(dotted, value):
+            words[path] = f"{path}={hydra_value(below)}"
+    return list(words.values())
+
+
+def flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The dotted keys of a value that holds others."""
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            yield from flat(f"{path}.{key}", below)
+    else:
+        yield path, value
+
+
+def loader_batch_sizes(*sides: Mapping[str, GivenSamples]) -> dict[str, int]:
+    """The batch sizes of the loaders that samples come from."""
+    sizes = {}
+    for role, domains in zip(("source", "target"), sides, strict=True):
+        of_loaders = {s.batch_size for s in domains.values() if s.batch_size is not None}
+        if len(of_loaders) == 1:
+            sizes[f"dataset__batch_size__{role}"] = of_loaders.pop()
+    return sizes

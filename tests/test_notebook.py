@@ -1,0 +1,285 @@
+"""From tensors to a trained model, in Python: the same as the command, bit for bit."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import da_framework
+from da_framework.core.errors import InputError
+from da_framework.notebook import as_overrides
+from tests.conftest import Commands
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(90, 4)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(int)
+T = X + np.float32(0.3)
+KEYS: dict[str, Any] = {
+    "network": "mlp",
+    "steps": 12,
+    "evaluate_every": 4,
+    "trainer__accelerator": "cpu",
+}
+
+
+def fit(**keys: Any) -> da_framework.Run:
+    given: dict[str, Any] = {"method": "dann", "source": (X, Y), "target": (T, Y), **KEYS}
+    return da_framework.fit(**(given | keys))
+
+
+@pytest.fixture(scope="module")
+def run() -> da_framework.Run:
+    return fit()
+
+
+def equal(first: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return first.keys() == other.keys() and all(torch.equal(first[k], other[k]) for k in first)
+
+
+def weights(run: da_framework.Run) -> dict[str, Tensor]:
+    return run.module.method.state_dict()
+
+
+# the same as the command
+
+
+@pytest.mark.parametrize("method", ["dann", "mcd", "source_only"])
+def test_the_weights_are_those_of_the_command(da: Commands, method: str) -> None:
+    (da.folder / "d").mkdir()
+    np.savez(da.folder / "d" / "source.npz", x=X, y=Y)
+    np.savez(da.folder / "d" / "target.npz", x=T, y=Y)
+    words = (
+        "dataset.root=d",
+        "dataset.source=[source]",
+        "dataset.scale=source",
+        "optimizer.lr=.05",
+    )
+    own = ("network=mlp", "steps=12", "evaluate_every=4", "seed=3", "trainer.accelerator=cpu")
+    ended = da.train(f"method={method}", "dataset=arrays", *words, *own)
+    assert ended.code == 0, ended
+    trained = fit(method=method, seed=3, dataset__scale="source", optimizer__lr=0.05)
+    command = {k.removeprefix("method."): v for k, v in da.weights().items()}
+    assert equal(weights(trained), command)
+    assert not equal(weights(fit(method=method)), command)
+    picks = da.record()["target"]
+    assert {k: p["target"]["accuracy"] for k, p in trained.module.picks.items()} == {
+        k: p["accuracy"] for k, p in picks.items()
+    }
+    trained.save(da.folder / "saved")
+    for pick in ("last", "chosen"):
+        assert equal(da.weights("saved", pick), da.weights("run", pick))
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ((torch.as_tensor(X), torch.as_tensor(Y)), (torch.as_tensor(T), torch.as_tensor(Y))),
+        (
+            TensorDataset(torch.as_tensor(X), torch.as_tensor(Y)),
+            DataLoader(
+                TensorDataset(torch.as_tensor(T), torch.as_tensor(Y)), batch_size=64, shuffle=True
+            ),
+        ),
+        (pd.DataFrame(X).assign(label=Y), pd.DataFrame(T).assign(label=Y)),
+    ],
+    ids=["tensors", "data set and loader", "frames"],
+)
+def test_whatever_holds_the_samples(run: da_framework.Run, source: Any, target: Any) -> None:
+    assert equal(weights(fit(source=source, target=target)), weights(run))
+
+
+def test_what_is_around_it_is_left_as_it_was() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    module = nn.Linear(4, 8)
+    torch.manual_seed(5)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    da_framework.prepare(method="dann", source=(X, Y), target=(T, Y), network=module)
+    assert torch.equal(torch.rand(3), expected)
+    assert equal(module.state_dict(), before)
+
+
+# what it gives
+
+
+def test_labels_are_those_that_were_given(run: da_framework.Run) -> None:
+    assert run.predict(T).dtype.kind == "i"
+    assert set(run.predict(T)) <= {0, 1}
+    names = np.array(["no", "yes"])[Y]
+    named = fit(source=(X, names), target=(T, names))
+    assert_array_equal(named.predict(T), np.array(["no", "yes"])[run.predict(T)])
+
+
+def test_predictions_are_those_of_the_logits(run: da_framework.Run) -> None:
+    with torch.no_grad():
+        logits = run.module.method.eval()(torch.as_tensor(T))[1]
+    assert_array_equal(run.predict(T), logits.argmax(1).numpy())
+    np.testing.assert_allclose(run.predict_proba(T), logits.double().softmax(1).numpy())
+    assert_array_equal(run.predict(pd.DataFrame(T)), run.predict(torch.as_tensor(T)))
+
+
+def test_evaluation_is_that_of_the_record(run: da_framework.Run) -> None:
+    figures = run.evaluate(T, Y)
+    assert figures["accuracy"] == (run.predict(T) == Y).mean()
+    last = run.module.picks["last"]["target"]
+    assert figures["macro_f1"] == pytest.approx(last["macro_f1"])
+    both = TensorDataset(torch.as_tensor(T), torch.as_tensor(Y))
+    assert run.evaluate(both) == figures
+    assert run.evaluate(T, Y.astype(float)) == figures
+
+
+def test_scaled_inputs_are_scaled_again() -> None:
+    wide = fit(source=(1000 * X, Y), target=(1000 * T, Y), dataset__scale="source")
+    unscaled = fit(dataset__scale="source")
+    assert_array_equal(wide.predict(1000 * T), unscaled.predict(T))
+
+
+def test_the_chosen_weights_are_kept() -> None:
+    run = fit(steps=60, validator="source_accuracy")  # of equal ones, the first is chosen
+    chosen = run.module.picks["chosen"]
+    assert chosen["step"] < 60
+    assert run.evaluate(T, Y, pick="chosen")["accuracy"] == chosen["target"]["accuracy"]
+    assert not equal(run.model("chosen").method.state_dict(), weights(run))
+
+
+def test_what_is_saved_is_brought_back(run: da_framework.Run, tmp_path: Path) -> None:
+    run.save(tmp_path / "run")
+    for pick in ("last", "chosen"):
+        model = da_framework.load(tmp_path / "run", pick=pick)
+        assert_array_equal(model.predict(T), run.predict(T, pick=pick))
+        assert model.evaluate(T, Y) == run.evaluate(T, Y, pick=pick)
+    assert model.predict(T).dtype == run.predict(T).dtype
+
+
+def test_commands_read_what_is_saved(da: Commands, run: da_framework.Run) -> None:
+    run.save("run")
+    np.save("new.npy", T)
+    ended = da("predict", "run=run", "dataset.root=new.npy")
+    assert ended.code == 0, ended
+    predicted = pd.read_csv("predictions.csv")
+    assert_array_equal(predicted["class"], run.predict(T))
+    ended = da("report", "run")
+    assert ended.code == 0, ended
+    assert "dann" in ended.out
+    run.save("run")
+    assert Path("before-1").exists() or Path("run/before-1").exists()
+
+
+def test_a_run_of_the_command_is_brought_back(da: Commands) -> None:
+    da.train_once("moons")
+    model = da_framework.load("run")
+    assert set(model.predict(RANDOM.normal(size=(5, 2)))) <= set(da.record()["classes"])
+
+
+# several sources; a module
+
+
+def test_several_sources_are_domains() -> None:
+    run = fit(method="source_only", source={"a": (X[:45], Y[:45]), "b": (X[45:], Y[45:])})
+    assert run.domains.task.domains == ("a", "b", "target")
+    assert run.domains.task.sources == 2
+
+
+class Own(nn.Module):
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.layer(x))
+
+
+def test_a_module_is_the_backbone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = Own()
+    run = fit(network=module, network__bottleneck=[6])
+    backbone = run.module.method.network.encoder.backbone
+    assert isinstance(backbone, Own)
+    assert not torch.equal(backbone.layer.weight, module.layer.weight)
+    assert equal(weights(fit(network=module, network__bottleneck=[6])), weights(run))
+    run.save(tmp_path)
+    model = da_framework.load(tmp_path, network=Own())
+    assert_array_equal(model.predict(T), run.predict(T))
+    with pytest.raises(
+        InputError, match=r"given in Python \(Own\).*load\(folder, network=module\)"
+    ):
+        da_framework.load(tmp_path)
+
+
+def test_a_module_begins_with_its_weights() -> None:
+    torch.manual_seed(0)
+    module = Own()
+    run = da_framework.prepare(method="dann", source=(X, Y), target=(T, Y), network=module)
+    assert equal(run.module.method.network.encoder.backbone.state_dict(), module.state_dict())
+
+
+# what is wrong is said
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"method": "dan"}, "method=dan: there is no such method; there are dann"),
+        (
+            {"method__wieght": 1.0},
+            "method.wieght: there is no such key; did you mean method.weight",
+        ),
+        ({"wieght": 1.0}, "method.wieght: there is no such key; did you mean method.weight"),
+        ({"epochs": 3}, "there is no such key; here it is steps"),
+        ({"batch_size": 3}, "there is no such key; here it is dataset.batch_size"),
+        ({"steps": -1}, "steps"),
+        ({"network": "convnet"}, "network=mlp"),
+        ({"source": (X, None)}, "a source has all"),
+        ({"trainer__devices": 2}, "trains in this process"),
+    ],
+)
+def test_what_cannot_be_is_said(keys: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        fit(**keys)
+
+
+def test_a_module_that_makes_no_row_is_refused() -> None:
+    module = nn.Unflatten(1, (2, 2))
+    with pytest.raises(InputError, match=r"features of the shape \(2, 2\).*Flatten"):
+        fit(network=module)
+
+
+def test_nothing_is_predicted_before_it_is_learnt() -> None:
+    run = da_framework.prepare(method="dann", source=(X, Y), target=(T, Y), network="mlp")
+    for act in (lambda: run.predict(T), lambda: run.save("nowhere")):
+        with pytest.raises(InputError, match="nothing is trained yet"):
+            act()
+    assert not Path("nowhere").exists()
+
+
+def test_keys_are_words_of_the_command() -> None:
+    keys = {"steps": 3, "weight": 0.5, "optimizer__lr": 0.1, "dataset": {"batch_size": {"a": 2}}}
+    assert as_overrides(keys) == [
+        "steps=3",
+        "method.weight=0.5",
+        "optimizer.lr=0.1",
+        "dataset.batch_size.a=2",
+    ]
+
+
+def test_a_config_is_composed_within_a_program_of_hydra(tmp_path: Path) -> None:
+    from hydra import compose, initialize_config_dir
+
+    (tmp_path / "own.yaml").write_text("a: 1\n")
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        assert da_framework.compose("method=dann")["method"]["_target_"].endswith("DANN")
+        assert compose("own") == {"a": 1}  # the program's own configs are still there
+
+
+def test_a_module_is_given_in_python_alone(da: Commands) -> None:
+    ended = da.train("network=module")
+    assert ended.code == 2
+    assert "network=module: da_framework.fit(network=module) trains with one" in ended.err
