@@ -20,7 +20,8 @@ class Evaluation:
         step: steps of training done.
         task: classes and domains.
         validation: outputs of held-out ``source`` and of ``target``, whose labels are hidden.
-        oracle: outputs of the tested target samples with their true labels: for results alone.
+        oracle: outputs of the tested target samples whose true labels are known, with these: for
+            results alone.
         figures: its numbers, as they stand in the curve.
         warnings: sentences for a person.
     """

@@ -12,7 +12,7 @@ from da_framework.results.folder import RunFolder
 
 
 class Confusion(Callback):
-    """Draws the tested target's confusion matrix when training has ended.
+    """Draws the tested target's confusion matrix when training has ended, if it has labels.
 
     Args:
         folder: of the run.
@@ -28,7 +28,7 @@ class Confusion(Callback):
         self.last = evaluation
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if self.last is not None and trainer.is_global_zero:
+        if self.last is not None and len(self.last.oracle.y) and trainer.is_global_zero:
             counts = confusion(self.last.oracle.logits, self.last.oracle.y).cpu()
             classes = (*self.last.task.classes, "unknown")[: len(counts)]
             title = run_title(module, self.last)

@@ -14,6 +14,7 @@ from rich.progress import (
 )
 
 from da_framework.callbacks.base import Callback, Evaluation
+from da_framework.results.statistics import format_figure
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +69,10 @@ class ProgressBar(Callback):
         if self.bar.disable and trainer.is_global_zero:
             source = evaluation.figures.get("source", {}).get("accuracy")
             log.info(
-                "step %d of %d: score %.4f%s",
+                "step %d of %d: score %s%s",
                 evaluation.step,
                 self.total,
-                evaluation.figures["score"],
+                format_figure(evaluation.figures["score"]),
                 "" if source is None else f", held-out source accuracy {source:.3f}",
             )
 

@@ -17,6 +17,7 @@ from da_framework.core.text import printable
 from da_framework.results.cells import sides
 from da_framework.results.folder import RESULT, RunFolder
 from da_framework.results.record_schema import RunRecord
+from da_framework.results.statistics import NO_LABELS
 
 CHANCE = 0.6
 """Accuracy of a linear classifier up to which domains count as not told apart."""
@@ -98,18 +99,21 @@ def suggest_alignment(record: Mapping[str, Any]) -> str:
 def diagnose_choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What was chosen, and what target labels say of it: that is said, but nothing advised."""
     target = record["target"]
-    accuracies = [
-        f"{pick} {format_percent(figures['accuracy'])}" for pick, figures in target.items()
-    ]
-    yield f"target accuracy: {', '.join(accuracies)} (which target labels alone could find)", ""
     last, chosen, oracle = (target.get(pick) for pick in ("last", "chosen", "oracle"))
     if chosen is None:
         yield (
             f"nothing was chosen: no score of {record['choices'].get('validator')} is finite",
             "another validator: da list shows them",
         )
+    if oracle is None or "accuracy" not in last:
+        yield f"target accuracy: {NO_LABELS}", ""
+        return
+    accuracies = [
+        f"{pick} {format_percent(figures['accuracy'])}" for pick, figures in target.items()
+    ]
+    yield f"target accuracy: {', '.join(accuracies)} (which target labels alone could find)", ""
     # no advice follows: who acts on target labels has tuned on them
-    elif (lost := oracle["accuracy"] - chosen["accuracy"]) > GAP:
+    if chosen and (lost := oracle["accuracy"] - chosen["accuracy"]) > GAP:
         cost = f"the validator's choice cost {format_fixed(100 * lost)} points"
         yield f"by target labels alone: {cost}", ""
     if oracle["accuracy"] - last["accuracy"] > GAP and oracle["step"] < last["step"]:

@@ -12,7 +12,7 @@ from da_framework.core.terminal import open_console
 from da_framework.core.text import printable
 from da_framework.datasets.base import Dataset
 from da_framework.metrics.classification import metrics_per_domain
-from da_framework.results.statistics import format_figure
+from da_framework.results.statistics import NO_LABELS, format_figure
 from da_framework.training.restore import RECORD, count_shared, find_run, load_weights, rebuild
 
 log = logging.getLogger(__name__)
@@ -73,12 +73,15 @@ def count_trained_on(trained: Dataset, tested: Dataset) -> int:
     return count_shared(tested.split_roles().test, counted)
 
 
-def main(config: Any) -> float:
-    """Evaluates and prints; returns the accuracy."""
+def main(config: Any) -> float | None:
+    """Evaluates and prints; returns the accuracy, if labels are known."""
     config = to_plain(config)
     config = check_config(config, evaluate)
     metrics = evaluate(**config)
-    count = f"{metrics['rows']} target samples"
+    if not metrics["rows"]:
+        print(f"{config['run']}: target accuracy: {NO_LABELS}; da predict says what is predicted")
+        return None
+    count = f"{metrics['rows']} labelled target samples"
     table = Table(title=printable(f"{config['run']}: {config['pick']} weights on {count}"))
     figures = (
         *("accuracy", "balanced_accuracy", "macro_precision", "macro_f1"),
@@ -88,6 +91,6 @@ def main(config: Any) -> float:
     for name in figures:
         table.add_column(name.replace("_", " "), justify="right")
     for domain, values in {"all": metrics, **metrics.get("domains", {})}.items():
-        table.add_row(printable(domain), *(format_figure(values[name]) for name in figures))
+        table.add_row(printable(domain), *(format_figure(values.get(name)) for name in figures))
     open_console().print(table)
     return float(metrics["accuracy"])

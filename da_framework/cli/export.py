@@ -261,7 +261,9 @@ def describe_model(model: TrainedModel, pick: str) -> dict[str, Any]:
         "output": {"name": "probabilities", "shape": ["rows", len(model.classes)]},
         "command": record["command"],
         "pick": pick,
-        "accuracy": {name: own["accuracy"] for name, own in record["target"].items()},
+        "accuracy": {
+            name: own["accuracy"] for name, own in record["target"].items() if "accuracy" in own
+        },
         "versions": record["environment"]["versions"],
     }
 

@@ -61,9 +61,9 @@ class SearchSettings:
     folder: str | None
 
     def worth(self, reading: Mapping[str, Any]) -> float | None:
-        """What an evaluation is worth; none without a finite score."""
+        """What an evaluation is worth; none without a finite score, or without labels."""
         oracle = self.objective == "oracle"
-        worth: float | None = reading["target"]["accuracy"] if oracle else reading["score"]
+        worth: float | None = reading["target"].get("accuracy") if oracle else reading["score"]
         return worth
 
     def value(self, record: Mapping[str, Any]) -> float | None:
@@ -71,7 +71,9 @@ class SearchSettings:
         picks = record["target"]
         oracle = self.objective == "oracle"
         value: float | None = (
-            picks["oracle"]["accuracy"] if oracle else picks.get("chosen", {}).get("score")
+            picks.get("oracle", {}).get("accuracy")
+            if oracle
+            else picks.get("chosen", {}).get("score")
         )
         return value
 
@@ -303,6 +305,11 @@ class Search:
         code, message = self.attempt(trial, arguments, Pruning(hopeless, self.settings.worth))
         record = RunFolder(place).read_record() if code == 0 else None
         value = self.settings.value(record) if record else None
+        if record and value is None and self.settings.objective == "oracle":
+            raise InputError(
+                "objective=oracle goes by the labels of the target's test samples, and there are "
+                "none: objective=validator"
+            )
         if record and value is None:
             message = f"no score of {record['choices'].get('validator')} is finite"
         if value is not None:

@@ -43,12 +43,12 @@ from da_framework.core.errors import (
 )
 from da_framework.core.files import run_lock, write_text
 from da_framework.core.quoting import hydra_text
-from da_framework.core.rounding import format_percent
 from da_framework.core.signals import handle_signals
 from da_framework.core.terminal import clean_stream, open_console
 from da_framework.core.text import printable
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import RunRecord
+from da_framework.results.statistics import format_accuracy
 
 STATES = ".jobs"
 """The folder in that of a sweep where its jobs write how they go, a file each."""
@@ -126,7 +126,7 @@ def run_job(
     if record is None:
         return None
     chosen = record["target"].get("chosen")
-    shown = format_percent(chosen["accuracy"], 2) if chosen else "nothing chosen"
+    shown = format_accuracy(chosen, 2) if chosen else "nothing chosen"
     ended = {"state": "done", "words": shown, "seconds": record["seconds"]["all"]}
     write_text(file, json.dumps(state | ended))
     return record

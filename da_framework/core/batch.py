@@ -88,6 +88,11 @@ class Outputs(NamedTuple):
     features: Tensor
     logits: Tensor
 
+    def labelled(self) -> "Outputs":
+        """Those samples alone whose label is known; all of them if it is of all."""
+        known = self.y != UNLABELLED
+        return self if bool(known.all()) else Outputs(*(field[known] for field in self))
+
 
 Batch = Mapping[str, Samples]
 """Role to samples."""

@@ -46,7 +46,8 @@ class Roles(TypedDict):
         protocol: ``inductive`` tests on target samples that training never saw; ``transductive``
             trains, without labels, on the very samples it is tested on as well.
         labels_per_class: labelled target samples of each class (the role ``target_labelled``), or
-            ``all``; they leave the role ``target`` and every evaluation.
+            ``all``; they leave the role ``target`` and every evaluation. Of a target that has no
+            official test part and is labelled in part, all other labelled samples are the test.
         val: share of the training samples that is held out for validators; at 0 they see no source.
         test: share of a target that is tested on, where it has no official test part.
         split_seed: of all the choices above, apart from the seed of training.

@@ -43,7 +43,7 @@ class Domains(pl.LightningDataModule):
         train: role to all its training samples.
         validation: ``source`` and ``target`` samples for validators.
         test: the target samples that results are about, labels hidden.
-        oracle: their true labels.
+        oracle: their true labels; ``UNLABELLED`` where none is known.
     """
 
     def __init__(
@@ -71,11 +71,6 @@ class Domains(pl.LightningDataModule):
                 for part in split.test
             ]
         )
-        if dataset.may_lack_labels and (lacking := int(self.oracle.eq(UNLABELLED).sum())):
-            raise InputError(
-                f"{lacking} of {len(self.oracle)} test samples of {listed(dataset.target)} have no "
-                "label, and what was learnt cannot be evaluated on them yet"
-            )
         rows = {role: len(samples.x) for role, samples in self.train.items()}
         self.task = Task(
             classes=dataset.known,

@@ -97,18 +97,41 @@ class DomainSplitter:
         return np.setdiff1d(rows, held_out), held_out
 
     def split_target(self) -> tuple[IntArray, IntArray, IntArray]:
-        """Samples to train, validate and test on; not stratified: labels decide nothing."""
+        """Samples to train, validate and test on; not stratified: labels decide nothing.
+
+        Where some samples have a label and some have none, those that have one are tested on.
+        """
         rows = self.target_rows()
         if self.rules.protocol == "transductive":
             test = rows if self.tested is None else rows[self.tested[rows]]
             return rows, test, test
-        if self.tested is None:
-            test = self.hold_out(rows, self.rules.test, stratify=False, purpose="test")
-        else:
+        if self.tested is not None:
             test = rows[self.tested[rows]]
+        else:
+            free, test = rows, rows[:0]
+            if self.is_partly_labelled:
+                free = np.setdiff1d(rows, self.with_groups(self.draw_labelled(rows)))
+                test = np.intersect1d(free, self.with_groups(self.labelled_rows()))
+            if not len(test):
+                test = self.hold_out(free, self.rules.test, stratify=False, purpose="test")
         rows = np.setdiff1d(rows, test)
         val = self.hold_out(rows, self.rules.val, stratify=False)
         return np.setdiff1d(rows, val), val, test
+
+    @property
+    def is_partly_labelled(self) -> bool:
+        """Whether some samples have a label and some have none."""
+        return 0 < len(self.labelled_rows()) < len(self.y)
+
+    def labelled_rows(self) -> IntArray:
+        """All samples that have a label."""
+        return np.flatnonzero(self.y != UNLABELLED)
+
+    def with_groups(self, rows: IntArray) -> IntArray:
+        """These samples, and all others of their groups."""
+        if self.group is None:
+            return rows
+        return np.flatnonzero(np.isin(self.group, self.group[rows]))
 
     def choose_labelled(self) -> IntArray:
         """The target samples whose labels are given away, by ``labels_per_class``.
@@ -116,12 +139,19 @@ class DomainSplitter:
         Raises:
             InputError: a class has fewer.
         """
+        if self.rules.protocol == "transductive":
+            return self.draw_labelled(np.intersect1d(self.training_rows(), self.target_rows()))
+        if self.tested is None and self.is_partly_labelled:
+            return self.draw_labelled(self.target_rows())
+        return self.draw_labelled(self.split_target()[0])
+
+    def draw_labelled(self, rows: IntArray) -> IntArray:
+        """Of these samples, as many labelled ones of each shared class as are given away.
+
+        Raises:
+            InputError: a class has fewer.
+        """
         count = self.rules.labels_per_class
-        rows = (
-            np.intersect1d(self.training_rows(), self.target_rows())
-            if self.rules.protocol == "transductive"
-            else self.split_target()[0]
-        )
         learnt = self.rules.source_classes
         shared = tuple(name for name in self.rules.target_classes if name in learnt)
         rows = self.select_classes(rows, shared)
@@ -136,7 +166,7 @@ class DomainSplitter:
             if len(of_class) < count:
                 raise InputError(
                     f"dataset.labels_per_class={count}, but {self.name} has only "
-                    f"{len(of_class)} training samples of class {class_name}"
+                    f"{len(of_class)} labelled training samples of class {class_name}"
                 )
             chosen.append(generator.choice(of_class, count, replace=False))
         return np.sort(np.concatenate(chosen))
@@ -157,6 +187,11 @@ class DomainSplitter:
         generator = self.make_generator("label shift")
         shares = generator.dirichlet([self.rules.label_shift] * len(classes))
         groups = [self.select_classes(rows, (name,)) for name in classes]
+        if not len(rows):
+            raise InputError(
+                f"dataset.label_shift draws shares of the classes of {self.name}, of whose samples "
+                "none has a label: dataset.label_shift=null"
+            )
         # as many samples as the class that is short of them allows
         total = min(
             len(group) / share

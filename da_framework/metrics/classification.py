@@ -81,23 +81,28 @@ def where_defined(values: Float[Tensor, " c"], defined: Bool[Tensor, " c"]) -> l
 
 
 def metrics_per_domain(outputs: Outputs, task: Task, *, calibrated: bool = True) -> dict[str, Any]:
-    """Metrics over all samples, and of each domain where there are several.
+    """Metrics over all samples with a label, and of each domain where there are several.
+
+    Of no such sample, ``rows`` is 0 and there is nothing else: no figure is made up.
 
     Args:
-        outputs: with true labels.
+        outputs: with true labels, where they are known.
         task: whose classes are the known ones.
         calibrated: whether the softmax of the logits claims to be a probability.
     """
-    known = len(task.classes)
-    summary = metrics(outputs.logits, outputs.y, known=known, calibrated=calibrated)
+
+    def measure(some: Outputs) -> dict[str, Any]:
+        some = some.labelled()
+        if not len(some.y):
+            return {"rows": 0}
+        return metrics(some.logits, some.y, known=len(task.classes), calibrated=calibrated)
+
+    summary = measure(outputs)
     present = torch.unique(outputs.domain).tolist()
     if len(present) > 1:
-        each = {task.domains[d]: outputs.domain == d for d in present}
         summary["domains"] = {
-            name: metrics(
-                outputs.logits[members], outputs.y[members], known=known, calibrated=calibrated
-            )
-            for name, members in each.items()
+            task.domains[d]: measure(Outputs(*(field[outputs.domain == d] for field in outputs)))
+            for d in present
         }
     return summary
 

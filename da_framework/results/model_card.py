@@ -11,7 +11,7 @@ from da_framework.core.text import markdown, markdown_block, markdown_code
 from da_framework.results.cells import sides
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import Pick, RunRecord
-from da_framework.results.statistics import format_figure, picked_figures
+from da_framework.results.statistics import format_figure, picked_figures, target_accuracy
 
 FEW = 5
 """Classes that are shown, the worst first."""
@@ -53,17 +53,26 @@ def render_card(record: RunRecord) -> str:
         "",
         "## Accuracy on the target",
         "",
-        "| weights | step | accuracy | macro F1 | calibration error |",
-        "|---|---|---|---|---|",
+        *accuracy_lines(record, validator),
+        "",
     ]
+    command = markdown_block(record["command"], language="bash")
+    lines += [*worst_classes(record), "## Limits", "", *limit_lines(record)]
+    return "\n".join([*lines, "", "## Command", "", command, ""])
+
+
+def accuracy_lines(record: RunRecord, validator: str) -> Iterator[str]:
+    """The figures of every pick, as a table; or that nobody knows them."""
+    if target_accuracy(record) is None:
+        yield "Not known: no test sample of the target has a label."
+        return
+    yield "| weights | step | accuracy | macro F1 | calibration error |"
+    yield "|---|---|---|---|---|"
     for pick, picked in picked_figures(record):
-        values = (picked["accuracy"], picked.get("macro_f1"), picked.get("calibration_error"))
+        values = (picked.get("accuracy"), picked.get("macro_f1"), picked.get("calibration_error"))
         figures = " | ".join(map(format_figure, values))
         weights = PICK_MEANINGS[pick].format(validator=markdown_code(validator, in_table=True))
-        lines.append(f"| {pick}: {weights} | {picked['step']} | {figures} |")
-    command = markdown_block(record["command"], language="bash")
-    lines += ["", *worst_classes(record), "## Limits", "", *limit_lines(record)]
-    return "\n".join([*lines, "", "## Command", "", command, ""])
+        yield f"| {pick}: {weights} | {picked['step']} | {figures} |"
 
 
 def data_lines(record: RunRecord) -> Iterator[str]:
@@ -90,6 +99,8 @@ def licence_lines(record: RunRecord) -> Iterator[str]:
 def worst_classes(record: RunRecord) -> Iterator[str]:
     """The classes that the last weights find least of."""
     last = record["target"]["last"]
+    if "recall_per_class" not in last:
+        return
     recall, precision = last["recall_per_class"], last["precision_per_class"]
     # older records do not have them
     counts: list[int | None] = [*last.get("rows_per_class", [None] * len(recall))]
@@ -110,7 +121,10 @@ def limit_lines(record: RunRecord) -> Iterator[str]:
     dataset, rows = record["config"]["dataset"], record["rows"]
     few = rows.get("target_labelled", 0)
     used = f"{few} of them were trained on, and left out of the test" if few else "not in training"
-    yield f"- Labels of the target: {used}; otherwise only in the figures above and the oracle."
+    rest = "otherwise only in the figures above and the oracle"
+    if target_accuracy(record) is None:
+        rest = "otherwise none is known"
+    yield f"- Labels of the target: {used}; {rest}."
     if dataset["protocol"] == "transductive":
         yield "- The test samples were trained on, without their labels: new ones may do worse."
     yield "- The figures hold for these domains and one seed; other data may be of another kind."

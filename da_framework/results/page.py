@@ -103,6 +103,8 @@ def page_row(row: Row) -> dict[str, Any]:
         "above": {
             other: gain._asdict() | {"worst": gain.worst} for other, gain in row.gains.items()
         },
+        "score": sum(row.scores) / len(row.scores) if row.scores else None,
+        "known": row.is_known,
         "negative": row.negative_transfer,
         "seconds": sum(seconds) / len(seconds) if seconds else None,
     }

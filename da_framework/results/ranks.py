@@ -71,7 +71,8 @@ def rank_rows(rows: Sequence[Row]) -> Ranks | None:
     for row in rows:
         if (figure := row.figures["last"]) is not None:
             scores.setdefault(row.name, {})[row.task] = figure.mean
-    return rank_methods(scores, tuple(dict.fromkeys(row.task for row in rows)))
+    # a task without target labels ranks nothing
+    return rank_methods(scores, tuple(dict.fromkeys(row.task for row in rows if row.is_known)))
 
 
 def rank_methods(scores: Mapping[str, Mapping[str, float]], tasks: Sequence[str]) -> Ranks | None:

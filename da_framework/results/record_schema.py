@@ -49,11 +49,12 @@ class DomainNames(TypedDict):
 class DomainFigures(TypedDict):
     """Metrics of predictions on one side, as fractions of 1; ``None`` where one is not defined.
 
+    ``rows`` counts the samples whose label is known; where there are none, no metric is there.
     Older records have no ``rows_per_class``, and ``recall``, the macro recall in which a class that
     is predicted and has no sample counts as 0, in the place of ``balanced_accuracy``.
     """
 
-    accuracy: Share
+    accuracy: NotRequired[Share]
     balanced_accuracy: NotRequired[float]
     macro_precision: NotRequired[float]
     macro_f1: NotRequired[float]
@@ -85,11 +86,14 @@ class TargetFigures(DomainFigures):
 
 
 class Picks(TypedDict):
-    """The three evaluations that are reported; none is chosen where no score is finite."""
+    """The three evaluations that are reported.
+
+    None is chosen where no score is finite, and there is no oracle where no label is known.
+    """
 
     last: TargetFigures
     chosen: NotRequired[TargetFigures]
-    oracle: TargetFigures
+    oracle: NotRequired[TargetFigures]
 
 
 CurvePoint = TypedDict(

@@ -2,18 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from da_framework.core.errors import InputError, listed
+from da_framework.core.rounding import format_fixed
 from da_framework.core.text import markdown, markdown_code
 from da_framework.results.cells import common_words
 from da_framework.results.ranks import Ranks, rank_rows, render_ranks
-from da_framework.results.record_schema import RunRecord
+from da_framework.results.record_schema import Pick, RunRecord
 from da_framework.results.statistics import (
     FEWEST,
     LEVEL,
+    NO_LABELS,
     PICKS,
     Row,
     compare_runs,
+    format_spread,
+    half_interval,
     is_baseline,
 )
 
@@ -38,11 +43,19 @@ class Report:
     ranks: Ranks | None
 
     @property
+    def unknown(self) -> list[Row]:
+        """The rows whose accuracy is not known, for want of target labels."""
+        return [row for row in self.rows if not row.is_known]
+
+    @property
     def columns(self) -> list[str]:
         """The heads of its table."""
         based = any(is_baseline(row.runs) for row in self.rows)
-        columns = ["task", "method", *(f"{pick} ± 95 % interval" for pick in PICKS)]
-        columns += [f"above {markdown_code(other, in_table=True)}" for other in self.against]
+        if len(self.unknown) == len(self.rows):
+            return ["task", "method", "validator score", "seeds"]
+        columns = ["task", "method", *map(heading, PICKS)]
+        columns += ["validator score"] * bool(self.unknown)
+        columns += map(above, self.against)
         return [*columns, "negative transfer", "seeds"] if based else [*columns, "seeds"]
 
     def fields(self, row: Row) -> list[str]:
@@ -55,18 +68,33 @@ class Report:
     def texts(self, row: Row) -> list[str]:
         """A row of its table, as it is read."""
         mark = MISSING_SEEDS if row.missing else ""
-        fields = [row.task, row.name]
-        fields += [f"{figure}{mark}" if figure else "-" for figure in row.figures.values()]
-        fields += [str(row.gains.get(other, "")) for other in self.against]
-        fields += [row.negative_transfer] if "negative transfer" in self.columns else []
-        return [*fields, f"{len(row.runs)}{mark}"]
+        none = "-" if row.is_known else "no labels"
+        picks = zip(PICKS, row.figures.values(), strict=True)
+        texts = {
+            "task": row.task,
+            "method": row.name,
+            **{heading(pick): f"{figure}{mark}" if figure else none for pick, figure in picks},
+            "validator score": format_scores(row.scores),
+            **{above(other): str(row.gains.get(other, "")) for other in self.against},
+            "negative transfer": row.negative_transfer,
+            "seeds": f"{len(row.runs)}{mark}",
+        }
+        return [texts[column] for column in self.columns]
 
     def notes(self) -> Iterator[str]:
         """The notes below its table: how its figures came to be."""
-        yield (
-            "±: half of the 95 % t-interval over seeds, of accuracy in percent; of fewer than "
-            f"{FEWEST} seeds the values stand in brackets. A half is rounded away from zero."
-        )
+        if len(self.unknown) < len(self.rows):
+            yield (
+                "±: half of the 95 % t-interval over seeds, of accuracy in percent; of fewer than "
+                f"{FEWEST} seeds the values stand in brackets. A half is rounded away from zero."
+            )
+        if self.unknown:
+            validators = {run["choices"].get("validator") for run in runs_of(self.unknown)}
+            yield (
+                f"target accuracy: {NO_LABELS}. Such rows are in the order of the score of what "
+                "the validator has chosen, mean over seeds, which is no proof that one is better."
+                + (" Scores of different validators do not compare." if len(validators) > 1 else "")
+            )
         gains = [gain for row in self.rows for gain in row.gains.values()]
         if gains:
             yield (
@@ -86,6 +114,28 @@ class Report:
         if short := [row for row in self.rows if row.missing]:
             seeds = listed(sorted({seed for row in short for seed in row.missing}))
             yield f"{MISSING_SEEDS}: without seeds that other rows of the task have ({seeds})."
+
+
+def runs_of(rows: Sequence[Row]) -> list[RunRecord]:
+    """The runs of these rows."""
+    return [run for row in rows for run in row.runs.values()]
+
+
+def heading(pick: Pick) -> str:
+    """The head of a pick's column."""
+    return f"{pick} ± 95 % interval"
+
+
+def above(method: str) -> str:
+    """The head of the column of gains over a method."""
+    return f"above {markdown_code(method, in_table=True)}"
+
+
+def format_scores(scores: Sequence[float]) -> str:
+    """A validator's scores over seeds, as figures are shown."""
+    if not scores:
+        return "-"
+    return f"{format_fixed(fmean(scores), 4)}{format_spread(half_interval(scores), scores, 4)}"
 
 
 def make_report(records: Sequence[RunRecord], *, against: Sequence[str] = ()) -> Report:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from da_framework.core.errors import listed
-from da_framework.core.rounding import format_fixed, format_p, format_signed
+from da_framework.core.rounding import format_fixed, format_p, format_percent, format_signed
 from da_framework.results.cells import Cell, Runs, cell_settings, group_by_cell
 from da_framework.results.record_schema import CurvePoint, Pick, RunRecord, TargetFigures
 
@@ -20,6 +20,8 @@ PICKS: Mapping[Pick, str] = {
 
 FEWEST = 3
 """Seeds from which on there are intervals and tests; of fewer the values themselves are shown."""
+NO_LABELS = "no labels: not known"
+"""What is said in the place of an accuracy that nobody knows."""
 LEVEL = 0.05
 """Of p-values: below it a difference is significant."""
 
@@ -38,6 +40,7 @@ class Row:
         gains: by method: how far the last step is above it.
         negative_transfer: by how much it is below which baselines, and whether a test says so;
             ``no``, or empty if there is none.
+        scores: the validator's of what it has chosen, a seed each; none where a run has none.
     """
 
     task: str
@@ -48,6 +51,12 @@ class Row:
     figures: Mapping[Pick, "Mean | None"]
     gains: Mapping[str, "Gain"]
     negative_transfer: str
+    scores: tuple[float, ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its accuracy is: whether its targets have labels."""
+        return self.figures["last"] is not None
 
     @property
     def name(self) -> str:
@@ -139,7 +148,7 @@ def compare_runs(
     compared = {
         other: compare_with(cells, other) for other in dict.fromkeys([*against, *baselines])
     }
-    return [
+    rows = [
         Row(
             *(cell.task, cell.method, settings[cell], runs),
             missing=sorted(seeds[cell.task] - runs.keys()),
@@ -159,9 +168,19 @@ def compare_runs(
             )
             if not is_baseline(runs)
             else "",
+            scores=chosen_scores(runs),
         )
-        for cell, runs in sorted(cells.items(), key=lambda item: tasks.index(item[0].task))
+        for cell, runs in cells.items()
     ]
+    # where no label is known, by the validator; otherwise as they came
+    return sorted(rows, key=lambda row: (tasks.index(row.task), -worth_unlabelled(row)))
+
+
+def worth_unlabelled(row: Row) -> float:
+    """What a row is ordered by within its task: 0 where its accuracy is known."""
+    if row.is_known:
+        return 0.0
+    return statistics.fmean(row.scores) if row.scores else -math.inf
 
 
 def compare_with(cells: Mapping[Cell, Runs], method: str) -> dict[Pair, Gain]:
@@ -204,6 +223,7 @@ def to_frame(rows: Sequence[Row], common: Sequence[str] = ()) -> Any:
             line |= {f"above_{other}": gain.mean, f"above_{other}_half_95": gain.half}
             line |= {f"above_{other}_worst": gain.worst, f"above_{other}_n": len(gain.values)}
             line |= {f"above_{other}_p_holm": gain.p}
+        line["validator_score"] = statistics.fmean(row.scores) if row.scores else None
         lines.append(line | {"negative_transfer": row.negative_transfer})
     return pandas.DataFrame(lines)
 
@@ -221,6 +241,12 @@ def picked_figures(record: RunRecord) -> list[tuple[Pick, TargetFigures]]:
     return [(pick, figures) for pick in PICKS if (figures := target.get(pick)) is not None]
 
 
+def chosen_scores(runs: Runs) -> tuple[float, ...]:
+    """The validator's scores of what runs have chosen; none where one has none."""
+    scores = [score for run in runs.values() if (score := chosen_score(run)) is not None]
+    return tuple(scores) if len(scores) == len(runs) else ()
+
+
 def chosen_score(record: RunRecord) -> float | None:
     """The validator's score of the evaluation that it has chosen, if it has."""
     return record["target"].get("chosen", {}).get("score")
@@ -229,6 +255,12 @@ def chosen_score(record: RunRecord) -> float | None:
 def or_lowest(score: float | None) -> float:
     """A score to compare: that of none is the lowest."""
     return -math.inf if score is None else score
+
+
+def format_accuracy(figures: Mapping[str, Any], digits: int = 1) -> str:
+    """The accuracy of these figures in percent, or that no label is known."""
+    accuracy = figures.get("accuracy")
+    return NO_LABELS if accuracy is None else format_percent(accuracy, digits)
 
 
 def format_figure(value: float | None, digits: int = 4) -> str:

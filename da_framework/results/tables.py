@@ -14,7 +14,6 @@ from da_framework.config.relevance import relevant_config
 from da_framework.core.damage import is_there, read_each, read_json
 from da_framework.core.errors import InputError, listed
 from da_framework.core.files import atomic_write, write_text
-from da_framework.core.rounding import format_percent
 from da_framework.core.terminal import open_console
 from da_framework.core.text import csv_cell, printable
 from da_framework.results import page
@@ -34,33 +33,46 @@ from da_framework.results.record import without_keys
 from da_framework.results.record_schema import RunRecord, schema_error
 from da_framework.results.report import Report, markdown_lines
 from da_framework.results.statistics import (
+    NO_LABELS,
     PICKS,
     accuracy_curve,
+    format_accuracy,
     format_figure,
     last_diagnosis,
     mean_accuracy,
     picked_figures,
+    target_accuracy,
     to_frame,
 )
 from da_framework.results.validator_quality import validator_scores
 
 
 def print_run(record: RunRecord, folder: Path) -> None:
-    """Prints the three numbers of a run, and where its files are."""
+    """Prints the three numbers of a run, and where its files are.
+
+    Where no label of the target is known, the validator's scores stand in their place.
+    """
     console = open_console()
+    known = target_accuracy(record) is not None
+    measures = ("accuracy", "macro F1", "calibration error") if known else ("validator score",)
     source, target = ("+".join(names) for names in sides(record))
     table = Table(title=printable(f"{record['choices']['method']}: {source} -> {target}"))
-    for column in ("target", "step", "accuracy", "macro F1", "calibration error"):
+    for column in ("target", "step", *measures):
         table.add_column(column, justify="left" if column == "target" else "right")
     for pick, figures in picked_figures(record):
-        table.add_row(
-            PICKS[pick].format(**record["choices"]),
-            str(figures["step"]),
-            format_percent(figures["accuracy"], 2),
-            format_figure(figures.get("macro_f1"), 3),
-            format_figure(figures.get("calibration_error"), 3),
+        values = (
+            (
+                format_accuracy(figures, 2),
+                format_figure(figures.get("macro_f1"), 3),
+                format_figure(figures.get("calibration_error"), 3),
+            )
+            if known
+            else (format_figure(figures["score"]),)
         )
+        table.add_row(PICKS[pick].format(**record["choices"]), str(figures["step"]), *values)
     console.print(table)
+    if not known:
+        console.print(f"target accuracy: {NO_LABELS}")
     if "chosen" not in record["target"]:
         console.print(f"nothing was chosen: no score of {record['choices']['validator']} is finite")
     console.print(

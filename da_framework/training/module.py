@@ -56,7 +56,7 @@ class Adaptation(pl.LightningModule):
         step: steps done.
         history: a row of figures for every flush and every evaluation.
         picks: the evaluations that results show: ``last``, ``chosen`` by the validator where one
-            has a finite score, and ``oracle``, the best on target labels.
+            has a finite score, and ``oracle``, the best on target labels, where there are any.
         verdicts: what is ill, by kind: the step it was first seen at, and words for a person.
         seconds: of training, those before a resume included.
         machine: what it is trained on, and with how many threads; empty before.
@@ -242,12 +242,14 @@ class Adaptation(pl.LightningModule):
         self.pick(reading)
         # named for what it is: a figure that no choice may rest on
         figures = {} if reading["score"] is None else {"score": reading["score"]}
-        figures["oracle/accuracy"] = reading["target"]["accuracy"]
+        if "accuracy" in reading["target"]:
+            figures["oracle/accuracy"] = reading["target"]["accuracy"]
         if "source" in reading:
             figures |= {"source/accuracy": reading["source"]["accuracy"], "domains/mmd": apart}
         self.record(figures)
         evaluation = Evaluation(
-            self.step, domains.task, validation, oracle, reading, tuple(method.warnings(validation))
+            *(self.step, domains.task, validation, oracle.labelled(), reading),
+            tuple(method.warnings(validation)),
         )
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Callback):
@@ -331,11 +333,12 @@ class Adaptation(pl.LightningModule):
         self.picks["last"] = reading
         if self.step == 0:
             return
-        chosen, oracle = self.picks.get("chosen"), self.picks.get("oracle")
+        chosen, best = self.picks.get("chosen"), self.picks.get("oracle")
         scored = reading["score"] is not None
         if scored and (chosen is None or reading["score"] > chosen["score"]):
             self.picks["chosen"] = reading
-        if oracle is None or reading["target"]["accuracy"] > oracle["target"]["accuracy"]:
+        accuracy = reading["target"].get("accuracy")
+        if accuracy is not None and (best is None or accuracy > best["target"]["accuracy"]):
             self.picks["oracle"] = reading
 
     def refresh(self) -> None:

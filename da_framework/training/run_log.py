@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from da_framework.core.errors import listed
+from da_framework.core.labels import UNLABELLED
 from da_framework.core.text import printable, printable_tree
 from da_framework.datasets.base import Dataset
 from da_framework.results.folder import RunFolder
@@ -24,6 +25,8 @@ def log_setup(run: Run, resume: Path | None, notes: Sequence[str]) -> None:
     dataset, task = run.domains.dataset, run.domains.task
     rows = ", ".join(f"{count} {role}" for role, count in task.rows.items())
     log.info("%s, %s; training samples: %s", pair_name(dataset), dataset.protocol, rows)
+    if note := describe_labels(run):
+        log.info("%s", note)
     if dataset.storage_note:
         log.info("%s", dataset.storage_note)
     for role, stream in run.domains.streams.items():
@@ -60,6 +63,22 @@ def log_setup(run: Run, resume: Path | None, notes: Sequence[str]) -> None:
         log.info("continuing from %s", resume)
 
 
+def describe_labels(run: Run) -> str:
+    """How many test samples have a label, where some have none."""
+    dataset, oracle = run.domains.dataset, run.domains.oracle
+    names, labelled = listed(dataset.target), int((oracle != UNLABELLED).sum())
+    if labelled == len(oracle):
+        return ""
+    if labelled:
+        count = f"{labelled} of {len(oracle)} test samples of {names}"
+        return f"{count} have a label: accuracy is of these"
+    wasted = dataset.protocol == "inductive"
+    return (
+        f"no test sample of {names} has a label: accuracy is not known, the validator alone chooses"
+        + ("; dataset.protocol=transductive trains on the test samples as well" if wasted else "")
+    )
+
+
 def log_start(loggers: Sequence[Any], run: Run, config: Mapping[str, Any]) -> None:
     """What is known of a run from the start, for those who watch it elsewhere."""
     for logger in loggers:
@@ -71,7 +90,11 @@ def log_start(loggers: Sequence[Any], run: Run, config: Mapping[str, Any]) -> No
 def log_summary(loggers: Sequence[Any], run: Run, folder: RunFolder) -> None:
     """The end of a run: the three numbers; with W&B the figures, classes and checkpoints."""
     picks, step = run.module.picks, run.module.step
-    accuracies = {f"target/{name}": pick["target"]["accuracy"] for name, pick in picks.items()}
+    accuracies = {
+        f"target/{name}": pick["target"]["accuracy"]
+        for name, pick in picks.items()
+        if "accuracy" in pick["target"]
+    }
     for logger in loggers:
         logger.log_metrics(accuracies, step=step)
         if isinstance(logger, Wandb):
@@ -86,14 +109,14 @@ def log_summary(loggers: Sequence[Any], run: Run, folder: RunFolder) -> None:
 
 
 def class_rows(run: Run) -> list[list[Any]]:
-    """The figures of each class that the target has samples of, for each pick."""
+    """The figures of each class that the target has labelled samples of, for each pick."""
     names = (*run.domains.task.classes, "unknown")
     return [
         [name, printable(label), *figures]
         for name, pick in run.module.picks.items()
         for label, *figures in zip(
             names,
-            *(pick["target"][f"{measure}_per_class"] for measure in MEASURES),
+            *(pick["target"].get(f"{measure}_per_class", ()) for measure in MEASURES),
             strict=False,  # the unknown is there in the open setting alone
         )
         if figures[MEASURES.index("recall")] is not None

@@ -216,7 +216,9 @@ def summarize(run: "Run") -> "RunOutcome":
             {"kind": kind, "step": verdict["step"], "words": verdict["words"]}
             for kind, verdict in module.verdicts.items()
         ],
-        "note": "target.oracle is the best evaluation by target test labels: no method may use it",
+        "note": "target.oracle is the best evaluation by target test labels: no method may use it"
+        if "oracle" in module.picks
+        else "the tested target has no labels: its accuracy is not known",
     }
 
 
