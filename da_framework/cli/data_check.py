@@ -45,7 +45,7 @@ class Copy(NamedTuple):
 
     domain: str
     name: str
-    label: str
+    label: str | None
     test: bool | None
 
 
@@ -72,7 +72,9 @@ def main(config: Any) -> None:
         "copies": [[copy._asdict() for copy in group] for group in find_copies(reports)],
     }
     for name, rows in reports.items():
-        if shown := [(row.thumbnail, row.label) for row in rows if row.thumbnail is not None]:
+        if shown := [
+            (row.thumbnail, row.label or "no label") for row in rows if row.thumbnail is not None
+        ]:
             draw_or_warn(draw_contact_sheet, out / f"{file_name(name)}.png", shown)
     write_text(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     print("\n".join(report_lines(reports, dataset, out)))
@@ -102,7 +104,10 @@ def domain_facts(rows: Sequence[SampleReport]) -> dict[str, Any]:
     return {
         "rows": len(rows),
         "test": sum(bool(row.test) for row in rows),
-        "classes": dict(sorted(Counter(row.label for row in whole).items())),
+        "labelled": sum(row.label is not None for row in whole),
+        "classes": dict(
+            sorted(Counter(row.label for row in whole if row.label is not None).items())
+        ),
         "sizes": size_ranges(whole),
         "broken": {row.name: row.broken for row in rows if row.broken},
         "notes": {row.name: list(row.notes) for row in rows if row.notes},
@@ -136,13 +141,8 @@ def report_lines(
         facts = domain_facts(rows)
         test = f", {facts['test']} of them the official test part" if facts["test"] else ""
         lines.append(f"{printable(name)}: {facts['rows']} rows{test}")
-        lines += [
-            f"  {line}"
-            for line in (
-                describe_balance(facts["classes"], dataset),
-                describe_sizes(facts["sizes"]),
-            )
-        ]
+        balance = describe_balance(facts, dataset)
+        lines += [f"  {line}" for line in (balance, describe_sizes(facts["sizes"]))]
         if ignored := dataset.ignored(name):
             shown = listed(ignored[:3])
             lines.append(f"  not read, as they are no images of a class: {len(ignored)}: {shown}")
@@ -157,13 +157,17 @@ def report_lines(
     return [*lines, f"all of it: {out / 'report.json'}"]
 
 
-def describe_balance(classes: Mapping[str, int], dataset: Dataset) -> str:
-    """How even the classes are."""
+def describe_balance(facts: Mapping[str, Any], dataset: Dataset) -> str:
+    """How even the classes are, and how many labels there are where some lack."""
+    classes: Mapping[str, int] = facts["classes"]
+    whole = facts["rows"] - len(facts["broken"])
     if not classes:
-        return "classes: none can be read"
+        return f"labels: none of {whole} samples has one" if whole else "classes: none can be read"
     least, most = (own(classes, key=lambda name: classes[name]) for own in (min, max))
     ends = (f"{classes[name]} ({printable(name)})" for name in (least, most))
     text = f"classes: {len(classes)}, from {' to '.join(ends)}"
+    if facts["labelled"] < whole:
+        text = f"labels: {facts['labelled']} of {whole} samples have one; {text}"
     lacking = [name for name in dataset.classes if name not in classes]
     return text + (f"; without {listed(lacking[:5])}" if lacking else "")
 

@@ -105,7 +105,7 @@ def diagnose_choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"nothing was chosen: no score of {record['choices'].get('validator')} is finite",
             "another validator: da list shows them",
         )
-    if oracle is None or "accuracy" not in last:
+    if "accuracy" not in last:
         yield f"target accuracy: {NO_LABELS}", ""
         return
     accuracies = [

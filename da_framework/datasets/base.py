@@ -103,7 +103,7 @@ class SampleReport(NamedTuple):
 
     Attributes:
         name: of its file, or its number.
-        label: name of its class.
+        label: name of its class; ``None`` where it has none.
         test: whether it is of the official test part; ``None`` where there is none.
         digest: the same for the same content.
         shape: of the content; height and width of an image.
@@ -113,7 +113,7 @@ class SampleReport(NamedTuple):
     """
 
     name: str
-    label: str
+    label: str | None
     test: bool | None
     digest: str = ""
     shape: tuple[int, ...] = ()
@@ -218,7 +218,7 @@ class Dataset(ABC):
             broken = "it has values that are NaN or infinite"
         return SampleReport(
             f"row {row}",
-            self.classes[label] if known else "no label" if unlabelled else str(label),
+            self.classes[label] if known else None if unlabelled else str(label),
             test,
             hashlib.sha256(x.data).hexdigest(),
             x.shape,

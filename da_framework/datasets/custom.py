@@ -91,7 +91,7 @@ class Discovered(Dataset):
         super().__init__(**roles)
         self._check_labels(used)
         self.source_classes = self.source_classes or list(learnt)
-        self.target_classes = self.target_classes or list(target)
+        self.target_classes = self.target_classes or list(target) or None
 
     def read_once(self, name: str, read: Callable[[], Any]) -> Any:
         """What is read for a domain, kept as long as the data set is."""

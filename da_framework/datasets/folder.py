@@ -19,12 +19,15 @@ TRAIN_PARTS = ("train", "training", "val", "valid", "validation")
 """Names of folders within a domain that hold its training part."""
 TEST_PARTS = ("test", "testing")
 """Names of those that hold its official test part."""
+NO_CLASS = ("unlabelled", "unlabeled")
+"""Names of those beside folders of classes that hold images without a label."""
 
 
 class Folder(ImageDataset, Discovered):
     """Images in ``root/<domain>/<class>/``, at any depth below.
 
-    A target may have no folders of classes: its images are not labelled then. A domain may hold
+    A target may have no folders of classes: its images are not labelled then. Where some are, a
+    folder ``unlabelled`` beside those of the classes holds the others. A domain may hold
     ``train/`` and ``test/``, and the folders of classes in these: its official parts. Where every
     domain holds one folder of the same name alone, the classes are looked for in it.
 
@@ -122,7 +125,11 @@ def label_by_folder(
     Returns:
         Those in folders; all, without a label, where none is in one.
     """
-    labelled = [ImageFile(path, parts[0], test) for path, parts, test in images if len(parts) > 1]
+    labelled = [
+        ImageFile(path, None if parts[0].lower() in NO_CLASS else parts[0], test)
+        for path, parts, test in images
+        if len(parts) > 1
+    ]
     return labelled or [ImageFile(path, None, test) for path, _, test in images]
 
 

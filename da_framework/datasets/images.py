@@ -315,7 +315,7 @@ def hash_content(file: Path) -> str:
 
 def inspect_image(file: ImageFile, content: Callable[[], bytes], thumbnail: bool) -> SampleReport:
     """Reads an image once for all that is to be known of it."""
-    report = SampleReport(str(file.path), file.label or "no label", file.test)
+    report = SampleReport(str(file.path), file.label, file.test)
     try:
         image, notes = open_upright(content())
         plain = image.convert("RGB")

@@ -159,6 +159,7 @@ class DomainSplitter:
             return rows
         if count == 0 or not shared:
             return rows[:0]
+        kind = "training" if (self.y != UNLABELLED).all() else "labelled training"
         generator = self.make_generator("labelled")
         chosen = []
         for class_name in shared:
@@ -166,7 +167,7 @@ class DomainSplitter:
             if len(of_class) < count:
                 raise InputError(
                     f"dataset.labels_per_class={count}, but {self.name} has only "
-                    f"{len(of_class)} labelled training samples of class {class_name}"
+                    f"{len(of_class)} {kind} samples of class {class_name}"
                 )
             chosen.append(generator.choice(of_class, count, replace=False))
         return np.sort(np.concatenate(chosen))

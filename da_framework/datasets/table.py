@@ -155,7 +155,7 @@ class Table(Discovered):
             columns = listed(rows.columns[bad[row]])
             return SampleReport(
                 place_of_row(rows.index[row]),
-                self.classes[y[row]] if y[row] >= 0 else "no label",
+                self.classes[y[row]] if y[row] >= 0 else None,
                 None,
                 hashlib.sha256(cells.encode()).hexdigest(),
                 (rows.shape[1],),

@@ -127,7 +127,10 @@ def checkpoints_by_task(
             )
         )
     if not checkpoints:
-        raise InputError("no run here has scores of validators: callback=[validators] records them")
+        raise InputError(
+            "no run here has scores of validators, which callback=[validators] records, and target "
+            "labels to judge them by"
+        )
     return checkpoints
 
 

@@ -46,7 +46,7 @@ def test_the_numbers_are_those_of_the_record(da: Any, run: Path, pick: Any) -> N
     assert {key: actual[key] for key in KEYS} == {key: recorded[key] for key in KEYS}
     ended = da("evaluate", DELAY, "run=run", f"pick={pick}")
     assert (ended.code, ended.err) == (0, "")
-    assert f"run: {pick} weights on 200 target samples" in ended.out
+    assert f"run: {pick} weights on 200 labelled target samples" in ended.out
     for key in KEYS[:-1]:
         assert f"{recorded[key]:.4f}" in ended.out
 

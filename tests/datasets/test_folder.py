@@ -62,7 +62,7 @@ def test_a_target_without_folders_of_classes_is_not_labelled(
     assert data.classes == ("cat", "dog")
     assert data["t"].y.tolist() == [UNLABELLED] * 2
     reports = [call(False) for call in data.inspections("t")]
-    assert {(report.label, report.broken) for report in reports} == {("no label", None)}
+    assert {(report.label, report.broken) for report in reports} == {(None, None)}
 
 
 def test_an_image_beside_folders_of_classes_is_none_of_the_data(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_score_that_is_missing_is_the_lowest_and_the_untrained_model_is_no_cho
     ]
     checkpoints = checkpoints_by_task([record(curve=curve), record(curve=curve[:1])])
     assert checkpoints == {("a → b", 1): [ScoredCheckpoints([0.5, 0.25], {"snd": [-3.0, -3.0]})]}
-    with pytest.raises(InputError, match=r"callback=\[validators\] records them"):
+    with pytest.raises(InputError, match=r"callback=\[validators\] records"):
         checkpoints_by_task([record(curve=curve[-1:])])
 
 
