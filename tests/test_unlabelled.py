@@ -30,9 +30,13 @@ def clouds(*, shift: float) -> tuple[np.ndarray, np.ndarray]:
 def write_arrays(root: Path, labels: Callable[[np.ndarray], np.ndarray] | None) -> None:
     for name, shift in (("s", 0.0), ("t", 0.5)):
         x, y = clouds(shift=shift)
-        given = {"y": y} if name == "s" else {"y": labels(y)} if labels else {}
         root.mkdir(exist_ok=True)
-        np.savez(root / f"{name}.npz", x=x, **given)
+        if name == "s":
+            np.savez(root / "s.npz", x=x, y=y)
+        elif labels:
+            np.savez(root / "t.npz", x=x, y=labels(y))
+        else:
+            np.savez(root / "t.npz", x=x)
 
 
 def write_table(root: Path, *, column: bool) -> None:
