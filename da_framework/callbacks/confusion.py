@@ -5,7 +5,6 @@ from pathlib import Path
 import pytorch_lightning as pl
 
 from da_framework.callbacks.base import Callback, Evaluation, run_title
-from da_framework.metrics.classification import confusion
 from da_framework.results.confusion_figure import draw_confusion
 from da_framework.results.figure_process import draw_or_warn
 from da_framework.results.folder import RunFolder
@@ -29,7 +28,8 @@ class Confusion(Callback):
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.last is not None and len(self.last.oracle.y) and trainer.is_global_zero:
-            counts = confusion(self.last.oracle.logits, self.last.oracle.y).cpu()
-            classes = (*self.last.task.classes, "unknown")[: len(counts)]
-            title = run_title(module, self.last)
-            draw_or_warn(draw_confusion, self.path, counts.numpy(), classes, title=title)
+            oracle, task = self.last.oracle, self.last.task
+            true, predicted = oracle.y.cpu().numpy(), oracle.logits.argmax(1).cpu().numpy()
+            k = max(oracle.logits.shape[1], int(true.max()) + 1)
+            classes, title = (*task.classes, "unknown")[:k], run_title(module, self.last)
+            draw_or_warn(draw_confusion, self.path, true, predicted, classes, title=title)

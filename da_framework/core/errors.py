@@ -13,6 +13,8 @@ PREEMPTED = 75
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """How a system says that there is no room: on the disk, in the quota, under the limit of a file."""
 
+MOST_NAMES = 100
+"""In a sentence."""
 LONGEST_COMMAND = 2000
 """Characters of names that a command to type may have."""
 
@@ -141,6 +143,8 @@ def one_line(error: object, *, most: int | None = None) -> str:
     return " ".join(str(error).split())[:most]
 
 
-def listed(names: object) -> str:
-    """Names for a sentence: ``a, b, c``, or ``none``."""
-    return ", ".join(printable(name) for name in names) or "none"  # type: ignore[attr-defined]
+def listed(names: Iterable[object]) -> str:
+    """Names for a sentence: ``a, b, c``, or ``none``; of very many the first."""
+    shown = list(map(printable, names))
+    more = [f"and {len(shown) - MOST_NAMES} more"] if len(shown) > MOST_NAMES else []
+    return ", ".join([*shown[:MOST_NAMES], *more]) or "none"

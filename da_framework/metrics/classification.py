@@ -9,13 +9,17 @@ from torch import Tensor
 from da_framework.core.batch import Outputs, Task
 
 
-def confusion(logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]) -> Int[Tensor, "c c"]:
-    """Samples counted by true class (down) and predicted class (across).
+def count_classes(
+    predicted: Int[Tensor, " rows"], y: Int[Tensor, " rows"], k: int
+) -> tuple[Float[Tensor, " k"], Float[Tensor, " k"], Float[Tensor, " k"]]:
+    """Of each class the samples that are found, all that there are, and its predictions.
 
-    One more class than there are logits where some samples are of an unknown one.
+    Not by their confusion matrix, which is large where there are many classes.
     """
-    k = max(logits.shape[1], int(y.max().item()) + 1)
-    return torch.bincount(y * k + logits.argmax(1), minlength=k * k).reshape(k, k)
+    hits, true, guessed = (
+        torch.bincount(labels, minlength=k).double() for labels in (y[predicted == y], y, predicted)
+    )
+    return hits, true, guessed
 
 
 def metrics(
@@ -51,14 +55,15 @@ def metrics(
         calibrated: whether the softmax of the logits claims to be a probability; if not, the
             calibration error is ``None``.
     """
-    counts = confusion(logits, y).double()
-    hits, true, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
+    # one more class than there are logits where some samples are of an unknown one
+    k = max(logits.shape[1], int(y.max().item()) + 1)
+    hits, true, predicted = count_classes(logits.argmax(1), y, k)
     sampled, present = true > 0, (true + predicted) > 0
     recall = hits / true.clamp_min(1)
     precision = hits / predicted.clamp_min(1)
     f1 = 2 * hits / (true + predicted).clamp_min(1)
     figures: dict[str, Any] = {
-        "accuracy": (hits.sum() / counts.sum()).item(),
+        "accuracy": (hits.sum() / true.sum()).item(),
         "balanced_accuracy": recall[sampled].mean().item(),
         "macro_precision": precision[present].mean().item(),
         "macro_f1": f1[present].mean().item(),
@@ -67,7 +72,7 @@ def metrics(
         "recall_per_class": where_defined(recall, sampled),
         "f1_per_class": where_defined(f1, present),
         "rows_per_class": [int(count) for count in true.tolist()],
-        "rows": int(counts.sum().item()),
+        "rows": len(y),
     }
     if known is not None and len(true) > known and true[known:].sum() > 0:
         figures["open_set"] = open_set(recall, true, known)

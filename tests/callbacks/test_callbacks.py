@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from sklearn.metrics import confusion_matrix
 
 from da_framework.callbacks import confusion, curves, tsne
 from da_framework.callbacks.base import Callback, Evaluation
@@ -23,7 +24,7 @@ from da_framework.callbacks.progress import ProgressBar
 from da_framework.callbacks.tsne import TSNE
 from da_framework.core.batch import UNLABELLED, Outputs, Task
 from da_framework.core.errors import InputError
-from da_framework.results.confusion_figure import draw_confusion
+from da_framework.results.confusion_figure import draw_confusion, share_by_class
 from da_framework.results.figure import save_figure
 from da_framework.results.folder import RunFolder
 from da_framework.results.history_figure import draw_history
@@ -142,14 +143,38 @@ def test_more_classes_make_a_larger_matrix(tmp_path: Path) -> None:
     sizes = []
     for k in (2, 50):
         path = tmp_path / f"{k}.png"
-        draw_confusion(path, np.eye(k, dtype=int) * 3, tuple(map(str, range(k))))
+        draw_confusion(path, np.arange(k), np.arange(k), tuple(map(str, range(k))))
         sizes.append(size(path)[0])
     assert sizes[0] < sizes[1]
 
 
 def test_the_matrix_bears_a_class_without_rows(tmp_path: Path) -> None:
-    draw_confusion(tmp_path / "a.png", np.array([[3, 1], [0, 0]]), ("a", "b"))
+    draw_confusion(tmp_path / "a.png", np.zeros(4, int), np.array([0, 0, 0, 1]), ("a", "b"))
     assert sensible(tmp_path / "a.png")
+
+
+def test_of_very_many_classes_the_most_mistaken_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    k = 20_000
+    true = np.arange(k)
+    predicted = np.where((true >= 500) & (true < 540), 500 + (true + 1) % 40, true)
+    seen = figures_of(monkeypatch)
+    draw_confusion(tmp_path / "a.png", true, predicted, [f"c{n}" for n in range(k)])
+    axes: Any = seen[0].axes[0]
+    assert axes.get_title() == "target accuracy 99.8%; the 40 of 20000 classes most mistaken"
+    names = [text.get_text() for text in axes.get_xticklabels()]
+    assert names == [f"c{n}" for n in range(500, 540)]
+    assert axes.images[0].get_array().sum() == 40
+
+
+@pytest.mark.parametrize("shown", [[0, 1, 2, 3, 4], [1, 3]])
+def test_truth_is_down_and_prediction_across_in_shares_of_the_true_class(shown: list[int]) -> None:
+    draws = np.random.default_rng(0)
+    true, predicted = draws.integers(0, 5, (2, 60))
+    expected = confusion_matrix(true, predicted, normalize="true")[np.ix_(shown, shown)]
+    actual = share_by_class(true, predicted, np.array(shown), 5)
+    assert actual == pytest.approx(expected, abs=1e-6)
 
 
 HISTORY: list[dict[str, Any]] = [
@@ -312,7 +337,8 @@ def test_a_confusion_matrix_names_its_run(tmp_path: Path, monkeypatch: pytest.Mo
     callback.on_train_end(TRAINER, MODULE)
     assert calls == [{"title": "SimpleNamespace: s → t, seed 1"}]
     seen = figures_of(monkeypatch)
-    draw_confusion(tmp_path / "a.png", np.array([[3, 1], [0, 4]]), ("a", "b"), title="DANN, seed 1")
+    true, predicted = np.repeat([0, 1], 4), np.array([0, 0, 0, 1, 1, 1, 1, 1])
+    draw_confusion(tmp_path / "a.png", true, predicted, ("a", "b"), title="DANN, seed 1")
     assert seen[0].axes[0].get_title() == "DANN, seed 1\ntarget accuracy 87.5%"
 
 
