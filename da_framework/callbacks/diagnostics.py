@@ -98,15 +98,10 @@ class Diagnostics(Callback):
             yield (
                 "features",
                 f"features have collapsed: their variance is {figures['spread'] / before:.0e} of"
-                " what it was untrained; lower method.weight, ramp it, or use batch norm",
+                f" what it was untrained; {how_to_weaken(module.method)}, or use batch norm",
             )
         if figures["majority"] > self.max_class_share and not is_as_skewed(evaluation, figures):
-            mend = "lower method.weight or" if hasattr(module.method, "weight") else "lower"
-            yield (
-                "predictions",
-                f"predictions have collapsed: {figures['majority']:.0%} of target samples are in "
-                f"one class; {mend} the learning rate, unless the target is truly so skewed",
-            )
+            yield "predictions", describe_majority(evaluation, figures, module.method)
         losses = history_column(history, "train/domain")
         blind = bool(losses) and all(abs(loss - math.log(2)) < 0.003 for loss in losses)
         if (
@@ -137,7 +132,7 @@ class Diagnostics(Callback):
                 "task",
                 f"the task is lost: held-out source accuracy is {source[-1]:.0%} (best so far "
                 f"{max(source):.0%}) and what the method adds has pulled {max(ratios):.0f} times "
-                "as hard on the encoder as the labels do; lower method.weight, or ramp it",
+                f"as hard on the encoder as the labels do; {how_to_weaken(module.method)}",
             )
 
 
@@ -151,6 +146,34 @@ def is_as_skewed(evaluation: Evaluation, figures: Mapping[str, float]) -> bool:
         return False
     share = source.y.bincount().max().item() / len(source.y)
     return figures["majority"] - share < SKEW
+
+
+def describe_majority(evaluation: Evaluation, figures: Mapping[str, float], method: Any) -> str:
+    """What it means that most target samples are put in one class, as far as can be known.
+
+    A method may have put them there, or the target may truly be so skewed: its labels would tell,
+    and are not looked at.
+    """
+    share = f"{figures['majority']:.0%} of target samples are put in one class"
+    if evaluation.validation.keys() >= {"source"} and figures["majority"] < 1:
+        source = evaluation.validation["source"]
+        accuracy = (source.logits.argmax(1) == source.y).float().mean().item()
+        majority = source.y.bincount().max().item() / len(source.y)
+        if accuracy > max(majority, 0.5) + SKEW:
+            return (
+                f"{share}, while held-out source accuracy is {accuracy:.0%}: a target that is "
+                "truly so skewed looks like this, and validators that expect classes of one size "
+                "(information_maximization, bnm) mislead there; of any other target, predictions "
+                f"have collapsed: {how_to_weaken(method)}"
+            )
+    return f"predictions have collapsed: {share}; {how_to_weaken(method)}"
+
+
+def how_to_weaken(method: Any) -> str:
+    """How what a method does to the features is made less, by keys that it has."""
+    if hasattr(method, "weight"):
+        return "lower method.weight, ramp it, or lower optimizer.lr"
+    return "lower optimizer.lr"
 
 
 def history_column(history: Sequence[Mapping[str, Any]], name: str) -> list[float]:

@@ -67,12 +67,13 @@ def diagnose_alignment(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if source and source[0] < 0.5:
             yield (
                 f"held-out source accuracy is only {format_percent(source[0], 0)}",
-                "lower method.weight: features that are alike are of use if they tell classes",
+                f"lower {' or '.join(knobs(record)) or 'the steps'}: features that are alike are "
+                "of use if they tell classes",
             )
     elif nearer and not record.get("baseline"):
         yield (
             f"the domains came nearer, but are told apart still: {told}",
-            "more steps, or a larger method.weight, as long as the source accuracy holds",
+            f"{more(record)}, as long as the source accuracy holds",
         )
     else:
         yield f"the domains did not come together: {told}", suggest_alignment(record)
@@ -88,12 +89,24 @@ def suggest_alignment(record: Mapping[str, Any]) -> str:
     if max(ratios) < WEAK:
         return (
             f"what the method adds pulls {max(ratios):.1g} times as hard on the encoder as the "
-            "labels do, which is next to nothing: raise method.weight or its coefficient"
+            "labels do, which is next to nothing: "
+            f"{'raise ' + ' or '.join(knobs(record)) if knobs(record) else 'more steps'}"
         )
     return (
         f"what the method adds does pull on the encoder ({ratios[-1]:.2g} times as hard as the "
-        "labels): more steps, a larger method.weight, or a method that sees this shift"
+        f"labels): {more(record)}, or a method that sees this shift"
     )
+
+
+def more(record: Mapping[str, Any]) -> str:
+    """How there is more of what a method does, by keys that it has."""
+    return ", or ".join(["more steps", *(f"a larger {knob}" for knob in knobs(record)[:1])])
+
+
+def knobs(record: Mapping[str, Any]) -> list[str]:
+    """The keys by which a method weighs what it adds."""
+    keys = record.get("config", {}).get("method", {})
+    return [f"method.{name}" for name in ("weight", "coefficient") if name in keys]
 
 
 def diagnose_choice(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -40,7 +40,8 @@ CHOICES = {"optimizer": {"adam": "adamw"}}
 """Names of a config group that stood for what has another name now."""
 
 ADDED: dict[str, dict[str, Any]] = {
-    "method": {"refresh_every": None},
+    "method": {"refresh_every": None, "class_weights": "none"},
+    "dataset": {"sampler": "shuffled"},
     "da_framework.datasets.arrays.Arrays": {"scale": "none", "window": None, "stride": None},
     "da_framework.datasets.table.Table": {
         "columns": "own",

@@ -1,7 +1,7 @@
 """The nouns every room shares: what goes into a method and what comes out of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from math import prod
 from typing import Any, NamedTuple
@@ -41,6 +41,7 @@ class Task:
         teachers: frozen networks of former runs, where the configuration names any.
         widths: columns of each domain's own rows, which zeros behind them make as long as the
             longest; empty where all domains have the same.
+        class_counts: training samples of each class, by labelled role.
     """
 
     classes: tuple[str, ...]
@@ -50,6 +51,7 @@ class Task:
     sources: int = 1
     teachers: tuple[Any, ...] = ()
     widths: tuple[int, ...] = ()
+    class_counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def columns(self) -> str:

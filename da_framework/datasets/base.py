@@ -52,6 +52,8 @@ class Roles(TypedDict):
         test: share of a target that is tested on, where it has no official test part.
         split_seed: of all the choices above, apart from the seed of training.
         batch_size: samples of each role in a step, over all processes.
+        sampler: how samples with labels are drawn: ``shuffled``: each once an epoch; ``balanced``:
+            every class equally often, and its samples in turn.
         source_classes: the classes to learn; ``None`` is all.
         target_classes: the classes that the target has; ``None`` is all. Those that are not among
             the source's count as one more, the unknown (partial, open-set, universal settings).
@@ -72,6 +74,7 @@ class Roles(TypedDict):
     test: Fraction
     split_seed: Index
     batch_size: BatchSize
+    sampler: Literal["shuffled", "balanced"]
     source_classes: list[str] | None
     target_classes: list[str] | None
     label_shift: Positive | None
@@ -150,6 +153,7 @@ class Dataset(ABC):
         test: Fraction,
         split_seed: Index,
         batch_size: BatchSize,
+        sampler: Literal["shuffled", "balanced"] = "shuffled",
         source_classes: list[str] | None = None,
         target_classes: list[str] | None = None,
         label_shift: Positive | None = None,
@@ -172,6 +176,7 @@ class Dataset(ABC):
         self.test = test
         self.split_seed = split_seed
         self.batch_size = dict(batch_size)
+        self.sampler = sampler
         self.source_classes = source_classes
         self.target_classes = target_classes
         self.label_shift = label_shift

@@ -1,6 +1,6 @@
 """The data as training sees it: endless streams of each role, and samples to evaluate on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from da_framework.core.batch import UNLABELLED, Batch, Samples, Task
 from da_framework.core.errors import InputError, MissingRoleError, listed
+from da_framework.core.labels import LABELLED_ROLES
 from da_framework.core.seeding import mix
 from da_framework.datasets.augmentations import BatchRandom
 from da_framework.datasets.base import Array, Dataset, hide_labels
@@ -78,12 +79,10 @@ class Domains(pl.LightningDataModule):
             rows=rows | {view: rows[VIEWS[view]] for view in self.views},
             sources=len(dataset.source),
             shape=self._shape,
+            class_counts=count_classes(self.train, len(dataset.known)),
             widths=tuple(width for (width,) in shapes) if len(set(shapes)) > 1 else (),
         )
-        self.streams = {
-            role: Stream(samples, dataset.batch_size.get(role, 0), seed=mix(seed, role), role=role)
-            for role, samples in self.train.items()
-        }
+        self.streams = self._streams(self.train)
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """Batch of a step: a pure function of seed, step and rank; ranks share the global batch."""
@@ -141,15 +140,12 @@ class Domains(pl.LightningDataModule):
             self.task,
             domains=self.task.domains[::-1],
             rows={role: len(samples.x) for role, samples in train.items()},
+            class_counts=count_classes(train, len(self.task.classes)),
         )
         turned.test = held_out._replace(domain=1 - held_out.domain)
-        turned.streams = {
-            role: Stream(
-                samples, self.dataset.batch_size[role], seed=mix(self.seed, role), role=role
-            )
-            for role, samples in train.items()
-            if role in self.streams
-        }
+        turned.streams = self._streams(
+            {role: train[role] for role in train if role in self.streams}
+        )
         return turned
 
     def to(self, device: torch.device) -> None:
@@ -171,6 +167,18 @@ class Domains(pl.LightningDataModule):
     def train_dataloader(self) -> EndlessLoader:
         """Zeros without end: what a step needs, it asks ``batch`` for."""
         return EndlessLoader()
+
+    def _streams(self, train: Mapping[str, Samples]) -> dict[str, Stream]:
+        sizes, sampler = self.dataset.batch_size, self.dataset.sampler
+        return {
+            role: Stream(
+                *(samples, sizes.get(role, 0)),
+                seed=mix(self.seed, role),
+                role=role,
+                balanced=sampler == "balanced" and role in LABELLED_ROLES,
+            )
+            for role, samples in train.items()
+        }
 
     def _samples(self, parts: Sequence[DomainRows]) -> Samples:
         """Samples of several parts; the same ones are held once."""
@@ -201,6 +209,15 @@ class Domains(pl.LightningDataModule):
                 row=torch.arange(len(y)),
             )
         return self._pools[key]
+
+
+def count_classes(train: Mapping[str, Samples], classes: int) -> dict[str, tuple[int, ...]]:
+    """Samples of each class, of the roles whose labels are there."""
+    return {
+        role: tuple(torch.bincount(train[role].y, minlength=classes).tolist())
+        for role in LABELLED_ROLES
+        if role in train
+    }
 
 
 def _padded(x: Array, shape: tuple[int, ...]) -> Array:

@@ -17,7 +17,7 @@ INDEX_BYTES = 24
 
 
 class Stream:
-    """Endless batches of one role: every sample once an epoch, the epochs shuffled.
+    """Endless batches of one role: every sample once an epoch, or every class equally often.
 
     Several domains have equal shares of a batch. A batch larger than its domain holds samples
     twice.
@@ -27,9 +27,12 @@ class Stream:
         size: of the global batch.
         seed: of the order.
         role: its name, for messages.
+        balanced: whether every class, in place of every sample, is drawn equally often.
     """
 
-    def __init__(self, samples: Samples, size: int, *, seed: int, role: str) -> None:
+    def __init__(
+        self, samples: Samples, size: int, *, seed: int, role: str, balanced: bool = False
+    ) -> None:
         if size < 1:
             raise InputError(f"the role {role} needs a batch size: dataset.batch_size.{role}=64")
         needed = size * (4 * math.prod(samples.x.shape[1:]) + INDEX_BYTES)
@@ -52,7 +55,9 @@ class Stream:
         for i, _ in zip(cycle(range(len(domains))), range(size % len(domains)), strict=False):
             shares[i] += 1
         self.samplers = [
-            EpochSampler(members, share, seed=mix(seed, index))
+            BalancedSampler(members, samples.y[members], share, seed=mix(seed, index))
+            if balanced
+            else EpochSampler(members, share, seed=mix(seed, index))
             for index, (members, share) in enumerate(zip(rows, shares, strict=True))
         ]
 
@@ -114,6 +119,34 @@ class EpochSampler:
             self._orders = {k: v for k, v in self._orders.items() if k == number - 1}
             self._orders[number] = order
         return self._orders[number]
+
+
+class BalancedSampler:
+    """Samples of one domain, every class equally often.
+
+    Classes take turns, once each a round and in an order that seed and round decide; in a round, a
+    class gives the next of its own samples, all of them once before any again. A round may end
+    within a batch.
+
+    Args:
+        rows: positions of the samples within their role.
+        y: their labels.
+        size: samples of the domain in a batch.
+        seed: of the orders.
+    """
+
+    def __init__(self, rows: Tensor, y: Tensor, size: int, *, seed: int) -> None:
+        labels = torch.unique(y).tolist()
+        self.size = size
+        self.turns = EpochSampler(torch.arange(len(labels)), size, seed=mix(seed, "turns"))
+        self.members = [
+            EpochSampler(rows[y == label], 1, seed=mix(seed, "class", label)) for label in labels
+        ]
+
+    def take(self, step: int) -> Tensor:
+        """Positions of the samples in batch ``step``."""
+        turns = enumerate(self.turns.take(step).tolist(), start=step * self.size)
+        return torch.cat([self.members[c].take(turn // len(self.members)) for turn, c in turns])
 
 
 class EndlessLoader:

@@ -23,10 +23,12 @@ from da_framework.core.batch import (
 from da_framework.core.errors import InputError
 from da_framework.core.types import Count, Fraction, Share
 from da_framework.methods.extra import Extra
+from da_framework.methods.reweighting.class_weights import balanced_class_weights
 from da_framework.networks.domain_norm import convert_domain_batchnorm, has_batchnorm
 from da_framework.networks.network import Network
 
 BatchNorm = Literal["shared", "separate", "domain"]
+ClassWeights = Literal["none", "balanced"]
 
 
 class MethodKeys(TypedDict):
@@ -38,10 +40,13 @@ class MethodKeys(TypedDict):
             ``separate``: a pass a role; ``domain``: one pass in which every domain has statistics
             of its own, in evaluation as well, and all have one scale and shift.
         label_smoothing: share of a label that is spread over all classes.
+        class_weights: of the labels' cross-entropy: ``balanced`` weighs classes alike, whatever
+            their numbers of samples.
         refresh_every: steps between two refreshes; ``None``: as many as between two evaluations.
     """
 
     label_smoothing: Fraction
+    class_weights: ClassWeights
     refresh_every: Count | None
     alpha: Share
     batch_norm: BatchNorm
@@ -52,8 +57,9 @@ class Method(nn.Module):
 
     .. math:: \alpha L(\text{source}) + (1 - \alpha) L(\text{target labelled})
 
-    over whichever of the two roles there are; alone, a role has weight 1. A method adds
-    ``terms``, or yields several ``objectives`` of its own.
+    over whichever of the two roles there are; alone, a role has weight 1. L is the mean over the
+    samples of :math:`w_y \, (-\log p_y)`, where w is 1 or, balanced, :math:`n / (k \, n_y)` of a
+    role's training samples. A method adds ``terms``, or yields several ``objectives`` of its own.
 
     Args:
         network: encoder and head.
@@ -63,6 +69,9 @@ class Method(nn.Module):
             al., "Domain-Specific Batch Normalization", CVPR 2019.
         label_smoothing: share of a label that is spread over all classes: Szegedy et al.,
             "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, section 7.
+        class_weights: w, ``none`` or ``balanced``: King, Zeng, "Logistic Regression in Rare Events
+            Data", Political Analysis 2001, section 4.2; scikit-learn's ``class_weight``.
+            https://doi.org/10.1093/oxfordjournals.pan.a004868
         refresh_every: steps between two refreshes, an epoch of the method; ``None``: as many as
             between two evaluations. For methods that refresh while they train.
     """
@@ -109,6 +118,7 @@ class Method(nn.Module):
         alpha: Share,
         batch_norm: BatchNorm,
         label_smoothing: Fraction = 0.0,
+        class_weights: ClassWeights = "none",
         refresh_every: Count | None = None,
     ) -> None:
         super().__init__()
@@ -123,6 +133,7 @@ class Method(nn.Module):
         self.alpha = alpha
         self.batch_norm = batch_norm
         self.label_smoothing = label_smoothing
+        self.class_weights = class_weights
         self.refresh_every = refresh_every
         # over several processes the trainer puts a gather with gradient in its place
         self.gather: Callable[[Tensor], Tensor] = _identity
@@ -200,15 +211,15 @@ class Method(nn.Module):
         self._per_sample[name] = (role, value)
         self.register_buffer(name, torch.full((self.task.rows[role],), value))
 
-    def reset_fitted(self, rows: Mapping[str, int]) -> None:
+    def reset_fitted(self, task: Task) -> None:
         """Drops what a refresh has fitted to the samples so far, to train on others.
 
         Args:
-            rows: how many training samples each role has now.
+            task: how many training samples each role has now, and of which classes.
         """
-        self.task = replace(self.task, rows=rows)
+        self.task = replace(self.task, rows=task.rows, class_counts=task.class_counts)
         for name, (role, value) in self._per_sample.items():
-            self.register_buffer(name, self.get_buffer(name).new_full((rows[role],), value))
+            self.register_buffer(name, self.get_buffer(name).new_full((task.rows[role],), value))
 
     def warnings(self, outputs: Mapping[str, Outputs]) -> Iterator[str]:
         """What a person should know, in words, given the outputs of an evaluation."""
@@ -239,15 +250,25 @@ class Method(nn.Module):
         if len(labelled) == 1:
             labelled = dict.fromkeys(labelled, 1.0)
         return {
-            role: Term(self.cross_entropy(outputs[role].logits, outputs[role].y), weight)
+            role: Term(self.label_loss(outputs[role], role), weight)
             for role, weight in labelled.items()
         }
 
-    def cross_entropy(
-        self, logits: Float[Tensor, "rows k"], y: Int[Tensor, " rows"]
-    ) -> Float[Tensor, ""]:
-        """Cross-entropy with labels that are smoothed as the configuration says."""
-        return cross_entropy(logits, y, label_smoothing=self.label_smoothing)
+    def label_loss(self, outputs: Outputs, role: str) -> Float[Tensor, ""]:
+        """Mean of ``label_losses``."""
+        if self.class_weights == "balanced":
+            return self.label_losses(outputs, role).mean()
+        return cross_entropy(outputs.logits, outputs.y, label_smoothing=self.label_smoothing)
+
+    def label_losses(self, outputs: Outputs, role: str) -> Float[Tensor, " rows"]:
+        """Cross-entropy of each sample, smoothed and weighted as the configuration says."""
+        losses = cross_entropy(
+            outputs.logits, outputs.y, reduction="none", label_smoothing=self.label_smoothing
+        )
+        if self.class_weights == "none":
+            return losses
+        weights = balanced_class_weights(torch.tensor(self.task.class_counts[role]))
+        return weights.to(losses)[outputs.y] * losses
 
     def normal(self, *shape: int, like: Tensor) -> Tensor:
         """Standard normal numbers, the same on all processes: for samples of the global batch."""

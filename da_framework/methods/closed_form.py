@@ -127,8 +127,8 @@ class ClosedForm(Method):
         nearest = torch.stack(by_class, dim=1)
         return nearest.amin(1, keepdim=True) - nearest
 
-    def reset_fitted(self, rows: Mapping[str, int]) -> None:
-        super().reset_fitted(rows)
+    def reset_fitted(self, task: Task) -> None:
+        super().reset_fitted(task)
         self._buffers.clear()
 
     def keep(self, fitted: Mapping[str, Tensor]) -> None:

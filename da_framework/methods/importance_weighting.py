@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar, Literal, Unpack
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from da_framework.core.batch import Outputs, Task, Term, as_input
 from da_framework.core.types import Share
@@ -86,9 +85,7 @@ class ImportanceWeighting(Method):
 
     def classification(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         source, plain = outputs["source"], super().classification(outputs)
-        losses = cross_entropy(
-            source.logits, source.y, reduction="none", label_smoothing=self.label_smoothing
-        )
+        losses = self.label_losses(source, "source")
         weights = self.weights[source.row]
         value = (weights * losses).sum() / weights.sum().clamp_min(1e-30)
         return {**plain, "source": Term(value, plain["source"].weight)}

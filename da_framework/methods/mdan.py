@@ -5,7 +5,6 @@ from typing import ClassVar, Unpack
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 
 from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.schedules import Schedule, as_schedule
@@ -69,9 +68,7 @@ class MDAN(Method):
         source, target = outputs["source"], outputs["target"]
         coefficient = self.coefficient(self.progress)
         features = reverse_gradient(torch.cat([source.features, target.features]), coefficient)
-        costs = cross_entropy(
-            source.logits, source.y, reduction="none", label_smoothing=self.label_smoothing
-        )
+        costs = self.label_losses(source, "source")
         labels, domains = [], []
         for number, discriminator in enumerate(self.discriminators):
             member = (source.domain == number).to(costs)

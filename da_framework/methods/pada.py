@@ -5,7 +5,6 @@ from typing import ClassVar, Unpack
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.schedules import Schedule
@@ -69,17 +68,11 @@ class PADA(DANN):
 
     def classification(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         source = outputs["source"]
-        losses = cross_entropy(
-            source.logits, source.y, reduction="none", label_smoothing=self.label_smoothing
-        )
+        losses = self.label_losses(source, "source")
         weight = super().classification(outputs)["source"].weight
-        weighted = Term((self.class_weights(source.y) * losses).mean(), weight)
+        weighted = Term((self.met[source.y] * losses).mean(), weight)
         return {**super().classification(outputs), "source": weighted}
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
-        weights = torch.cat([self.class_weights(source.y), torch.ones_like(target.logits[:, 0])])
+        weights = torch.cat([self.met[source.y], torch.ones_like(target.logits[:, 0])])
         return {"domain": Term(self.domain_loss(source, target, weights), self.weight)}
-
-    def class_weights(self, y: Tensor) -> Tensor:
-        """γ of each sample's class."""
-        return self.met[y]

@@ -316,7 +316,7 @@ class Adaptation(pl.LightningModule):
         )
         twin.trainer, twin.domains = self.trainer, domains
         twin.configure_optimizers()
-        twin.method.reset_fitted(domains.task.rows)
+        twin.method.reset_fitted(domains.task)
         twin.refresh()
         while not method.closed_form and twin.step < self.step:
             twin.take_step(domains.batch(twin.step))

@@ -18,6 +18,9 @@ from da_framework.methods.base import Method
 from da_framework.methods.extra import Extra
 from da_framework.networks.network import Network
 
+BALANCES = (("method", "class_weights"), ("dataset", "sampler"))
+"""The keys by which classes of different sizes come to count alike."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -149,6 +152,20 @@ def can_be_compiled(plan: Plan) -> str:
 # of the data
 
 
+def can_balance_classes(plan: Plan, domains: Domains) -> str:
+    """Classes are balanced, by weights or by how samples are drawn, where labels are learnt from.
+
+    Not in both ways at once, which would make rare classes count more than the others.
+    """
+    keys = [f"{part}.{key}" for part, key in BALANCES if plan.config[part].get(key) == "balanced"]
+    balanced = " and ".join(f"{key}=balanced" for key in keys)
+    if keys and plan.method.closed_form:
+        return f"{balanced}: {plan.name} is fitted to all samples at once, without a loss"
+    if keys and not domains.task.class_counts:
+        return f"{balanced}: {plan.name} learns from no labels"
+    return f"{balanced}: one of the two" if len(keys) > 1 else ""
+
+
 def extra_terms_have_roles(plan: Plan, domains: Domains) -> str:
     """Added terms read roles that a batch holds."""
     for name, term in plan.extra_terms.items():
@@ -224,6 +241,7 @@ OF_CONFIG: tuple[Callable[[Plan], str], ...] = (
     can_be_compiled,
 )
 OF_DATA: tuple[Callable[[Plan, Domains], str], ...] = (
+    can_balance_classes,
     extra_terms_have_roles,
     columns_can_be_compared,
 )

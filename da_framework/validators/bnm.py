@@ -12,7 +12,8 @@ def bnm(outputs: Mapping[str, Outputs]) -> float:
 
     .. math:: \frac{\lVert P \rVert_*}{\sqrt{m \min(m, k)}}
 
-    Large where predictions are certain and diverse at once. Cui et al., "Towards Discriminability
+    Large where predictions are certain and diverse at once: it expects classes of one size, which a
+    target that is truly skewed does not have. Cui et al., "Towards Discriminability
     and Diversity: Batch Nuclear-norm Maximization", CVPR 2020, https://arxiv.org/abs/2003.12237;
     as a validator: Musgrave, Belongie, Lim, "Three New Validators and a Large-Scale Benchmark
     Ranking for Unsupervised Domain Adaptation", 2022. https://arxiv.org/abs/2208.07360

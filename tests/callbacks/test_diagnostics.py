@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from da_framework.callbacks.base import Callback, Evaluation
-from da_framework.callbacks.diagnostics import Diagnostics, is_task_lost
+from da_framework.callbacks.diagnostics import Diagnostics, describe_majority, is_task_lost
 from da_framework.core.batch import Outputs, Task, Term
 from da_framework.core.errors import DivergedError
 from da_framework.datasets.datamodule import Domains
@@ -56,9 +56,11 @@ class Collapsing(Method):
 class Heavy(Method):
     """Wants one class for all rows, so much more than the labels that these are lost."""
 
+    weight = 100.0
+
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
         both = torch.cat([source.logits, target.logits])
-        return {"wrong": Term((both[:, 1] - both[:, 0]).mean(), 100.0)}
+        return {"wrong": Term((both[:, 1] - both[:, 0]).mean(), self.weight)}
 
 
 class Breaking(Method):
@@ -66,6 +68,11 @@ class Breaking(Method):
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
         return {"broken": Term(source.features.mean() / 0)}
+
+
+def _network() -> Network:
+    backbone = partial(MLP, widths=[8], dropout=0.0)
+    return Network(backbone=backbone, bottleneck=[], head=[], dropout=0.0, shape=(1,), classes=2)
 
 
 DANN_KEYS: dict[str, Any] = {"hidden": [8], "weight": 1.0, "coefficient": 1.0}
@@ -179,6 +186,31 @@ def test_a_weight_that_loses_the_task_is_seen_with_what_it_does_to_predictions()
     module = fit(Heavy, lr=0.0001, steps=30)
     assert verdicts(module) == {"task", "predictions"}
     assert "lower method.weight" in module.verdicts["task"]["words"]
+    assert "predictions have collapsed" in module.verdicts["predictions"]["words"]
+
+
+@pytest.mark.parametrize("kind", [SourceOnly, Heavy])
+def test_a_target_that_is_truly_skewed_is_allowed_for(kind: type[Method]) -> None:
+    """A target of 97 to 3 and a classifier that is right: 97 % in one class are as it should be."""
+    y = torch.tensor([0] * 97 + [1] * 3)
+    halves = torch.arange(100) % 2
+    sides = {
+        role: Outputs(
+            *(labels, labels, labels, labels), labels[:, None].float(), 9 * torch.eye(2)[labels]
+        )
+        for role, labels in {"source": halves, "target": y}.items()
+    }
+    task = Task(("common", "rare"), ("s", "t"), {}, (1,))
+    method = kind(_network(), task, alpha=0.5, batch_norm="shared")
+    evaluation = Evaluation(10, task, sides, sides["target"], {})
+    words = describe_majority(evaluation, {"majority": 0.97}, method)
+    assert "97% of target samples are put in one class" in words
+    assert "held-out source accuracy is 100%: a target that is truly so skewed looks" in words
+    assert "information_maximization" in words
+    assert ("method.weight" in words) == (kind is Heavy)  # no key that there is not
+    # a network that puts the source in one class too has collapsed
+    sides["source"] = sides["source"]._replace(logits=torch.eye(2)[torch.zeros(100).long()])
+    assert describe_majority(evaluation, {"majority": 0.97}, method).startswith("predictions have")
 
 
 def test_what_is_not_finite_stops_the_run_and_is_named() -> None:

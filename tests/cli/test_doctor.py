@@ -11,6 +11,9 @@ import pytest
 from da_framework.cli.doctor import diagnose, print_diagnoses, read_finished
 from da_framework.core.errors import InputError
 
+WEIGHED = {"method": {"weight": 1.0, "coefficient": 1.0}}
+"""A config whose method has both knobs."""
+
 
 def record(
     domain: tuple[float, ...],
@@ -43,13 +46,23 @@ def record(
     ("given", "message", "advice"),
     [
         (record((0.95, 0.7, 0.58)), "domains came together: a linear .* 58% accuracy, 95%", ""),
-        (record((0.95, 0.55), source=0.3), "source accuracy is only 30%", "lower method.weight"),
+        (
+            record((0.95, 0.55), source=0.3, config=WEIGHED),
+            "source accuracy is only 30%",
+            "lower method.weight or method.coefficient",
+        ),
+        (record((0.95, 0.55), source=0.3), "source accuracy is only 30%", "lower the steps"),
         (record((0.95, 0.8)), "came nearer, but are told apart still", "more steps"),
         (record((0.99, 0.94), shrunk=0.1), "came nearer, but are told apart still", "more steps"),
         (record((0.99, 0.94), shrunk=0.5), "did not come together", "adds no term"),
         (record((0.55, 0.58)), "hardly a shift", "few classes"),
         (record((0.9, 0.92)), "did not come together", "adds no term"),
-        (record((0.9, 0.92), ratios=(1e-3,)), "did not come together", "raise method.weight"),
+        (
+            record((0.9, 0.92), ratios=(1e-3,), config=WEIGHED),
+            "did not come together",
+            "raise method.weight or method.coefficient",
+        ),
+        (record((0.9, 0.92), ratios=(1e-3,)), "did not come together", "nothing: more steps"),
         (record((0.9, 0.92), ratios=(0.5,)), "did not come together", "does pull on the encoder"),
         (record((0.9, 0.7), baseline=True), "did not come together", "does not adapt; da list"),
         (record(()), "nothing was read", ""),

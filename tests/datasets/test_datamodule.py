@@ -12,7 +12,7 @@ from da_framework.core.batch import UNLABELLED, Batch, Samples
 from da_framework.core.errors import InputError
 from da_framework.datasets.base import Dataset, Domain, Roles
 from da_framework.datasets.datamodule import Domains
-from da_framework.datasets.streams import EndlessLoader, EpochSampler
+from da_framework.datasets.streams import BalancedSampler, EndlessLoader, EpochSampler
 from tests.datasets.roles import INDUCTIVE
 
 SIZES = {"art": 40, "photo": 30, "sketch": 15, "toys": 21}
@@ -89,8 +89,8 @@ def test_seeds_steps_and_roles_have_orders_of_their_own() -> None:
     data, other = domains(seed=3), domains(seed=4)
     assert not same(data.batch(0), other.batch(0))
     assert not same(data.batch(0), data.batch(1))
-    numbers = [data.streams[role].samplers[0].seed for role in ("source", "target")]
-    assert len(set(numbers)) == 2
+    samplers = [data.streams[role].samplers[0] for role in ("source", "target")]
+    assert len({sampler.seed for sampler in samplers if isinstance(sampler, EpochSampler)}) == 2
 
 
 def test_global_random_numbers_are_neither_used_nor_drawn() -> None:
@@ -336,6 +336,73 @@ def test_a_batch_across_two_epochs_is_cut_from_both() -> None:
     taken = torch.cat([sampler.take(step) for step in range(5)])
     orders = torch.cat([sampler._order(number) for number in range(3)])
     assert torch.equal(taken, orders)
+
+
+COUNTS = torch.tensor([1, 5, 40])
+
+
+def skewed(size: int) -> tuple[BalancedSampler, Tensor]:
+    """A sampler of classes of 1, 5 and 40 samples; and the labels by position."""
+    y = torch.full((100,), -5)
+    rows = torch.randperm(46, generator=torch.Generator().manual_seed(0)) + 20
+    y[rows] = torch.repeat_interleave(torch.arange(3), COUNTS)
+    return BalancedSampler(rows, y[rows], size, seed=1), y
+
+
+@pytest.mark.parametrize("size", [1, 4, 8, 50])
+def test_a_balanced_sampler_draws_classes_alike_and_their_samples_in_turn(size: int) -> None:
+    sampler, y = skewed(size)
+    steps = 120
+    taken = torch.cat([sampler.take(step) for step in range(steps)])
+    labels = y[taken]
+    assert len(taken) == steps * size
+    rounds = len(taken) // 3
+    # of any start of the sequence, a class has a third, to one sample
+    for stop in range(1, len(taken), 7):
+        drawn = torch.bincount(labels[:stop], minlength=3)
+        assert drawn.max() - drawn.min() <= 1
+    for label, count in enumerate(COUNTS.tolist()):
+        members = taken[labels == label][:rounds]
+        for start in range(0, rounds - count + 1, count):
+            assert len({*members[start : start + count].tolist()}) == count
+    turns = labels[: 3 * rounds].view(-1, 3)
+    if rounds > 3:  # no class is always the first
+        assert len({*turns[:, 0].tolist()}) > 1
+
+
+def test_a_balanced_batch_is_a_function_of_seed_and_step() -> None:
+    in_order, other = skewed(7)[0], skewed(7)[0]
+    batches = [in_order.take(step) for step in range(60)]
+    for step in (59, 3, 0, 41, 3):
+        assert torch.equal(other.take(step), batches[step])
+        assert torch.equal(in_order.take(step), batches[step])
+
+
+def test_labelled_roles_alone_are_balanced_and_processes_share_their_batch() -> None:
+    keys: dict[str, Any] = {"source": ["art", "sketch"], "labels_per_class": 2}
+    needed = ("source", "target", "target_labelled")
+    plain = domains(*needed, **keys)
+    data = domains(*needed, **keys, sampler="balanced")
+    for step in range(5):
+        batch, other = data.batch(step), plain.batch(step)
+        assert torch.equal(batch["target"].row, other["target"].row)
+        assert not torch.equal(batch["source"].row, other["source"].row)
+        halves = [data.batch(step, rank, 2) for rank in (0, 1)]
+        for role in needed:
+            assert torch.equal(torch.cat([half[role].row for half in halves]), batch[role].row)
+    rows = torch.cat([data.batch(step)["source"].row for step in range(30)])
+    source = data.train["source"]
+    for domain in (0, 1):
+        drawn = torch.bincount(source.y[rows][source.domain[rows] == domain])
+        assert drawn.max() - drawn.min() <= 1
+
+
+def test_a_task_knows_how_many_samples_its_classes_have() -> None:
+    data = domains("source", "target", "target_labelled", labels_per_class=2)
+    counts = data.task.class_counts
+    assert counts.keys() == {"source", "target_labelled"}  # no other label is counted
+    assert counts["source"] == tuple(torch.bincount(data.train["source"].y).tolist())
+    assert counts["target_labelled"] == (2, 2, 2) or sum(counts["target_labelled"]) % 2 == 0
 
 
 def test_the_loader_never_ends_and_has_nothing_to_save() -> None:

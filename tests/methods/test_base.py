@@ -1,5 +1,6 @@
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,6 +13,10 @@ from torch.testing import assert_close
 from da_framework.core.batch import Batch, Outputs, Samples, Task, Term, as_input
 from da_framework.core.errors import InputError
 from da_framework.methods.base import Method, evaluating
+from da_framework.methods.importance_weighting import ImportanceWeighting
+from da_framework.methods.mcd import MCD
+from da_framework.methods.mdan import MDAN
+from da_framework.methods.pada import PADA
 from da_framework.networks.mlp import MLP, Identity
 from da_framework.networks.network import Network
 
@@ -79,6 +84,69 @@ def test_classification_is_the_weighted_joint_loss(alpha: float) -> None:
     )
     for role, term in terms.items():
         assert_close(term.value, loss(net, role))
+
+
+COUNTS = {"source": (9, 1), "target_labelled": (2, 6)}
+
+
+def weighted_loss(net: Network, role: str, *, smoothing: float = 0.0) -> Tensor:
+    """The loss of a role in which each sample counts n / (k n_c), sample by sample."""
+    x, y, counts = BATCH[role].x, BATCH[role].y, COUNTS[role]
+    total = torch.zeros((), dtype=torch.float64)
+    for logits, label in zip(net(x)[1], y.tolist(), strict=True):
+        log_p = logits - logits.exp().sum().log()
+        wanted = (1 - smoothing) * log_p[label] + smoothing * log_p.sum() / len(log_p)
+        total = total - sum(counts) / (len(counts) * counts[label]) * wanted
+    return total / len(y)
+
+
+def balanced(net: Network, kind: type[Method] = Both, **keys: Any) -> Method:
+    task = replace(TASK, class_counts=COUNTS, sources=1)
+    given: dict[str, Any] = {"alpha": 0.3, "batch_norm": "shared", "class_weights": "balanced"}
+    return kind(net, task, **(given | keys)).double()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_with_balanced_weights_the_loss_is_that_of_a_loop(smoothing: float) -> None:
+    net = network()
+    tested = balanced(net, label_smoothing=smoothing)
+    for role, term in tested.classification(tested.outputs(BATCH)).items():
+        expected = weighted_loss(net, role, smoothing=smoothing)
+        assert_close(term.value, expected, rtol=1e-6, atol=0)
+        weights = list(net.parameters())
+        actual, wanted = (
+            torch.autograd.grad(value, weights, retain_graph=True)
+            for value in (term.value, expected)
+        )
+        assert_close(actual, wanted, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        (ImportanceWeighting, {"ratio": torch.add, "of": "features", "exponent": 1.0}),
+        (MDAN, {"hidden": [4], "weight": 1.0, "coefficient": 0.0, "sharpness": 1.0}),
+        (PADA, {"hidden": [4], "weight": 1.0, "coefficient": 0.0}),
+        (MCD, {"weight": 1.0, "repeats": 1}),
+    ],
+)
+def test_a_method_that_has_a_loss_of_its_own_weighs_classes_too(
+    kind: type[Method], keys: dict[str, Any]
+) -> None:
+    net = network()
+    tested = balanced(net, kind, **keys)
+    batch = {**BATCH, "source": BATCH["source"]._replace(row=torch.arange(5))}
+    objective = next(iter(tested.objectives(batch)))
+    assert_close(objective.terms["source"].value, weighted_loss(net, "source"), rtol=1e-6, atol=0)
+
+
+def test_weights_are_of_the_data_that_a_method_has_now() -> None:
+    tested = balanced(network())
+    before = tested.classification(tested.outputs(BATCH))["source"].value
+    tested.reset_fitted(replace(tested.task, class_counts={"source": (5, 5)}))
+    after = tested.label_loss(tested.outputs(BATCH)["source"], "source")
+    assert_close(after, loss(tested.network, "source"))
+    assert before != after
 
 
 @pytest.mark.parametrize("role", ["source", "target_labelled"])
