@@ -19,6 +19,7 @@ from da_framework.core.files import atomic_write, write_text
 from da_framework.datasets.columns import complete, scale
 from da_framework.datasets.inference import RUN_KEYS, UNPREPARED
 from da_framework.methods.base import Method
+from da_framework.networks.series import mark_end
 from da_framework.training.prediction import as_target_samples
 from da_framework.training.restore import TrainedModel, restore_model
 
@@ -154,6 +155,8 @@ def made_up_inputs(model: TrainedModel, count: int) -> Tensor:
         x = x * torch.tensor(inputs["std"]) + torch.tensor(inputs["mean"])
     fitted = inputs.get("preparation", UNPREPARED)
     x = x[:, : x.shape[1] - len(fitted["indicators"])]
+    if inputs.get("padded"):
+        x = mark_end(x, torch.randint(1, shape[2] + 1, (count,), generator=draws))
     if fitted["fill"]:
         x[torch.rand(x.shape, generator=draws) < 0.1] = torch.nan
     return x
@@ -242,6 +245,8 @@ def describe_model(model: TrainedModel, pick: str) -> dict[str, Any]:
     }.get(inputs["dtype"], "as stored")
     if "mean" in inputs:
         inside += "; brought to mean 0 and deviation 1 inside"
+    if inputs.get("padded"):
+        inside += "; NaN in all channels behind the end of a series"
     fitted = inputs.get("preparation", UNPREPARED)
     if fitted["fill"]:
         inside += "; NaN where a number is missing, which is filled inside"

@@ -5,7 +5,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial, update_wrapper
 from importlib import import_module
 from pathlib import Path
@@ -79,10 +79,16 @@ def run_hydra(name: str, module: str, rest: list[str], **keys: Any) -> None:
     config_dir = str(plugins.conf_dir())
     # errors come out of Hydra as they are, and are said here
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = [f"da {name}", *rest]
+    fitted = rest
+    jobs: AbstractContextManager[None] = nullcontext()
+    if set(MULTIRUN) & set(rest):
+        from da_framework.cli.sweep_keys import fit_sweep
+
+        fitted, jobs = fit_sweep(rest, config_dir, config_name)
+    sys.argv = [f"da {name}", *fitted]
     compose = hydra.main(version_base="1.3", config_path=config_dir, config_name=config_name)
     try:
-        with sweeps.monitor_sweep():
+        with sweeps.monitor_sweep(), jobs:
             compose(make_task(module, keys))()
     except (ConfigCompositionException, HydraException, ValueError) as error:
         # a group set to nothing is a plain ValueError of Hydra's

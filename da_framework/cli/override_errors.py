@@ -76,7 +76,7 @@ def explain_overrides(
     GlobalHydra.instance().clear()
     with initialize_config_dir(config_dir, version_base="1.3"):
         lines: list[str] = []
-        choices: list[str] = []
+        choices: list[list[str]] = []
         keyed: list[Override] = []
         for word in overrides:
             if word.startswith("="):
@@ -91,7 +91,7 @@ def explain_overrides(
             if options := group_options(key):
                 unknown = unknown_options(override, key, options)
                 lines += unknown
-                choices += [] if unknown else [first_job(override)]
+                choices += [] if unknown else [every_job(override)]
             elif not key.startswith("hydra"):
                 keyed.append(override)
         try:
@@ -152,17 +152,20 @@ def unknown_options(override: Override, group: str, options: list[str]) -> list[
     return lines
 
 
-def first_job(override: Override) -> str:
-    """The override of a sweep's first job."""
+def every_job(override: Override) -> list[str]:
+    """The overrides of a sweep's jobs; of what is no sweep, itself."""
     if not override.is_sweep_override():
-        return str(override.input_line)
-    return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
+        return [str(override.input_line)]
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
-def unknown_keys(overrides: list[Override], choices: list[str], name: str) -> list[str]:
-    """A line for each dotted key that the config lacks, given the chosen parts."""
-    config: Any = compose(name, overrides=choices)
-    known = dotted_keys(config)
+def unknown_keys(overrides: list[Override], choices: list[list[str]], name: str) -> list[str]:
+    """A line for each dotted key that no config has, given the chosen parts of each job."""
+    jobs = [
+        [own[min(i, len(own) - 1)] for own in choices]
+        for i in range(max(map(len, choices), default=1))
+    ]
+    known = list(dict.fromkeys(key for job in jobs for key in dotted_keys(compose(name, job))))
     lines = []
     for override in overrides:
         key = override.key_or_group
@@ -175,15 +178,15 @@ def unknown_keys(overrides: list[Override], choices: list[str], name: str) -> li
     return lines
 
 
-def unknown_additions(overrides: list[Override], choices: list[str], name: str) -> list[str]:
+def unknown_additions(overrides: list[Override], choices: list[list[str]], name: str) -> list[str]:
     """A line for each key added with ``+`` or ``++`` that no constructor takes."""
-    added = [first_job(o) for o in overrides if o.is_add() or o.is_force_add()]
+    added = [every_job(o)[0] for o in overrides if o.is_add() or o.is_force_add()]
     if not added:
         return []
     # imports torch: only for those who add keys
     from da_framework.config.settings import Settings
 
-    config = compose(name, overrides=[*choices, *added])
+    config = compose(name, overrides=[*(own[0] for own in choices), *added])
     # what a job alone can resolve is left out
     parts = [str(key) for key in config if key not in ("logger", "callback")]
     try:

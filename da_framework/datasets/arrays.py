@@ -60,6 +60,10 @@ class Arrays(Discovered):
     them: no ``y``, or NaN, or -1. Files ``.npy`` in uint8 or float32 are mapped: no more is held in
     memory than the samples in use.
 
+    Series (channels, time) may be of unequal length: one ends where all its channels are NaN, or
+    after as many steps as ``length`` in the file says. They are brought to the length of the
+    longest by NaN, which networks of series do not read, or cut into windows.
+
     Args:
         root: the folder of the files.
         shape: of one input, where inputs are stored flat: [9, 128] is a series of 9 channels;
@@ -67,9 +71,8 @@ class Arrays(Discovered):
         scale: brings numbers to mean 0 and deviation 1 of the ``source``'s samples, or of those of
             each ``domain``: every number of flat samples, every channel of others; ``none`` leaves
             them.
-        window: cuts series (channels, time) into windows of so many steps, which are the samples;
-            those of one series stay in one part of a split. A series ends where all its channels
-            are NaN, or after as many steps as ``length`` in the file says. ``None``: uncut.
+        window: cuts series into windows of so many steps, which are the samples; those of one
+            series stay in one part of a split. ``None``: uncut.
         stride: steps between the beginnings of two windows; ``None``: as long as the window.
     """
 
@@ -116,11 +119,30 @@ class Arrays(Discovered):
         names = [None] * len(contents.x) if y is None else label_names(y.tolist())
         return [Labels(name, [names[row] for row in series])]
 
+    @property
+    def padded(self) -> bool:
+        return any(
+            lengths.min() < self.longest
+            for lengths in map(self._lengths, self.domains)
+            if lengths is not None
+        )
+
+    @property
+    def longest(self) -> int:
+        """Steps of the longest series of the domains in use; 0 where samples are no series."""
+        every = [self._lengths(name) for name in self.domains]
+        return max((int(lengths.max()) for lengths in every if lengths is not None), default=0)
+
+    def mark_finite(self, x: Array) -> NDArray[np.bool_]:
+        return mark_finite_series(x) if self.padded else super().mark_finite(x)
+
     def load(self, name: str) -> Domain:
         x = self._inputs(name)
         if self.scale != "none":
             mean, deviation = self._scale(name)
             x = ((x - mean) / deviation).astype(np.float32)
+        if (lengths := self._lengths(name)) is not None:
+            x = bring_to_length(x, max(self.longest, int(lengths.max())))
         test, series = self._contents(name).test, self._windows(name).series
         return Domain(
             np.ascontiguousarray(x),
@@ -134,7 +156,7 @@ class Arrays(Discovered):
         if self.scale != "none":
             mean, deviation = self._scale(name)
             inputs |= {"mean": mean.tolist(), "std": deviation.tolist()}
-        return inputs
+        return inputs | ({"padded": True} if self.padded else {})
 
     def origin(self, name: str) -> Path | str:
         """What a domain is read from, for a message."""
@@ -152,12 +174,25 @@ class Arrays(Discovered):
             x, contents = self._whole(name), self._contents(name)
             file = self.origin(name)
             if self.window is None or self.stride is None:
-                refuse_unequal_length(x, contents.length, file)
-                return Windows(x, np.arange(len(x)))
+                return Windows(mark_end(x, contents.length, file), np.arange(len(x)))
             return cut_windows(x, contents.length, self.window, self.stride, file)
 
         windows: Windows = self.read_once(f"windows of {name}", cut)
         return windows
+
+    def _lengths(self, name: str) -> NDArray[np.int64] | None:
+        """Steps of each series of a domain; none where its samples are not uncut series."""
+        x = self._inputs(name)
+        if self.window is not None or x.ndim != 3 or x.dtype.kind != "f":
+            return None
+
+        def measure() -> NDArray[np.int64]:
+            lengths = series_lengths(x, None)
+            refuse_empty_series(lengths, self.origin(name))
+            return lengths
+
+        lengths: NDArray[np.int64] = self.read_once(f"lengths of {name}", measure)
+        return lengths
 
     def _whole(self, name: str) -> Array:
         x = self._contents(name).x
@@ -183,12 +218,15 @@ class Arrays(Discovered):
                 "scale is known: dataset.scale=none"
             )
         sides = [[self._inputs(domain) for domain in side] for side in (self.source, self.target)]
-        alike = ([x for x in side if x.shape[1:] == like.shape[1:]] for side in sides)
+        kind = (like.ndim, like.shape[1])
+        alike = ([x for x in side if (x.ndim, x.shape[1]) == kind] for side in sides)
         fitted = [like] if self.scale == "domain" else next(filter(None, alike), [like])
         channels = [
             np.moveaxis(x, 1, -1).reshape(-1, x.shape[1]).astype(np.float64) for x in fitted
         ]
-        mean, deviation = fit_scale(np.concatenate(channels))
+        known = np.concatenate([rows[np.isfinite(rows).all(1)] for rows in channels])
+        # where nothing is known, the check of the inputs says so
+        mean, deviation = fit_scale(known if len(known) else np.zeros((1, known.shape[1])))
         wide = (-1, *(1 for _ in like.shape[2:]))
         return mean.reshape(wide), deviation.reshape(wide)
 
@@ -239,7 +277,7 @@ def explain_objects(file: Path) -> Iterator[None]:
             raise
         raise InputError(
             f"{file} cannot be read: it holds Python objects, as NumPy saves series of unequal "
-            "length: fill these up with NaN to one length, and cut them by dataset.window"
+            "length: fill these up with NaN to one length, or say it by length beside x"
         ) from None
 
 
@@ -276,10 +314,63 @@ def series_lengths(x: Array, length: Array | None) -> NDArray[np.int64]:
     """Steps of each series: as given, or up to the last at which a channel has a number."""
     if length is not None:
         return np.asarray(length).astype(np.int64)
+    steps = x.shape[2]
+    lengths = np.full(len(x), steps)
     if x.dtype.kind != "f":
-        return np.full(len(x), x.shape[2])
-    known: NDArray[np.bool_] = np.logical_not(np.isnan(x).all(axis=1))
-    return np.where(known.any(1), x.shape[2] - known[:, ::-1].argmax(1), 0)
+        return lengths
+    # of most, the last step is there, and no other need be looked at
+    shorter = np.flatnonzero(np.isnan(x[:, :, -1]).all(1)) if steps else np.arange(0)
+    known: NDArray[np.bool_] = np.logical_not(np.isnan(x[shorter]).all(axis=1))
+    lengths[shorter] = np.where(known.any(1), steps - known[:, ::-1].argmax(1), 0)
+    return lengths
+
+
+def mark_end(x: Array, length: Array | None, file: Path | str) -> Array:
+    """Series with NaN behind the end of each, where a file says how long they are.
+
+    Raises:
+        InputError: they are no series, or cannot be as long.
+    """
+    if length is None:
+        return x
+    if x.ndim != 3 or length.shape != (len(x),):
+        raise InputError(
+            f"{file}: length has the shape {length.shape}, x {x.shape}: it is of series (channels, "
+            "time), a number of steps each"
+        )
+    lengths = series_lengths(x, length)
+    refuse_empty_series(lengths, file)
+    if lengths.max() > x.shape[2]:
+        raise InputError(f"{file}: a series of {lengths.max()} steps, but x holds {x.shape[2]}")
+    behind = np.arange(x.shape[2]) >= lengths[:, None, None]
+    return np.where(behind, np.float32(np.nan), x) if behind.any() else x
+
+
+def refuse_empty_series(lengths: NDArray[np.int64], file: Path | str) -> None:
+    """Raises where a series has no step.
+
+    Raises:
+        InputError: that is so.
+    """
+    if len(empty := np.flatnonzero(lengths < 1)):
+        raise InputError(
+            f"{file}: {len(empty)} series have no step, the first is row {empty[0]}: leave them out"
+        )
+
+
+def bring_to_length(x: Array, steps: int) -> Array:
+    """Series with NaN behind, or without the steps that none of them has."""
+    missing = steps - x.shape[2]
+    if missing <= 0:
+        return x[:, :, :steps]
+    return np.pad(x, [(0, 0), (0, 0), (0, missing)], constant_values=np.nan)
+
+
+def mark_finite_series(x: Array) -> NDArray[np.bool_]:
+    """Marks series that are numbers throughout to the end of each."""
+    there = np.arange(x.shape[2]) < series_lengths(x, None)[:, None]
+    finite: NDArray[np.bool_] = np.all(np.isfinite(x) | ~there[:, None], axis=(1, 2))
+    return finite & there[:, 0]
 
 
 def cut_windows(
@@ -295,6 +386,7 @@ def cut_windows(
             f"dataset.window={window} cuts series of channels and time, but the samples of {file} "
             f"have the shape {x.shape[1:]}: dataset.shape=[channels,time] says it"
         )
+    x = mark_end(x, length, file)
     lengths = series_lengths(x, length)
     if len(short := np.flatnonzero(lengths < window)):
         raise InputError(
@@ -305,22 +397,6 @@ def cut_windows(
     series = np.repeat(np.arange(len(x)), [len(own) for own in starts])
     steps = np.concatenate(starts)[:, None] + np.arange(window)
     return Windows(x[series[:, None], :, steps].transpose(0, 2, 1), series)
-
-
-def refuse_unequal_length(x: Array, length: Array | None, file: Path | str) -> None:
-    """Raises where series are of unequal length, and not cut into windows.
-
-    Raises:
-        InputError: that is so.
-    """
-    if x.ndim != 3 or (length is None and x.dtype.kind != "f"):
-        return
-    lengths = series_lengths(x, length)
-    if len(np.unique(lengths)) > 1 and lengths.min() > 0:
-        raise InputError(
-            f"{file}: its series are of {lengths.min()} to {lengths.max()} steps; "
-            f"dataset.window={lengths.min()} cuts them into windows of one length"
-        )
 
 
 def join_labels(held: dict[str, Array]) -> Array | None:

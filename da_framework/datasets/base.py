@@ -187,6 +187,11 @@ class Dataset(ABC):
         self._domains: dict[str, Domain] = {}
         self._check_names()
 
+    @property
+    def padded(self) -> bool:
+        """Whether inputs are series of unequal length, with NaN behind the end of each."""
+        return False
+
     @abstractmethod
     def load(self, name: str) -> Domain:
         """Reads one domain.
@@ -219,7 +224,7 @@ class Dataset(ABC):
         test = None if domain.test is None else bool(domain.test[row])
         wrong = f"its label is {label}; labels are 0 to {len(self.classes) - 1}"
         broken = None if known or unlabelled else wrong
-        if np.issubdtype(x.dtype, np.floating) and not np.isfinite(x).all():
+        if not self.mark_finite(x[None]).all():
             broken = "it has values that are NaN or infinite"
         return SampleReport(
             f"row {row}",
@@ -230,6 +235,10 @@ class Dataset(ABC):
             broken,
             thumbnail=as_image(x) if thumbnail and not broken else None,
         )
+
+    def mark_finite(self, x: Array) -> NDArray[np.bool_]:
+        """Marks samples that are numbers throughout."""
+        return mark_finite(x)
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -359,7 +368,7 @@ class Dataset(ABC):
             blocks = (
                 domain.x[i : i + SAMPLES_AT_ONCE] for i in range(0, len(domain.x), SAMPLES_AT_ONCE)
             )
-            finite = np.concatenate([np.isfinite(x.reshape(len(x), -1)).all(1) for x in blocks])
+            finite = np.concatenate([self.mark_finite(x) for x in blocks])
             if not finite.all():
                 bad = np.flatnonzero(~finite)
                 raise InputError(
@@ -388,6 +397,12 @@ class Dataset(ABC):
                     "samples alone may differ in length"
                 )
         return domain
+
+
+def mark_finite(x: Array) -> NDArray[np.bool_]:
+    """Marks samples that are numbers throughout."""
+    finite: NDArray[np.bool_] = np.all(np.isfinite(x.reshape(len(x), -1)), axis=1)
+    return finite
 
 
 def as_image(x: Array) -> Array | None:

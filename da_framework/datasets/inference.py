@@ -12,8 +12,16 @@ import numpy as np
 
 from da_framework.core.errors import InputError, listed
 from da_framework.core.pictures import describe_failure
-from da_framework.datasets.arrays import Arrays, cut_windows, map_array, read_archive
-from da_framework.datasets.base import SAMPLES_AT_ONCE, Array
+from da_framework.datasets.arrays import (
+    Arrays,
+    bring_to_length,
+    cut_windows,
+    map_array,
+    mark_end,
+    mark_finite_series,
+    read_archive,
+)
+from da_framework.datasets.base import SAMPLES_AT_ONCE, Array, mark_finite
 from da_framework.datasets.columns import (
     Preparation,
     complete,
@@ -104,12 +112,18 @@ class NewSamples(ABC):
         """A file's path below the root."""
         return file.relative_to(self.root).as_posix() if self.root.is_dir() else file.name
 
+    def mark_finite(self, x: Array) -> Array:
+        """Marks samples that are numbers throughout; series, to their end."""
+        if self.inputs.get("padded") and x.ndim == 3:
+            return mark_finite_series(x)
+        return mark_finite(x)
+
     def number_samples(self, file: Path, x: Array) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
         """Names the samples of a file by their numbers; gives some at a time."""
         for start in range(0, len(x), SAMPLES_AT_ONCE):
             rows = np.array(x[start : start + SAMPLES_AT_ONCE], order="C")  # a mapped file is read
-            if rows.dtype.kind == "f" and (bad := ~np.isfinite(rows.reshape(len(rows), -1))).any():
-                row = start + int(bad.any(1).argmax())
+            if rows.dtype.kind == "f" and not (finite := self.mark_finite(rows)).all():
+                row = start + int(finite.argmin())
                 raise InputError(f"{file}: row {row} has values that are NaN or infinite")
             yield [(self.name(file), str(start + i)) for i in range(len(rows))], rows
 
@@ -158,29 +172,43 @@ class NewArrays(NewSamples):
     def blocks(self) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
         known = [path for path in self.files if path.name not in ("y.npy", "test.npy")]
         for file in known:
-            x = self.load_array(file)
-            window = self.keys.get("window")
-            if window and x.ndim == 3 and x.shape[2] != window:
-                x = cut_windows(x, None, window, self.keys.get("stride") or window, file).x
-            if x.ndim < 2 or prod(x.shape[1:]) != prod(self.shape):
-                raise InputError(
-                    f"{file} holds samples of the shape {x.shape[1:]}, the run takes {self.shape}"
-                )
-            byte = self.inputs["dtype"] == "uint8"
-            if x.dtype.kind not in "biuf" or byte != (x.dtype == np.uint8):
-                raise InputError(f"{file} holds {x.dtype}, the run takes {self.inputs['dtype']}")
+            x = self.load_samples(file)
             for names, rows in self.number_samples(file, x):
-                rows = scale(rows.reshape(-1, *self.shape), self.inputs)
+                rows = scale(rows, self.inputs)
                 yield names, rows.astype(self.inputs["dtype"], copy=False)
 
-    def load_array(self, file: Path) -> Array:
-        """The inputs in a file; an ``.npy`` is mapped."""
+    def load_samples(self, file: Path) -> Array:
+        """The inputs in a file, in the shape that the run takes; series cut or padded as its own.
+
+        Raises:
+            InputError: they have another shape, or are of another kind.
+        """
+        x, length = self.load_array(file)
+        byte = self.inputs["dtype"] == "uint8"
+        if x.dtype.kind not in "biuf" or byte != (x.dtype == np.uint8):
+            raise InputError(f"{file} holds {x.dtype}, the run takes {self.inputs['dtype']}")
+        if x.ndim > 1 and prod(x.shape[1:]) == prod(self.shape):
+            x = x.reshape(-1, *self.shape)
+        x = mark_end(x, length, file)
+        window = self.keys.get("window")
+        if window and x.ndim == 3 and x.shape[2] != window:
+            x = cut_windows(x, None, window, self.keys.get("stride") or window, file).x
+        if self.inputs.get("padded") and x.ndim == 3 and x.shape[1] == self.shape[0]:
+            return bring_to_length(x.astype(np.float32, copy=False), max(self.shape[1], x.shape[2]))
+        if x.ndim < 2 or x.shape[1:] != self.shape:
+            raise InputError(
+                f"{file} holds samples of the shape {x.shape[1:]}, the run takes {self.shape}"
+            )
+        return x
+
+    def load_array(self, file: Path) -> tuple[Array, Array | None]:
+        """The inputs in a file, and how long series are, if it says so; an ``.npy`` is mapped."""
         if file.suffix == ".npy":
-            return map_array(file)
+            return map_array(file), None
         held = read_archive(file)
         if "x" not in held:
             raise InputError(f"{file} holds {listed(sorted(held))}; needed is x")
-        return held["x"]
+        return held["x"], held.get("length")
 
 
 class NewTable(NewSamples):

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Unpack
 import numpy as np
 
 from da_framework.core.errors import InputError, listed
-from da_framework.datasets.arrays import Arrays, Contents
-from da_framework.datasets.base import Array, Roles
+from da_framework.datasets.arrays import Arrays, Contents, bring_to_length, mark_finite_series
+from da_framework.datasets.base import Array, Roles, mark_finite
 from da_framework.datasets.columns import Scale, scale
 
 LABELS = ("label", "labels")
@@ -360,12 +360,17 @@ def read_inputs(given: Any, inputs: Mapping[str, Any]) -> Array:
         samples = read_samples(given, "x")
     x = order_columns(samples, wanted, "x")
     shape, dtype = tuple(inputs["shape"]), inputs["dtype"]
+    padded = inputs.get("padded") and x.ndim == 3 and x.shape[1] == shape[0]
+    if padded and x.dtype != np.uint8:
+        x = bring_to_length(x.astype(np.float32, copy=False), max(shape[1], x.shape[2]))
+        shape = x.shape[1:]
     if prod(x.shape[1:]) != prod(shape):
         raise InputError(f"x holds samples of the shape {x.shape[1:]}, the model takes {shape}")
     if (dtype == "uint8") != (x.dtype == np.uint8):
         raise InputError(f"x holds {x.dtype}, the model takes {dtype}")
     x = scale(x.reshape(-1, *shape), inputs).astype(dtype)
-    if dtype == "float32" and not (finite := np.isfinite(x.reshape(len(x), -1)).all(1)).all():
+    finite = mark_finite_series(x) if padded else mark_finite(x)
+    if dtype == "float32" and not finite.all():
         row = int(np.flatnonzero(~finite)[0])
         raise InputError(f"row {row} of x has values that are NaN or infinite")
     return x

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -203,7 +204,9 @@ def read_parquet(
     """Reads Parquet."""
     import pandas as pd
 
-    return from_row_one(pd.read_parquet(file), table_format, names)
+    with explain_import(file, "Parquet", "pyarrow", "parquet"):
+        rows = pd.read_parquet(file)
+    return from_row_one(rows, table_format, names)
 
 
 def read_excel(
@@ -212,13 +215,21 @@ def read_excel(
     """Reads the first sheet of an Excel file."""
     import pandas as pd
 
-    try:
+    with explain_import(file, "Excel", "openpyxl", "excel"):
         rows = pd.read_excel(file, keep_default_na=False, na_values=[])
-    except ImportError:
-        raise InputError(f"{file}: Excel files need openpyxl: pip install openpyxl") from None
     rows = from_row_one(rows, table_format, names)
     rows.index = rows.index + 1  # the sheet's own numbers, which count its head
     return rows.infer_objects()
+
+
+@contextmanager
+def explain_import(file: Path, kind: str, package: str, extra: str) -> Iterator[None]:
+    """Says how to install what reads files of a kind, where it is not there."""
+    try:
+        yield
+    except ImportError:
+        install = f"pip install 'da_framework[{extra}]'"
+        raise InputError(f"{file}: {kind} files need {package}: {install}") from None
 
 
 def from_row_one(rows: Any, table_format: TableFormat, names: Sequence[str]) -> Any:

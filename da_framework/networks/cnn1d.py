@@ -7,8 +7,14 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from da_framework.core.errors import InputError
 from da_framework.core.types import Count, Fraction
+from da_framework.networks.series import (
+    SeriesConv,
+    SeriesMaxPool,
+    SeriesMean,
+    SeriesNorm,
+    series_shape,
+)
 
 
 class CNN1D(nn.Sequential):
@@ -43,24 +49,11 @@ class CNN1D(nn.Sequential):
         for number, (inputs, outputs) in enumerate(pairwise([series_shape(shape)[0], *channels])):
             length, step = (kernel, stride) if number == 0 else (8, 1)
             blocks[f"block{number}"] = nn.Sequential(
-                nn.Conv1d(inputs, outputs, length, step, padding=length // 2, bias=False),
-                nn.BatchNorm1d(outputs),
+                SeriesConv(inputs, outputs, length, step, padding=length // 2, bias=False),
+                SeriesNorm(outputs),
                 nn.ReLU(),
-                nn.MaxPool1d(2, stride=2, padding=1),
+                SeriesMaxPool(),
                 *([nn.Dropout(dropout)] if number == 0 and dropout else []),
             )
-        pool = nn.AdaptiveAvgPool1d(steps)
+        pool = SeriesMean(steps)
         super().__init__(OrderedDict(**blocks, pool=pool, flatten=nn.Flatten()))
-
-
-def series_shape(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Channels and time of one series.
-
-    Raises:
-        InputError: it is none.
-    """
-    if len(shape) != 2:
-        raise InputError(
-            f"a network for time series needs channels and time, but an input has the shape {shape}"
-        )
-    return shape[0], shape[1]

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from da_framework.config import plugins, run_names
 from da_framework.config.schema import check_config, instantiate, to_plain
 from da_framework.config.settings import Settings
-from da_framework.core.batch import Task
 from da_framework.core.errors import InputError, MissingRoleError, listed
 from da_framework.core.seeding import mix
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.datamodule import Domains
 from da_framework.methods.base import Method
 from da_framework.networks.network import Network
+from da_framework.networks.series import heed_ends
 from da_framework.training.feature_cache import with_cached_features
 from da_framework.training.module import Adaptation
 from da_framework.training.prediction import Model
@@ -184,7 +184,7 @@ def build(
     check_config_requirements(plan)
     dataset = dataset or instantiate(config["dataset"])
     domains = build_data(plan, dataset)
-    task = replace(domains.task, teachers=build_teachers(plan, domains.task))
+    task = replace(domains.task, teachers=build_teachers(plan, domains))
     with torch.random.fork_rng():
         network = build_network(plan, domains, backbone)
         if features := cache_features(plan, domains, network):
@@ -218,13 +218,16 @@ def assign_roles(plan: Plan, dataset: Dataset) -> Domains:
     return Domains(dataset, method.roles, seed=plan.config["seed"], optional=method.optional)
 
 
-def build_teachers(plan: Plan, task: Task) -> tuple[Any, ...]:
+def build_teachers(plan: Plan, domains: Domains) -> tuple[Any, ...]:
     """The frozen networks that a method learns from; of a finished run, those still there."""
     runs = plan.config.get("teachers") or ()
     # a finished run is evaluated without its teachers, if they are gone
     there = [run for run in runs if plan.initialise or Path(run).is_dir()]
-    trust = plan.config.get("trust") or ()
-    return load_teachers(there, task.shape, task.widths, trust=trust) if there else ()
+    trust, task = plan.config.get("trust") or (), domains.task
+    teachers = load_teachers(there, task.shape, task.widths, trust=trust) if there else ()
+    for teacher in teachers if domains.dataset.padded else ():
+        heed_ends(teacher)
+    return teachers
 
 
 def network_maker(
@@ -260,6 +263,8 @@ def build_network(plan: Plan, domains: Domains, backbone: nn.Module | None = Non
     classes = plan.method.head_classes(len(task.classes))
     network = network_maker(node, backbone)(task.shape, classes, task.widths)
     check_network_requirements(plan, domains, network)
+    if domains.dataset.padded:
+        heed_ends(network)
     if plan.initialise and config.get("init_from") is not None:
         load_initial_weights(
             *(network, config["init_from"], task.classes),

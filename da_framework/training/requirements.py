@@ -17,6 +17,7 @@ from da_framework.datasets.datamodule import Domains
 from da_framework.methods.base import Method
 from da_framework.methods.extra import Extra
 from da_framework.networks.network import Network
+from da_framework.networks.series import SeriesLayer
 
 BALANCES = (("method", "class_weights"), ("dataset", "sampler"))
 """The keys by which classes of different sizes come to count alike."""
@@ -219,6 +220,17 @@ def inputs_can_be_perturbed(plan: Plan, domains: Domains, network: Network) -> s
     return f"{plan.name} perturbs its inputs a little, which token ids cannot be"
 
 
+def series_are_read_to_their_end(plan: Plan, domains: Domains, network: Network) -> str:
+    """Series of unequal length are given to a network that heeds where each ends."""
+    heeding = any(isinstance(layer, SeriesLayer) for layer in network.encoder.backbone.modules())
+    if not domains.dataset.padded or heeding:
+        return ""
+    return (
+        "the series are of unequal length, which this network does not heed: network=cnn1d and "
+        "network=recurrent do, and dataset.window cuts them into windows of one length"
+    )
+
+
 def convolutions_are_there(plan: Plan, domains: Domains, network: Network) -> str:
     """Channels are laid out last where there are convolutions of images."""
     if not plan.config.get("channels_last") or has_image_convolution(network):
@@ -249,5 +261,6 @@ OF_NETWORK: tuple[Callable[[Plan, Domains, Network], str], ...] = (
     features_are_of_training,
     tokenizers_agree,
     inputs_can_be_perturbed,
+    series_are_read_to_their_end,
     convolutions_are_there,
 )

@@ -19,6 +19,7 @@ from da_framework.core.errors import InputError, UntypedError, listed
 from da_framework.datasets.inference import RUN_KEYS
 from da_framework.datasets.splits import DomainRows
 from da_framework.methods.base import Method
+from da_framework.networks.series import heed_ends
 from da_framework.results.folder import RESULT, RunFolder
 from da_framework.results.record_schema import schema_error
 from da_framework.training.build import Run, build, network_maker
@@ -238,4 +239,6 @@ def restore_method(
         task.shape, make.func.head_classes(len(task.classes)), task.widths
     )
     method: Method = make(network, task)
+    if inputs.get("padded"):
+        heed_ends(method)
     return method

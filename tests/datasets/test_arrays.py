@@ -126,10 +126,99 @@ def test_windows_of_a_series_are_in_one_part(tmp_path: Path) -> None:
         assert min(map(len, held_series)) > 0
 
 
+def test_series_of_unequal_length_are_padded_to_the_longest_in_use(tmp_path: Path) -> None:
+    s, t = {"x": series([8, 5]), "y": Y[:2]}, {"x": series([3, 9, 4]), "y": Y[:3]}
+    data = arrays(tmp_path, s, t)
+    assert data.padded
+    assert (data["s"].x.shape, data["t"].x.shape) == ((2, 2, 9), (3, 2, 9))
+    np.testing.assert_array_equal(data["s"].x[:, :, :8], s["x"])
+    assert np.isnan(data["s"].x[:, :, 8]).all()
+    assert data.inputs("t")["padded"] is True
+    reports = [call(False) for call in data.inspections("s")]
+    assert [report.broken for report in reports] == [None, None]
+
+
+def test_domains_of_other_lengths_are_padded_too(tmp_path: Path) -> None:
+    data = arrays(tmp_path, {"x": numbers(6, 2, 8), "y": Y}, {"x": numbers(6, 2, 5), "y": Y})
+    assert data.padded
+    assert data["s"].x.shape == data["t"].x.shape == (6, 2, 8)
+    assert np.isnan(data["t"].x[:, :, 5:]).all()
+
+
+def test_what_no_series_has_is_left_out(tmp_path: Path) -> None:
+    held = {"x": series([5, 5, 8])[:2], "y": Y[:2]}
+    data = arrays(tmp_path, held, held)
+    assert not data.padded
+    assert data["s"].x.shape == (2, 2, 5)
+    assert "padded" not in data.inputs("t")
+
+
+@pytest.mark.parametrize("scale", ["source", "domain"])
+def test_the_scale_is_of_the_steps_there_are(tmp_path: Path, scale: str) -> None:
+    s, t = series([8, 5]), 3 * series([2, 9])
+    data = arrays(tmp_path, {"x": s, "y": Y[:2]}, {"x": t, "y": Y[:2]}, scale=scale)
+    fitted = {"source": s, "domain": t}[scale]
+    mean, deviation = (own(fitted, axis=(0, 2))[:, None] for own in (np.nanmean, np.nanstd))
+    expected = (t - mean) / deviation
+    np.testing.assert_allclose(data["t"].x[:, :, :9], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_stands_behind_a_given_length_is_not_read(tmp_path: Path) -> None:
+    x, length = numbers(2, 2, 8), np.array([8, 5])
+    held = {"x": x, "y": Y[:2], "length": length}
+    data = arrays(tmp_path, held, held, scale="source")
+    other = held | {"x": np.where(np.arange(8) >= length[:, None, None], 1e9, x).astype("f4")}
+    again = arrays(tmp_path, other, other, scale="source")
+    np.testing.assert_array_equal(data["t"].x, again["t"].x)
+    assert np.isnan(data["t"].x[1, :, 5:]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": series([8, 0])}, r"s\.npz: 1 series have no step, the first is row 1"),
+        ({"length": np.array([8, 0])}, "1 series have no step"),
+        ({"length": np.array([8, 9])}, "a series of 9 steps, but x holds 8"),
+        ({"length": np.array([8])}, r"length has the shape \(1,\)"),
+        ({"x": numbers(2, 8), "length": np.array([8, 5])}, "it is of series"),
+    ],
+)
+def test_ends_that_cannot_be_are_said(tmp_path: Path, change: Any, message: str) -> None:
+    held = {"x": series([8, 5]), "y": Y[:2]}
+    with pytest.raises(InputError, match=message):
+        arrays(tmp_path, held | change, held)["s"]
+
+
+def test_a_hole_within_a_series_is_no_end(tmp_path: Path) -> None:
+    x = series([8, 5])
+    x[1, :, 2] = np.nan
+    x[0, 1, 7] = np.nan
+    held = {"x": series([8, 5]), "y": Y[:2]}
+    with pytest.raises(InputError, match=r"row 0 of s is NaN or infinite \(2 such rows\)"):
+        arrays(tmp_path, held | {"x": x}, held, scale="source")["s"]
+
+
+def test_new_series_are_padded_as_the_run_s(tmp_path: Path) -> None:
+    held = {"x": series([8, 5]), "y": Y[:2]}
+    data = arrays(tmp_path, held, held, scale="source")
+    config = {"_target_": "da_framework.datasets.arrays.Arrays", "window": None, "stride": None}
+    for steps in (5, 8, 11):
+        x = np.full((2, 2, max(steps, 8)), 7, np.float32)
+        x[:, :, :8] = series([8, 5])
+        x = x[:, :, :steps]
+        length = np.minimum([8, 5], steps)
+        np.savez(tmp_path / "new.npz", x=x, length=length)
+        reader = open_new_samples(config, {"root": str(tmp_path / "new.npz")}, data.inputs("t"))
+        read = next(iter(reader.blocks()))[1]
+        assert read.shape == (2, 2, max(steps, 8))
+        known = min(steps, 8)
+        np.testing.assert_array_equal(read[:, :, :known], data["t"].x[:, :, :known])
+        assert np.isnan(read[:, :, known:]).all()
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({}, r"series are of 5 to 8 steps; dataset\.window=5 cuts"),
         ({"window": 6}, r"1 series are shorter than dataset\.window=6, the shortest is of 5"),
         ({"stride": 2}, r"dataset\.stride=2 is of windows"),
     ],
@@ -146,10 +235,10 @@ def test_flat_samples_are_no_series(tmp_path: Path) -> None:
         arrays(tmp_path, held, held, window=4)
 
 
-def test_python_objects_lead_to_windows(tmp_path: Path) -> None:
+def test_python_objects_lead_to_nan(tmp_path: Path) -> None:
     x = np.empty(2, dtype=object)
     x[:] = [np.ones((2, 3)), np.ones((2, 5))]
-    with pytest.raises(InputError, match=r"Python objects.*dataset\.window"):
+    with pytest.raises(InputError, match=r"Python objects.*fill these up with NaN"):
         arrays(tmp_path, {"x": x, "y": Y[:2]}, {"x": numbers(2, 2, 3), "y": Y[:2]})
 
 
