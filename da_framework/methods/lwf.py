@@ -20,6 +20,8 @@ class LwF(FineTuning):
     at temperature T, :math:`c_S^0 \circ f^0` being the former network as it was.
 
     Li, Hoiem, "Learning without Forgetting", ECCV 2016. https://arxiv.org/abs/1606.09282
+    Departures: the factor T², which keeps the size of the gradient when T changes; all parts learn
+    from the first step on, where the paper warms the new head up (``gradual`` comes near it).
 
     Args:
         network: encoder and head.

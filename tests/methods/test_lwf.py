@@ -29,6 +29,23 @@ def test_at_the_start_nothing_is_forgotten(tiny: Any, gradient: Any, fresh: bool
     assert any(g.abs().max() > 1e-3 for g in at_start)
 
 
+def test_at_the_weight_that_the_docstring_names_the_term_is_the_paper_s(tiny: Any) -> None:
+    """Li and Hoiem, eq. 2 to 4: probabilities to the power 1 / T, brought to sum 1; no T²."""
+    method = tiny.method(LwF, network=tiny.begun(), **KEYS | {"weight": 0.25})
+    with torch.no_grad():
+        method.former_head[0].bias[0] += 1
+    batch = tiny.batch("target_labelled")
+    (objective,) = method.objectives(batch)
+    x = batch["target_labelled"].x
+    before, now = (
+        head(method.network(x)[0]).softmax(1).sqrt()
+        for head in (method.head_before, method.former_head)
+    )
+    before, now = (p / p.sum(1, keepdim=True) for p in (before, now))
+    term = objective.terms["former"]
+    assert_close(term.weight * term.value, -(before * now.log()).sum(1).mean())
+
+
 def test_a_former_head_of_another_kind_is_refused(tiny: Any) -> None:
     with pytest.raises(InputError, match="other layers"):
         tiny.method(LwF, **KEYS)

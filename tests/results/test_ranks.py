@@ -64,6 +64,28 @@ def test_the_quantiles_are_those_of_the_paper_s_table(methods: int, quantile: fl
     assert critical_difference(methods, 20) == pytest.approx(quantile * root, abs=1.1e-3)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_drawn_scores_give_what_scipy_does(seed: int) -> None:
+    scores = np.random.default_rng(seed).normal(size=(12, 5)) + np.linspace(0, 1.5, 5)
+    scores[:3] = scores[:3].round()  # with ties
+    named = {name: dict(zip(TASKS, scores[:, n], strict=False)) for n, name in enumerate("abcde")}
+    ranks = rank_methods(named, TASKS[:12])
+    assert ranks is not None
+    expected = stats.friedmanchisquare(*scores.T)
+    assert (ranks.statistic, ranks.p) == pytest.approx(expected)
+    means = stats.rankdata(-scores, axis=1).mean(0)
+    assert dict(zip(ranks.names, ranks.means, strict=True)) == pytest.approx(
+        dict(zip("abcde", means, strict=True))
+    )
+    # Nemenyi's test: the studentized range of mean ranks
+    assert ranks.p is not None
+    unit = (5 * 6 / (12 * 12)) ** 0.5
+    for n, mean in enumerate(ranks.means):
+        p = [stats.studentized_range.sf(abs(mean - m) / unit, 5, np.inf) for m in ranks.means]
+        alike = [k for k in range(5) if k != n and (ranks.p >= 0.05 or p[k] >= 0.05)]
+        assert ranks.alike(n) == [ranks.names[k] for k in alike]
+
+
 def test_what_is_nearer_than_the_distance_is_not_told_apart() -> None:
     ranks = ranked()
     assert ranks.alike(0) == ["C4.5+m", "C4.5+cf", "C4.5"]  # 1.18 is less than 1.25
