@@ -4,6 +4,7 @@ import inspect
 import re
 from functools import cache
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 import torch
@@ -86,6 +87,21 @@ def test_a_method_cites_its_paper_and_shows_its_formula(name: str) -> None:
     assert re.search(r"https://\S+", message)
     assert re.search(r"\b(19|20)\d\d\b", message)
     assert ".. math::" in message
+
+
+@pytest.mark.parametrize(
+    ("place", "departure"),
+    [
+        ("methods.gfk.GFK", "μ is the mean of a sample's own domain"),
+        ("methods.pada.PADA", "w = 2 is the paper's"),
+        ("methods.shot.SHOT", "refresh_every"),
+        ("methods.lwf.LwF", "the factor T²"),
+        ("validators.dev.dev", "each judged by one that was fitted without it"),
+    ],
+)
+def test_a_departure_that_was_once_left_out_is_said(place: str, departure: str) -> None:
+    doc = inspect.getdoc(resolve_name(f"da_framework.{place}")) or ""
+    assert departure in " ".join(doc.split())
 
 
 NETWORKS = [name for group, name in GROUPS if group == "network" and name != "module"]
