@@ -41,8 +41,8 @@ def draw_confusion(
     side = min(3.2 + 0.32 * k, 16.0)
     with save_figure(path, width=side + 0.6, height=side) as figure:
         axes = figure.subplots()
-        image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
+        image = axes.imshow(100 * share, cmap="Blues", vmin=0, vmax=100)
+        figure.colorbar(image, ax=axes, shrink=0.8, label="percent of the true class")
         accuracy = format_percent(float((true == predicted).mean()))
         axes.set(xlabel="predicted", ylabel="true")
         part = f"; the {k} of {len(classes)} classes most mistaken" if k < len(classes) else ""

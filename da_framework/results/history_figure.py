@@ -47,10 +47,11 @@ def draw_history(
             names = losses if panel == "losses" else known
             draw_terms(axes, history, names)
             axes.set(xlabel="step", title=panel)
-            if panel == "schedules" and varies(history):
-                draw_rate(axes, history)
-            if names:
-                axes.legend(frameon=False, fontsize=8)
+            rate = panel == "schedules" and varies(history)
+            if rate:
+                draw_rate(axes, history, alone=not names)
+            if names:  # in the middle of the height neither begins nor ends, as a rule
+                axes.legend(frameon=False, fontsize=8, loc="center right" if rate else "best")
         draw_accuracies(accuracy, history, picks, fitted=not trained)
         for axes in (*beside, accuracy):
             axes.spines[["top", "right"]].set_visible(False)
@@ -75,12 +76,18 @@ def draw_terms(axes: "Axes", history: History, names: Sequence[str]) -> None:
         axes.plot(steps, values, marker="o" if len(steps) == 1 else "", label=figure_text(name))
 
 
-def draw_rate(axes: "Axes", history: History) -> None:
-    """The learning rate, which is of another order, on an axis to the right."""
-    right = axes.twinx()
-    right.plot(*read_column(history, PREFIX + RATE), color="#666666", linestyle="--")
-    right.set_ylabel("learning rate (dashed)", color="#666666")
-    right.spines["top"].set_visible(False)
+def draw_rate(axes: "Axes", history: History, *, alone: bool) -> None:
+    """The learning rate, which is of another order than other schedules: on an axis to the right.
+
+    Args:
+        axes: of the schedules.
+        history: rows of figures by name.
+        alone: whether there is no other.
+    """
+    own = axes if alone else axes.twinx()
+    own.plot(*read_column(history, PREFIX + RATE), color="#666666", linestyle="--")
+    own.set_ylabel("learning rate" if alone else "learning rate (dashed)", color="#666666")
+    own.spines["top"].set_visible(False)
 
 
 def draw_accuracies(

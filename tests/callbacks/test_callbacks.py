@@ -165,7 +165,7 @@ def test_of_very_many_classes_the_most_mistaken_are_drawn(
     assert axes.get_title() == "target accuracy 99.8%; the 40 of 20000 classes most mistaken"
     names = [text.get_text() for text in axes.get_xticklabels()]
     assert names == [f"c{n}" for n in range(500, 540)]
-    assert axes.images[0].get_array().sum() == 40
+    assert axes.images[0].get_array().sum() == 40 * 100
 
 
 @pytest.mark.parametrize("shown", [[0, 1, 2, 3, 4], [1, 3]])
@@ -326,7 +326,12 @@ def test_losses_and_schedules_have_axes_of_their_own(
     assert (losses.get_title(), schedules.get_title(), accuracy.get_title()) == (
         *("losses", "schedules", "accuracy"),
     )
-    assert rate.get_ylabel().startswith("learning rate")
+    assert rate.get_ylabel() == "learning rate (dashed)"
+    # alone, the learning rate has the panel's own axis: none is empty
+    alone = [row | {"train/lr": 0.1 / (row["step"] + 1)} for row in HISTORY]
+    draw_history(tmp_path / "b.png", alone, PICKS)
+    assert [axes.get_ylabel() for axes in seen[1].axes] == ["", "learning rate", ""]
+    assert all(axes.lines for axes in seen[1].axes)
 
 
 def test_a_confusion_matrix_names_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,6 +345,8 @@ def test_a_confusion_matrix_names_its_run(tmp_path: Path, monkeypatch: pytest.Mo
     true, predicted = np.repeat([0, 1], 4), np.array([0, 0, 0, 1, 1, 1, 1, 1])
     draw_confusion(tmp_path / "a.png", true, predicted, ("a", "b"), title="DANN, seed 1")
     assert seen[0].axes[0].get_title() == "DANN, seed 1\ntarget accuracy 87.5%"
+    assert seen[0].axes[1].get_ylabel() == "percent of the true class"  # as the cells are
+    assert [text.get_text() for text in seen[0].axes[0].texts] == ["75", "25", "100"]
 
 
 def test_without_first_features_or_on_another_process_nothing_is_drawn(tmp_path: Path) -> None:
