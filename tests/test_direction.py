@@ -15,7 +15,7 @@ FLOORS = (
     {"notebook"},
     {"cli"},
     {"training"},
-    {"callbacks", "validators"},
+    {"accuracy_estimators", "callbacks", "validators"},
     {"methods", "metrics", "results"},
     {"datasets", "networks", "losses", "config"},
     {"core"},

@@ -8,7 +8,15 @@ from pathlib import Path
 from da_framework.config.plugins import conf_dir, config_roots, read_target
 from da_framework.config.source_code import source_file
 
-GROUPS = ("method", "term", "dataset", "network", "validator", "experiments")
+GROUPS = (
+    "method",
+    "term",
+    "dataset",
+    "network",
+    "validator",
+    "accuracy_estimator",
+    "experiments",
+)
 
 
 def list_group(group: str) -> Iterator[tuple[str, str, str]]:

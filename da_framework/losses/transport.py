@@ -7,12 +7,14 @@ from torch import Tensor
 from da_framework.losses.mmd import pairwise_squared_distances
 
 
-def optimal_coupling(cost: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
-    r"""Optimal transport of n equal masses onto m equal ones, exact and without gradient.
+def optimal_coupling(
+    cost: Float[Tensor, "n m"], *, column_mass: Float[Tensor, " m"] | None = None
+) -> Float[Tensor, "n m"]:
+    r"""Optimal transport of n equal masses onto m others, exact and without gradient.
 
     .. math::
         \arg\min_\gamma \sum_{ij} \gamma_{ij} c_{ij} \quad \text{so that} \quad
-        \gamma \ge 0, \; \sum_j \gamma_{ij} = \tfrac1n, \; \sum_i \gamma_{ij} = \tfrac1m
+        \gamma \ge 0, \; \sum_j \gamma_{ij} = \tfrac1n, \; \sum_i \gamma_{ij} = b_j
 
     By the network simplex of POT, on the CPU: the device is waited for.
 
@@ -21,12 +23,14 @@ def optimal_coupling(cost: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
 
     Args:
         cost: c of each pair.
+        column_mass: b, of sum 1; ``None``: equal ones, :math:`1/m`.
     """
     import ot
 
     n, m = cost.shape
     given = cost.detach().double().cpu().numpy()
-    return torch.from_numpy(ot.emd(ot.unif(n), ot.unif(m), given, numItermax=10_000_000)).to(cost)
+    mass = ot.unif(m) if column_mass is None else column_mass.double().cpu().numpy()
+    return torch.from_numpy(ot.emd(ot.unif(n), mass, given, numItermax=10_000_000)).to(cost)
 
 
 def joint_cost(

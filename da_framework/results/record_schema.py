@@ -106,8 +106,8 @@ CurvePoint = TypedDict(
         "domains/mmd": NotRequired[float],
     },
 )
-"""A point of the curve: the figures of an evaluation by name, ``train/``, ``diagnosis/`` and
-``validator/`` ones among them."""
+"""A point of the curve: the figures of an evaluation by name, ``train/``, ``diagnosis/``,
+``validator/`` and ``estimate/`` ones among them."""
 
 
 class Verdict(TypedDict):

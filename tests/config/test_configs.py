@@ -38,11 +38,13 @@ composed = cache(compose)  # a method's config is read by several tests
 @pytest.mark.parametrize(("group", "name"), GROUPS, ids=lambda part: part)
 def test_keys_are_the_constructors(group: str, name: str) -> None:
     overrides = [f"{group}=[{name}]" if group in LISTS else f"{group}={name}"]
+    if group == "accuracy_estimator":  # which a callback alone has
+        overrides = [f"callback=[{group}s]", f"+{group}@callback.{group}s.{group}s.x={name}"]
     if (group, name) in OWN:
         overrides += ["dataset.root=here", "dataset.source=[a]"]
     if group in ("logger", "callback"):
         # they name the run's folder and its sweep, which are there in a job alone
-        apart = name in ("diagnostics", "validators")
+        apart = name in ("accuracy_estimators", "diagnostics", "validators")
         overrides += [f"{group}.{name}.folder=here"] * (not apart)
         overrides += [
             "logger.wandb.group=null",
