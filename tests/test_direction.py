@@ -15,7 +15,7 @@ FLOORS = (
     {"notebook"},
     {"cli"},
     {"training"},
-    {"accuracy_estimators", "callbacks", "validators"},
+    {"accuracy_estimators", "audit", "callbacks", "validators"},
     {"methods", "metrics", "results"},
     {"datasets", "networks", "losses", "config"},
     {"core"},

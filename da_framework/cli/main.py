@@ -68,6 +68,11 @@ COMMANDS = {
         "read all of a data set once, and say what is wrong: da data check dataset=...",
         hydra=True,
     ),
+    "audit": Command(
+        "audit",
+        "which of several runs is better on a target, by a few labels: da audit run=[...]",
+        hydra=True,
+    ),
     "reproduce": Command("reproduce", "a paper's table beside our numbers: da reproduce --list"),
     "report": Command("report", "a table of finished runs: da report FOLDER ..."),
     "doctor": Command("doctor", "did a finished run align its domains, and what to try: da doctor"),

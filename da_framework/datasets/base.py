@@ -204,6 +204,10 @@ class Dataset(ABC):
         """The files a domain is read from; none where it is generated."""
         return ()
 
+    def sample_name(self, name: str, row: int) -> str:
+        """What a person finds a sample of a domain by."""
+        return f"row {row} of {name}"
+
     def licence(self, name: str) -> str:
         """What may be done with a domain's samples, as far as is known."""
         return "not known"

@@ -107,10 +107,6 @@ class Discovered(Dataset):
     def labels(self, name: str) -> Sequence[Labels]:
         """The labels of a domain, in the order of its samples."""
 
-    def place(self, name: str, row: int) -> str:
-        """Where a sample of a domain stands, for a message."""
-        return f"row {row} of {name}"
-
     def layout_hint(self) -> str:
         """What may be meant, where there are no domains: nothing, or a sentence."""
         ending = Counter(path.suffix.lower() for path in self.root.rglob("*") if path.is_file())
@@ -175,9 +171,10 @@ class Discovered(Dataset):
         for name in sources:
             given = self._class_names[name]
             if None in given:
+                first = self.sample_name(name, given.index(None))
                 raise InputError(
                     f"the source {name} has {given.count(None)} samples without a label, the "
-                    f"first is {self.place(name, given.index(None))}: a source has all; leave "
+                    f"first is {first}: a source has all; leave "
                     f"them out, or use the domain as target{self.label_hint()}"
                 )
             different = set(given)

@@ -52,7 +52,7 @@ class Folder(ImageDataset, Discovered):
         files: Sequence[ImageFile] = self.read_once(name, lambda: self._find_files(name))
         return files
 
-    def place(self, name: str, row: int) -> str:
+    def sample_name(self, name: str, row: int) -> str:
         return str(self.image_files(name)[row].path)
 
     def ignored(self, name: str) -> Sequence[Path]:

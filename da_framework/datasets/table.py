@@ -132,7 +132,7 @@ class Table(Discovered):
             Labels(files[start], given[start:end]) for start, end in pairwise(cuts) if end > start
         ]
 
-    def place(self, name: str, row: int) -> str:
+    def sample_name(self, name: str, row: int) -> str:
         return place_of_row(self._rows(name).index[row])
 
     # features

@@ -1,0 +1,1 @@
+"""Which of several models is better on a target, decided by a few labels that are asked for."""

@@ -1,0 +1,119 @@
+"""The pages of an audit: one to answer questions on, one that shows what the answers say."""
+
+import base64
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from da_framework.audit.betting import judge
+from da_framework.audit.pool import UNKNOWN, Pool
+from da_framework.audit.questions import CANNOT_TELL, Questions
+from da_framework.audit.verdicts import Findings, answered_prefix
+from da_framework.core.files import write_text
+from da_framework.core.text import csv_cell, printable_tree, script_json
+
+TEMPLATES = Path(__file__).parent
+LOOKS = 40
+"""Points of a curve over labels, at most."""
+EXAMPLES = 60
+"""Answered samples that are shown, at most: the latest."""
+
+
+def write_label_page(path: Path, pool: Pool, questions: Questions) -> None:
+    """Writes the page that questions are answered on: a file, which needs no server.
+
+    Nothing of what the runs say is in it.
+    """
+    waiting = [own for own in questions.listed(pool) if own[0] not in questions.answers]
+    data = {
+        "audit": pool.digest,
+        "classes": [
+            {"name": name, "cell": csv_cell(name)} for name in (*pool.classes, CANNOT_TELL)
+        ],
+        "questions": [
+            {
+                "question": question,
+                "sample": sample,
+                "cell": csv_cell(sample),
+                "picture": picture_url(pool, int(questions.order[question - 1])),
+            }
+            for question, sample in waiting
+        ],
+    }
+    fill_template(path, "label.html", data)
+
+
+def write_page(path: Path, pool: Pool, questions: Questions, findings: Findings) -> None:
+    """Writes the page of what is known."""
+    samples, labels = answered_prefix(questions.order, questions.answers)
+    names = list(pool.runs)
+    pairs = []
+    for (a, b), verdict in findings.pairs.items():
+        draws = pool.compare(a, b, samples, labels)
+        looks = np.unique(np.linspace(0, len(draws), min(LOOKS, len(draws) + 1)).round())
+        history = []
+        for look in looks.astype(int).tolist():
+            level = findings.level
+            then = judge(draws[:look], differ=verdict.differ, samples=pool.size, alpha=level)
+            history.append([look, then.low, then.high])
+        often = pool.commonest_differences(a, b)
+        pairs.append(
+            {"run": names[a], "beside": names[b], **verdict.facts(), "often": often}
+            | {"looks": history}
+        )
+    data = {
+        "size": pool.size,
+        "deciding": len(pool.deciding),
+        "labels": findings.labels,
+        "alpha": findings.alpha,
+        "runs": names,
+        "pairs": pairs,
+        "best": None if findings.best is None else names[findings.best],
+        "left": [names[run] for run in findings.left],
+        "accuracy": [
+            [name, *ends] for name, ends in zip(names, findings.accuracy or (), strict=False)
+        ],
+        "examples": [
+            example(pool, int(questions.order[question - 1]), label)
+            for question, label in latest(questions.answers)
+        ],
+    }
+    fill_template(path, "page.html", data)
+
+
+def latest(answers: Mapping[int, int]) -> list[tuple[int, int]]:
+    """The questions answered last, with their answers."""
+    return sorted(answers.items())[-EXAMPLES:]
+
+
+def example(pool: Pool, sample: int, label: int) -> dict[str, Any]:
+    """A sample with its answer and what every run says."""
+    return {
+        "sample": pool.samples[sample],
+        "picture": picture_url(pool, sample),
+        "label": CANNOT_TELL if label == UNKNOWN else pool.classes[label],
+        "answers": [
+            [run, pool.classes[answer]]
+            for run, answer in zip(pool.runs, pool.answers[:, sample].tolist(), strict=True)
+        ],
+    }
+
+
+def picture_url(pool: Pool, sample: int) -> str | None:
+    """A sample's picture within a page; none of what is no image or cannot be read."""
+    picture = pool.picture(sample)
+    if picture is None:
+        return None
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture)).save(stream, format="png")
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def fill_template(path: Path, name: str, data: Mapping[str, Any]) -> None:
+    """Writes a page of this package with its data."""
+    template = (TEMPLATES / name).read_text()
+    write_text(path, template.replace("@DATA@", script_json(printable_tree(data))))

@@ -1,0 +1,117 @@
+"""The samples that an audit is about, and what each model makes of them."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from da_framework.core.seeding import mix
+
+IntArray = NDArray[np.int64]
+"""Positions of samples, or of classes."""
+UNKNOWN = -1
+"""In the place of a label that is not known."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Samples of a target with the answers of several models.
+
+    Attributes:
+        runs: the models' names; the first is what the others are compared with in messages.
+        samples: names, which a person finds the samples by.
+        classes: names of all classes that any model knows.
+        answers: a row a model, a column a sample: positions of classes.
+        labels: the true ones, where the data has them; ``UNKNOWN`` elsewhere.
+        content: a hash of the samples themselves.
+        picture: a small image (height, width, 3) of a sample; ``None`` of what is no image.
+    """
+
+    runs: tuple[str, ...]
+    samples: tuple[str, ...]
+    classes: tuple[str, ...]
+    answers: IntArray
+    labels: IntArray
+    content: str
+    picture: Callable[[int], Any] = lambda row: None
+
+    @property
+    def size(self) -> int:
+        """How many samples there are."""
+        return len(self.samples)
+
+    @property
+    def digest(self) -> str:
+        """A hash of everything that a verdict is about: samples, models and their answers."""
+        words = "\0".join((*self.runs, "", *self.samples, "", *self.classes, self.content))
+        hashed = hashlib.sha256(words.encode(errors="surrogateescape"))
+        hashed.update(np.ascontiguousarray(self.answers).tobytes())
+        return hashed.hexdigest()[:16]
+
+    @cached_property
+    def deciding(self) -> IntArray:
+        """The samples on which not all models agree: no other can tell one from another."""
+        return np.flatnonzero((self.answers != self.answers[0]).any(0))
+
+    @cached_property
+    def agreed(self) -> IntArray:
+        """The samples on which all models agree."""
+        return np.flatnonzero((self.answers == self.answers[0]).all(0))
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """All pairs of models: the later one first, since the first is the baseline."""
+        return [(b, a) for a, b in combinations(range(len(self.runs)), 2)]
+
+    def differ(self, a: int, b: int) -> int:
+        """On how many samples two models differ."""
+        return int((self.answers[a] != self.answers[b]).sum())
+
+    def commonest_differences(self, a: int, b: int, most: int = 5) -> list[tuple[str, str, int]]:
+        """The classes that one model gives for another's, the commonest first."""
+        where = self.answers[a] != self.answers[b]
+        counts = Counter(
+            zip(self.answers[a][where].tolist(), self.answers[b][where].tolist(), strict=True)
+        )
+        return [
+            (self.classes[one], self.classes[other], count)
+            for (one, other), count in counts.most_common(most)
+        ]
+
+    def order(self, seed: int, *, accuracy: bool) -> IntArray:
+        """The samples in the order in which they are asked for.
+
+        Those that can decide, shuffled; with ``accuracy`` every second one is of those on which all
+        agree, as long as there are any of both.
+        """
+        generator = np.random.default_rng(mix(seed, "audit", self.size))
+        deciding = generator.permutation(self.deciding)
+        if not accuracy:
+            return deciding
+        agreed = generator.permutation(self.agreed)
+        both = min(len(deciding), len(agreed))
+        mixed = np.stack([deciding[:both], agreed[:both]], 1).reshape(-1)
+        return np.concatenate([mixed, deciding[both:], agreed[both:]])
+
+    def compare(self, a: int, b: int, samples: Sequence[int], labels: Sequence[int]) -> Any:
+        """What labels say of two models: 1 where the first alone is right, -1 where the second is.
+
+        Args:
+            a: the first.
+            b: the second.
+            samples: that were labelled, in the order drawn.
+            labels: theirs; ``UNKNOWN`` where a person could not tell, which is right for neither.
+
+        Returns:
+            A value for each sample that they differ on.
+        """
+        rows, y = np.array(samples, dtype=np.int64), np.array(labels, dtype=np.int64)
+        one, other = self.answers[a][rows], self.answers[b][rows]
+        values = (one == y).astype(float) - (other == y).astype(float)
+        return values[one != other]

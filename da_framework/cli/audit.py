@@ -1,0 +1,259 @@
+"""``da audit``: which of several runs is better on a target, by a few labels that it asks for."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from rich.table import Table
+
+from da_framework.audit.betting import Verdict
+from da_framework.audit.page import write_label_page, write_page
+from da_framework.audit.pool import Pool
+from da_framework.audit.questions import QUESTIONS, Questions
+from da_framework.audit.simulation import Simulated, foretell_labels, simulate_pair
+from da_framework.audit.verdicts import Findings, answered_prefix, find_verdicts
+from da_framework.config.schema import check_config, to_plain
+from da_framework.core.errors import InputError
+from da_framework.core.files import run_lock
+from da_framework.core.rounding import format_fixed, format_percent, format_signed
+from da_framework.core.terminal import open_console
+from da_framework.core.text import printable
+from da_framework.core.types import Count, Index
+from da_framework.training.audit_pool import gather_pool
+
+LABEL_PAGE, PAGE = "label.html", "audit.html"
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """The keys of ``conf/audit.yaml``."""
+
+    run: Annotated[list[str], Field(min_length=2)]
+    pick: Literal["last", "chosen"]
+    dataset: dict[str, Any]
+    out: str
+    ask: Index
+    labels: str | None
+    alpha: Annotated[float, Field(gt=0, lt=1)]
+    accuracy: bool
+    seed: Index
+    simulate: bool
+    orders: Count
+    data_dir: str | None
+    trust: list[Any]
+
+
+def main(config: Any) -> None:
+    """Asks, takes answers and says what they say.
+
+    Args:
+        config: of ``conf/audit.yaml``.
+
+    Raises:
+        InputError: runs or samples are not there, or a file holds no answers to these questions.
+    """
+    config = to_plain(config)
+    # another data set's config is not built from, and so need not be whole
+    known = {**config, "dataset": {"root": config["dataset"].get("root")}}
+    check_config(known, AuditSettings)
+    settings = AuditSettings(**config)
+    pool = gather_pool(
+        settings.run,
+        pick=settings.pick,
+        dataset=settings.dataset,
+        data_dir=settings.data_dir,
+        trust=settings.trust,
+    )
+    if settings.simulate:
+        simulate(pool, settings)
+    else:
+        with run_lock(Path(settings.out), key="out"):
+            audit(pool, settings)
+
+
+def audit(pool: Pool, settings: AuditSettings) -> None:
+    """One step of an audit: questions, answers, verdicts; all of it is kept."""
+    folder = Path(settings.out)
+    about = {
+        "runs": list(settings.run),
+        "samples": pool.digest,
+        "pick": settings.pick,
+        "alpha": settings.alpha,
+        "accuracy": settings.accuracy,
+        "seed": settings.seed,
+    }
+    order = pool.order(settings.seed, accuracy=settings.accuracy)
+    questions = Questions.open(folder, about, order)
+    # what was written into the questions is never lost, though nobody names the file
+    for file in (folder / QUESTIONS, *([Path(settings.labels)] if settings.labels else [])):
+        if file.is_file():
+            questions.read(file, pool)
+        elif settings.labels:
+            raise InputError(f"labels={settings.labels}: there is no such file")
+    questions.ask(settings.ask)
+    samples, labels = answered_prefix(order, questions.answers)
+    findings = find_verdicts(
+        pool, samples, labels, alpha=settings.alpha, accuracy=settings.accuracy
+    )
+    questions.write(pool, facts_of(pool, findings))
+    write_label_page(folder / LABEL_PAGE, pool, questions)
+    write_page(folder / PAGE, pool, questions, findings)
+    console = open_console()
+    for line in lines_of(pool, findings, questions, settings):
+        console.print(line, soft_wrap=True)
+
+
+def facts_of(pool: Pool, findings: Findings) -> dict[str, Any]:
+    """What is known, as ``audit.json`` has it."""
+    intervals = findings.accuracy
+    return {
+        "labels": findings.labels,
+        "pool": pool.size,
+        "deciding": len(pool.deciding),
+        "pairs": [
+            {"run": pool.runs[a], "beside": pool.runs[b], **verdict.facts()}
+            for (a, b), verdict in findings.pairs.items()
+        ],
+        "best": None if findings.best is None else pool.runs[findings.best],
+        "may_be_best": [pool.runs[run] for run in findings.left],
+        "accuracy": None
+        if intervals is None
+        else {run: list(ends) for run, ends in zip(pool.runs, intervals, strict=True)},
+    }
+
+
+def lines_of(
+    pool: Pool, findings: Findings, questions: Questions, settings: AuditSettings
+) -> Iterator[Any]:
+    """What is said of an audit."""
+    names = short_names(pool.runs)
+    differ = len(pool.deciding)
+    yield f"{pool.size} samples; not all runs agree on {differ} ({share(differ, pool.size)})"
+    if not differ:
+        yield "there is nothing to decide: all runs give the same answers"
+        return
+    yield verdict_table(pool, findings, names)
+    if len(pool.runs) > 2:
+        yield best_line(findings, names)
+    for (a, b), verdict in findings.pairs.items():
+        if verdict.outcome == "undecided":
+            yield from undecided_lines(pool, a, b, names, settings.alpha / len(pool.pairs))
+    if findings.accuracy:
+        for name, (low, high) in zip(names, findings.accuracy, strict=True):
+            yield f"accuracy of {name}: between {format_percent(low)} and {format_percent(high)}"
+    late = sum(question > findings.labels for question in questions.answers)
+    if late:
+        yield (
+            f"{late} answers wait: question {findings.labels + 1} comes before them, and answers "
+            "count in the order drawn"
+        )
+    waiting = questions.asked - len(questions.answers)
+    if waiting:
+        yield (
+            f"{waiting} questions wait: open {Path(settings.out) / LABEL_PAGE}, or write into "
+            f"{Path(settings.out) / QUESTIONS}; the same command goes on"
+        )
+    elif any(verdict.outcome == "undecided" for verdict in findings.pairs.values()):
+        yield "ask=25 asks for the labels of 25 samples"
+    yield f"page: {Path(settings.out) / PAGE}"
+
+
+def verdict_table(pool: Pool, findings: Findings, names: Sequence[str]) -> Table:
+    """The verdict on every pair."""
+    table = Table(title=f"verdicts, wrong with probability {findings.alpha:g} at most")
+    for column in ("run", "beside", "differ on", "labels", "gain in points", "verdict"):
+        table.add_column(column, justify="left" if column in ("run", "beside") else "right")
+    for (a, b), verdict in findings.pairs.items():
+        table.add_row(
+            printable(names[a]),
+            printable(names[b]),
+            f"{verdict.differ} ({share(verdict.differ, pool.size)})",
+            str(verdict.labels),
+            gain_text(verdict),
+            verdict.outcome,
+        )
+    return table
+
+
+def gain_text(verdict: Verdict) -> str:
+    """The interval of a gain, in points."""
+    low, high = (format_signed(100 * end) for end in (verdict.low, verdict.high))
+    return low if low == high else f"{low} to {high}"
+
+
+def undecided_lines(
+    pool: Pool, a: int, b: int, names: Sequence[str], alpha: float
+) -> Iterator[str]:
+    """Where two runs differ, and about how many labels would decide."""
+    often = ", ".join(
+        f"{printable(one)} for {printable(other)} ({count})"
+        for one, other, count in pool.commonest_differences(a, b)
+    )
+    yield f"{printable(names[a])} says, for what {printable(names[b])} says: {often}"
+    told = foretell_labels(pool, a, b, alpha=alpha)
+    if told:
+        words = ", ".join(
+            f"{'more than there are' if count is None else count} if the gain is "
+            f"{format_fixed(100 * gain, 0)} points"
+            for gain, count in told.items()
+        )
+        yield f"  labels until a verdict, about: {words}"
+
+
+def best_line(findings: Findings, names: Sequence[str]) -> str:
+    """Which run is the best, or which may be."""
+    if findings.best is not None:
+        return f"the best is {printable(names[findings.best])}"
+    return f"the best is one of {', '.join(printable(names[run]) for run in findings.left)}"
+
+
+def simulate(pool: Pool, settings: AuditSettings) -> None:
+    """Prints how many labels verdicts take, by the true labels.
+
+    Raises:
+        InputError: some sample has no label.
+    """
+    if (pool.labels < 0).any():
+        raise InputError(
+            f"simulate=true needs the true labels: {int((pool.labels < 0).sum())} of {pool.size} "
+            "samples have none that a run knows"
+        )
+    table = Table(title=f"labels until a verdict, over {settings.orders} orders")
+    names = short_names(pool.runs)
+    columns = ("gain", "differ on", "median", "9 of 10", "random, median", "wrong", "undecided")
+    for column in ("run", "beside", *columns):
+        table.add_column(column, justify="left" if column in ("run", "beside") else "right")
+    for a, b in pool.pairs:
+        found = simulate_pair(
+            *(pool, a, b),
+            alpha=settings.alpha / len(pool.pairs),
+            orders=settings.orders,
+            seed=settings.seed,
+        )
+        table.add_row(printable(names[a]), printable(names[b]), *simulated_cells(found, pool))
+    open_console().print(table)
+
+
+def simulated_cells(found: Simulated, pool: Pool) -> list[str]:
+    """A row of the table of a simulation."""
+    numbers = (found.median, found.most, found.random)
+    return [
+        format_signed(100 * found.gain),
+        f"{found.differ} ({share(found.differ, pool.size)})",
+        *("-" if number is None else str(number) for number in numbers),
+        format_percent(found.wrong),
+        format_percent(found.undecided),
+    ]
+
+
+def share(part: int, whole: int) -> str:
+    """A part of a whole, in percent."""
+    return format_percent(part / whole) if whole else "0%"
+
+
+def short_names(runs: Sequence[str]) -> list[str]:
+    """The names of folders, as far as they tell them apart."""
+    names = [Path(run).name for run in runs]
+    return names if len(set(names)) == len(names) else list(runs)

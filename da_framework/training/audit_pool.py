@@ -1,0 +1,197 @@
+"""The pool of an audit: what several finished runs make of the same samples."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from da_framework.audit.pool import UNKNOWN, Pool
+from da_framework.core.batch import UNLABELLED, Outputs
+from da_framework.core.errors import InputError, listed
+from da_framework.core.pictures import open_picture
+from da_framework.datasets.base import Dataset, as_image
+from da_framework.datasets.inference import NewImages, open_new_samples
+from da_framework.datasets.splits import DomainRows
+from da_framework.training.prediction import as_target_samples
+from da_framework.training.restore import find_run, load_weights, rebuild, restore_model
+
+SIDE = 256
+"""The longer side of a sample's picture, in pixels."""
+
+
+class Answers(NamedTuple):
+    """What a run makes of the samples.
+
+    Attributes:
+        classes: names of its logits.
+        predicted: of each sample.
+        samples: their names.
+        content: a hash of them.
+        labels: names of their true classes, where they are known.
+        picture: a small image of a sample.
+    """
+
+    classes: tuple[str, ...]
+    predicted: NDArray[np.int64]
+    samples: tuple[str, ...]
+    content: str
+    labels: tuple[str | None, ...]
+    picture: Callable[[int], Any]
+
+
+def gather_pool(
+    runs: Sequence[str],
+    *,
+    pick: str,
+    dataset: Mapping[str, Any],
+    data_dir: str | None,
+    trust: Sequence[Any],
+) -> Pool:
+    """The answers of finished runs on new samples, or on the test samples of their own target.
+
+    Args:
+        runs: their folders.
+        pick: which of their weights.
+        dataset: keys of the data set; with a ``root``, new samples as ``da predict`` takes them.
+        data_dir: where the runs' data is.
+        trust: what their records may name.
+
+    Raises:
+        InputError: a run is not there, or the runs are not about the same samples.
+    """
+    if len(runs) < 2:
+        raise InputError("run=[...]: an audit compares two runs or more")
+    if twice := sorted({run for run in runs if list(runs).count(run) > 1}):
+        raise InputError(f"run=[...]: {listed(twice)} is there twice")
+    given = {key: value for key, value in dataset.items() if value is not None}
+    every = [
+        answer_new(run, pick=pick, dataset=given, trust=trust)
+        if "root" in given
+        else answer_own(run, pick=pick, dataset=given, data_dir=data_dir, trust=trust)
+        for run in runs
+    ]
+    first = every[0]
+    for run, answers in zip(runs[1:], every[1:], strict=True):
+        if answers.samples != first.samples or answers.content != first.content:
+            raise InputError(
+                f"run={run}: its test samples are not those of {runs[0]}: runs on the same split, "
+                "or dataset.root=FOLDER with new samples for all"
+            )
+    classes = tuple(dict.fromkeys(name for answers in every for name in answers.classes))
+    number = {name: position for position, name in enumerate(classes)}
+    return Pool(
+        tuple(runs),
+        first.samples,
+        classes,
+        np.stack(
+            [
+                np.array([number[name] for name in answers.classes])[answers.predicted]
+                for answers in every
+            ]
+        ),
+        np.array([number.get(name, UNKNOWN) if name else UNKNOWN for name in first.labels]),
+        first.content,
+        first.picture,
+    )
+
+
+def answer_new(run: str, *, pick: str, dataset: Mapping[str, Any], trust: Sequence[Any]) -> Answers:
+    """What a run makes of new samples, as samples of its last target."""
+    model = restore_model(run, pick=pick, trust=trust)
+    reader = open_new_samples(model.run.config["dataset"], dataset, model.inputs)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.method.to(device)
+    hashed, samples, predicted, inputs = hashlib.sha256(), [], [], []
+    for names, x in reader.blocks():
+        rows = as_target_samples(torch.as_tensor(x, device=device), model)
+        predicted.append(model.method.evaluate_samples(rows).logits.argmax(1).cpu().numpy())
+        samples += [":".join(name) for name in names]
+        hashed.update(np.ascontiguousarray(x).tobytes())
+        inputs.append(x)
+    if reader.broken:
+        raise InputError(
+            f"{len(reader.broken)} samples cannot be read, the first is {reader.broken[0]}"
+        )
+    if not samples:
+        raise InputError(f"dataset.root={dataset['root']}: no sample can be read")
+    x = np.concatenate(inputs)
+    files = [reader.root / name if reader.root.is_dir() else reader.root for name in samples]
+
+    def picture(row: int) -> Any:
+        return read_picture(files[row]) if isinstance(reader, NewImages) else as_image(x[row])
+
+    none = (None,) * len(samples)
+    # inputs may differ from run to run, as the size of images does: names tell samples apart
+    content = hashlib.sha256("\0".join(samples).encode(errors="surrogateescape"))
+    if not isinstance(reader, NewImages):
+        content = hashed
+    return Answers(
+        model.classes,
+        np.concatenate(predicted),
+        tuple(samples),
+        content.hexdigest(),
+        none,
+        picture,
+    )
+
+
+def read_picture(file: Path) -> Any:
+    """An image file as an array, no larger than it is looked at."""
+    with open_picture(file.read_bytes()) as image:
+        plain = image.convert("RGB")
+        plain.thumbnail((SIDE, SIDE))
+        return np.asarray(plain)
+
+
+def answer_own(
+    run: str,
+    *,
+    pick: str,
+    dataset: Mapping[str, Any],
+    data_dir: str | None,
+    trust: Sequence[Any],
+) -> Answers:
+    """What a run makes of the test samples of its own target."""
+    finished = find_run(run, pick=pick, data_dir=data_dir, dataset=dataset, trust=trust)
+    built = rebuild(finished, dataset)
+    load_weights(built.module, finished.weights)
+    domains, method = built.domains, built.module.method
+    outputs: Outputs = method.evaluate_samples(domains.test)
+    data, parts = domains.dataset, domains.dataset.split_roles().test
+    unknown = ["unknown"] if method.setting == "open" or data.unknown else []
+    names = (*data.known, *unknown)
+    oracle = domains.oracle.tolist()
+    return Answers(
+        names,
+        outputs.logits.argmax(1).cpu().numpy(),
+        tuple(data.sample_name(part.domain, row) for part in parts for row in part.rows.tolist()),
+        describe_content(data, parts),
+        tuple(None if label == UNLABELLED else names[label] for label in oracle),
+        own_picture(data, parts),
+    )
+
+
+def describe_content(data: Dataset, parts: Sequence[DomainRows]) -> str:
+    """A hash of the samples of these parts."""
+    hashed = hashlib.sha256()
+    for part in parts:
+        hashed.update(f"{part.domain}\0{data.fingerprint(part.domain)}\0".encode())
+        hashed.update(part.rows.tobytes())
+    return hashed.hexdigest()
+
+
+def own_picture(data: Dataset, parts: Sequence[DomainRows]) -> Callable[[int], Any]:
+    """What shows a sample of these parts, counted through all of them."""
+    places = [(part.domain, row) for part in parts for row in part.rows.tolist()]
+    inspections = cache(data.inspections)
+
+    def picture(row: int) -> Any:
+        domain, position = places[row]
+        return inspections(domain)[position](True).thumbnail
+
+    return picture
