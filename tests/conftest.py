@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from da_framework.cli.main import main
+from tests.browser import browser as browser
 
 # the background of a shell ignores Ctrl-C, and nohup a lost terminal: tests send both
 signal.signal(signal.SIGINT, signal.default_int_handler)

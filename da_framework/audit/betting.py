@@ -15,7 +15,7 @@ CAUTION = 0.999
 """Of the largest bet that no draw can lose all by."""
 
 
-def betting_wealth(draws: Draws, *, total: float, size: int) -> NDArray[np.float64]:
+def betting_wealth(draws: Draws, *, total: int, size: int) -> NDArray[np.float64]:
     r"""The wealth, after each draw, of who bets that a pool's sum is more than a candidate.
 
     .. math::
@@ -51,7 +51,7 @@ def betting_wealth(draws: Draws, *, total: float, size: int) -> NDArray[np.float
     return wealth
 
 
-def is_refuted(draws: Draws, *, total: float, size: int, alpha: float) -> bool:
+def is_refuted(draws: Draws, *, total: int, size: int, alpha: float) -> bool:
     """Whether, at some look, the pool's sum is known to be more than a candidate."""
     return bool(betting_wealth(draws, total=total, size=size).max() >= 1 / alpha)
 

@@ -90,8 +90,8 @@ class Questions:
     def take(self, where: str, cells: Mapping[str, str], answer: str, pool: Pool) -> None:
         """Takes one answer."""
         number = cells.get("question", "").strip()
-        if not number.isdecimal() or not 1 <= int(number) <= self.asked:
-            raise InputError(f"{where}: {number!r} is no question that was asked")
+        if not number.isdecimal() or not 1 <= int(number) <= len(self.order):
+            raise InputError(f"{where}: {number!r} is no question; there are {len(self.order)}")
         question = int(number)
         sample = pool.samples[self.order[question - 1]]
         if cells.get("sample") != sample:
@@ -108,6 +108,7 @@ class Questions:
                 "an answer that was seen cannot be changed"
             )
         self.answers[question] = label
+        self.asked = max(self.asked, question)
 
     def write(self, pool: Pool, facts: Mapping[str, Any]) -> None:
         """Keeps all of it: first what counts, then the file to write answers into."""

@@ -87,11 +87,10 @@ def audit(pool: Pool, settings: AuditSettings) -> None:
     order = pool.order(settings.seed, accuracy=settings.accuracy)
     questions = Questions.open(folder, about, order)
     # what was written into the questions is never lost, though nobody names the file
-    for file in (folder / QUESTIONS, *([Path(settings.labels)] if settings.labels else [])):
-        if file.is_file():
-            questions.read(file, pool)
-        elif settings.labels:
-            raise InputError(f"labels={settings.labels}: there is no such file")
+    if (folder / QUESTIONS).is_file():
+        questions.read(folder / QUESTIONS, pool)
+    if settings.labels is not None:
+        questions.read(Path(settings.labels), pool)
     questions.ask(settings.ask)
     samples, labels = answered_prefix(order, questions.answers)
     findings = find_verdicts(

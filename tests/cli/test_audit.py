@@ -1,0 +1,238 @@
+"""An audit: asked, answered, judged; killed, repeated and fed with wrong files."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from da_framework.audit.page import write_label_page
+from da_framework.audit.pool import Pool
+from da_framework.audit.questions import CANNOT_TELL, QUESTIONS, Questions
+from da_framework.training.audit_pool import gather_pool
+from tests.browser import Browser, browsing
+
+RUNS = "run=[source_only,dann]"
+
+
+@pytest.fixture
+def runs(da: Any) -> Any:
+    for method in ("source_only", "dann"):
+        steps = 2 if method == "source_only" else 60
+        da.train_once(f"audit-{method}", f"method={method}", f"steps={steps}", run=method)
+    return da
+
+
+def true_pool() -> Pool:
+    return gather_pool(["source_only", "dann"], pick="last", dataset={}, data_dir=None, trust=())
+
+
+def read_questions(folder: str = "audit") -> list[list[str]]:
+    with (Path(folder) / QUESTIONS).open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def answer(folder: str = "audit", *, most: int | None = None) -> None:
+    """Writes the true labels into the questions, as a person would."""
+    pool = true_pool()
+    truth = {
+        sample: pool.classes[label] for sample, label in zip(pool.samples, pool.labels, strict=True)
+    }
+    head, *rows = read_questions(folder)
+    for row in rows[:most]:
+        row[2] = truth[row[1]]
+    with (Path(folder) / QUESTIONS).open("w", newline="") as file:
+        csv.writer(file).writerows([head, *rows])
+
+
+def state(folder: str = "audit") -> dict[str, Any]:
+    known: dict[str, Any] = json.loads((Path(folder) / "audit.json").read_text())
+    return known
+
+
+def test_from_questions_to_a_verdict(runs: Any) -> None:
+    asked = runs("audit", RUNS, "ask=10")
+    assert asked.code == 0, asked.err
+    assert "10 questions wait" in asked.out
+    assert "undecided" in asked.out
+    rows = read_questions()
+    assert [row[0] for row in rows] == ["question", *map(str, range(1, 11))]
+    assert all(row[2] == "" for row in rows[1:])  # blind: nobody sees what the runs say
+    answer()
+    pool = true_pool()
+    for _ in range(8):
+        ended = runs("audit", RUNS, "ask=40")
+        assert ended.code == 0, ended.err
+        answer()
+        if state()["pairs"][0]["outcome"] != "undecided":
+            break
+    (pair,) = state()["pairs"]
+    right = (pool.answers == pool.labels).mean(1)
+    low, high = pair["gain"]
+    assert low <= right[1] - right[0] <= high
+    assert pair["outcome"] == ("better" if right[1] > right[0] else "worse")
+    assert state()["best"] == ["source_only", "dann"][int(right[1] > right[0])]
+
+
+def test_a_repeated_command_counts_nothing_twice_and_asks_nothing_twice(runs: Any) -> None:
+    assert runs("audit", RUNS, "ask=8").code == 0
+    answer(most=3)
+    texts = []
+    for _ in range(2):
+        assert runs("audit", RUNS).code == 0
+        texts.append((Path("audit") / "audit.json").read_text())
+    assert texts[0] == texts[1]
+    assert state()["labels"] == 3
+    assert state()["asked"] == 8
+    # what was typed stays, though the record was lost to a kill
+    (Path("audit") / "audit.json").unlink()
+    assert runs("audit", RUNS, "ask=8").code == 0
+    assert state()["labels"] == 3
+
+
+def test_answers_count_up_to_the_first_gap(runs: Any) -> None:
+    assert runs("audit", RUNS, "ask=6").code == 0
+    answer()
+    rows = read_questions()
+    rows[2][2] = ""
+    Path("later.csv").write_text("\n".join(map(",".join, rows)) + "\n")
+    (Path("audit") / QUESTIONS).unlink()
+    ended = runs("audit", RUNS, "labels=later.csv")
+    assert ended.code == 0, ended.err
+    assert state()["labels"] == 1
+    assert "4 answers wait: question 2 comes before them" in ended.out
+
+
+def test_wrong_files_of_answers_are_one_line(runs: Any) -> None:
+    assert runs("audit", RUNS, "ask=3").code == 0
+    answer(most=1)
+    assert runs("audit", RUNS).code == 0
+    head, first, second, _ = read_questions()
+    other = "lower" if first[2] == "upper" else "upper"
+    wrong = {
+        "contradict": ([head, [*first[:2], other]], "was answered"),
+        "class": ([head, [*second[:2], "cat"]], "'cat' is no class"),
+        "question": ([head, ["9999", second[1], "0"]], "'9999' is no question"),
+        "sample": ([head, ["2", "another", "upper"]], "question 2 is about"),
+        "columns": ([["a", "b"], ["1", "2"]], "has no column question"),
+        "empty": ([], "has no column question"),
+    }
+    before = (Path("audit") / "audit.json").read_text()
+    for name, (rows, words) in wrong.items():
+        Path(f"{name}.csv").write_text("\n".join(map(",".join, rows)))
+        ended = runs("audit", RUNS, f"labels={name}.csv")
+        assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
+        assert words in ended.err
+    missing = runs("audit", RUNS, "labels=none.csv")
+    assert (missing.code, missing.err.count("\n")) == (2, 1), missing.err
+    assert (Path("audit") / "audit.json").read_text() == before
+
+
+def test_another_audit_needs_another_folder(runs: Any) -> None:
+    assert runs("audit", RUNS, "ask=3").code == 0
+    for change in ("alpha=0.1", "seed=1", "accuracy=true", "run=[dann,source_only]"):
+        ended = runs("audit", RUNS, change)
+        assert (ended.code, ended.err.count("\n")) == (2, 1)
+        assert "out=NAME begins another" in ended.err
+    assert runs("audit", RUNS, "alpha=0.1", "out=second").code == 0
+
+
+def test_what_cannot_be_audited_is_one_line(runs: Any) -> None:
+    assert runs.train("dataset.split_seed=1", "dataset.protocol=inductive", run="other").code == 0
+    for command, words in (
+        (("run=[dann]",), "run"),
+        (("run=[dann,dann]",), "twice"),
+        (("run=[dann,nothing]",), "there is no result.json"),
+        (("run=[dann,other]",), "its test samples are not those of dann"),
+    ):
+        ended = runs("audit", *command)
+        assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
+        assert words in ended.err
+    assert not Path("audit").exists()
+
+
+def test_accuracy_asks_for_samples_on_which_all_agree(runs: Any) -> None:
+    assert runs("audit", RUNS, "accuracy=true", "ask=20").code == 0
+    answer()
+    ended = runs("audit", RUNS, "accuracy=true")
+    assert "accuracy of dann: between " in ended.out
+    pool = true_pool()
+    low, high = state()["accuracy"]["dann"]
+    assert low <= (pool.answers[1] == pool.labels).mean() <= high
+
+
+def test_it_is_simulated_with_true_labels(runs: Any) -> None:
+    ended = runs("audit", RUNS, "simulate=true", "orders=20")
+    assert ended.code == 0, ended.err
+    assert "labels until a verdict, over 20 orders" in ended.out
+    assert not Path("audit").exists()
+
+
+def test_new_samples_are_audited(runs: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    np.savez("new.npz", x=x)
+    keys = ("dataset=arrays", "dataset.root=new.npz")
+    ended = runs("audit", RUNS, *keys, "ask=5")
+    assert ended.code == 0, ended.err
+    assert "50 samples" in ended.out
+    refused = runs("audit", RUNS, *keys, "simulate=true", "out=s")
+    assert "needs the true labels" in refused.err
+
+
+# the page of questions
+
+
+def pictured_pool() -> Pool:
+    random = np.random.default_rng(0)
+    answers = np.stack([np.arange(12) % 3, (np.arange(12) + 1) % 3])
+    samples = (*(f"{n}.png" for n in range(10)), '=odd,"name"', "<b>bold</b>")
+    return Pool(
+        ("one", "two"),
+        samples,
+        ("cup", "pen & ink", "=hat"),
+        answers,
+        answers[0],
+        "content",
+        lambda row: random.integers(0, 255, (16, 16, 3)).astype(np.uint8),
+    )
+
+
+def test_the_page_of_questions_says_nothing_of_the_runs(tmp_path: Path) -> None:
+    pool = pictured_pool()
+    questions = Questions(tmp_path, {}, pool.order(0, accuracy=False), asked=5)
+    write_label_page(tmp_path / "label.html", pool, questions)
+    text = (tmp_path / "label.html").read_text()
+    data = json.loads(text.partition("const data = ")[2].partition(";\n")[0])
+    assert all(set(own) == {"question", "sample", "cell", "picture"} for own in data["questions"])
+    assert set(data) == {"audit", "classes", "questions"}
+
+
+@browsing
+def test_a_person_answers_in_a_browser(tmp_path: Path, browser: Browser) -> None:
+    pool = pictured_pool()
+    questions = Questions(tmp_path, {}, pool.order(0, accuracy=False), asked=12)
+    write_label_page(tmp_path / "label.html", pool, questions)
+    browser.open(tmp_path / "label.html")
+    assert browser.complaints() == []
+    assert browser.texts("#count") == ["0 of 12"]
+    assert browser.js("document.getElementById('picture').naturalWidth") == 16
+    for n in range(10):
+        browser.click(f"#classes button:nth-child({n % 3 + 1})")
+    browser.type("body", " ")  # who cannot tell
+    browser.type("body", "3")
+    assert browser.texts("#count") == ["12 of 12"]
+    browser.open(tmp_path / "label.html")  # what was answered is still there
+    assert browser.texts("#count") == ["12 of 12"]
+    (tmp_path / "answers.csv").write_text(browser.js("csv()"))
+    assert browser.js("document.querySelectorAll('b').length") == 0
+    questions.read(tmp_path / "answers.csv", pool)
+    assert [questions.answers[n + 1] for n in range(10)] == [n % 3 for n in range(10)]
+    assert questions.answers[11] == -1
+    assert questions.answers[12] == 2
+    questions.write(pool, {})
+    assert CANNOT_TELL in (tmp_path / QUESTIONS).read_text()
+    again = Questions.open(tmp_path, {}, questions.order)
+    again.read(tmp_path / QUESTIONS, pool)
+    assert again.answers == questions.answers
