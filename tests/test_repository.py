@@ -75,6 +75,7 @@ def test_git_ignores_what_commands_write_by_default(monkeypatch: pytest.MonkeyPa
         f"{defaults('data').data_dir}/x.zip",
         f"{defaults('data_check').out}/report.json",
         defaults("predict").out,
+        f"{defaults('audit').out}/audit.json",
         "search/x/journal.log",  # conf/search.yaml: a name of its own below it
         "outputs/x",  # Hydra's
         "wandb/x",

@@ -107,7 +107,15 @@ def test_a_secret_in_a_command_is_refused_before_there_is_a_folder(
     "command",
     [
         *(["search", "method=dann,mmd"], ["reproduce", "dann_2016/digits"], ["check"]),
-        *(["evaluate"], ["predict"], ["export"], ["rank"], ["features"], ["data", "check"]),
+        *(
+            ["evaluate"],
+            ["predict"],
+            ["export"],
+            ["rank"],
+            ["audit"],
+            ["features"],
+            ["data", "check"],
+        ),
         *(["report"], ["doctor"], ["sync"], ["new-method"], ["list"], ["unknown"]),
     ],
     ids=" ".join,

@@ -28,6 +28,7 @@ from da_framework.config.plugins import conf_dir, config_roots
 from da_framework.config.relevance import GROUPS
 from da_framework.core.errors import InputError, UntypedError
 from da_framework.results.experiments import find_experiments, read_experiment
+from da_framework.training.audit_pool import gather_pool
 from da_framework.training.build import compose
 from da_framework.training.restore import UNUSED
 from da_framework.training.warm_start import load_teachers
@@ -335,6 +336,12 @@ READERS: dict[str, Callable[[], object]] = {
         run=["run"], pick="last", by="leep", out=None, data_dir=None, dataset=two_moons()
     ),
     "teachers": lambda: load_teachers(["run"], (2,)),
+    "audit": lambda: gather_pool(
+        ["run", "other"], pick="last", dataset={"root": "new.csv"}, data_dir=None, trust=()
+    ),
+    "audit of its own target": lambda: gather_pool(
+        ["run", "other"], pick="last", dataset={}, data_dir=None, trust=()
+    ),
 }
 """What the commands do that build from a record, without Hydra before it."""
 
@@ -356,6 +363,7 @@ COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
     "predict": (2, ("run=run", "dataset.root=new.csv", "dataset=table")),
     "export": (2, ("run=run", "formats=[pt2]")),
     "rank": (2, ("run=[run]", "dataset=two_moons", "dataset.labels_per_class=3")),
+    "audit": (2, ("run=[run,other]",)),
     "teachers": (2, ("method=distillation", "dataset=two_moons", "teachers=[run]")),
     "init_from": (0, ("dataset=two_moons", "init_from=run", "steps=2")),
     "train": (0, ("dataset=two_moons", "hydra.run.dir=run", "steps=2")),
