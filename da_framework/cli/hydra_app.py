@@ -62,10 +62,6 @@ def run_hydra(name: str, module: str, rest: list[str], **keys: Any) -> None:
     """
     import hydra
     from hydra.errors import ConfigCompositionException, HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from da_framework.config.schema import explain_reference
-
     rest = [as_override(word) for word in rest]
     run_names.register_resolvers()
     plugins.register_search_path()
@@ -88,14 +84,12 @@ def run_hydra(name: str, module: str, rest: list[str], **keys: Any) -> None:
     sys.argv = [f"da {name}", *fitted]
     compose = hydra.main(version_base="1.3", config_path=config_dir, config_name=config_name)
     try:
-        with sweeps.monitor_sweep(), jobs:
+        with explain_references(), sweeps.monitor_sweep(), jobs:
             compose(make_task(module, keys))()
     except (ConfigCompositionException, HydraException, ValueError) as error:
         # a group set to nothing is a plain ValueError of Hydra's
         if str(error).startswith("Only one of"):
             raise InputError(f"{error}; without -m, --cfg shows one job") from None
-        if isinstance(error, OmegaConfBaseException):
-            raise InputError(explain_reference(error)) from None
         if isinstance(error, ValueError) and "Config group override" not in str(error):
             raise
         from da_framework.cli.override_errors import explain_overrides
@@ -146,8 +140,21 @@ def make_task(module: str, keys: dict[str, Any]) -> Callable[[Any], Any]:
 
 def run_task(config: Any, *, module: str, keys: dict[str, Any]) -> Any:
     """Hands a config to the command of a module."""
-    with clean_output(), exit_on_user_error(), show_trusting_command(config):
+    with clean_output(), exit_on_user_error(), explain_references(), show_trusting_command(config):
         return import_module(f"da_framework.cli.{module}").main(config, **keys)
+
+
+@contextmanager
+def explain_references() -> Iterator[None]:
+    """Says on a line what of a value refers to something that is not there."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    from da_framework.config.schema import explain_reference
+
+    try:
+        yield
+    except OmegaConfBaseException as error:
+        raise InputError(explain_reference(error)) from None
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Says what is wrong with a command line that Hydra could not compose, all of it at once."""
 
-import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -110,12 +109,12 @@ def explain_overrides(
 def quoting_hint(word: str) -> str:
     """What to type for a value that is text to a person and not to Hydra; nothing if that fails."""
     key, _, value = word.partition("=")
-    quoted = f"{key}={json.dumps(value, ensure_ascii=False)}"
+    quoted = override_word(key, value)
     try:
-        OverridesParser.create().parse_override(quoted)
+        OverridesParser.create().parse_override(*shlex.split(quoted))
     except HydraException:
         return ""
-    return f"; as text: {shlex.quote(quoted)}"
+    return f"; as text: {quoted}"
 
 
 def group_options(group: str) -> list[str]:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omegaconf.errors import OmegaConfBaseException
+
 import __main__
 from da_framework.cli.secrets import refuse_drawn_secrets
 from da_framework.cli.sweeps import run_job
@@ -40,8 +42,9 @@ def main(config: Any, *, callbacks: "Sequence[Callback]" = ()) -> float | None:
     from hydra.types import RunMode
 
     job = HydraConfig.get()
-    overrides = list(job.overrides.task)
     folder = Path(job.runtime.output_dir)
+    with remove_unused_folder(folder):
+        overrides = list(job.overrides.task)
     sweeping = job.mode == RunMode.MULTIRUN
     prepare_relaunch(job, overrides)
 
@@ -77,7 +80,7 @@ def remove_unused_folder(folder: Path) -> Iterator[None]:
     """Removes the folder that Hydra has made for a run, where what was typed cannot be used."""
     try:
         yield
-    except InputError:
+    except (InputError, OmegaConfBaseException):
         left = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
         log_file = RunFolder(folder).log
         written = log_file.is_file() and log_file.stat().st_size

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Unpack
+from typing import Annotated, Any, Literal, Unpack
 
 import numpy as np
 from PIL import Image
 
 from da_framework.core.errors import InputError, listed
 from da_framework.core.types import Count, External, Irrelevant, Positive
-from da_framework.datasets.base import PARTS, Array, Dataset, Domain, Roles
+from da_framework.datasets.base import PARTS, SAMPLES_AT_ONCE, Array, Dataset, Domain, Roles
 from da_framework.datasets.digits_files import (
     COLOURED,
     LICENCES,
@@ -52,8 +52,9 @@ class Digits(Dataset):
     Args:
         subset: ``pair`` (part of the package), or, read from ``data_dir``: ``full`` (MNIST, USPS
             and MNIST-M) or ``five`` (SVHN and SynDigits as well).
-        normalize: ``none``, or ``l2``: flat vectors of length 1, black being 0, for shallow
-            methods.
+        normalize: ``none``; ``l2``: flat vectors of length 1, black being 0, for shallow methods;
+            or each channel at mean 0 and deviation 1 of the ``source``'s training samples, or of
+            those of each ``domain``.
         size: height and width that images are resized to, bilinearly; ``None`` is 16 for the pair
             and 28 for the whole sets.
         margin: by domain, rows and columns of black on each side of the resized image, within
@@ -73,7 +74,7 @@ class Digits(Dataset):
         self,
         *,
         subset: Literal["pair", "full", "five"],
-        normalize: Literal["none", "l2"],
+        normalize: Literal["none", "l2", "source", "domain"],
         size: Count | None,
         margin: dict[str, int] | None,
         data_dir: Annotated[str, Irrelevant(), External()],
@@ -93,6 +94,7 @@ class Digits(Dataset):
         super().__init__(**roles)
         self.subset = subset
         self.normalize = normalize
+        self._scales: dict[tuple[str, ...], tuple[Array, Array]] = {}
         self.size = size or (16 if subset == "pair" else 28)
         most = min(7, (self.size - 1) // 2)
         if wrong := {
@@ -131,10 +133,29 @@ class Digits(Dataset):
         domain = self.images(name)
         if self.normalize == "none":
             return domain
+        if self.normalize != "l2":
+            mean, deviation = self._scale(name)
+            return domain._replace(x=((as_numbers(domain.x) - mean) / deviation).astype("f4"))
         x = domain.x.reshape(len(domain.x), -1).astype(np.float64)
         x -= -1 if self.subset == "pair" else 0
         x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
         return domain._replace(x=x.astype(np.float32))
+
+    def inputs(self, name: str) -> dict[str, Any]:
+        inputs = super().inputs(name)
+        if self.normalize not in ("source", "domain"):
+            return inputs
+        mean, deviation = self._scale(name)
+        return inputs | {"mean": mean.tolist(), "std": deviation.tolist()}
+
+    def _scale(self, name: str) -> tuple[Array, Array]:
+        """Mean and deviation of each channel, of pixels in [-1, 1], that a domain is scaled by."""
+        fitted = self.source if self.normalize == "source" and self.source else (name,)
+        if fitted not in self._scales:
+            domains = [self.images(domain) for domain in fitted]
+            trained = [d.x if d.test is None else d.x[~d.test] for d in domains]
+            self._scales[fitted] = channel_scale(trained)
+        return self._scales[fitted]
 
     def images(self, name: str) -> Domain:
         """A domain as images, before they are normalized."""
@@ -185,3 +206,22 @@ class Digits(Dataset):
             raise explain_missing(lacking, self.folder)
         for data_set in dict.fromkeys(data_set_of(file) for file in lacking):
             fetch_digits(data_set, self.folder, mirrors=self.mirrors, timeout=self.timeout)
+
+
+def as_numbers(x: Array) -> Array:
+    """Images as numbers in [-1, 1]."""
+    return x.astype(np.float32) / 127.5 - 1 if x.dtype == np.uint8 else x
+
+
+def channel_scale(images: Sequence[Array]) -> tuple[Array, Array]:
+    """Mean and deviation of each channel of images in [-1, 1]; what is constant has deviation 1."""
+    blocks = (x[i : i + SAMPLES_AT_ONCE] for x in images for i in range(0, len(x), SAMPLES_AT_ONCE))
+    sums: Array = np.zeros((3, images[0].shape[1]))
+    for block in blocks:
+        x = as_numbers(block).astype(np.float64)
+        pixels = np.full(x.shape[1], x[:, 0].size)
+        sums += [pixels, x.sum((0, 2, 3)), np.square(x).sum((0, 2, 3))]
+    mean = sums[1] / sums[0]
+    deviation = np.sqrt(np.maximum(sums[2] / sums[0] - mean**2, 0))
+    deviation[deviation < 1e-6] = 1  # constant, but for rounding
+    return mean[:, None, None], deviation[:, None, None]

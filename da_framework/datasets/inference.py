@@ -29,6 +29,7 @@ from da_framework.datasets.columns import (
     refuse_missing,
     scale,
 )
+from da_framework.datasets.custom import is_hidden
 from da_framework.datasets.image_cache import map_threads
 from da_framework.datasets.images import (
     IMAGE_ENDINGS,
@@ -93,7 +94,9 @@ class NewSamples(ABC):
         self.files = [
             path
             for path in paths
-            if path.is_file() and file_ending(path).lower() in self.endings and path.name[0] != "."
+            if path.is_file()
+            and file_ending(path).lower() in self.endings
+            and not is_hidden(path, self.root if self.root.is_dir() else self.root.parent)
         ]
         if not self.files:
             raise InputError(

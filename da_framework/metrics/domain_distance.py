@@ -23,6 +23,8 @@ def domain_mmd(source: Outputs, target: Outputs, *, rows: int = 2000) -> float:
         features[torch.randperm(len(features), generator=draws)[:rows].to(features.device)]
         for features in (source.features, target.features)
     )
+    if not s.shape[1]:  # a projection of data that are all alike leaves nothing to differ in
+        return 0.0
     # the widths follow the unit, so it may be any: in this one, no square overflows
     unit = torch.maximum(s.abs().max(), t.abs().max()).clamp_min(torch.finfo(s.dtype).tiny)
     s, t = s / unit, t / unit

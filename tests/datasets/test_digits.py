@@ -58,6 +58,32 @@ def pair(**keys: Any) -> Digits:
     return digits(subset="pair", **({"protocol": "transductive"} | keys))
 
 
+@pytest.mark.parametrize("normalize", ["source", "domain"])
+def test_pixels_are_scaled_by_the_source_or_by_each_domain(
+    tmp_path: Path, twins: dict[str, dict[str, Array]], normalize: str
+) -> None:
+    for name, arrays in twins.items():
+        (tmp_path / "digits").mkdir(exist_ok=True)
+        np.savez(tmp_path / "digits" / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+    plain, data = digits(tmp_path), digits(tmp_path, normalize=normalize)
+    for name in ("mnist", "usps"):
+        fitted = plain["mnist" if normalize == "source" else name]
+        assert fitted.test is not None
+        known = fitted.x[~fitted.test] / 127.5 - 1
+        expected = (plain[name].x / 127.5 - 1 - known.mean()) / known.std()
+        assert data[name].x.dtype == np.float32
+        assert_allclose(data[name].x, expected, rtol=1e-4, atol=1e-5)
+    inputs = data.inputs("usps")
+    fitted = plain["mnist" if normalize == "source" else "usps"]
+    assert_allclose(inputs["mean"], [[[(fitted.x[~fitted.test] / 127.5 - 1).mean()]]], atol=1e-6)
+
+
+def test_the_pair_s_pixels_are_scaled_too() -> None:
+    x = pair(normalize="source")["mnist"].x
+    assert_allclose([x.mean(), x.std()], [0, 1], atol=1e-4)
+    assert pair(normalize="source")["usps"].x.shape == (1800, 1, 16, 16)
+
+
 def hashes(arrays: Mapping[str, Array]) -> dict[str, str]:
     keys = ("x_train", "y_train", "x_test", "y_test")
     return {key: hashlib.sha256(arrays[key].tobytes()).hexdigest() for key in keys}

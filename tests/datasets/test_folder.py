@@ -1,5 +1,7 @@
 """Folders of images as they come: levels, parts, what tools leave, sizes and channels."""
 
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -148,6 +150,55 @@ def test_transparency_is_a_fourth_channel_where_it_is_asked_for(tmp_path: Path) 
     assert x[0, :, 0, 0].tolist() == [9, 8, 7, 100]
     assert (x[1:, 3] == 255).all()
     assert folder(tmp_path)["s"].x.shape == (4, 3, 8, 8)
+
+
+def deep_png(values: Any, kind: int) -> bytes:
+    """A PNG of 16 bits a channel, of one of its kinds of colour."""
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
+
+    head = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(name, content) for name, content in parts)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(("kind", "shape"), [(0, ()), (2, (3,)), (4, (2,)), (6, (4,))])
+def test_of_sixteen_bits_the_upper_eight_are_read(
+    kind: int, shape: tuple[int, ...], channels: int
+) -> None:
+    values = np.full((4, 4, *shape), 256 * 100 + 255, np.uint16)
+    x = crop_middle(deep_png(values, kind), 4, channels)
+    assert x.shape == (channels, 4, 4)
+    assert abs(int(x[0, 0, 0]) - 100) <= 1
+    if channels == 4:
+        assert abs(int(x[3, 0, 0]) - (100 if kind in (4, 6) else 255)) <= 1
+
+
+def test_rectangles_with_transparency_are_learnt_and_predicted(da: Any) -> None:
+    draws = np.random.default_rng(0)
+    for place in ("s/dark", "s/light", "t/dark", "t/light", "new/.ipynb_checkpoints"):
+        (da.folder / place).mkdir(parents=True)
+        for number in range(12):
+            shade = 150 if "light" in place else 20
+            pixels = shade + draws.integers(0, 60, (20, 33, 4))
+            Image.fromarray(pixels.astype(np.uint8)).save(da.folder / place / f"{number}.png")
+    keys = ("dataset.size=[12,20]", "dataset.channels=4", "dataset.batch_size=8", "steps=10")
+    ended = da(
+        *("train", "dataset=folder", "dataset.root=.", "dataset.source=s", "dataset.target=t"),
+        *(*keys, "feature_cache=null", "logger=[]", "callback=[]", "hydra.run.dir=run"),
+    )
+    assert ended.code == 0, ended.err
+    assert da.record()["inputs"]["shape"] == [4, 12, 20]
+    (da.folder / "s" / "dark" / "0.png").rename(da.folder / "new" / "one.png")
+    ended = da("predict", "run=run", "dataset.root=new", "out=p.csv")
+    assert ended.code == 0, ended.err
+    lines = (da.folder / "p.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["file", "one.png"]
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (6, 12)])
