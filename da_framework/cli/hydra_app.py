@@ -62,6 +62,7 @@ def run_hydra(name: str, module: str, rest: list[str], **keys: Any) -> None:
     """
     import hydra
     from hydra.errors import ConfigCompositionException, HydraException
+
     rest = [as_override(word) for word in rest]
     run_names.register_resolvers()
     plugins.register_search_path()
