@@ -12,6 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from da_framework.config.relevance import is_irrelevant
 
+LONGEST = 80
+"""Characters of a name before its hash."""
+
 
 def register_resolvers() -> None:
     """The resolvers that ``conf/train.yaml`` uses."""
@@ -19,13 +22,23 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("da.sweep", _sweep, replace=True)
 
 
-def slug(parts: Sequence[str], *, hashed: Sequence[str]) -> str:
-    """Words joined by dashes, cut to a bearable length, and a hash of everything."""
-    text = "-".join(re.sub(r"[^A-Za-z0-9.+]+", "_", re.sub(r"[][{}'\"]", "", w)) for w in parts)
+def slug(parts: Sequence[str], *, hashed: Sequence[str], kept: str = "") -> str:
+    """Words joined by dashes, cut to a bearable length, and a hash of everything.
+
+    Args:
+        parts: the words.
+        hashed: what the hash is of.
+        kept: one of the words, which a cut leaves, at the end.
+    """
+    words = [re.sub(r"[^A-Za-z0-9.+]+", "_", re.sub(r"[][{}'\"]", "", w)) for w in parts]
+    text = "-".join(words)
+    if kept in parts and len("-".join(words[: parts.index(kept) + 1])) > LONGEST:
+        end = f"-{words[parts.index(kept)]}"
+        text = text[: LONGEST - len(end)].rstrip("-_") + end
     digest = hashlib.sha256("\n".join(sorted(hashed)).encode(errors="surrogateescape")).hexdigest()[
         :8
     ]
-    return f"{text[:80].rstrip('-_')}-{digest}"
+    return f"{text[:LONGEST].rstrip('-_')}-{digest}"
 
 
 def relevant_overrides(overrides: Sequence[str]) -> list[str]:
@@ -53,6 +66,8 @@ def _job(*, _root_: DictConfig) -> str:
     return slug(
         [str(choices.get(part)) for part in ("method", "dataset")] + shown,
         hashed=[*overrides, *experiment],
+        # by it a start that is trained with the same seed is told from another one
+        kept=next((o for o in shown if o.startswith("seed=")), ""),
     )
 
 

@@ -215,8 +215,8 @@ def group_by_cell(
 
 
 def task_of(record: RunRecord) -> str:
-    """Source and target of a run: ``mnist → usps``."""
-    return " → ".join("+".join(names) for names in sides(record))
+    """Source and target of a run: ``mnist → usps``; without a source ``nothing → usps``."""
+    return " → ".join("+".join(names) or "nothing" for names in sides(record))
 
 
 def sides(record: RunRecord) -> tuple[list[str], list[str]]:

@@ -104,7 +104,7 @@ class Report:
         if tests := sum(gain.p is not None for gain in gains):
             yield (
                 "p: paired t-test over seeds, corrected by Holm for all in its column "
-                f"({tests} tests in this table)."
+                f"({tests} {'test' if tests == 1 else 'tests'} in this table)."
             )
         if any(row.negative_transfer for row in self.rows):
             yield (

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,6 +39,21 @@ def test_a_slug_is_readable_short_and_ends_in_a_hash() -> None:
     long = slug(["word"] * 100, hashed=["x"])
     assert len(long) <= 80 + 9
     assert "--" not in long
+
+
+@pytest.mark.parametrize("seed", ["seed=1", "seed=12345"])
+@pytest.mark.parametrize("at", [0, 3, 12, 13, 14, 15, 16, 99])
+def test_a_cut_leaves_the_word_that_is_to_be_kept(seed: str, at: int) -> None:
+    words = ["word"] * at + [seed] + ["word"] * (99 - at)
+    name = slug(words, hashed=["x"], kept=seed)
+    assert name.split("-").count(seed.replace("=", "_")) == 1
+    assert len(name) <= 80 + 9
+    assert "--" not in name
+
+
+def test_the_folder_of_a_run_says_its_seed_however_long_the_command_is() -> None:
+    long = [f"dataset.root={'far/' * 30}data", "dataset=arrays", "dataset.source=[a]"]
+    assert re.search(r"-seed_7-[0-9a-f]{8}$", folder(*long, "seed=7"))
 
 
 def test_a_slug_has_no_sign_that_a_shell_or_a_file_system_minds() -> None:

@@ -12,6 +12,7 @@ from da_framework.results.cells import (
     common_words,
     group_by_cell,
     setting_of,
+    task_of,
 )
 from tests.run_records import table_record
 
@@ -71,6 +72,10 @@ def test_values_of_a_key_are_cells_each_though_some_equal_seeds() -> None:
         for record in runs(SEEDS, init_from=lambda _, v=value: f"runs/layers_{v}")  # type: ignore[misc]
     ]
     assert sizes(starts) == [[1, 2, 3]] * 2
+
+
+def test_a_run_without_a_source_has_a_task_that_can_be_read() -> None:
+    assert task_of(table_record(source=())) == "nothing → usps"
 
 
 def test_other_starts_are_never_pooled_though_their_names_have_a_hash() -> None:

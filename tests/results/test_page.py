@@ -267,6 +267,24 @@ def test_the_browser_rounds_as_tables_do_and_draws_to_the_page_s_width(
 
 
 @browsing
+def test_on_a_phone_nothing_is_cut_off_but_what_scrolls(tmp_path: Path, browser: Browser) -> None:
+    """Every link is within the page's width, and of a map more than the methods' names is seen."""
+    runs(tmp_path, methods=("lower", "mmd", f"a method of a long name, {'very ' * 20}long"))
+    written = rendered(tmp_path)
+    size = {"width": 420, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    emulate = "Emulation.{}DeviceMetricsOverride"
+    browser.ask("goog/cdp/execute", cmd=emulate.format("set"), params=size)
+    try:
+        browser.open(written)
+        assert browser.js("document.documentElement.scrollWidth") <= 420
+        right = "Math.max(...[...document.querySelectorAll('nav a')].map((n) => "
+        assert browser.js(f"{right}n.getBoundingClientRect().right))") <= 420
+        assert browser.js("document.querySelector('#map td').getBoundingClientRect().right") <= 420
+    finally:
+        browser.ask("goog/cdp/execute", cmd=emulate.format("clear"), params={})
+
+
+@browsing
 def test_ranks_over_six_tasks_have_a_picture_of_the_critical_difference(
     tmp_path: Path, browser: Browser
 ) -> None:
