@@ -18,7 +18,7 @@ def atc(outputs: Mapping[str, Outputs], *, score: Score) -> float:
         \frac1n \sum_i [s(x_i) < \theta] = \frac1n \sum_i [\arg\max_k z_{ik} \ne y_i]
 
     On the held-out source as many samples are below the threshold as are wrong. Garg et al.,
-    "Leveraging Unlabeled Data to Predict Out-of-Distribution Performance", ICLR 2022, eq. 3 and 4.
+    "Leveraging Unlabeled Data to Predict Out-of-Distribution Performance", ICLR 2022.
     https://arxiv.org/abs/2201.04234
     Departures: where none or all are wrong, the equation leaves the threshold open: it is then the
     source's lowest score, or above every score. The authors' code counts the sample on the

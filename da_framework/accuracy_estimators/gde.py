@@ -12,8 +12,8 @@ def gde(outputs: Mapping[str, Outputs]) -> float:
     .. math:: \frac1m \sum_i [\arg\max_k z_{ik} = \arg\max_k z'_{ik}]
 
     The accuracy where the runs of a method, which differ in the seed alone, are calibrated in the
-    mean over seeds. Jiang et al., "Assessing Generalization of SGD via Disagreement", ICLR 2022,
-    theorem 4.1. https://arxiv.org/abs/2106.13799
+    mean over seeds. Jiang et al., "Assessing Generalization of SGD via Disagreement", ICLR 2022.
+    https://arxiv.org/abs/2106.13799
 
     Args:
         outputs: of the roles ``target`` (labels hidden) and ``target_second``, the same samples in
