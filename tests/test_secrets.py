@@ -113,6 +113,7 @@ def test_a_secret_in_a_command_is_refused_before_there_is_a_folder(
             ["export"],
             ["rank"],
             ["audit"],
+            ["shift"],
             ["features"],
             ["data", "check"],
         ),

@@ -73,6 +73,9 @@ COMMANDS = {
         "which of several runs is better on a target, by a few labels: da audit run=[...]",
         hydra=True,
     ),
+    "shift": Command(
+        "shift", "do source and target differ, and how, before training: da shift", hydra=True
+    ),
     "reproduce": Command("reproduce", "a paper's table beside our numbers: da reproduce --list"),
     "report": Command("report", "a table of finished runs: da report FOLDER ..."),
     "doctor": Command("doctor", "did a finished run align its domains, and what to try: da doctor"),

@@ -50,7 +50,7 @@ def test_help_names_every_command(da: Any, arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "evaluate", "predict", "export", "rank", "check", "data check"]
+    "command", ["train", "evaluate", "predict", "export", "rank", "check", "shift", "data check"]
 )
 def test_hydras_help_lists_groups_and_keys(da: Any, command: str) -> None:
     ended = da(*command.split(), "--help")
@@ -63,6 +63,7 @@ def test_hydras_help_lists_groups_and_keys(da: Any, command: str) -> None:
         "predict": "root: ???",
         "export": "formats:",
         "rank": "run: ???",
+        "shift": "permutations: 199",
         "data check": "out: data_check",
     }
     assert item.get(command, "flush_every: 50") in ended.out

@@ -55,7 +55,9 @@ def test_results_are_rounded_by_nothing_else() -> None:
     root = Path(da_framework.__file__).parent
     other = re.compile(r"""[\w\])]:\.[1-9](f|%)\}|:\+\.\df""")
     shown = [*(root / "results").glob("*.py"), *(root / "callbacks").glob("*.py")]
-    shown += [root / "cli" / f"{name}.py" for name in ("doctor", "rank", "search", "sweeps")]
+    shown += [
+        root / "cli" / f"{name}.py" for name in ("doctor", "rank", "search", "shift", "sweeps")
+    ]
     texts = {file: file.read_text().splitlines() for file in shown}
     lines = [line for file, text in texts.items() if file.name != "progress.py" for line in text]
     assert [line for line in lines if other.search(line)] == []
