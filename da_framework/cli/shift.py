@@ -191,8 +191,10 @@ def as_figures(shift: Shift, level: float) -> dict[str, Any]:
     def tests(those: DomainTests) -> dict[str, Any]:
         return {
             "rows": list(those.rows),
-            "classifier": {"accuracy": those.classifier.statistic, "p": those.classifier.p},
-            "mmd": {"squared": those.mmd.statistic, "p": those.mmd.p},
+            "told_apart": those.classifier.statistic,
+            "classifier_p": those.classifier.p,
+            "squared_mmd": those.mmd.statistic,
+            "mmd_p": those.mmd.p,
             "differ": those.differ(level),
         }
 
@@ -242,11 +244,10 @@ def tests_table(found: dict[str, Any]) -> Table:
     for key, title in (("tests", "as it is"), ("remaining", "in the target's class shares")):
         if (tests := found[key]) is None:
             continue
-        classifier, mmd = tests["classifier"], tests["mmd"]
         table.add_row(
             *(title, " + ".join(map(str, tests["rows"]))),
-            *(format_percent(classifier["accuracy"]), format_p(classifier["p"])),
-            *(format_fixed(mmd["squared"], 4), format_p(mmd["p"])),
+            *(format_percent(tests["told_apart"]), format_p(tests["classifier_p"])),
+            *(format_fixed(tests["squared_mmd"], 4), format_p(tests["mmd_p"])),
         )
     return table
 
