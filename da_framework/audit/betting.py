@@ -1,6 +1,6 @@
 """Betting on a finite pool: what is known of its sum after each draw, at any look."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -106,6 +106,14 @@ class Verdict:
     samples: int
     low: float
     high: float
+
+    def seen_from(self, side: int) -> "Verdict":
+        """The same of the second model, where the side is -1."""
+        if side == 1:
+            return self
+        turned: dict[Outcome, Outcome] = {"better": "worse", "worse": "better"}
+        outcome = turned.get(self.outcome, self.outcome)
+        return replace(self, outcome=outcome, low=-self.high, high=-self.low)
 
     def facts(self) -> dict[str, Any]:
         """As JSON has it."""

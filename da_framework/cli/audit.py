@@ -1,5 +1,6 @@
 """``da audit``: which of several runs is better on a target, by a few labels that it asks for."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,10 @@ from da_framework.core.rounding import format_fixed, format_percent, format_sign
 from da_framework.core.terminal import open_console
 from da_framework.core.text import printable
 from da_framework.core.types import Count, Index
+from da_framework.results.verified import write_verified
 from da_framework.training.audit_pool import gather_pool
+
+log = logging.getLogger(__name__)
 
 LABEL_PAGE, PAGE = "label.html", "audit.html"
 
@@ -97,6 +101,8 @@ def audit(pool: Pool, settings: AuditSettings) -> None:
         pool, samples, labels, alpha=settings.alpha, accuracy=settings.accuracy
     )
     questions.write(pool, facts_of(pool, findings))
+    if findings.labels:
+        keep_verified(pool, findings, settings)
     write_label_page(folder / LABEL_PAGE, pool, questions)
     write_page(folder / PAGE, pool, questions, findings)
     console = open_console()
@@ -121,6 +127,33 @@ def facts_of(pool: Pool, findings: Findings) -> dict[str, Any]:
         if intervals is None
         else {run: list(ends) for run, ends in zip(pool.runs, intervals, strict=True)},
     }
+
+
+def keep_verified(pool: Pool, findings: Findings, settings: AuditSettings) -> None:
+    """Writes what was found beside the record of every run."""
+    for number, run in enumerate(pool.runs):
+        pairs = [(pair, 1) for pair in findings.pairs if pair[0] == number]
+        pairs += [(pair, -1) for pair in findings.pairs if pair[1] == number]
+        facts = {
+            "samples": pool.size,
+            "digest": pool.digest,
+            "pick": settings.pick,
+            "labels": findings.labels,
+            "alpha": findings.alpha,
+            "pairs": [
+                {
+                    "beside": pool.runs[pair[1 if side == 1 else 0]],
+                    "outcome": findings.pairs[pair].seen_from(side).outcome,
+                    "gain": findings.pairs[pair].seen_from(side).facts()["gain"],
+                }
+                for pair, side in pairs
+            ],
+            "accuracy": None if findings.accuracy is None else list(findings.accuracy[number]),
+        }
+        try:
+            write_verified(Path(run), facts)
+        except OSError as error:  # somebody else's folder
+            log.warning("%s: the verdict is not kept there (%s)", run, error.strerror)
 
 
 def lines_of(

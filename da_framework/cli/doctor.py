@@ -18,6 +18,7 @@ from da_framework.results.cells import sides
 from da_framework.results.folder import RESULT, RunFolder
 from da_framework.results.record_schema import RunRecord
 from da_framework.results.statistics import NO_LABELS
+from da_framework.results.verified import describe_verified
 
 CHANCE = 0.6
 """Accuracy of a linear classifier up to which domains count as not told apart."""
@@ -220,6 +221,7 @@ def diagnose_folder(folder: Path) -> list[str]:
         return [
             printable(f"{record['choices']['method']}: {source} -> {target} ({folder})"),
             *format_findings(diagnose(record)),
+            *(f"  {sentence}" for sentence in describe_verified(folder)),
         ]
 
 

@@ -9,6 +9,7 @@ from da_framework.results.report import make_report, markdown_lines
 from da_framework.results.tables import (
     draw_sensitivity,
     gather_records,
+    gather_verified,
     keep_records,
     write_report,
 )
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> None:
     against = parsed.against
     if against is None:
         against = sorted({r["choices"]["method"] for r in records if r.get("baseline")})
-    report = make_report(records, against=against)
+    report = make_report(records, against=against, verified=gather_verified(records))
     if sys.stdout.isatty():
         print_report(report, open_console())
     else:  # what goes on through a pipe or into a file is Markdown

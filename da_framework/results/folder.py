@@ -59,6 +59,11 @@ class RunFolder:
         return self.path / "MODEL.md"
 
     @property
+    def verified(self) -> Path:
+        """What an audit has found of the run."""
+        return self.path / "verified.json"
+
+    @property
     def wandb_id(self) -> Path:
         """The name of the run at W&B."""
         return self.path / "wandb.id"

@@ -51,7 +51,7 @@ def render_page(report: Report) -> str:
         "runs": runs,
         "environments": environments,
         "against": report.against,
-        "notes": list(report.notes()),
+        "notes": [*report.notes(), *report.verified],
         "ranks": page_ranks(report.ranks),
         # by how many values: what a standard error is multiplied with
         "t": [None, None, *(t_quantile(n) for n in range(2, most + 1))],

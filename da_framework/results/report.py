@@ -35,12 +35,14 @@ class Report:
         against: methods that the others are compared with.
         common: what all runs have in common, as overrides; no row's name holds it.
         ranks: of the methods over tasks, if there are several of both.
+        verified: what audits have found of the runs.
     """
 
     rows: Sequence[Row]
     against: Sequence[str]
     common: Sequence[str]
     ranks: Ranks | None
+    verified: Sequence[str] = ()
 
     @property
     def unknown(self) -> list[Row]:
@@ -138,13 +140,16 @@ def format_scores(scores: Sequence[float]) -> str:
     return f"{format_fixed(fmean(scores), 4)}{format_spread(half_interval(scores), scores, 4)}"
 
 
-def make_report(records: Sequence[RunRecord], *, against: Sequence[str] = ()) -> Report:
+def make_report(
+    records: Sequence[RunRecord], *, against: Sequence[str] = (), verified: Sequence[str] = ()
+) -> Report:
     """A report of runs.
 
     Args:
         records: of the runs.
         against: methods: how far the last step is above each on the same seeds and otherwise the
             same config; empty where there is no such run.
+        verified: what audits have found of the runs, in sentences.
 
     Raises:
         InputError: two runs of one cell have the same seed, or nothing is named so in ``against``.
@@ -156,7 +161,7 @@ def make_report(records: Sequence[RunRecord], *, against: Sequence[str] = ()) ->
         )
     common = common_words(records)
     rows = compare_runs(records, against=against, common=common)
-    return Report(rows, tuple(against), tuple(common), rank_rows(rows))
+    return Report(rows, tuple(against), tuple(common), rank_rows(rows), tuple(verified))
 
 
 def render_markdown(records: Sequence[RunRecord], *, against: Sequence[str] = ()) -> str:
@@ -169,6 +174,9 @@ def markdown_lines(report: Report) -> Iterator[str]:
     yield from table_lines(report)
     yield ""
     yield from report.notes()
+    for sentence in report.verified:
+        yield ""
+        yield markdown(sentence)
     if report.ranks:
         yield ""
         yield render_ranks(report.ranks)

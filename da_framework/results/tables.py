@@ -1,6 +1,7 @@
 """Tables of finished runs: gathered, compared, written as Markdown, CSV, Parquet or a page."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from os.path import realpath
@@ -45,6 +46,7 @@ from da_framework.results.statistics import (
     to_frame,
 )
 from da_framework.results.validator_quality import validator_scores
+from da_framework.results.verified import describe_verified
 
 
 def print_run(record: RunRecord, folder: Path) -> None:
@@ -137,6 +139,21 @@ def unusable_reason(record: Any) -> str:
     except Exception as error:  # what a record of another program makes of itself has no type
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def gather_verified(records: Sequence[RunRecord]) -> list[str]:
+    """What audits have found of these runs, each with its name; damaged files are said."""
+    found = []
+    for record in records:
+        folder = record.get("folder")
+        try:
+            told = describe_verified(Path(folder)) if folder else []
+        except InputError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+            continue
+        name = f"{record['choices']['method']}, seed {record['config']['seed']}"
+        found += [f"{name}: {sentence}" for sentence in told]
+    return found
 
 
 def keep_records(path: Path, records: Sequence[RunRecord]) -> None:

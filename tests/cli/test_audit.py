@@ -153,6 +153,30 @@ def test_what_cannot_be_audited_is_one_line(runs: Any) -> None:
     assert not Path("audit").exists()
 
 
+def test_what_was_found_stands_beside_the_record(runs: Any) -> None:
+    assert runs("audit", RUNS, "ask=400", "accuracy=true").code == 0
+    assert not (Path("dann") / "verified.json").exists()  # nothing was found yet
+    answer()
+    assert runs("audit", RUNS, "accuracy=true").code == 0
+    pool = true_pool()
+    right = (pool.answers == pool.labels).mean(1)
+    gain = 100 * (right[1] - right[0])
+    facts = json.loads((Path("dann") / "verified.json").read_text())
+    assert facts["pairs"][0]["outcome"] == "better"
+    assert facts["accuracy"] == [pytest.approx(right[1])] * 2
+    other = json.loads((Path("source_only") / "verified.json").read_text())
+    assert other["pairs"][0]["outcome"] == "worse"
+    assert other["pairs"][0]["gain"] == [pytest.approx(-gain / 100)] * 2
+    for command in (("doctor", "dann"), ("report", "source_only", "dann")):
+        assert f"gain +{gain:.1f} points" in runs(*command).out
+    assert runs("report", "dann", "--out", "page.html").code == 0
+    assert "better beside source_only" in Path("page.html").read_text()
+    (Path("dann") / "verified.json").write_text('{"labels": "<b>"}')
+    damaged = runs("report", "source_only", "dann")
+    assert damaged.code == 0
+    assert damaged.err.count("\n") == 1
+
+
 def test_accuracy_asks_for_samples_on_which_all_agree(runs: Any) -> None:
     assert runs("audit", RUNS, "accuracy=true", "ask=20").code == 0
     answer()
