@@ -23,8 +23,6 @@ FORMULA = re.compile(
 )
 OVERLINES = ("\u00af", "\u2015")
 LINK = re.compile(r"(?<=\]\()(?!https?://|#|mailto:)([^)\s]+)(?=\))")
-FAULTS = "When something goes wrong"
-"""The section of the README that is a page of its own."""
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -35,7 +33,6 @@ def on_files(files: Files, config: Any) -> Files:
         "api.md": api_page(),
         "results.md": results_page(),
         "changelog.md": (ROOT / "CHANGELOG.md").read_text("utf-8"),
-        "guides/faults.md": faults_page(),
         **experiment_pages(),
     }
     for place, content in pages.items():
@@ -128,12 +125,6 @@ def api_page() -> str:
     blocks = [f"::: da_framework.{module}.{name}\n" for name, module in sorted(modules.items())]
     head = ["# API", "Every name comes from the package itself: `from da_framework import DANN`."]
     return "\n\n".join([*head, *blocks])
-
-
-def faults_page() -> str:
-    """What goes wrong while training, and what happens then."""
-    _, _, section = (ROOT / "README.md").read_text("utf-8").partition(f"\n## {FAULTS}\n")
-    return f"# {FAULTS}\n{section.partition(f'{chr(10)}## ')[0]}\n"
 
 
 def experiment_pages() -> dict[str, str]:

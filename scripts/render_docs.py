@@ -11,7 +11,6 @@ from typing import Any
 
 import da_framework
 from da_framework.cli.new_method import file_contents
-from da_framework.config.catalog import render_methods
 from da_framework.core.rounding import format_fixed
 from da_framework.results.cells import sides
 from da_framework.results.experiments import find_tables
@@ -56,7 +55,6 @@ def render_parts() -> dict[str, str]:
         ("new_method", "new_config", "new_test"), ("python", "yaml", "python"), new, strict=True
     )
     return {
-        "methods": render_methods(),
         "dann": f"```python\n{dann}```",
         **{name: f"```{language}\n{text}```" for name, language, text in shown},
         **validator_tables(),

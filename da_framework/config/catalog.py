@@ -70,7 +70,7 @@ def source_docstring(target: str) -> str:
 
 
 def render_methods() -> str:
-    """Our methods with their papers, as Markdown: the table of the README."""
+    """Our methods with their papers, as Markdown."""
     lines = ["| `method=` | what it does | paper |", "|---|---|---|"]
     for file in sorted((conf_dir() / "method").glob("*.yaml")):
         doc = source_docstring(read_target(file.read_text()) or "")
