@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from da_framework.audit.pool import UNKNOWN, Pool
 from da_framework.core.batch import UNLABELLED, Outputs
 from da_framework.core.errors import InputError, listed
+from da_framework.core.files import file_sha256
 from da_framework.core.pictures import open_picture
 from da_framework.datasets.base import Dataset, as_image
 from da_framework.datasets.inference import NewImages, open_new_samples
@@ -106,12 +107,11 @@ def answer_new(run: str, *, pick: str, dataset: Mapping[str, Any], trust: Sequen
     reader = open_new_samples(model.run.config["dataset"], dataset, model.inputs)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.method.to(device)
-    hashed, samples, predicted, inputs = hashlib.sha256(), [], [], []
+    samples, predicted, inputs = [], [], []
     for names, x in reader.blocks():
         rows = as_target_samples(torch.as_tensor(x, device=device), model)
         predicted.append(model.method.evaluate_samples(rows).logits.argmax(1).cpu().numpy())
         samples += [":".join(name) for name in names]
-        hashed.update(np.ascontiguousarray(x).tobytes())
         inputs.append(x)
     if reader.broken:
         raise InputError(
@@ -125,17 +125,14 @@ def answer_new(run: str, *, pick: str, dataset: Mapping[str, Any], trust: Sequen
     def picture(row: int) -> Any:
         return read_picture(files[row]) if isinstance(reader, NewImages) else as_image(x[row])
 
-    none = (None,) * len(samples)
-    # inputs may differ from run to run, as the size of images does: names tell samples apart
-    content = hashlib.sha256("\0".join(samples).encode(errors="surrogateescape"))
-    if not isinstance(reader, NewImages):
-        content = hashed
+    # of the files, since inputs differ from run to run as size and scale do
+    content = hashlib.sha256("".join(map(file_sha256, reader.files)).encode())
     return Answers(
         model.classes,
         np.concatenate(predicted),
         tuple(samples),
         content.hexdigest(),
-        none,
+        (None,) * len(samples),
         picture,
     )
 
