@@ -13,6 +13,7 @@ import da_framework
 from da_framework.cli.new_method import file_contents
 from da_framework.core.rounding import format_fixed
 from da_framework.results.cells import sides
+from da_framework.results.estimate_quality import render_estimates
 from da_framework.results.experiments import find_tables
 from da_framework.results.record_schema import RunRecord
 from da_framework.results.report import render_markdown
@@ -58,6 +59,7 @@ def render_parts() -> dict[str, str]:
         "dann": f"```python\n{dann}```",
         **{name: f"```{language}\n{text}```" for name, language, text in shown},
         **validator_tables(),
+        "estimates": render_estimates(read_kept(EXPERIMENTS / "estimates/digits.recorded.json")),
         "images": render_matrix("office_caltech10/images"),
         "amazon_domains": render_domain_accuracy("dann_2016/amazon"),
         "digits_domains": render_domain_accuracy("dann_2016/digits"),

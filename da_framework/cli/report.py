@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from da_framework.core.terminal import open_console
+from da_framework.results.estimate_quality import render_estimates
 from da_framework.results.report import make_report, markdown_lines
 from da_framework.results.tables import (
     draw_sensitivity,
@@ -41,6 +42,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--validators", action="store_true", help="how well they choose, by callback=[validators]"
     )
+    parser.add_argument(
+        "--estimates", action="store_true", help="how far off, by callback=[accuracy_estimators]"
+    )
     parser.add_argument("--over", metavar="KEY", help="of the config: --picture draws its values")
     parser.add_argument("--picture", type=Path, metavar="PNG", help="accuracy over --over KEY")
     parsed = parser.parse_args(arguments)
@@ -51,6 +55,9 @@ def main(arguments: list[str]) -> None:
         keep_records(parsed.keep, records)
     if parsed.validators:
         print(render_validators(records))
+        return
+    if parsed.estimates:
+        print(render_estimates(records))
         return
     against = parsed.against
     if against is None:

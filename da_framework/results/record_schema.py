@@ -186,13 +186,14 @@ class RunRecord(TrainedRecord):
     """The record of a finished run, as it is read.
 
     In records that ``da report --keep`` wrote, ``readings`` (step and target accuracy of each
-    evaluation), ``diagnosis`` and ``scores`` (by validator) stand in place of the curve; ``folder``
-    is where a record was read.
+    evaluation), ``diagnosis``, ``scores`` (by validator) and ``estimates`` (by estimator of
+    accuracy) stand in place of the curve; ``folder`` is where a record was read.
     """
 
     readings: NotRequired[list[list[float]]]
     diagnosis: NotRequired[dict[str, float]]
     scores: NotRequired[dict[str, list[float | None]]]
+    estimates: NotRequired[dict[str, list[float | None]]]
     folder: NotRequired[str]
 
 

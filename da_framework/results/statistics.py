@@ -286,6 +286,20 @@ def named_figures(point: CurvePoint, prefix: str) -> dict[str, float]:
     }
 
 
+def figures_per_evaluation(record: RunRecord, prefix: str) -> dict[str, list[float | None]]:
+    """Figures whose names begin so, of every evaluation with a known accuracy, by the rest.
+
+    None where an evaluation does not have one.
+    """
+    evaluations = [
+        named_figures(point, prefix)
+        for point in record.get("curve", ())
+        if "oracle/accuracy" in point
+    ]
+    names = sorted({name for figures in evaluations for name in figures})
+    return {name: [figures.get(name) for figures in evaluations] for name in names}
+
+
 def last_diagnosis(record: RunRecord) -> dict[str, float]:
     """The figures of its last diagnosis, if it has one."""
     if "diagnosis" in record:

@@ -29,6 +29,7 @@ from da_framework.results.cells import (
     shared_setting,
     sides,
 )
+from da_framework.results.estimate_quality import accuracy_estimates
 from da_framework.results.folder import RESULT, RunFolder, find_finished_runs
 from da_framework.results.record import without_keys
 from da_framework.results.record_schema import RunRecord, schema_error
@@ -167,6 +168,7 @@ def shorten_record(record: RunRecord) -> dict[str, Any]:
     measures = ("precision", "recall", "f1", "rows")
     apart = (*(f"{measure}_per_class" for measure in measures), "domains")
     diagnosis, scores = last_diagnosis(record), validator_scores(record)
+    estimates = accuracy_estimates(record)
     return {
         "command": record["command"],
         "choices": record["choices"],
@@ -177,6 +179,7 @@ def shorten_record(record: RunRecord) -> dict[str, Any]:
         "readings": accuracy_curve(record),
         **({"diagnosis": diagnosis} if diagnosis else {}),
         **({"scores": scores} if scores else {}),
+        **({"estimates": estimates} if estimates else {}),
         "seconds": record["seconds"],
         **({"finished": record["finished"]} if "finished" in record else {}),
         "code": record["code"],

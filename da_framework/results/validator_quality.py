@@ -14,8 +14,8 @@ from da_framework.results.record_schema import RunRecord
 from da_framework.results.statistics import (
     Mean,
     accuracy_curve,
+    figures_per_evaluation,
     mean_over_seeds,
-    named_figures,
 )
 
 PREFIX = "validator/"
@@ -85,13 +85,7 @@ def validator_scores(record: RunRecord) -> dict[str, list[float | None]]:
     """Each validator's score of every evaluation; none where it gave none."""
     if "scores" in record:
         return dict(record["scores"])
-    evaluations = [
-        named_figures(point, PREFIX)
-        for point in record.get("curve", ())
-        if "oracle/accuracy" in point
-    ]
-    names = sorted({name for scores in evaluations for name in scores})
-    return {name: [scores.get(name) for scores in evaluations] for name in names}
+    return figures_per_evaluation(record, PREFIX)
 
 
 def checkpoints_by_task(
