@@ -21,6 +21,9 @@ from da_framework.training.restore import restore_model
 
 log = logging.getLogger(__name__)
 
+SHOWN = 100
+"""Classes that are printed, those of the most rows; the file has all."""
+
 
 def predict(
     *,
@@ -66,10 +69,13 @@ def predict(
                 as_target_samples(torch.as_tensor(x, device=device), model)
             ).logits
             shares = logits.double().softmax(1).cpu()
-            for name, row, best in zip(names, shares.tolist(), shares.argmax(1), strict=True):
-                every = [f"{share:.6f}" for share in row] if probabilities else []
-                writer.writerow(csv_row([*name, classes[best], f"{row[best]:.6f}", *every]))
-                counts[classes[best]] += 1
+            best, most = shares.argmax(1).tolist(), shares.amax(1).tolist()
+            # a sample at a time: of many classes, the numbers of all would fill the memory
+            rows = (row.tolist() if probabilities else [] for row in shares)
+            for name, label, share, row in zip(names, best, most, rows, strict=True):
+                figures = (f"{figure:.6f}" for figure in (share, *row))
+                writer.writerow(csv_row([*name, classes[label], *figures]))
+                counts[classes[label]] += 1
         if not counts:
             raise InputError(f"dataset.root={dataset['root']}: no row can be read")
     return {"rows": counts.total(), "classes": dict(counts), "skipped": reader.broken}
@@ -89,6 +95,9 @@ def main(config: Any) -> None:
     table = Table(title=printable(f"{config['out']}: {summary['rows']} rows"))
     table.add_column("class", overflow="fold")
     table.add_column("rows", justify="right")
-    for name, count in sorted(summary["classes"].items()):
+    counts = Counter[str](summary["classes"]).most_common()
+    for name, count in sorted(counts[:SHOWN]):
         table.add_row(printable(name), str(count))
+    if rest := [count for _, count in counts[SHOWN:]]:
+        table.add_row(f"{len(rest)} more classes", str(sum(rest)))
     open_console().print(table)

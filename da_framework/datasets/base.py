@@ -24,6 +24,7 @@ from da_framework.datasets.splits import (
     IntArray,
     RoleSplit,
     SplitRules,
+    in_order,
     split_domains,
 )
 
@@ -252,14 +253,14 @@ class Dataset(ABC):
     @property
     def unknown(self) -> tuple[str, ...]:
         """The target's classes that are not among them: they share one more label."""
-        return tuple(
-            name for name in self._chosen_classes("target_classes") if name not in self.known
-        )
+        known = frozenset(self.known)
+        return tuple(name for name in self._chosen_classes("target_classes") if name not in known)
 
     def task_labels(self, y: IntArray) -> IntArray:
         """Labels of the data set as labels of the task; the unknown have the one after the last."""
-        table = np.full(len(self.classes), len(self.known))
-        table[[self.classes.index(name) for name in self.known]] = np.arange(len(self.known))
+        known = frozenset(self.known)
+        table = np.full(len(self.classes), len(known))
+        table[[name in known for name in self.classes]] = np.arange(len(known))
         labels: IntArray = np.where(y == UNLABELLED, UNLABELLED, table[y])
         return labels
 
@@ -325,7 +326,7 @@ class Dataset(ABC):
 
     def _chosen_classes(self, key: str) -> tuple[str, ...]:
         given = getattr(self, key)
-        return self.classes if given is None else tuple(c for c in self.classes if c in given)
+        return self.classes if given is None else in_order(self.classes, given)
 
     def _check_names(self) -> None:
         for key in ("source", "target"):
@@ -339,9 +340,9 @@ class Dataset(ABC):
             if len(set(given)) < len(given):
                 raise InputError(f"dataset.{key} names a domain twice: {listed(given)}")
         for key in ("source_classes", "target_classes"):
-            given = getattr(self, key)
+            given, there = getattr(self, key), frozenset(self.classes)
             for name in given or ():
-                if name not in self.classes:
+                if name not in there:
                     raise InputError(
                         f"dataset.{key} has {name!r}, which is no class here; "
                         f"the classes are {listed(self.classes)}"

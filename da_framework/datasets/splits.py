@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -63,6 +64,11 @@ class SplitRules:
     test: float
     split_seed: int
     label_shift: float | None
+
+    @cached_property
+    def label_of(self) -> Mapping[str, int]:
+        """The label of each class."""
+        return {name: label for label, name in enumerate(self.classes)}
 
 
 class DomainSplitter:
@@ -153,7 +159,7 @@ class DomainSplitter:
         """
         count = self.rules.labels_per_class
         learnt = self.rules.source_classes
-        shared = tuple(name for name in self.rules.target_classes if name in learnt)
+        shared = in_order(self.rules.target_classes, learnt)
         rows = self.select_classes(rows, shared)
         if count == "all":
             return rows
@@ -162,8 +168,7 @@ class DomainSplitter:
         kind = "training" if (self.y != UNLABELLED).all() else "labelled training"
         generator = self.make_generator("labelled")
         chosen = []
-        for class_name in shared:
-            of_class = self.select_classes(rows, (class_name,))
+        for class_name, of_class in zip(shared, self.split_by_class(rows, shared), strict=True):
             if len(of_class) < count:
                 raise InputError(
                     f"dataset.labels_per_class={count}, but {self.name} has only "
@@ -187,7 +192,7 @@ class DomainSplitter:
             return np.union1d(rows, np.flatnonzero(self.y == UNLABELLED))
         generator = self.make_generator("label shift")
         shares = generator.dirichlet([self.rules.label_shift] * len(classes))
-        groups = [self.select_classes(rows, (name,)) for name in classes]
+        groups = self.split_by_class(rows, classes)
         if not len(rows):
             raise InputError(
                 f"dataset.label_shift draws shares of the classes of {self.name}, of whose samples "
@@ -207,8 +212,16 @@ class DomainSplitter:
 
     def select_classes(self, rows: IntArray, classes: tuple[str, ...]) -> IntArray:
         """Those samples whose class is one of these."""
-        labels = [self.rules.classes.index(name) for name in classes]
+        labels = [self.rules.label_of[name] for name in classes]
         return rows[np.isin(self.y[rows], labels)]
+
+    def split_by_class(self, rows: IntArray, classes: Sequence[str]) -> list[IntArray]:
+        """The samples of each of these classes, in their order."""
+        labels = [self.rules.label_of[name] for name in classes]
+        ordered = rows[np.argsort(self.y[rows], kind="stable")]  # once, however many classes
+        begins = np.searchsorted(self.y[ordered], labels)
+        ends = np.searchsorted(self.y[ordered], labels, side="right")
+        return [ordered[begin:end] for begin, end in zip(begins, ends, strict=True)]
 
     def hold_out(
         self, rows: IntArray, share: float, *, stratify: bool, purpose: str = "val"
@@ -217,8 +230,7 @@ class DomainSplitter:
         generator = self.make_generator(purpose)
         groups = [rows]
         if stratify:
-            y = self.y[rows]
-            groups = [rows[y == label] for label in range(len(self.rules.classes))]
+            groups = self.split_by_class(rows, self.rules.classes)
         if self.group is None:
             picked = [generator.permutation(group)[: round(share * len(group))] for group in groups]
             return np.sort(np.concatenate(picked))
@@ -270,3 +282,9 @@ def split_domains(
         validation,
         tested,
     )
+
+
+def in_order(names: Iterable[str], chosen: Iterable[str]) -> tuple[str, ...]:
+    """Those of the names that are chosen, in the names' order."""
+    among = frozenset(chosen)
+    return tuple(name for name in names if name in among)

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from da_framework.core.batch import Outputs, Task
 
+SAMPLES_AT_ONCE = 4096
+"""Of which the confidence is computed."""
+
 
 def count_classes(
     predicted: Int[Tensor, " rows"], y: Int[Tensor, " rows"], k: int
@@ -141,7 +144,9 @@ def calibration_error(
     Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, eq. 3.
     https://arxiv.org/abs/1706.04599
     """
-    confidence, predicted = logits.double().softmax(1).max(1)
+    # in parts: of many classes, all in double precision would be twice the logits
+    parts = [rows.double().softmax(1).max(1) for rows in torch.split(logits, SAMPLES_AT_ONCE)]
+    confidence, predicted = (torch.cat(each) for each in zip(*parts, strict=True))
     gap = (predicted == y).double() - confidence
     bin_of = (confidence * bins).ceil().long().clamp(1, bins) - 1
     sums = torch.zeros(bins, dtype=torch.float64, device=logits.device).index_add_(0, bin_of, gap)

@@ -106,6 +106,19 @@ def test_the_probabilities_are_those_of_training(da: Any) -> None:
         assert row["probability"] == row[f"probability of {best}"]
 
 
+def test_of_very_many_classes_those_of_the_most_rows_are_printed(
+    da: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes = {f"c{n}": 1 for n in range(20_000)} | {"often": 7}
+    summary = {"rows": 20_006, "classes": classes, "skipped": []}
+    monkeypatch.setattr("da_framework.cli.predict.predict", lambda **keys: summary)
+    monkeypatch.setattr("da_framework.cli.predict.check_config", lambda known, schema: known)
+    ended = da("predict", "run=run", "dataset.root=new")
+    assert len(ended.out.splitlines()) < 120
+    assert "often" in ended.out
+    assert "19901 more classes" in ended.out
+
+
 def test_broken_images_stop_or_are_named_and_left_out(pictures: Any) -> None:
     Path("new/hat/bad.jpg").write_bytes(b"")
     Path("new/hat/notes.txt").write_text("no image")

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Mapping
+from time import process_time
 from typing import Any, Unpack
 
 import numpy as np
@@ -14,7 +15,7 @@ NAMES = ("art", "photo", "sketch")
 
 
 class Toy(Dataset):
-    classes = ("cat", "dog", "owl")
+    classes: tuple[str, ...] = ("cat", "dog", "owl")
     names = NAMES
 
     def __init__(self, domains: Mapping[str, Domain], **roles: Unpack[Roles]) -> None:
@@ -240,3 +241,25 @@ def test_a_domain_is_read_once_and_generated_ones_say_so() -> None:
     dataset = toy()
     assert dataset["art"] is dataset["art"]
     assert dataset.fingerprint("art") == "generated"
+
+
+class ManyClasses(Toy):
+    classes = tuple(f"class {number}" for number in range(20_000))
+
+
+def test_the_time_does_not_grow_with_the_square_of_the_classes() -> None:
+    y = np.repeat(np.arange(20_000), 3)
+    x = np.zeros((len(y), 1), np.float32)
+    keys: dict[str, Any] = {**INDUCTIVE, "batch_size": {"source": 8, "target": 8}}
+    keys |= {"source": ["art"], "target": ["photo"], "val": 0.3, "labels_per_class": 1}
+    keys["source_classes"] = [name for name in ManyClasses.classes if name.endswith("7")]
+    dataset = ManyClasses({"art": Domain(x, y, None), "photo": Domain(x, y, None)}, **keys)
+    begun = process_time()
+    with pytest.raises(InputError, match="labels_per_class=1"):  # not all of three are left
+        dataset.split_roles()
+    assert len(dataset.known) == 2_000
+    assert len(dataset.unknown) == 18_000
+    assert len(np.unique(dataset.task_labels(y))) == 2_001
+    dataset.labels_per_class = 0
+    assert len(rows(dataset.split_roles().validation["source"], "art")) == 2_000
+    assert process_time() - begun < 5  # of which a tenth is taken
