@@ -1,6 +1,7 @@
 """The one wrapper around instantiate: a constructor's signature is the schema of its config."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -56,6 +57,17 @@ def with_home_folder(value: Any) -> Any:
     return value
 
 
+def keep_dollars(value: Any) -> Any:
+    """A plain value whose texts refer to nothing: references were resolved when it was composed."""
+    if isinstance(value, dict):
+        return {key: keep_dollars(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [keep_dollars(below) for below in value]
+    if isinstance(value, str):  # Hydra resolves twice, and each takes one of two backslashes away
+        return re.sub(r"(\\*)\$\{", lambda found: "\\" * (4 * len(found[1]) + 3) + "${", value)
+    return value
+
+
 def instantiate(node: Any) -> Any:
     """Builds what a node's ``_target_`` names, with plain Python values.
 
@@ -63,7 +75,7 @@ def instantiate(node: Any) -> Any:
         InputError: as the constructor raised it.
     """
     try:
-        return hydra_instantiate(as_meant(node), _convert_="all")
+        return hydra_instantiate(keep_dollars(as_meant(node)), _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, InputError):
             raise error.__cause__ from None

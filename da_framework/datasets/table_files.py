@@ -237,11 +237,18 @@ def from_row_one(rows: Any, table_format: TableFormat, names: Sequence[str]) -> 
     rows = rows.reset_index(drop=True)
     rows.index = rows.index + 1
     for column in rows.columns:
+        if rows[column].dtype == object:
+            rows[column] = rows[column].map(text_of_nested)
         if not is_numeric(rows[column]) and column not in names:
             known = ~rows[column].isin(table_format.missing_values)
             if not known.all():
                 rows[column] = rows[column].astype(object).where(known, None).infer_objects()
     return rows
+
+
+def text_of_nested(value: Any) -> Any:
+    """A cell as it is; lists and what else holds several values, as texts."""
+    return value if isinstance(value, str) or not hasattr(value, "__len__") else str(value)
 
 
 def is_numeric(column: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Float, Int
 
+from da_framework.core.errors import InputError
 from da_framework.core.types import Count
 
 
@@ -85,11 +86,11 @@ def tradaboost(
         classes: k; labels are below it.
 
     Raises:
-        ValueError: a domain without samples.
+        InputError: a domain without samples.
     """
     n, m = len(source), len(target)
     if min(n, m) < 1:
-        raise ValueError(f"TrAdaBoost needs labelled rows of both domains, but got {n} and {m}")
+        raise InputError(f"TrAdaBoost needs labelled rows of both domains, but got {n} and {m}")
     x, y = np.concatenate([source, target]), np.concatenate([y_source, y_target])
     forget = 1 / (1 + sqrt(2 * log(n) / rounds))
     chance = 1 - 1 / classes

@@ -52,7 +52,7 @@ class CORAL(ClosedForm):
         self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
     ) -> Mapping[str, Tensor]:
         roots = [
-            matrix_power(torch.cov(x.T).reshape(x.shape[1], -1), power, ridge=self.ridge)
+            matrix_power(covariance_of(x), power, ridge=self.ridge)
             for x, power in ((source, -0.5), (target, 0.5))
         ]
         return {
@@ -65,6 +65,11 @@ class CORAL(ClosedForm):
         if not source:
             return x
         return (x - self.source_mean) @ self.recolour + self.target_mean
+
+
+def covariance_of(x: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
+    """Covariance of rows; a single one does not vary."""
+    return torch.cov(x.T, correction=min(1, len(x) - 1)).reshape(x.shape[1], -1)
 
 
 def matrix_power(

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from da_framework.cli.hydra_app import as_override
@@ -112,3 +114,9 @@ def test_a_reference_to_nothing_is_a_line(value: str) -> None:
 def test_keys_of_other_programs_lead_to_ours(key: str, hint: str) -> None:
     assert hint in elsewhere_hint(key)
     assert bool(hint) == bool(elsewhere_hint(key))
+
+
+@given(text=st.text(st.sampled_from("ab\\${}'\" "), max_size=8))
+def test_what_is_built_is_given_texts_as_they_are(text: str) -> None:
+    node = {"_target_": f"{__name__}.named", "names": [text, "b"], "size": 2}
+    assert instantiate(node)["names"] == [text, "b"]

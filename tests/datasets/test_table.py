@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from da_framework.core.errors import InputError
@@ -399,28 +400,130 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) -> None:
     assert "s.csv" in str(error.value)
 
 
+THREE: dict[str, Any] = {"min_size": 3, "max_size": 3}
 CELLS = st.one_of(
     st.sampled_from(["", "1", "-2.5", "1e400", "nan", "True", "?", "x", "2020-01-01", "1,5"]),
-    st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=4),
+    st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=4),
 )
 
 
+def write_csv(rows: pd.DataFrame, root: Path) -> None:
+    rows.to_csv(root.with_suffix(".csv"), index=False)
+
+
+@pytest.mark.parametrize(
+    "write", [write_csv, write_tsv, write_json, write_json_lines, write_parquet, write_excel]
+)
+@settings(max_examples=30, deadline=None)
 @given(
     cells=st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=6),
-    head=st.lists(st.sampled_from(["a", "label", "domain", "", "é", "a"]), min_size=3, max_size=3),
-    missing=st.sampled_from(["error", "mean", "indicator"]),
+    head=st.lists(st.sampled_from(["a", "label", "domain", "", "é", "c"]), **THREE),
+    keys=st.fixed_dictionaries(
+        {},
+        optional={
+            "missing": st.sampled_from(["error", "mean", "median", "indicator"]),
+            "categories": st.sampled_from([["a"], ["é", "c"]]),
+            "category_encoding": st.sampled_from(["one_hot", "ordinal"]),
+            "dates": st.sampled_from([["c"], ["a"]]),
+            "drop": st.sampled_from([["é"], [""]]),
+            "columns": st.sampled_from(["own", "shared"]),
+            "scale": st.sampled_from(["domain", "none"]),
+            "decimal": st.just(","),
+            "missing_values": st.just(["x"]),
+        },
+    ),
 )
 def test_any_table_is_read_or_refused_in_words(
-    tmp_path_factory: Any, cells: list[tuple[str, ...]], head: list[str], missing: str
+    tmp_path_factory: Any,
+    write: Callable[[pd.DataFrame, Path], None],
+    cells: list[tuple[str, ...]],
+    head: list[str],
+    keys: dict[str, Any],
 ) -> None:
     root = tmp_path_factory.mktemp("fuzz")
-    rows = pd.DataFrame(cells, columns=head)
+    if len(set(head)) < len(head) and write not in (write_csv, write_tsv):
+        return  # which cannot be written
     for name in "st":
-        rows.to_csv(root / f"{name}.csv", index=False)
+        write(pd.DataFrame(cells, columns=head), root / name)
+    check_read_or_refused(root, **keys)
+
+
+def check_read_or_refused(root: Path, **keys: Any) -> None:
     try:
-        data = table(root, missing=missing)
+        data = table(root, **keys)
         x = data["s"].x
+        target = data["t"].x
     except InputError:
         return
     assert np.isfinite(x).all()
+    assert np.isfinite(target).all()
     assert len(x) == len(data["s"].y)
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
+    max_leaves=6,
+)
+OBJECT = st.dictionaries(st.sampled_from(["a", "b", "label", ""]), JSON, max_size=4)
+
+
+@settings(max_examples=100, deadline=None)
+@given(records=st.one_of(JSON, st.lists(OBJECT, max_size=4)), ending=st.sampled_from(["l", ""]))
+def test_any_json_is_read_or_refused_in_words(
+    tmp_path_factory: Any, records: Any, ending: str
+) -> None:
+    root = tmp_path_factory.mktemp("fuzz")
+    lines = records if ending and isinstance(records, list) else [records]
+    for name in "st":
+        text = "\n".join(json.dumps(line) for line in lines)
+        (root / f"{name}.json{ending}").write_text(text, encoding="utf-8")
+    check_read_or_refused(root, missing="mean")
+
+
+ODD_COLUMNS = ["it's, [a b]", "k=v #${a}", "größe", "null"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ODD_COLUMNS)
+def test_the_advice_for_columns_of_odd_names_can_be_pasted(da: Any, name: str) -> None:
+    keys = ("dataset=table", "network=mlp", "dataset.source=s", "logger=[]", "callback=[]")
+    words = ("train", *keys, "steps=1", "hydra.run.dir=run")
+    (da.folder / "d").mkdir()
+    for change in (
+        {name: ["red", "dark blue"] * 12},
+        {name: [f"person {number}" for number in range(24)]},
+        {name: pd.date_range("2020-01-01", periods=24).strftime("%Y-%m-%d")},
+        {name: [*np.arange(23.0).astype(str), f"{name}?"]},
+    ):
+        files(da.folder / "d", frame(24, **change), frame(24, seed=1, **change))
+        ended = da(*words, "dataset.root=d")
+        assert ended.code == 2
+        pasted = [word for word in split_advice(ended.err) if word.startswith("dataset.")]
+        more = [] if "missing_values" not in ended.err else ["dataset.missing=mean"]
+        assert pasted, ended.err
+        ended = da(*words, "dataset.root=d", *pasted, *more)
+        assert ended.code == 0, ended.err
+
+
+def split_advice(line: str) -> list[str]:
+    """The words of a command that a message ends in, as a shell reads them."""
+    return shlex.split(line.partition("to read it so: ")[2])
+
+
+@pytest.mark.parametrize("name", ["it's, [a b]", "k=v #${a}", "1"])
+def test_the_advice_for_domains_and_columns_that_differ_can_be_pasted(da: Any, name: str) -> None:
+    words = ("train", "dataset=table", "dataset.root=d", "network=mlp", "steps=1")
+    words += ("logger=[]", "callback=[]", "hydra.run.dir=run")
+    (da.folder / "d").mkdir()
+    root = files(da.folder / "d", frame(24), frame(24, **{name: 1.5}))
+    (root / "s.csv").rename(root / f"{name}.csv")
+    ended = da(*words)
+    assert ended.code == 2
+    (source,) = shlex.split(ended.err.rsplit(": ", 1)[1])
+    ended = da(*words, source)
+    assert ended.code == 2
+    assert "its columns are not those of" in ended.err
+    (drop,) = shlex.split(ended.err.split("; or ", 1)[1].split(" leaves them out")[0])
+    ended = da(*words, source, drop)
+    assert ended.code == 0, ended.err

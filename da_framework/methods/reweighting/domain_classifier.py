@@ -5,6 +5,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from da_framework.core.errors import InputError
 from da_framework.core.types import Count
 
 
@@ -25,7 +26,7 @@ def domain_classifier(
             have the same covariance, 2 always. Degree 2 has d²/2 coefficients.
 
     Raises:
-        ValueError: fewer than two samples of a domain.
+        InputError: fewer than two samples of a domain.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -33,7 +34,9 @@ def domain_classifier(
 
     n, m = len(source), len(target)
     if min(n, m) < 2:
-        raise ValueError(f"a domain classifier needs two rows of each domain, but got {n} and {m}")
+        raise InputError(
+            f"a domain classifier needs two samples of each domain, but got {n} and {m}"
+        )
     x = torch.cat([source, target]).cpu().double().numpy()
     x = (x - x.mean(0)) / np.maximum(x.std(0), 1e-12)
     if degree > 1:

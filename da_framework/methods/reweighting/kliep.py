@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from da_framework.core.errors import InputError
 from da_framework.core.types import Count, Positive
 from da_framework.methods.reweighting.distances import (
     centred,
@@ -55,10 +56,10 @@ def kliep(
         widths: to choose σ from, in median distances of two samples.
 
     Raises:
-        ValueError: fewer than two target samples.
+        InputError: fewer than two target samples.
     """
     if len(target) < 2:
-        raise ValueError(f"KLIEP needs two target rows, but got {len(target)}")
+        raise InputError(f"KLIEP needs two target samples, but got {len(target)}")
     source, target = centred(source, target)
     order = torch.randperm(len(target), generator=torch.Generator().manual_seed(0))
     chosen = target[order[:centres].to(target.device)]

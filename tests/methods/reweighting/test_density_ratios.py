@@ -129,7 +129,7 @@ def test_a_target_row_far_from_all_others_does_no_harm(ratio: Ratio) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("kliep", "two target rows"), ("linear", "two rows")]
+    ("name", "message"), [("kliep", "two target samples"), ("linear", "two samples")]
 )
 def test_one_row_is_an_error(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"{message}.*got"):
