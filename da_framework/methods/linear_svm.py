@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from da_framework.core.batch import Task
+from da_framework.core.errors import InputError
 from da_framework.core.types import Positive
 from da_framework.methods.base import MethodKeys
 from da_framework.methods.closed_form import FAR, ClosedForm
@@ -46,7 +47,13 @@ class LinearSVM(ClosedForm):
         bias = z.new_full((len(weight),), FAR)
         classes = torch.unique(y).tolist()
         for label in classes if len(classes) > 1 else ():
-            model = SVC(kernel="precomputed", C=self.cost).fit(products, (y == label).cpu().numpy())
+            try:
+                model = SVC(kernel="precomputed", C=self.cost).fit(products, (y == label).cpu())
+            except ValueError as error:  # whose numbers are no longer finite
+                raise InputError(
+                    f"the linear SVM cannot be fitted: inputs are as large as {z.abs().max():.0e}; "
+                    "dataset.scale=source brings tables and arrays to one scale"
+                ) from error
             pull = torch.as_tensor(model.dual_coef_[0]).to(z)
             weight[label] = pull @ z[torch.as_tensor(model.support_, device=z.device)]
             bias[label] = float(model.intercept_[0])

@@ -513,10 +513,10 @@ def split_advice(line: str) -> list[str]:
 
 @pytest.mark.parametrize("name", ["it's, [a b]", "k=v #${a}", "1"])
 def test_the_advice_for_domains_and_columns_that_differ_can_be_pasted(da: Any, name: str) -> None:
-    words = ("train", "dataset=table", "dataset.root=d", "network=mlp", "steps=1")
-    words += ("logger=[]", "callback=[]", "hydra.run.dir=run")
+    keys = ("dataset=table", "dataset.root=d", "network=mlp", "steps=1")
+    words = ("train", *keys, "logger=[]", "callback=[]", "hydra.run.dir=run")
     (da.folder / "d").mkdir()
-    root = files(da.folder / "d", frame(24), frame(24, **{name: 1.5}))
+    root = files(da.folder / "d", frame(24), frame(24).assign(**{name: 1.5}))
     (root / "s.csv").rename(root / f"{name}.csv")
     ended = da(*words)
     assert ended.code == 2
