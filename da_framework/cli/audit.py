@@ -22,6 +22,9 @@ from da_framework.core.rounding import format_fixed, format_percent, format_sign
 from da_framework.core.terminal import open_console
 from da_framework.core.text import printable
 from da_framework.core.types import Count, Index
+from da_framework.results.estimate_quality import PREFIX, recorded_errors
+from da_framework.results.folder import RunFolder
+from da_framework.results.statistics import named_figures
 from da_framework.results.verified import write_verified
 from da_framework.training.audit_pool import gather_pool
 
@@ -106,7 +109,7 @@ def audit(pool: Pool, settings: AuditSettings) -> None:
     write_label_page(folder / LABEL_PAGE, pool, questions)
     write_page(folder / PAGE, pool, questions, findings)
     console = open_console()
-    for line in lines_of(pool, findings, questions, settings):
+    for line in (*lines_of(pool, findings, questions, settings), *estimate_lines(settings)):
         console.print(line, soft_wrap=True)
 
 
@@ -190,6 +193,29 @@ def lines_of(
     elif any(verdict.outcome == "undecided" for verdict in findings.pairs.values()):
         yield "ask=25 asks for the labels of 25 samples"
     yield f"page: {Path(settings.out) / PAGE}"
+
+
+def estimate_lines(settings: AuditSettings) -> Iterator[str]:
+    """What runs have estimated of their accuracy without labels, and how far off that was."""
+    errors = recorded_errors()
+    for run, name in zip(settings.run, short_names(settings.run), strict=True):
+        record = RunFolder(Path(run)).read_record()
+        if record is None:
+            continue
+        step = record["target"][settings.pick].get("step")
+        point = next((p for p in record.get("curve", ()) if p["step"] == step), None)
+        method = record["choices"]["method"]
+        estimates = [
+            f"{estimator} {format_percent(value)}"
+            + (
+                f" (off by {format_fixed(100 * errors[estimator][method])} points for {method})"
+                if method in errors.get(estimator, {})
+                else ""
+            )
+            for estimator, value in (named_figures(point, PREFIX) if point else {}).items()
+        ]
+        if estimates:
+            yield f"{printable(name)} by estimates that no label proves: {', '.join(estimates)}"
 
 
 def verdict_table(pool: Pool, findings: Findings, names: Sequence[str]) -> Table:

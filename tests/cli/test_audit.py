@@ -177,6 +177,16 @@ def test_what_was_found_stands_beside_the_record(runs: Any) -> None:
     assert damaged.err.count("\n") == 1
 
 
+def test_estimates_are_quoted_with_what_they_were_off_by(da: Any) -> None:
+    for method in ("source_only", "dann"):
+        keys = (f"method={method}", "steps=4", "callback=[accuracy_estimators]")
+        assert da.train(*keys, run=method).code == 0
+    ended = da("audit", RUNS)
+    assert ended.code == 0, ended.err
+    assert "dann by estimates that no label proves: ac " in ended.out
+    assert " points for source_only)" in ended.out
+
+
 def test_accuracy_asks_for_samples_on_which_all_agree(runs: Any) -> None:
     assert runs("audit", RUNS, "accuracy=true", "ask=20").code == 0
     answer()
