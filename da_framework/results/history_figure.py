@@ -119,6 +119,7 @@ def draw_accuracies(
                 color=TARGET,
                 fillstyle="full" if name == "chosen" else "none",
                 markersize=size,
+                clip_on=False,  # whole at 100 % and at the last step
                 label=name,
             )
     axes.set(xlabel="" if fitted else "step", title="accuracy", ylim=(0, 1.02))

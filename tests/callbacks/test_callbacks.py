@@ -327,6 +327,8 @@ def test_losses_and_schedules_have_axes_of_their_own(
         *("losses", "schedules", "accuracy"),
     )
     assert rate.get_ylabel() == "learning rate (dashed)"
+    picked = [line for line in accuracy.lines if line.get_label() in ("chosen", "oracle")]
+    assert [line.get_clip_on() for line in picked] == [False, False]
     # alone, the learning rate has the panel's own axis: none is empty
     alone = [row | {"train/lr": 0.1 / (row["step"] + 1)} for row in HISTORY]
     draw_history(tmp_path / "b.png", alone, PICKS)
