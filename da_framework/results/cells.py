@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from da_framework.config.relevance import relevant_config
@@ -21,6 +22,8 @@ PATHS = ("init_from", "teachers", "network.weights")
 """Keys that name where a run begins: what they name may be made with the same seed."""
 NUMBER = re.compile(r"(?<=-)[0-9a-f]{8}(?![0-9A-Za-z])|\d+")
 """In the name of a run: the hash at its end, or a number."""
+OF_TASK = ("dataset=", "dataset.", "network=", "network.")
+"""How overrides begin that say what is learnt from, and by what network."""
 FOLLOWS = "*"
 """Stands in a cell's config for what follows the seed."""
 
@@ -252,6 +255,21 @@ def common_words(records: Sequence[RunRecord]) -> list[str]:
     return words + sorted(w for w in everywhere if w.partition("=")[0] not in shared)
 
 
+def task_words(
+    records: Sequence[RunRecord], common: Sequence[str] = ()
+) -> dict[str, tuple[str, ...]]:
+    """The data and network that all runs of a task have in common, and runs of other tasks do not.
+
+    They are the task's, so that a method has one name in all of them.
+    """
+    words: dict[str, set[str]] = {}
+    for record in records:
+        own = {word for word in setting_of(record) if word.startswith(OF_TASK)}
+        task = task_of(record)
+        words[task] = words[task] & own if task in words else own
+    return {task: tuple(sorted(own - {*common})) for task, own in words.items()}
+
+
 def stated_facts(record: RunRecord) -> dict[str, str]:
     """What a table's reader asks first: data set, network, steps, and who chose the checkpoint."""
     config, choices = record["config"], record["choices"]
@@ -268,14 +286,20 @@ def stated_facts(record: RunRecord) -> dict[str, str]:
 
 
 def cell_settings(
-    cells: Mapping[Cell, Runs], common: Sequence[str] = ()
+    cells: Mapping[Cell, Runs],
+    common: Sequence[str] = (),
+    shared: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> dict[Cell, tuple[str, ...]]:
-    """What tells cells apart, without what is common to all of them.
+    """What tells cells apart, without what is common to all of them, or to those of their task.
 
     Cells that their commands do not tell apart have keys added.
     """
     settings = {
-        cell: tuple(word for word in shared_setting(cell, runs) if word not in common)
+        cell: tuple(
+            word
+            for word in shared_setting(cell, runs)
+            if word not in common and word not in shared.get(cell.task, ())
+        )
         for cell, runs in cells.items()
     }
     alike: dict[tuple[str, str, tuple[str, ...]], list[Cell]] = {}

@@ -46,7 +46,7 @@ def render_page(report: Report) -> str:
     attach_figures(runs)
     most = max(len(row.runs) for row in rows)
     data = {
-        "everywhere": report.common,
+        "everywhere": report.common_lines(),
         "rows": [page_row(row) for row in rows],
         "runs": runs,
         "environments": environments,

@@ -1,13 +1,13 @@
 """A report of runs: a table of cells, what all have in common, and ranks; in Markdown."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from da_framework.core.errors import InputError, listed
 from da_framework.core.rounding import format_fixed
 from da_framework.core.text import markdown, markdown_code
-from da_framework.results.cells import common_words
+from da_framework.results.cells import common_words, task_words
 from da_framework.results.ranks import Ranks, rank_rows, render_ranks
 from da_framework.results.record_schema import Pick, RunRecord
 from da_framework.results.statistics import (
@@ -34,6 +34,7 @@ class Report:
         rows: cells with their statistics.
         against: methods that the others are compared with.
         common: what all runs have in common, as overrides; no row's name holds it.
+        shared: what all runs of a task have in common beside it, by task.
         ranks: of the methods over tasks, if there are several of both.
         verified: what audits have found of the runs.
     """
@@ -41,6 +42,7 @@ class Report:
     rows: Sequence[Row]
     against: Sequence[str]
     common: Sequence[str]
+    shared: Mapping[str, Sequence[str]]
     ranks: Ranks | None
     verified: Sequence[str] = ()
 
@@ -48,6 +50,18 @@ class Report:
     def unknown(self) -> list[Row]:
         """The rows whose accuracy is not known, for want of target labels."""
         return [row for row in self.rows if not row.is_known]
+
+    def common_lines(self, show: Callable[[str], str] = str) -> list[str]:
+        """What all runs have in common, and what those of a task have beside it.
+
+        Args:
+            show: how a name is written.
+        """
+        tasks: dict[tuple[str, ...], list[str]] = {}
+        for task, words in self.shared.items():
+            tasks.setdefault(tuple(words), []).append(show(task))
+        lines = [("All runs", self.common), *((", ".join(t), words) for words, t in tasks.items())]
+        return [f"{place}: {', '.join(map(show, words))}" for place, words in lines if words]
 
     @property
     def columns(self) -> list[str]:
@@ -160,8 +174,9 @@ def make_report(
             f"{listed(sorted(methods))}"
         )
     common = common_words(records)
-    rows = compare_runs(records, against=against, common=common)
-    return Report(rows, tuple(against), tuple(common), rank_rows(rows), tuple(verified))
+    shared = task_words(records, common)
+    rows = compare_runs(records, against=against, common=common, shared=shared)
+    return Report(rows, tuple(against), tuple(common), shared, rank_rows(rows), tuple(verified))
 
 
 def render_markdown(records: Sequence[RunRecord], *, against: Sequence[str] = ()) -> str:
@@ -184,8 +199,8 @@ def markdown_lines(report: Report) -> Iterator[str]:
 
 def table_lines(report: Report) -> Iterator[str]:
     """A table in Markdown; what all runs have in common stands once above it."""
-    if report.common:
-        yield f"All runs: {', '.join(map(markdown, report.common))}."
+    if lines := report.common_lines(markdown):
+        yield from (f"{line}." for line in lines)
         yield ""
     yield table_line(report.columns)
     yield "|---" * len(report.columns) + "|"

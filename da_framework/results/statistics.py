@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from da_framework.core.errors import listed
@@ -128,7 +129,11 @@ Pair = tuple[Cell, Cell]
 
 
 def compare_runs(
-    records: Sequence[RunRecord], *, against: Sequence[str] = (), common: Sequence[str] = ()
+    records: Sequence[RunRecord],
+    *,
+    against: Sequence[str] = (),
+    common: Sequence[str] = (),
+    shared: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[Row]:
     """Every cell with its statistics, task by task.
 
@@ -136,6 +141,7 @@ def compare_runs(
         records: of the runs.
         against: methods that the others are compared with.
         common: what no row's setting need say.
+        shared: what none of a task's rows need say, by task.
 
     Raises:
         InputError: two runs of one cell have the same seed.
@@ -143,7 +149,7 @@ def compare_runs(
     cells = group_by_cell(records)
     tasks = list(dict.fromkeys(cell.task for cell in cells))
     seeds = {t: {s for cell in cells if cell.task == t for s in cells[cell]} for t in tasks}
-    settings = cell_settings(cells, common)
+    settings = cell_settings(cells, common, shared)
     baselines = [cell.method for cell, runs in cells.items() if is_baseline(runs)]
     compared = {
         other: compare_with(cells, other) for other in dict.fromkeys([*against, *baselines])

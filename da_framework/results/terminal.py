@@ -23,8 +23,8 @@ GAP = 3
 
 def print_report(report: Report, console: Console) -> None:
     """Prints a report as wide as the terminal, without colour or signs that it does not have."""
-    if report.common:
-        console.print(shown(f"All runs: {', '.join(report.common)}", console), style="dim")
+    for line in report.common_lines():
+        console.print(shown(line, console), style="dim")
     for task, rows in tasks_of(report):
         console.print()
         print_table(console, task, [heads(report), *rows])
@@ -67,7 +67,7 @@ def print_table(console: Console, title: str, lines: Sequence[Sequence[str]]) ->
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column, least in zip(head, widths, strict=True):
-        table.add_column(column, min_width=least)
+        table.add_column(column, min_width=least, overflow="fold")
     for cells in body:
         table.add_row(*cells)
     console.print(table)

@@ -263,6 +263,9 @@ def test_the_browser_rounds_as_tables_do_and_draws_to_the_page_s_width(
     assert browser.js("scaleOf([99.5, 100])") == [80, 100]
     assert browser.js("halfOf([1, 2, 4])") == pytest.approx(half_interval([1.0, 2.0, 4.0]))
     assert browser.js("halfOf([1, 2])") is None
+    # one tick is no scale
+    assert browser.js("ticksOf([8, 86], 3).map((tick) => tick.v)") == [20, 40, 60, 80]
+    assert browser.js("ticksOf([0, 200], 4).map((tick) => tick.v)") == [0, 50, 100, 150, 200]
     assert browser.complaints() == []
 
 

@@ -1,6 +1,7 @@
 import statistics
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,37 @@ def test_what_all_runs_have_in_common_stands_once_above_the_table() -> None:
         *("`dann` lr=0.1", "`dann` lr=0.2", "`mmd` lr=0.1", "`mmd` lr=0.2")
     ]
     assert text.count("photos_of_the_year") == 1
+
+
+def test_data_and_network_of_a_task_are_the_task_s_so_that_methods_have_one_name() -> None:
+    runs = [
+        table_record(
+            0.3 + m / 10 + n / 100,
+            method=f"m{m}",
+            source=(f"s{n}",),
+            overrides=(f"dataset=d{n}", f"network=n{n % 2}", f"dataset.root=/a_{n}", "lr=0.1"),
+        )
+        for m in range(3)
+        for n in range(6)
+    ]
+    data = ("dataset=d0", "network=n0", "dataset.root=/a_0")
+    runs += [table_record(0.9, source=("s0",), overrides=(*data, "lr=0.3"))]
+    report = make_report(runs)
+    assert {row.name for row in report.rows} == {
+        "m0 lr=0.1",
+        "m1 lr=0.1",
+        "m2 lr=0.1",
+        "dann lr=0.3",
+    }
+    lines = render_markdown(runs).splitlines()
+    assert lines[0] == "All runs: validator=entropy."
+    assert "s1 → usps: dataset.root=/a_1, dataset=d1, network=n1." in lines
+    assert report.ranks is not None
+    assert len(report.ranks.tasks) == 6
+    assert replace(report, shared={"a": ("x", "y"), "b": ("x", "y"), "c": ()}).common_lines() == [
+        "All runs: validator=entropy",
+        "a, b: x, y",
+    ]
 
 
 def test_methods_over_tasks_are_ranked_below_the_table() -> None:

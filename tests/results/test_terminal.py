@@ -51,6 +51,20 @@ def test_where_there_is_room_a_method_is_a_line() -> None:
     assert head.split()[:4] == ["method", "last", "chosen", "oracle"]
 
 
+def test_a_long_name_is_folded_and_never_cut() -> None:
+    runs = [
+        table_record(0.5 + s / 50, seed=s, overrides=(f"init_from=far/{'a' * 90}{end}",))
+        for s in (1, 2, 3)
+        for end in "xy"
+    ]
+    text = printed([*runs, *baseline_records({1: 0.4, 2: 0.41, 3: 0.45})], width=120)
+    assert "method " in text  # a table
+    assert "…" not in text
+    joined = "".join(line.partition("  ")[0].strip() for line in text.splitlines())
+    assert f"{'a' * 90}x" in joined
+    assert f"{'a' * 90}y" in joined
+
+
 def test_without_utf_8_signs_are_spelled_out() -> None:
     text = printed(records(6), width=100, encoding="ascii")
     assert "s0 -> usps" in text
