@@ -102,7 +102,7 @@ def test_the_page_holds_every_run_and_asks_for_nothing_else(tmp_path: Path) -> N
     assert len(data["runs"]) == 18
     assert len(data["rows"]) == 6
     assert data["runs"][0]["command"] == "da train method='lower' seed=1 network=mlp"
-    assert data["everywhere"] == ["validator=entropy", "network=mlp"]
+    assert data["everywhere"] == ["All runs: validator=entropy, network=mlp"]
     assert data["runs"][0]["config"].keys() == {
         "seed",
         "method.name",
