@@ -26,6 +26,7 @@ _MODULES = {
     "fit": "notebook",
     "load": "notebook",
     "prepare": "notebook",
+    "validator_scorer": "estimator",
 }
 """Where each public name is that is no method: those are what ``conf/method/`` builds."""
 

@@ -7,6 +7,7 @@ from da_framework.core.batch import Task as Task
 from da_framework.core.batch import Term as Term
 from da_framework.datasets.datamodule import Domains as Domains
 from da_framework.estimator import Estimator as Estimator
+from da_framework.estimator import validator_scorer as validator_scorer
 from da_framework.methods.adabn import AdaBN as AdaBN
 from da_framework.methods.adda import ADDA as ADDA
 from da_framework.methods.afn import AFN as AFN

@@ -1,136 +1,281 @@
-"""Methods in closed form with scikit-learn's conventions, for arrays in a notebook."""
+"""Every method with scikit-learn's conventions, for matrices in a notebook."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from functools import cache
+from typing import Any, Literal, NoReturn
+from warnings import warn
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import Tensor
 
 from da_framework.config.schema import check_config, instantiate
-from da_framework.core.batch import UNLABELLED, Outputs, Task
+from da_framework.core.batch import UNLABELLED, Outputs, Samples, Task
 from da_framework.core.errors import InputError
+from da_framework.datasets.custom import label_names
+from da_framework.methods.base import Method
 from da_framework.methods.closed_form import ClosedForm
-from da_framework.training.build import compose
+from da_framework.notebook import compose_keys, fit
+from da_framework.validators.validation import Validation
+
+try:
+    from sklearn.utils.validation import validate_data
+except ImportError:  # before scikit-learn 1.6
+    validate_data = BaseEstimator._validate_data
 
 
-class Estimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # untyped bases
-    """A method that is fitted and not trained, on arrays.
+def gives_probabilities(estimator: Any) -> bool:
+    """Whether the softmax of a fitted estimator's logits claims to be a probability."""
+    return bool(getattr(estimator, "method_").gives_probabilities)  # noqa: B009 raises before fit
+
+
+class Estimator(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped bases
+    """A method as a classifier of scikit-learn.
+
+    Samples of the target stand among those of the source, with the label that scikit-learn has for
+    a sample without one: -1; or None, NaN or the empty text. Or they are given apart.
 
     ::
 
         model = Estimator("tca", components=20).fit(x_source, y_source, x_target)
         model.predict(x_target)
+        scorer = validator_scorer("entropy")
+        search = GridSearchCV(Estimator("dann", steps=300), {"weight": [0.1, 1]}, scoring=scorer)
+        search.fit(np.concatenate([x_source, x_target]), [*y_source, *[-1] * len(x_target)])
+
+    A method in closed form is fitted to all samples in double precision; one that is trained, as by
+    ``da_framework.fit``, on a network of fully connected layers if ``network`` names no other.
 
     Args:
-        method: its name, as after ``method=``: tca, jda, coral, subspace_alignment, ...
-        keys: of the method; those that are not given are as in its config.
+        method: its name, as after ``method=``: tca, jda, dann, mcd, ...
+        keys: of the method, and every other key of ``da train`` with ``__`` for a dot
+            (``optimizer__lr=0.01``), as in ``da_framework.fit``. They are checked in ``fit``.
 
     Attributes:
         classes_: the labels of the source, sorted.
+        n_features_in_: columns of x.
+        method_: what was fitted.
 
     Raises:
-        InputError: there is no such method or key, or the method is trained step by step.
+        InputError: there is no such method or key.
     """
 
     def __init__(self, method: str, **keys: Any) -> None:
         self.method = method
-        self.keys = keys
-        self._make_method()
+        self._keys = keys
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The method and the keys that were given."""
-        return {"method": self.method, **self.keys}
+        return {"method": self.method, **self._keys}
 
     def set_params(self, **params: Any) -> "Estimator":
-        """Changes the method or its keys.
-
-        Raises:
-            InputError: there is no such method or key.
-        """
-        before = self.method, self.keys
+        """Changes the method or its keys, those that were not given among them."""
         self.method = params.pop("method", self.method)
-        self.keys = self.keys | params
-        try:
-            self._make_method()
-        except InputError:
-            self.method, self.keys = before
-            raise
+        self._keys = self._keys | params
         return self
 
-    def _make_method(self) -> Callable[..., ClosedForm]:
-        """What makes the method of a network and a task, once its keys are found right."""
-        node = compose(f"method={self.method}")["method"] | self.keys
-        check_config({"method": node}, lambda method: None)
-        make: Any = instantiate(node)
-        if not make.func.closed_form:
-            raise InputError(
-                f"{self.method} is trained step by step: da train method={self.method}"
-            )
-        constructor: Callable[..., ClosedForm] = make
-        return constructor
-
-    def fit(self, x: ArrayLike, y: ArrayLike, x_target: ArrayLike) -> "Estimator":
-        """Fits to labelled rows of the source and rows of the target.
+    def fit(self, x: ArrayLike, y: ArrayLike, x_target: ArrayLike | None = None) -> "Estimator":
+        """Fits to labelled samples of the source and samples of the target.
 
         Args:
-            x: source features, (n, d).
-            y: their labels, of any kind.
-            x_target: target features, (m, d).
+            x: features, (n, d).
+            y: a label each, of any kind; -1, None, NaN or the empty text for those of the target.
+            x_target: more features of the target, (m, d).
+
+        Raises:
+            InputError: there is no such method or key, or it needs more than these samples.
         """
-        source, target = _matrix(x), _matrix(x_target)
-        self.classes_, labels = np.unique(np.asarray(y), return_inverse=True)
-        if source.shape[1] != target.shape[1] or len(labels) != len(source):
+        rows = validate_data(self, x, dtype=np.float64)
+        if y is None:
+            raise ValueError("requires y to be passed, but the target y is None")
+        labels = column_or_1d(y, warn=True)
+        if len(labels) != len(rows):
             raise InputError(
-                f"x is {tuple(source.shape)}, y has {len(labels)} labels, x_target is "
-                f"{tuple(target.shape)}: rows of x and y, and columns of both x, must be equal"
+                f"x has {len(rows)} samples and y {len(labels)} labels: they must be equal"
             )
-        rows = {"source": len(source), "target": len(target)}
+        labelled = is_labelled(labels)
+        known = labels[labelled]
+        check_classification_targets(known if known.dtype != object else known.astype(str))
+        target = rows[~labelled]
+        if x_target is not None:
+            more = validate_data(self, x_target, dtype=np.float64, reset=False)
+            target = np.concatenate([target, more])
+        if not len(target):
+            warn("there is no sample of a target: the source is taken for one", stacklevel=2)
+            target = rows
+        self.classes_ = np.unique(known if known.dtype != object else [*known])
+        if not len(self.classes_):
+            raise InputError("y has no label: the samples of a source have one each")
+        if make_method(self.method).func.closed_form:
+            self.method_ = self._solve(rows[labelled], known, target)
+        else:
+            given = {"network": "mlp", **self._keys}
+            pair = (rows[labelled], np.searchsorted(self.classes_, known))
+            self.method_ = fit(
+                method=self.method, source=pair, target=target, **given
+            ).module.method
+        self.method_.eval()
+        return self
+
+    def _solve(self, source: NDArray[Any], y: NDArray[Any], target: NDArray[Any]) -> Method:
+        """A method in closed form, given all samples at once."""
         names = tuple(map(str, self.classes_))
-        task = Task(names, ("source", "target"), rows, tuple(source.shape[1:]))
-        network = instantiate(compose("network=identity")["network"])(task.shape, len(names))
-        self.method_: ClosedForm = self._make_method()(network.double(), task).eval()
-        self.method_.refresh(
+        counts = {"source": len(source), "target": len(target)}
+        task = Task(names, ("source", "target"), counts, (source.shape[1],))
+        config = compose_keys({"network": "identity", "method": self.method, **self._keys})[0]
+        check_config({"method": config["method"]}, lambda method: None)
+        network = instantiate(config["network"])(task.shape, len(names))
+        method: ClosedForm = instantiate(config["method"])(network.double(), task)
+        numbers = torch.as_tensor(np.searchsorted(self.classes_, y))
+        unlabelled = torch.full((len(target),), UNLABELLED)
+        method.refresh(
             {
-                "source": self._outputs(source, torch.as_tensor(labels), domain=0),
-                "target": self._outputs(target, torch.full((len(target),), UNLABELLED), domain=1),
+                "source": unpassed(as_samples(torch.tensor(source), numbers, domain=0)),
+                "target": unpassed(as_samples(torch.tensor(target), unlabelled, domain=1)),
             }
         )
-        return self
+        return method
 
     def transform(
         self, x: ArrayLike, *, domain: Literal["source", "target"] = "target"
     ) -> NDArray[Any]:
-        """Rows of a domain, mapped."""
-        return self._passed(x, domain)[0].numpy()
+        """Features of samples of a domain: as mapped, or as the network makes them."""
+        features: NDArray[Any] = self.outputs(x, domain=domain).features.numpy()
+        return features
 
     def predict(
         self, x: ArrayLike, *, domain: Literal["source", "target"] = "target"
     ) -> NDArray[Any]:
-        """Labels of rows of a domain."""
-        logits = self._passed(x, domain)[1]
-        labels: NDArray[Any] = self.classes_[logits.argmax(1).numpy()]
+        """Labels of samples of a domain."""
+        number = self.outputs(x, domain=domain).logits.argmax(1).numpy()
+        labels: NDArray[Any] = self.classes_[number]
         return labels
 
-    def _passed(self, x: ArrayLike, domain: str) -> tuple[Tensor, Tensor]:
-        if not hasattr(self, "method_"):
-            raise InputError("not fitted yet: fit(x, y, x_target) first")
-        rows = _matrix(x)
-        number = torch.full((len(rows),), int(domain == "target"))
+    @available_if(gives_probabilities)  # type: ignore[untyped-decorator]
+    def predict_proba(
+        self, x: ArrayLike, *, domain: Literal["source", "target"] = "target"
+    ) -> NDArray[Any]:
+        """Probabilities of the classes, where the method's logits claim to give some."""
+        shares: NDArray[Any] = self.outputs(x, domain=domain).logits.softmax(1).numpy()
+        return shares
+
+    def score(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Accuracy on the samples that have a label."""
+        labels = column_or_1d(y)
+        labelled = is_labelled(labels)
+        if labelled.all():
+            return float(super().score(x, y, sample_weight))
+        weight = None if sample_weight is None else np.asarray(sample_weight)[labelled]
+        known = labels[labelled]
+        # a column of labels and missing ones is of objects, or of numbers with a point
+        known = known if known.dtype != object else np.array([*known])
+        return float(super().score(np.asarray(x)[labelled], known, weight))
+
+    def outputs(
+        self,
+        x: ArrayLike,
+        y: Tensor | None = None,
+        *,
+        domain: Literal["source", "target"] = "target",
+    ) -> Outputs:
+        """Features and logits of samples of a domain.
+
+        Args:
+            x: features, (n, d).
+            y: numbers of their classes, where they are known.
+            domain: the side that they are of.
+        """
+        check_is_fitted(self)
+        dtype = np.float64 if self.method_.closed_form else np.float32
+        rows = torch.tensor(validate_data(self, x, dtype=dtype, reset=False))
+        labels = torch.full((len(rows),), UNLABELLED) if y is None else y
+        samples = as_samples(rows, labels, domain=int(domain == "target"))
         with torch.no_grad():
-            passed: tuple[Tensor, Tensor] = self.method_(rows, number)
-        return passed
-
-    @staticmethod
-    def _outputs(x: Tensor, y: Tensor, *, domain: int) -> Outputs:
-        number = torch.full((len(x),), domain)
-        return Outputs(x, y, number, torch.arange(len(x)), features=x, logits=x[:, :0])
+            features, logits = self.method_(samples.x, samples.domain)
+        return Outputs(*samples, features, logits.double())
 
 
-def _matrix(x: ArrayLike) -> Tensor:
-    rows = torch.as_tensor(np.asarray(x, dtype=np.float64))
-    if rows.ndim != 2 or not rows.isfinite().all():
-        raise InputError(f"features must be finite numbers, rows by columns; got {rows.ndim}-d")
-    return rows
+def validator_scorer(name: str, **keys: Any) -> Callable[[Any, Any, Any], float]:
+    """A validator as a scorer of scikit-learn: it needs no label of the target.
+
+    ::
+
+        GridSearchCV(Estimator("dann"), {"weight": [0.1, 1.0]}, scoring=validator_scorer("entropy"))
+
+    Of the samples that are scored, those with a label are the source's, the others the target's.
+
+    Args:
+        name: as after ``validator=``.
+        keys: of the validator.
+
+    Returns:
+        What scores a fitted ``Estimator``, or a pipeline that ends in one, on x and y.
+
+    Raises:
+        InputError: there is no such validator or key.
+    """
+    words = {f"validator__{key}": value for key, value in keys.items()}
+    node = compose_keys({"validator": name, **words})[0]["validator"]
+    check_config({"validator": node}, lambda validator: None)
+    validator = instantiate(node)
+
+    def score(estimator: Any, x: Any, y: Any) -> float:
+        if hasattr(estimator, "steps"):  # a pipeline
+            x, estimator = estimator[:-1].transform(x), estimator[-1]
+        rows, labels = np.asarray(x), column_or_1d(y)
+        labelled = is_labelled(labels)
+        outputs: dict[str, Outputs] = {}
+        if labelled.any():
+            known = labels[labelled]
+            known = known if known.dtype != object else np.array([*known])
+            numbers = torch.as_tensor(np.searchsorted(estimator.classes_, known))
+            outputs["source"] = estimator.outputs(rows[labelled], numbers, domain="source")
+        if not labelled.all():
+            outputs["target"] = estimator.outputs(rows[~labelled])
+        validation = Validation(
+            outputs, evaluate_samples=estimator.method_.evaluate_samples, reverse=refuse_reverse
+        )
+        try:
+            return float(validator(validation))
+        except KeyError as error:
+            raise InputError(
+                f"validator={name} needs samples of the {error} among those that are scored: the "
+                "target's have the label -1"
+            ) from None
+
+    return score
+
+
+def refuse_reverse() -> NoReturn:
+    """Training the other way is for ``da train`` alone."""
+    raise InputError("validator=reverse_validation trains anew: da train has it, a scorer has not")
+
+
+def is_labelled(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which samples have a label."""
+    if labels.dtype.kind in "iu":
+        return np.asarray(labels != UNLABELLED)
+    if labels.dtype.kind == "f":
+        return np.asarray(~np.isnan(labels) & (labels != UNLABELLED))
+    return np.array([name not in (None, str(UNLABELLED)) for name in label_names(labels)], bool)
+
+
+@cache
+def make_method(name: str) -> Any:
+    """What makes a method by its config's own keys."""
+    return instantiate(compose_keys({"method": name})[0]["method"])
+
+
+def as_samples(x: Tensor, y: Tensor, *, domain: int) -> Samples:
+    """Samples of one domain."""
+    return Samples(x, y, torch.full((len(x),), domain), torch.arange(len(x)))
+
+
+def unpassed(samples: Samples) -> Outputs:
+    """Samples whose inputs are their features."""
+    return Outputs(*samples, features=samples.x, logits=samples.x[:, :0])

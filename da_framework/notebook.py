@@ -13,7 +13,7 @@ from da_framework.callbacks.progress import ProgressBar
 from da_framework.config.plugins import conf_dir
 from da_framework.config.schema import check_config, instantiate
 from da_framework.config.settings import Settings
-from da_framework.core.errors import DivergedError, InputError
+from da_framework.core.errors import DivergedError, InputError, listed
 from da_framework.core.quoting import hydra_value
 from da_framework.datasets.memory import GivenSamples, Memory, read_domains
 from da_framework.training.build import Run, apart_from_hydra, build, compose_with_choices
@@ -29,8 +29,9 @@ TOP = frozenset(field.name for field in fields(Settings))
 def fit(
     *,
     method: str,
-    source: Any,
-    target: Any,
+    source: Any = None,
+    target: Any = None,
+    data: Any = None,
     network: str | nn.Module | None = None,
     steps: int | None = None,
     seed: int | None = None,
@@ -56,6 +57,8 @@ def fit(
             labels may stand the name of a column. ``None`` for methods that need no source.
         target: samples to work on, as those of the source. They need no labels: where there are
             some, training does not see them.
+        data: a LightningDataModule in the place of both, whose ``train_dataloader`` gives loaders
+            by role: ``{"source": ..., "target": ...}``.
         network: its name, or a module that makes flat features of inputs, of which a copy is
             trained; ``None``: as ``da train`` has it.
         steps: of training.
@@ -73,6 +76,7 @@ def fit(
         method=method,
         source=source,
         target=target,
+        data=data,
         network=network,
         steps=steps,
         seed=seed,
@@ -95,8 +99,9 @@ def fit(
 def prepare(
     *,
     method: str,
-    source: Any,
-    target: Any,
+    source: Any = None,
+    target: Any = None,
+    data: Any = None,
     network: str | nn.Module | None = None,
     steps: int | None = None,
     seed: int | None = None,
@@ -113,6 +118,7 @@ def prepare(
         method: its name.
         source: labelled samples.
         target: samples to work on.
+        data: a LightningDataModule in the place of both.
         network: its name, or a module.
         steps: of training.
         seed: of everything random in training.
@@ -121,6 +127,10 @@ def prepare(
     Raises:
         InputError: something given cannot be used.
     """
+    if data is not None:
+        source, target = loaders_by_role(data)
+    if target is None:
+        raise InputError("target: must be given: target=x_target, or a LightningDataModule as data")
     sources, targets = read_domains(source, target)
     given: dict[str, Any] = {"steps": steps, "seed": seed}
     words = {key: value for key, value in given.items() if value is not None} | keys
@@ -228,6 +238,25 @@ def flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from flat(f"{path}.{key}", below)
     else:
         yield path, value
+
+
+def loaders_by_role(data: Any) -> tuple[Any, Any]:
+    """The loaders of a LightningDataModule: of the source, and of the target.
+
+    Raises:
+        InputError: they are not named.
+    """
+    data.prepare_data()
+    data.setup("fit")
+    loaders = data.train_dataloader()
+    loaders = getattr(loaders, "iterables", loaders)  # of a CombinedLoader
+    if not (isinstance(loaders, Mapping) and {*loaders} in ({"source", "target"}, {"target"})):
+        given = listed(loaders) if isinstance(loaders, Mapping) else type(loaders).__name__
+        raise InputError(
+            f"{type(data).__name__}.train_dataloader gives {given}; needed are loaders by role: "
+            '{"source": ..., "target": ...}'
+        )
+    return loaders.get("source"), loaders["target"]
 
 
 def loader_batch_sizes(*sides: Mapping[str, GivenSamples]) -> dict[str, int]:

@@ -1,5 +1,7 @@
 """From tensors to a trained model, in Python: the same as the command, bit for bit."""
 
+import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from da_framework.core.errors import InputError
 from da_framework.notebook import as_overrides
 from tests.conftest import Commands
 
+PAGE = (Path(__file__).parents[1] / "docs/pages/guides/python.md").read_text()
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(90, 4)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(int)
@@ -283,3 +286,37 @@ def test_a_module_is_given_in_python_alone(da: Commands) -> None:
     ended = da.train("network=module")
     assert ended.code == 2
     assert "network=module: da_framework.fit(network=module) trains with one" in ended.err
+
+
+# the page
+
+
+def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    examples = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    assert len(examples) == 5
+    first, second = (len([line for line in e.splitlines() if line.strip()]) for e in examples[:2])
+    assert first <= 10
+    assert second <= 12
+    space: dict[str, Any] = {"__name__": "python"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for example in examples:
+            exec(compile(example, "python.md", "exec"), space)
+    assert set(space["run"].predict(space["x_target"])) <= {"yes", "no"}
+    assert (tmp_path / "runs" / "mine" / "result.json").is_file()
+
+
+WORDS = re.findall(r"^\| `(\S+)` \| `(.+)` \|$", (PAGE.partition("## Words from")[2]), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("typed", "answered"), WORDS)
+def test_words_from_elsewhere_lead_to_ours(da: Commands, typed: str, answered: str) -> None:
+    ended = da("train", typed)
+    assert ended.code == 2
+    assert answered in ended.err
+    assert not any(da.folder.rglob("result.json"))
+
+
+def test_the_words_are_those_of_the_page() -> None:
+    assert len(WORDS) == 17

@@ -27,9 +27,8 @@ class $kind(Method):
     .. math::
         \min_{f,\, c} \; L_y(c \circ f) + w \lVert \overline{f(S)} - \overline{f(T)} \rVert^2
 
-    The maximum mean discrepancy under a linear kernel: Tzeng et al., "Deep Domain Confusion:
-    Maximizing for Domain Invariance", 2014, eq. 1 (there not squared).
-    https://arxiv.org/abs/1412.3474
+    An example to begin with. Here stands what the method is, with its paper: authors, title, venue,
+    year, equation, link.
 
     Args:
         network: encoder and head.
@@ -128,13 +127,14 @@ def new_method(name: str, package: Path | None) -> list[Path]:
 
     Args:
         name: as in ``method=name``.
-        package: folder of a package of its own, made if it is not there; ``None``: this checkout.
+        package: folder of a package of its own, made if it is not there; ``None``: the folder one
+            is in, or the checkout of da_framework that this folder is in.
 
     Returns:
         The files that were written.
 
     Raises:
-        InputError: the name cannot be used, a file is there already, or there is no checkout.
+        InputError: the name cannot be used, or a file is there already.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise InputError(
@@ -142,18 +142,19 @@ def new_method(name: str, package: Path | None) -> list[Path]:
         )
     if (plugins.conf_dir() / "method" / f"{name}.yaml").exists():
         raise InputError(f"method={name} is there already: {plugins.conf_dir() / 'method'}")
-    if package is None:
-        root, module = plugins.conf_dir().parent, "da_framework"
-        if not (root / "pyproject.toml").is_file():
+    checkout = plugins.conf_dir().parent
+    apart = package is not None or not Path.cwd().is_relative_to(checkout.resolve())
+    if apart:
+        root = Path() if package is None else package
+        module = re.sub(r"[^a-z0-9_]", "_", root.resolve().name.lower())
+        if not module.isidentifier() or keyword.iskeyword(module) or module == "da_framework":
             raise InputError(
-                "da_framework is installed, not a checkout: put the method in a package of your "
-                f"own: da new-method {name} --package ../my_da"
+                f"{root.resolve()}: {module!r} cannot be the name of a package: "
+                f"da new-method {name} --package my_da makes one"
             )
     else:
-        root, module = package, re.sub(r"[^a-z0-9_]", "_", package.resolve().name.lower())
-        if not module.isidentifier() or keyword.iskeyword(module) or module == "da_framework":
-            raise InputError(f"--package {package}: {module!r} cannot be the name of a package")
-    files = file_contents(name, root, module, apart=package is not None)
+        root, module = checkout, "da_framework"
+    files = file_contents(name, root, module, apart=apart)
     if there := [path for path in files if path.exists()]:
         raise InputError(f"{there[0]} is there already")
     for path, text in files.items():
@@ -183,7 +184,9 @@ def file_contents(name: str, root: Path, module: str, *, apart: bool) -> dict[Pa
         inits = {
             root / module / folder / "__init__.py": empty for folder in ("", "methods", "conf")
         }
-        files |= {root / "pyproject.toml": PROJECT, root / "README.md": README, **inits}
+        files |= {root / "pyproject.toml": PROJECT, **inits}
+        if not (root / "README.md").exists():
+            files[root / "README.md"] = README
     elif apart and f"{module}.conf" not in (root / "pyproject.toml").read_text():
         raise InputError(
             f"{root / 'pyproject.toml'} names no entry point {module}.conf: add",
@@ -198,11 +201,14 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="da new-method", description=main.__doc__)
     parser.add_argument("name", help="as in method=NAME")
     parser.add_argument(
-        "--package", type=Path, help="a package of its own, made here if it is not there"
+        "--package",
+        type=Path,
+        help="a package of its own, made if it is not there; without: the folder you are in",
     )
     parsed = parser.parse_args(arguments)
-    for path in new_method(parsed.name, parsed.package):
+    files = new_method(parsed.name, parsed.package)
+    for path in files:
         print(path)
-    if parsed.package is not None:
-        print(f"next: pip install -e '{parsed.package}[dev]'")
+    if "da_framework" not in files[0].parts:
+        print(f"next: pip install -e '{parsed.package or '.'}[dev]'")
     print(f"next: da check method={parsed.name}")

@@ -37,13 +37,22 @@ ELSEWHERE = {
     "optimizer.clip": "gradient_clip_val clip max_grad_norm grad_clip",
     "network.pretrained": "pretrained",
     "network.backbone": "backbone arch",
+    "network": "model net model_name",
+    "optimizer": "optim optimizer_name",
+    "logger.wandb.entity": "entity wandb_entity wandb.entity",
+    "logger.wandb.project": "project wandb_project wandb.project project_name",
+    "logger.wandb.name": "run_name wandb_name wandb.name experiment_name exp_name name",
+    "logger.wandb.notes": "notes wandb_notes wandb.notes",
+    "logger.wandb.group": "group wandb_group wandb.group",
+    "logger.wandb.tags": "tags wandb_tags wandb.tags",
+    "early_stopping": "patience early_stop early_stopping_patience",
+    "seed": "random_seed manual_seed random_state seed_everything",
+    "init_from": "ckpt checkpoint ckpt_path resume resume_from pretrained_path",
 }
 """Our keys, and what people call them elsewhere."""
 SAYINGS = {
     "num_workers": "there are no workers: samples are held in memory, or mapped from files",
     "workers": "there are no workers: samples are held in memory, or mapped from files",
-    "logger.wandb.entity": "W&B reads it from the environment: WANDB_ENTITY=team da train ...",
-    "entity": "W&B reads it from the environment: WANDB_ENTITY=team da train ...",
 }
 """What to say of keys that have no like."""
 MODEL = re.compile(

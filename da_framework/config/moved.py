@@ -58,6 +58,9 @@ ADDED: dict[str, dict[str, Any]] = {
 }
 """Keys that have come since, of a part or of what builds it, and what was done without them."""
 
+ADDED_ALONE: dict[str, Any] = {"early_stopping": None}
+"""Likewise, keys of no part."""
+
 FIGURES = {"f1": "macro_f1", "precision": "macro_precision"}
 """Figures of a side, and what they are called now."""
 
@@ -72,7 +75,7 @@ def moved_target(target: str) -> str:
 def moved_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config of a record, with every target and key as it is called now."""
     moved = {key: _moved(value, key) for key, value in config.items()}
-    return {key: with_added(key, part) for key, part in moved.items()}
+    return ADDED_ALONE | {key: with_added(key, part) for key, part in moved.items()}
 
 
 def with_added(name: str, part: Any) -> Any:

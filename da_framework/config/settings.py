@@ -42,6 +42,7 @@ class Settings:
     init_function: InitFunction = "identity"
     teachers: Annotated[list[str], External(off=[])] = field(default_factory=list)
     trust: Annotated[list[Any], Irrelevant()] = field(default_factory=list)
+    early_stopping: Count | None = None
     inner_steps: Annotated[Count | None, Irrelevant()] = None
     compile: bool = False
     channels_last: bool = False

@@ -6,6 +6,8 @@ Whatever reading one of them raises, of whatever type, becomes one ``InputError`
 import json
 import math
 import os
+import pickle
+import re
 import stat
 import sys
 import zipfile
@@ -199,7 +201,32 @@ def read_torch(file: Path, what: str, *, mend: str = "remove it") -> Any:
                 # torch packs nothing: what is small here and large in memory is not from it
                 if sum(part.file_size for part in archive.infolist()) > size:
                     raise ValueError("it holds more than its size")
-        return torch.load(file, map_location="cpu", weights_only=True)
+        refuse_other_files(file)
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            # whose words are the advice to run what is in it
+            named = re.search(r"GLOBAL ([\w.]+)", str(error))
+            if named is None:
+                raise ValueError("torch has not saved it, or it has changed since") from None
+            raise ValueError(
+                f"it holds {named[1]}, and what is no tensor may run anything when it is read: "
+                "torch.save(model.state_dict(), file) writes the tensors alone"
+            ) from None
+
+
+def refuse_other_files(file: Path) -> None:
+    """Raises where a file is what is found in the place of a download.
+
+    Raises:
+        ValueError: it is a web page, or the pointer that Git LFS leaves for a file.
+    """
+    with file.open("rb") as stream:
+        begin = stream.read(200).lstrip().lower()
+    if begin.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        raise ValueError("it is a web page: the address gave one in the place of the file")
+    if begin.startswith(b"version https://git-lfs"):
+        raise ValueError("it is a pointer of Git LFS: git lfs pull fetches the file itself")
 
 
 def read_each(items: Iterable[T], read: Callable[[T], R], what: str) -> list[R]:

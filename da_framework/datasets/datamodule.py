@@ -9,16 +9,17 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from da_framework.core.batch import UNLABELLED, Batch, Samples, Task
 from da_framework.core.errors import InputError, MissingRoleError, listed
 from da_framework.core.labels import LABELLED_ROLES
 from da_framework.core.seeding import mix
 from da_framework.datasets.augmentations import BatchRandom
-from da_framework.datasets.base import Array, Dataset, hide_labels
+from da_framework.datasets.base import SAMPLES_AT_ONCE, Array, Dataset, hide_labels
 from da_framework.datasets.memmap import MappedSamples
 from da_framework.datasets.splits import DomainRows, RoleSplit
-from da_framework.datasets.streams import EndlessLoader, Stream
+from da_framework.datasets.streams import EndlessLoader, EpochLoader, Stream
 
 VIEWS = {"target_strong": "target"}
 """Roles that are another role's samples, augmented otherwise."""
@@ -165,8 +166,23 @@ class Domains(pl.LightningDataModule):
             stream.samples = self.train[role]
 
     def train_dataloader(self) -> EndlessLoader:
-        """Zeros without end: what a step needs, it asks ``batch`` for."""
-        return EndlessLoader()
+        """Zeros, without end or an epoch of them: a step asks ``batch`` for samples."""
+        steps = getattr(getattr(self.trainer, "lightning_module", None), "epoch_steps", None)
+        return EpochLoader(steps) if steps else EndlessLoader()
+
+    def val_dataloader(self) -> EpochLoader:
+        """A zero: an evaluation asks ``validation`` and ``test`` for samples."""
+        return EpochLoader(1)
+
+    def test_dataloader(self) -> EpochLoader:
+        """A zero: a test asks ``test`` for samples."""
+        return EpochLoader(1)
+
+    def predict_dataloader(self) -> DataLoader[Samples]:
+        """The samples that results are about, some at a time."""
+        size = SAMPLES_AT_ONCE
+        blocks = [self.test.at(slice(i, i + size)) for i in range(0, len(self.test.y), size)]
+        return DataLoader(blocks, batch_size=None)  # type: ignore[arg-type]
 
     def _streams(self, train: Mapping[str, Samples]) -> dict[str, Stream]:
         sizes, sampler = self.dataset.batch_size, self.dataset.sampler

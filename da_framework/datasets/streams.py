@@ -167,3 +167,17 @@ class EndlessLoader:
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Restores nothing: there is no state."""
+
+
+class EpochLoader(EndlessLoader):
+    """The same, of so many steps: what Lightning takes for an epoch.
+
+    Args:
+        steps: in it.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def __len__(self) -> int:
+        return self.steps

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from da_framework.core.batch import Task
+from da_framework.core.errors import InputError
 from da_framework.core.types import Positive
 from da_framework.methods.base import MethodKeys
 from da_framework.methods.closed_form import ClosedForm
@@ -51,6 +52,8 @@ class CORAL(ClosedForm):
     def solve(
         self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
     ) -> Mapping[str, Tensor]:
+        if min(len(source), len(target)) < 2:
+            raise InputError("CORAL needs covariances: a domain of one sample has none")
         roots = [
             matrix_power(covariance_of(x), power, ridge=self.ridge)
             for x, power in ((source, -0.5), (target, 0.5))

@@ -1,17 +1,23 @@
 """Weights from files: read without running anything, and refused by name where they do not fit."""
 
+import logging
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from da_framework.core.damage import explain_damage, read_torch
+from da_framework.core.damage import explain_damage, read_torch, refuse_other_files
 from da_framework.core.errors import InputError, listed
+
+log = logging.getLogger(__name__)
 
 WEIGHTS = "file of weights"
 ANOTHER = "other things than tensors are not read; network.weights names another"
-WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
+WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema", "teacher", "student")
+"""Keys below which checkpoints have the weights."""
 
 
 def read_weights(file: str) -> dict[str, Tensor]:
@@ -34,10 +40,13 @@ def read_weights(file: str) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
         with explain_damage(path, WEIGHTS, mend=ANOTHER):
+            refuse_other_files(path)
             state: Any = load_file(path)
     else:
         state = read_torch(path, WEIGHTS, mend=ANOTHER)
-    state = state.get("state_dict", state) if isinstance(state, Mapping) else state
+    if isinstance(state, Mapping):
+        wrapped = (state[key] for key in WRAPPERS if isinstance(state.get(key), Mapping))
+        state = next(wrapped, state)
     if not isinstance(state, Mapping) or not all(isinstance(w, Tensor) for w in state.values()):
         raise InputError(f"{key}: it holds no state dict: names and their tensors")
     return dict(state)
@@ -58,12 +67,41 @@ def load_backbone_weights(
         InputError: they are another model's; says which differ.
     """
     expected = model.state_dict()
-    given = {n: w for n, w in state.items() if not (without and n.startswith(f"{without}."))}
+    own = without_prefix(state, expected)
+    parts = {name.partition(".")[0] for name in expected}
+    given = {
+        name: weight
+        for name, weight in own.items()
+        if not (without and name.startswith(f"{without}.")) and name.partition(".")[0] in parts
+    }
     # counters that old files do not have, and that change nothing
     counters = {n: w for n, w in expected.items() if n.endswith("num_batches_tracked")}
     if differing := weight_differences(counters | given, expected):
         raise InputError(f"{key}: the weights are another model's: {name_first(differing)}")
     model.load_state_dict(given, strict=False)
+    if len(given) < len(state):
+        others = dict.fromkeys(n.rpartition(".")[0] or n for n in own if n not in given)
+        log.info("%s: left out, since the backbone has none such: %s", key, listed(others))
+
+
+def without_prefix(
+    state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The weights by the names that a model has for them, without what stands before these.
+
+    Checkpoints have ``module.``, ``model.``, ``encoder.`` and the like before them; the prefix is
+    the one under which most of the expected names are there. Names without it stay.
+    """
+    counts: Counter[str] = Counter()
+    for name in state:
+        for place in (0, *(at + 1 for at, sign in enumerate(name) if sign == ".")):
+            if name[place:] in expected:
+                counts[name[:place]] += 1
+    prefix = counts.most_common(1)[0][0] if counts else ""
+    return {
+        name.removeprefix(prefix): weight
+        for name, weight in sorted(state.items(), key=lambda item: item[0].startswith(prefix))
+    }
 
 
 def weight_differences(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:

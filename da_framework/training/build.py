@@ -308,6 +308,7 @@ def build_module(config: Mapping[str, Any], method: Method) -> Adaptation:
         scheduler=instantiate(config["scheduler"]),
         validator=instantiate(config["validator"]),
         inner_steps=config.get("inner_steps"),
+        early_stopping=config.get("early_stopping"),
         **{name: config[name] for name in names},
     )
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from da_framework.callbacks.base import Callback, Evaluation, add_verdict
-from da_framework.core.batch import Batch, Outputs
+from da_framework.core.batch import Batch, Outputs, Samples, as_input
 from da_framework.core.errors import DivergedError, InputError, listed
 from da_framework.core.schedules import Constant, Schedule
 from da_framework.core.seeding import mix
@@ -29,11 +29,18 @@ Validator = Callable[[Validation], float]
 """Scores a checkpoint without target labels; higher is better."""
 
 
+class PackedSteps(pl.Callback):
+    """Marks the Trainer of ``da train``, under which one of Lightning's batches is many steps."""
+
+
 class Adaptation(pl.LightningModule):
     """Trains a method on domains, step by step.
 
-    Lightning's loader yields zeros without end: a step asks ``Domains.batch`` for its samples
-    itself, by its number, and one of Lightning's batches may be many steps.
+    Lightning's loader yields zeros: a step asks ``Domains.batch`` for its samples itself, by its
+    number. Under the Trainer of ``da train`` one of Lightning's batches may be many steps. Under
+    any other it is one step, which ``global_step`` counts, and ``evaluate_every`` of them are an
+    epoch, after which ``callback_metrics`` has the figures of the evaluation: ``max_steps`` and
+    ``fast_dev_run`` stop training, while schedules still run over ``steps``.
 
     A step's batch and random numbers are functions of seed, step and rank, so a checkpoint needs
     the step alone to go on bit for bit.
@@ -51,6 +58,8 @@ class Adaptation(pl.LightningModule):
         checkpoint_every: steps between two checkpoints. Where one of the three is ``None``, it is
             at the end alone.
         inner_steps: steps in one of Lightning's batches; ``None``: as many as fit in .1 s.
+        early_stopping: evaluations in a row that the validator likes no better than the one it has
+            chosen, after which training ends; ``None``: it never does.
 
     Attributes:
         step: steps done.
@@ -62,6 +71,8 @@ class Adaptation(pl.LightningModule):
         machine: what it is trained on, and with how many threads; empty before.
         called_off: the signal that asked training to end; empty if none did.
         started: whether training has begun: all that a checkpoint holds is where it belongs.
+        epoch_steps: steps in an epoch of Lightning's; ``None`` where it has but one.
+        latest: the figures last recorded, by name.
     """
 
     domains: Domains
@@ -79,6 +90,7 @@ class Adaptation(pl.LightningModule):
         flush_every: int | None = None,
         checkpoint_every: int | None = None,
         inner_steps: int | None = None,
+        early_stopping: int | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -91,11 +103,14 @@ class Adaptation(pl.LightningModule):
         self.flush_every = flush_every or steps
         self.checkpoint_every = checkpoint_every or steps
         self.inner_steps = inner_steps
+        self.early_stopping = early_stopping
+        self.epoch_steps: int | None = None
         self.seed = seed
         self.validator = validator
         self.meter = Meter()
         self.step = 0
         self.history: list[dict[str, Any]] = []
+        self.latest: dict[str, float] = {}
         self.picks: dict[str, dict[str, Any]] = {}
         self.verdicts: dict[str, dict[str, Any]] = {}
         self.seconds = 0.0
@@ -111,18 +126,36 @@ class Adaptation(pl.LightningModule):
         """As many steps as fit in a tenth of a second: Lightning's cost is paid once for all.
 
         How many never changes a number. Processes must stay together, so each takes one, or as many
-        as ``inner_steps`` says.
+        as ``inner_steps`` says. Under a Trainer of a person's own it is one.
         """
+        if self.epoch_steps is not None:
+            self.take_counted_step()
+            return
         alone = self.trainer.world_size == 1
         taken, deadline = 0, perf_counter() + (0.1 if alone else 0.0)
-        while self.step < self.steps:
-            self.take_step(self.domains.batch(self.step, self.global_rank, self.trainer.world_size))
+        while not self.ended:
+            self.take_step(self.next_batch())
             taken += 1
             enough = taken == self.inner_steps if self.inner_steps else perf_counter() > deadline
             if self.run_due_work() or enough or self.stop_signal:
                 break
-        if self.step == self.steps:
+        if self.ended:
             self.trainer.should_stop = True
+
+    def take_counted_step(self) -> None:
+        """One step that Lightning counts, as it would that of an optimizer of its own."""
+        if not self.ended:
+            self.take_step(self.next_batch())
+            counted = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+            counted.increment_ready()
+            counted.increment_completed()
+            self.run_due_work()
+        if self.ended or 0 <= self.trainer.max_steps <= self.trainer.global_step:
+            self.trainer.should_stop = True
+
+    def next_batch(self) -> Batch:
+        """The batch of this step."""
+        return self.domains.batch(self.step, self.global_rank, self.trainer.world_size)
 
     def take_step(self, batch: Batch) -> None:
         """Every move of the method on one batch."""
@@ -175,7 +208,7 @@ class Adaptation(pl.LightningModule):
         self.flush()
         if self.is_due(self.evaluate_every):
             self.evaluate()
-        if self.is_due(self.refresh_every) and self.step < self.steps:
+        if self.is_due(self.refresh_every) and not self.ended:
             self.refresh()
         return True
 
@@ -192,7 +225,21 @@ class Adaptation(pl.LightningModule):
 
     def is_due(self, every: int) -> bool:
         """Whether what is done every so many steps, and at the end, is done after this one."""
-        return self.step == self.steps or self.step % every == 0
+        return self.ended or self.step % every == 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether training is at its end: by its steps, or since it no longer gets better."""
+        return self.step == self.steps or self.has_stalled
+
+    @property
+    def has_stalled(self) -> bool:
+        """Whether the validator has liked nothing better for as long as is waited."""
+        if self.early_stopping is None:
+            return False
+        best = self.picks["chosen"]["step"] if "chosen" in self.picks else 0
+        waited = self.step // self.evaluate_every - best // self.evaluate_every
+        return waited >= self.early_stopping
 
     def request_stop(self, signal: str) -> None:
         """Asks for an end after this step."""
@@ -216,6 +263,24 @@ class Adaptation(pl.LightningModule):
 
     def evaluate(self) -> None:
         """Scores the model: the validator sees hidden labels, the results true ones."""
+        validation, oracle = self.outputs_to_judge()
+        reading = self.read(validation, oracle)
+        self.pick(reading)
+        self.record(shown_figures(reading))
+        evaluation = Evaluation(
+            *(self.step, self.domains.task, validation, oracle.labelled(), reading),
+            tuple(self.method.warnings(validation)),
+        )
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Callback):
+                callback.on_evaluation(self.trainer, self, evaluation)
+
+    def outputs_to_judge(self) -> tuple[Validation, Outputs]:
+        """What the validator sees, and the outputs of the tested samples with their true labels.
+
+        Raises:
+            DivergedError: some are not finite.
+        """
         seed_step(self.device, self.seed, self.step, 0, purpose="evaluate")
         method, domains = self.method, self.domains
         validation = Validation(
@@ -229,7 +294,10 @@ class Adaptation(pl.LightningModule):
             for name, values in (("logits", outputs.logits), ("features", outputs.features)):
                 if not values.isfinite().all():
                     raise DivergedError(f"step {self.step}: {name} of the {role} are not finite")
-        oracle = test._replace(y=domains.oracle)
+        return validation, test._replace(y=domains.oracle)
+
+    def read(self, validation: Validation, oracle: Outputs) -> dict[str, Any]:
+        """The figures of an evaluation: the validator's score, metrics of both sides."""
         reading: dict[str, Any] = {
             "step": self.step,
             "score": self.score(validation),
@@ -239,21 +307,7 @@ class Adaptation(pl.LightningModule):
             reading["source"] = self.metrics(validation["source"])
             apart = domain_mmd(validation["source"], validation["target"])
             reading["target"].update(mmd=apart)
-        self.pick(reading)
-        # named for what it is: a figure that no choice may rest on
-        figures = {} if reading["score"] is None else {"score": reading["score"]}
-        if "accuracy" in reading["target"]:
-            figures["oracle/accuracy"] = reading["target"]["accuracy"]
-        if "source" in reading:
-            figures |= {"source/accuracy": reading["source"]["accuracy"], "domains/mmd": apart}
-        self.record(figures)
-        evaluation = Evaluation(
-            *(self.step, domains.task, validation, oracle.labelled(), reading),
-            tuple(method.warnings(validation)),
-        )
-        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, Callback):
-                callback.on_evaluation(self.trainer, self, evaluation)
+        return reading
 
     def metrics(self, outputs: Outputs) -> dict[str, Any]:
         """How well these outputs fit their labels."""
@@ -359,6 +413,7 @@ class Adaptation(pl.LightningModule):
     def record(self, figures: Mapping[str, float]) -> None:
         """A row of the history, and of every logger."""
         self.history.append({"step": self.step, **figures})
+        self.latest.update(figures)
         self.log_row(self.history[-1])
 
     def log_row(self, row: Mapping[str, Any]) -> None:
@@ -369,8 +424,25 @@ class Adaptation(pl.LightningModule):
 
     # Lightning's hooks
 
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """The first hook of all: what a Trainer of a person's own cannot mean is refused here."""
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        packed = any(isinstance(callback, PackedSteps) for callback in callbacks)
+        self.epoch_steps = None if packed else self.evaluate_every
+        if not packed and self.trainer.state.fn == "fit":
+            refuse_limits(self.trainer, self)
+        return []
+
     def setup(self, stage: str) -> None:
-        self.domains = self.trainer.datamodule  # type: ignore[attr-defined]
+        given = self.trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(given, Domains):
+            self.domains = given
+        elif stage != "predict":
+            raise InputError(
+                "Adaptation trains on Domains: trainer.fit(run.module, run.domains); "
+                "da_framework.prepare makes both, of a LightningDataModule (data=...) or of "
+                "loaders (source=..., target=...)"
+            )
         if self.trainer.world_size > 1:
             if self.method.closed_form:
                 raise InputError(
@@ -399,7 +471,9 @@ class Adaptation(pl.LightningModule):
         self.domains.to(self.device)
         # here, since Lightning puts the module back on the CPU at the end
         self.machine = describe_device(self.device)
-        if self.step in (0, self.steps):
+        if self.epoch_steps is not None and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.trainer.fit_loop.max_epochs = -1  # not the 1000 that Lightning makes of none
+        if self.step == 0 or self.ended:
             # the start of the curve; or a run that was stopped between its last step and its result
             self.history = [r for r in self.history if r["step"] < self.step or "train/lr" in r]
         # a kill may have cost a logger rows that it had not written yet; which, only it could know
@@ -412,6 +486,48 @@ class Adaptation(pl.LightningModule):
             if self.method.closed_form:
                 self.step = self.steps
                 self.run_due_work()
+
+    def validation_step(self, batch: int, batch_index: int) -> None:
+        """Gives Lightning's callbacks the figures of this step's evaluation, but the oracle's."""
+        if self.trainer.sanity_checking:
+            return
+        self.domains.to(self.device)
+        fitting = self.trainer.state.fn == "fit"
+        if fitting and self.picks.get("last", {}).get("step") != self.step:
+            self.method.train()  # as at every other evaluation
+            # what is made here may be trained on
+            with torch.inference_mode(False), torch.enable_grad():
+                self.evaluate()
+        figures = self.latest if fitting else shown_figures(self.read(*self.outputs_to_judge()))
+        seen = {n: value for n, value in figures.items() if not n.startswith("oracle/")}
+        # while it trains, loggers have had them
+        self.log_dict(seen, logger=not fitting, batch_size=1)
+
+    def test_step(self, batch: int, batch_index: int) -> None:
+        """Metrics of the tested samples, by their true labels: ``test/accuracy`` and others.
+
+        Raises:
+            InputError: none of them has a label.
+        """
+        self.domains.to(self.device)
+        outputs = self.method.evaluate_samples(self.domains.test)
+        figures = self.metrics(outputs._replace(y=self.domains.oracle))
+        if "accuracy" not in figures:
+            raise InputError("the tested target has no labels: trainer.validate scores without")
+        shown = {f"test/{n}": value for n, value in figures.items() if isinstance(value, float)}
+        self.log_dict(shown, batch_size=1)
+
+    def predict_step(self, batch: Any, batch_index: int) -> Tensor:
+        """The softmax of the logits, as samples of the last target where no other is named.
+
+        Args:
+            batch: inputs; or inputs and whatever follows them, as loaders give them.
+            batch_index: which batch it is.
+        """
+        x = batch[0] if isinstance(batch, tuple | list) else batch
+        domain = batch.domain if isinstance(batch, Samples) else None
+        logits: Tensor = self.method(as_input(x), domain)[1]
+        return logits.softmax(1)
 
     def on_train_end(self) -> None:
         self.machine |= gpu_memory(self.device)
@@ -445,3 +561,54 @@ class Adaptation(pl.LightningModule):
         """Rows of all processes in rank order, with gradient: the global batch."""
         every: Tensor = self.all_gather(x, sync_grads=x.requires_grad)  # type: ignore[assignment]
         return every.flatten(0, 1)
+
+
+def shown_figures(reading: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of an evaluation that curves show, by name."""
+    # named for what it is: a figure that no choice may rest on
+    figures = {} if reading["score"] is None else {"score": reading["score"]}
+    if "accuracy" in reading["target"]:
+        figures["oracle/accuracy"] = reading["target"]["accuracy"]
+    if "source" in reading:
+        figures["source/accuracy"] = reading["source"]["accuracy"]
+        figures["domains/mmd"] = reading["target"]["mmd"]
+    return figures
+
+
+LIGHTNING_EPOCHS = (None, -1, 1000)
+"""What ``max_epochs`` is where nobody has given one: Lightning makes 1000 of none."""
+
+
+def refuse_limits(trainer: Any, module: Adaptation) -> None:
+    """Refuses what a Trainer is told and ``Adaptation`` could not heed, with what to type.
+
+    Raises:
+        InputError: there is something of the kind.
+    """
+    reasons = []
+    every = module.evaluate_every
+    if trainer.max_epochs not in LIGHTNING_EPOCHS and not trainer.fast_dev_run:
+        reasons.append(
+            f"Trainer(max_epochs={trainer.max_epochs}): training is of steps, {every} of which are "
+            f"an epoch: Trainer(max_steps={every * trainer.max_epochs})"
+        )
+    limit = trainer.limit_train_batches
+    if limit != 1.0 and not trainer.fast_dev_run:
+        steps = limit if isinstance(limit, int) else max(1, round(limit * module.steps))
+        reasons.append(
+            f"Trainer(limit_train_batches={limit}): a batch is a step, and there is no end of "
+            f"them: Trainer(max_steps={steps})"
+        )
+    if trainer.accumulate_grad_batches != 1:
+        reasons.append(
+            f"Trainer(accumulate_grad_batches={trainer.accumulate_grad_batches}): a distance "
+            "between domains is of a whole batch, and the mean of those of its parts is another: "
+            "dataset.batch_size=128 makes it larger, network.recompute=true takes less memory"
+        )
+    if trainer.gradient_clip_val is not None:
+        reasons.append(
+            f"Trainer(gradient_clip_val={trainer.gradient_clip_val}): the optimizer clips: "
+            f"optimizer.clip={trainer.gradient_clip_val}"
+        )
+    if reasons:
+        raise InputError("\n".join(reasons))

@@ -1,7 +1,7 @@
 """A run that was trained in memory, as the folder that ``da train`` leaves."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,8 +10,6 @@ from da_framework.core.errors import InputError
 from da_framework.core.files import atomic_write
 from da_framework.results import record as records
 from da_framework.results.folder import RunFolder
-from da_framework.results.model_card import write_card
-from da_framework.results.record_schema import RunRecord
 from da_framework.training.build import Run
 from da_framework.training.memory import peak_memory
 from da_framework.training.train import make_record
@@ -22,7 +20,7 @@ COMMAND = "da_framework.fit(...)"
 
 
 def save_run(run: Run, folder: Path) -> None:
-    """Writes record, model card and weights.
+    """Writes record and weights.
 
     Args:
         run: after it was fitted.
@@ -55,7 +53,6 @@ def save_run(run: Run, folder: Path) -> None:
         if run.chosen:
             write_weights(place.checkpoint("chosen"), run.chosen)
         place.write_record(record)
-        write_card(cast(RunRecord, record), folder)
 
 
 def write_weights(file: Path, weights: dict[str, Tensor]) -> None:

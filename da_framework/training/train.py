@@ -288,7 +288,7 @@ def fit(
             log_setup(run, resume, notes)
         with end_together(trainer), explain_restore(resume, run.module):
             trainer.fit(run.module, datamodule=run.domains, ckpt_path=resume, weights_only=True)
-        if run.module.step < run.module.steps:
+        if not run.module.ended:
             raise InputError(
                 f"training ended at step {run.module.step} of {run.module.steps}: one of the keys "
                 "of trainer stopped it; without it, the same command continues"
@@ -306,7 +306,7 @@ def fit(
     except SystemExit:  # Lightning's answer to an interrupt
         raise KeyboardInterrupt from None
     finally:
-        close_loggers(loggers, done=run.module.step == run.module.steps)
+        close_loggers(loggers, done=run.module.ended)
 
 
 def build_callbacks(

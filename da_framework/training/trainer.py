@@ -11,6 +11,7 @@ import torch
 from da_framework.config.schema import instantiate
 from da_framework.core.errors import InputError, one_line
 from da_framework.methods.base import Method
+from da_framework.training.module import PackedSteps
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -44,11 +45,12 @@ def build_trainer(
             strategy=choose_strategy(config),
             max_epochs=-1,
             logger=loggers,
-            callbacks=list(callbacks),  # Lightning adds its own to what it is given
+            callbacks=[PackedSteps(), *callbacks],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
+            limit_val_batches=0,  # ``Adaptation`` evaluates between steps
         )
     except (MisconfigurationException, ImportError, ValueError, RuntimeError) as error:
         raise InputError(f"trainer: {one_line(error)}") from error

@@ -50,7 +50,8 @@ def test_a_second_method_joins_the_package(tmp_path: Path) -> None:
 
 
 def test_in_a_checkout_it_is_three_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path / "docs")
     monkeypatch.setattr(plugins, "conf_dir", lambda: tmp_path / "conf")
     assert [file.relative_to(tmp_path).as_posix() for file in new_method("foo", None)] == [
         "da_framework/methods/foo.py",
@@ -94,3 +95,19 @@ def test_what_to_do_next_is_said(da: Any) -> None:
         "next: pip install -e 'my_da[dev]'",
         "next: da check method=foo",
     ]
+
+
+def test_without_a_package_it_is_the_folder_one_is_in(
+    da: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (da.folder / "my_da").mkdir()
+    (da.folder / "my_da" / "README.md").write_text("mine")
+    monkeypatch.chdir(da.folder / "my_da")
+    ended = da("new-method", "foo")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[0] == "my_da/methods/foo.py"
+    assert ended.out.splitlines()[-2] == "next: pip install -e '.[dev]'"
+    assert Path("pyproject.toml").is_file()
+    assert Path("README.md").read_text() == "mine"
+    assert "arxiv" not in Path("my_da/methods/foo.py").read_text()
+    assert da("new-method", "bar").code == 0

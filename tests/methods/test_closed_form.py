@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
@@ -50,7 +51,7 @@ def test_the_classifiers_are_scikit_learns(name: str, expected: Any, labels: Any
 @pytest.mark.parametrize("name", ["1nn", "logistic", "svm"])
 def test_a_class_without_a_labelled_row_is_never_said(name: str) -> None:
     model = Estimator("nearest_neighbor", classifier=name).fit(X, Y, T)
-    method = model.method_
+    method: Any = model.method_
     method.keep(method.learn(torch.as_tensor(X), torch.as_tensor(Y % 2)))
     _, logits = method(torch.as_tensor(T))
     assert logits.isfinite().all()
@@ -97,13 +98,11 @@ def test_says_what_it_cannot_use() -> None:
         build(compose("dataset=two_moons", "network=mlp", "method=tca"))
     with pytest.raises(InputError, match=r"term=mcc: TCA has no loss"):
         build(compose("dataset=two_moons", "network=identity", "method=tca", "term=[mcc]"))
-    with pytest.raises(InputError, match="da train method=dann"):
-        Estimator("dann")
     with pytest.raises(InputError, match=r"method\.component: there is no such key"):
-        Estimator("tca", component=3)
-    with pytest.raises(InputError, match="not fitted"):
+        Estimator("tca", component=3).fit(X, Y, T)
+    with pytest.raises(NotFittedError):
         Estimator("tca").predict(T)
     with pytest.raises(InputError, match="must be equal"):
         Estimator("tca").fit(X, Y[:5], T)
-    with pytest.raises(InputError, match="finite"):
+    with pytest.raises(ValueError, match="NaN"):
         Estimator("tca").fit(X * np.nan, Y, T)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from da_framework.core.errors import InputError
 from da_framework.estimator import Estimator
 
 RNG = np.random.default_rng(5)
@@ -34,3 +35,8 @@ def test_equals_skada_but_for_the_translation() -> None:
     # its covariances divide by n, the paper's code and ours by n - 1
     factor = ((39 / 40) / (49 / 50)) ** 0.5
     np.testing.assert_allclose((recoloured - T.mean(0)) * factor, both[:50], rtol=1e-6, atol=1e-7)
+
+
+def test_a_domain_of_one_sample_is_refused() -> None:
+    with pytest.raises(InputError, match="one sample"):
+        Estimator("coral").fit(X, Y, T[:1])

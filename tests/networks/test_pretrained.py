@@ -113,6 +113,25 @@ def test_features_under_the_weights_of_a_file_are_the_model_s_own(
     assert_close(plain.fc(features), plain(backbone(network).preprocess(x)))
 
 
+@pytest.mark.parametrize(
+    "prefix", ["module.", "model.", "encoder.", "module.encoder_q.", "backbone."]
+)
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "model_state_dict"])
+def test_weights_as_others_save_them(
+    prefix: str, wrapper: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = models.resnet18(num_classes=7).state_dict()
+    saved = {f"{prefix}{name}": weight for name, weight in state.items()}
+    saved |= {f"{prefix}projector.0.weight": torch.zeros(2), "queue": torch.zeros(3)}
+    torch.save(saved if wrapper is None else {wrapper: saved, "epoch": 3}, tmp_path / "own.pth")
+    with caplog.at_level("INFO"):
+        network = of_torchvision(weights=str(tmp_path / "own.pth"))
+    given = backbone(network).state_dict()
+    assert torch.equal(given["layer4.1.conv2.weight"], state["layer4.1.conv2.weight"])
+    assert "left out, since the backbone has none such: " in caplog.text
+    assert {"fc", "projector.0", "queue"} <= set(caplog.messages[0].rpartition(": ")[2].split(", "))
+
+
 def test_padding_same_is_tensorflow_s() -> None:
     network = of_torchvision("mobilenet_v2", padding="same").eval()
     exact: Any = timm_library.create_model("mobilenetv2_100", num_classes=0, pad_type="same")
@@ -142,6 +161,12 @@ def test_a_file_of_other_weights_is_refused(
     Path("broken.safetensors").write_bytes(b"broken")
     torch.save({"a": Payload()}, "payload.pth")
     torch.save([1], "list.pth")
+    torch.save(models.resnet18(), "module.pth")
+    Path("page.pth").write_text("<!DOCTYPE html><html><body>Sign in</body></html>")
+    Path("page.safetensors").write_text("\n<html><body>Sign in</body></html>")
+    Path("pointer.bin").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    torch.save({"a": 0} | models.resnet34().state_dict(), "deeper.pth")
+    torch.save(models.resnet34().state_dict(), "deep.pth")
     torch.save(models.shufflenet_v2_x0_5().state_dict(), "other.pth")
     messages = {
         "gone.pth": "gone.pth is not there",
@@ -150,11 +175,18 @@ def test_a_file_of_other_weights_is_refused(
         "broken.safetensors": "damaged",
         "payload.pth": "other things than tensors",
         "list.pth": "no state dict",
+        "module.pth": r"it holds torchvision.models.resnet.ResNet.* torch.save\(model",
+        "page.pth": "it is a web page",
+        "page.safetensors": "it is a web page",
+        "pointer.bin": "it is a pointer of Git LFS: git lfs pull",
+        "deeper.pth": "no state dict",
+        "deep.pth": r"layer1\.2\.conv1\.weight \(64, 64, 3, 3\) there, missing here",
         "other.pth": r"conv1\.0\.weight \(24, 3, 3, 3\) there, missing here.* more",
     }
     for file, message in messages.items():
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(InputError, match=message) as refused:
             of_torchvision(weights=file)
+        assert "weights_only" not in str(refused.value)  # torch's advice to run what is in it
     assert not Path("harmed").exists()
 
 

@@ -53,6 +53,9 @@ class Wandb(WandbLogger):
         tags: of the run: its data.
         checkpoints: whether they are sent as well.
         patience: seconds that the end of a run waits for what is still to be sent.
+        entity: whose the project is; ``None``: as W&B has it, ``WANDB_ENTITY`` or one's own.
+        name: of the run; ``None``: its folder's.
+        notes: on the run.
     """
 
     def __init__(
@@ -65,6 +68,9 @@ class Wandb(WandbLogger):
         tags: list[str],
         checkpoints: bool,
         patience: Positive,
+        entity: str | None = None,
+        name: str | None = None,
+        notes: str | None = None,
     ) -> None:
         # not Lightning's own, which would ask the client for a run
         Logger.__init__(self)
@@ -72,8 +78,10 @@ class Wandb(WandbLogger):
         self.checkpoints = checkpoints
         self.patience = patience
         self.keys: dict[str, Any] = {
+            "entity": entity,
             "project": project,
-            "name": printable(self.folder.name),
+            "name": printable(self.folder.name if name is None else name),
+            "notes": notes,
             "id": load_run_id(self.folder),
             "group": group,
             "job_type": job_type,

@@ -1,0 +1,151 @@
+"""Methods by scikit-learn's conventions, held against scikit-learn's own checks."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_checks
+
+import da_framework
+from da_framework.core.errors import InputError
+from da_framework.estimator import Estimator, validator_scorer
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(80, 3))
+Y = (X[:, 0] > 0).astype(int)
+T = X[:60] + 0.3
+BOTH = np.concatenate([X, T])
+LABELS = np.concatenate([Y, np.full(len(T), -1)])
+DANN: dict[str, Any] = {"steps": 8, "evaluate_every": 4, "trainer__accelerator": "cpu"}
+SHALLOW = (
+    "coral",
+    "gfk",
+    "jda",
+    "linear_svm",
+    "nearest_neighbor",
+    "optimal_transport",
+    "pca",
+    "subspace_alignment",
+    "tca",
+)
+NOT_APPLICABLE = {
+    "check_classifiers_classes": "its classes are -1 and 1, and -1 marks the target's samples",
+}
+"""Checks of scikit-learn that cannot apply, with the reason."""
+
+
+def dann(**keys: Any) -> Estimator:
+    return Estimator("dann", **{**DANN, **keys})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the checks' own, and that there is no target
+@pytest.mark.parametrize("method", SHALLOW)
+def test_scikit_learn_s_own_checks_pass(method: str) -> None:
+    results = estimator_checks.check_estimator(
+        Estimator(method), expected_failed_checks=NOT_APPLICABLE, on_skip=None, on_fail=None
+    )
+    failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
+    assert not failed
+    assert {r["check_name"] for r in results if r["status"] == "xfail"} == {*NOT_APPLICABLE}
+
+
+def test_a_trained_method_is_trained_as_by_fit() -> None:
+    run = da_framework.fit(method="dann", source=(X, Y), target=T, network="mlp", **DANN)
+    for model in (dann().fit(X, Y, T), dann().fit(BOTH, LABELS)):
+        assert_array_equal(model.predict(T), run.predict(T))
+        np.testing.assert_allclose(model.predict_proba(T), run.predict_proba(T), rtol=1e-5)
+    assert model.score(BOTH, LABELS) == (model.predict(X) == Y).mean()
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, ""])
+def test_what_has_no_label_is_the_target_s(missing: Any) -> None:
+    names = np.array(["no", "yes"])[Y]
+    y = np.array([*names, *[missing] * len(T)], dtype=object)
+    model = Estimator("coral").fit(BOTH, y)
+    assert_array_equal(model.classes_, ["no", "yes"])
+    expected = Estimator("coral").fit(X, names, T)
+    assert_array_equal(model.predict(T), expected.predict(T))
+    assert model.score(BOTH, y) == expected.score(X, names)
+
+
+@pytest.mark.parametrize("make", [dann, lambda **keys: Estimator("tca", **keys)])
+def test_clones_have_the_same_parameters(make: Any) -> None:
+    model = make(components=2) if make is not dann else make(weight=0.5)
+    other = clone(model)
+    assert other is not model
+    assert other.get_params() == model.get_params()
+    assert repr(other) == repr(model)
+    other.set_params(method="jda", components=3)
+    assert other.get_params()["components"] == 3
+    assert model.get_params() != other.get_params()
+
+
+def test_a_grid_search_by_a_validator_trains_each_value() -> None:
+    search = GridSearchCV(
+        dann(),
+        {"weight": [0.1, 1.0]},
+        scoring=validator_scorer("entropy"),
+        cv=2,
+        error_score="raise",
+    ).fit(BOTH, LABELS)
+    scores = search.cv_results_["mean_test_score"]
+    assert search.best_params_["weight"] == [0.1, 1.0][int(np.argmax(scores))]
+    assert set(search.predict(T)) <= {0, 1}
+    assert "weight" in search.best_estimator_.get_params()
+
+
+def test_a_pipeline_ends_in_one() -> None:
+    pipeline = make_pipeline(StandardScaler(), Estimator("coral"))
+    predicted = pipeline.fit(BOTH, LABELS).predict(T)
+    scaled = StandardScaler().fit_transform(BOTH)
+    expected = Estimator("coral").fit(scaled, LABELS).predict(scaled[len(X) :])
+    assert_array_equal(predicted, expected)
+    grid = {"estimator__ridge": [0.1, 1.0]}
+    scorer = validator_scorer("information_maximization")
+    search = GridSearchCV(pipeline, grid, scoring=scorer, cv=2, error_score="raise")
+    assert search.fit(BOTH, LABELS).best_params_.keys() == grid.keys()
+
+
+def test_a_validator_scores_what_it_does_in_training() -> None:
+    scores = cross_val_score(
+        Estimator("nearest_neighbor"),
+        BOTH,
+        LABELS,
+        scoring=validator_scorer("source_accuracy"),
+        cv=3,
+    )
+    accuracies = cross_val_score(Estimator("nearest_neighbor"), BOTH, LABELS, cv=3)
+    np.testing.assert_allclose(scores, accuracies, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (lambda: Estimator("dan").fit(X, Y, T), "method=dan: there is no such method"),
+        (lambda: Estimator("tca", componets=3).fit(X, Y, T), "did you mean method.components"),
+        (lambda: Estimator("tca").fit(X, np.full(len(X), -1), T), "y has no label"),
+        (lambda: validator_scorer("entrpy"), "validator=entrpy: there is no such validator"),
+        (
+            lambda: validator_scorer("entropy")(Estimator("coral").fit(X, Y, T), X, Y),
+            "samples of the 'target' among those that are scored",
+        ),
+        (
+            lambda: validator_scorer("reverse_validation")(dann().fit(X, Y, T), BOTH, LABELS),
+            "trains anew",
+        ),
+    ],
+)
+def test_what_cannot_be_is_said(act: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        act()
+
+
+def test_a_missing_target_is_said() -> None:
+    with pytest.warns(UserWarning, match="no sample of a target"):
+        Estimator("coral").fit(X, Y)
