@@ -109,7 +109,7 @@ class Arrays(Discovered):
     def files(self, name: str) -> Sequence[Path]:
         folder = self.root / name
         if (folder / "x.npy").is_file():
-            parts = [folder / f"{part}.npy" for part in ("y", "test")]
+            parts = [folder / f"{part}.npy" for part in ("y", "test", "length")]
             return [folder / "x.npy", *(part for part in parts if part.is_file())]
         return [self.root / f"{name}.npz"]
 
@@ -245,17 +245,35 @@ def read_arrays(files: Sequence[Path]) -> Contents:
         held = read_archive(path)
     test: Array | None
     if {"x_train", "x_test"} <= held.keys():
+        for part in ("train", "test"):
+            check_arrays(path, held[f"x_{part}"], held.get(f"y_{part}"))
+        shapes = [held[f"x_{part}"].shape[1:] for part in ("train", "test")]
+        if shapes[0] != shapes[1]:
+            raise InputError(f"{path}: samples of both parts differ in shape: {shapes}")
         x = np.concatenate([held["x_train"], held["x_test"]])
         test = np.arange(len(x)) >= len(held["x_train"])
         y = join_labels(held)
     elif "x" in held:
         x, y, test = held["x"], held.get("y"), held.get("test")
+        check_arrays(path, x, y)
+        if test is not None and (test.shape != (len(x),) or test.dtype.kind not in "biuf"):
+            raise InputError(f"{path}: test has the shape {test.shape}, not a mark a sample")
     else:
         raise InputError(
             f"{path} holds {listed(sorted(held))}; needed are x and y, or x_train, y_train, x_test "
             "and y_test"
         )
-    if not np.issubdtype(x.dtype, np.number) or (y is not None and y.ndim != 1) or x.ndim < 2:
+    length = held.get("length")
+    return Contents(x, y, None if test is None else test.astype(bool), length)
+
+
+def check_arrays(path: Path, x: Array, y: Array | None) -> None:
+    """Raises where these are not inputs and labels.
+
+    Raises:
+        InputError: that is so.
+    """
+    if x.dtype.kind not in "iuf" or (y is not None and y.ndim != 1) or x.ndim < 2:
         labels = "no y" if y is None else f"y has the shape {y.shape}"
         raise InputError(
             f"{path}: x is {x.dtype} of shape {x.shape} and {labels}; needed are numbers, a "
@@ -263,8 +281,8 @@ def read_arrays(files: Sequence[Path]) -> Contents:
         )
     if y is not None and len(y) != len(x):
         raise InputError(f"{path}: {len(x)} inputs but {len(y)} labels")
-    length = held.get("length")
-    return Contents(x, y, None if test is None else test.astype(bool), length)
+    if not x.size:
+        raise InputError(f"{path} is empty: x has the shape {x.shape}")
 
 
 @contextmanager

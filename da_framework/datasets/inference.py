@@ -53,6 +53,9 @@ log = logging.getLogger(__name__)
 RUN_KEYS = ("size", "channels", "crop", "shape", "tokenizer", "vocabulary", "length", "scale")
 """Keys that say what a network is given: always those of the run, whatever is read."""
 
+BESIDE = ("y.npy", "test.npy", "length.npy")
+"""Files of arrays that say something of the samples in ``x.npy``."""
+
 UNPREPARED: Preparation = {
     "missing": "error",
     "fill": [],
@@ -173,7 +176,7 @@ class NewArrays(NewSamples):
     endings = (".npy", ".npz")
 
     def blocks(self) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
-        known = [path for path in self.files if path.name not in ("y.npy", "test.npy")]
+        known = [path for path in self.files if path.name not in BESIDE]
         for file in known:
             x = self.load_samples(file)
             for names, rows in self.number_samples(file, x):
@@ -207,7 +210,9 @@ class NewArrays(NewSamples):
     def load_array(self, file: Path) -> tuple[Array, Array | None]:
         """The inputs in a file, and how long series are, if it says so; an ``.npy`` is mapped."""
         if file.suffix == ".npy":
-            return map_array(file), None
+            length = file.with_name("length.npy")
+            there = file.name == "x.npy" and length.is_file()
+            return map_array(file), map_array(length) if there else None
         held = read_archive(file)
         if "x" not in held:
             raise InputError(f"{file} holds {listed(sorted(held))}; needed is x")

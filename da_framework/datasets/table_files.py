@@ -126,6 +126,16 @@ def open_bytes(file: Path) -> Any:
     return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
 
 
+def unpacked(file: Path) -> Any:
+    """A file that is not text, or its content where it is packed."""
+    import io
+
+    if file.suffix != ".gz":
+        return file
+    with open_bytes(file) as stream:
+        return io.BytesIO(stream.read())
+
+
 def open_text(file: Path, encoding: str) -> Any:
     """Opens a file to read its text, unpacked."""
     import io
@@ -205,7 +215,7 @@ def read_parquet(
     import pandas as pd
 
     with explain_import(file, "Parquet", "pyarrow", "parquet"):
-        rows = pd.read_parquet(file)
+        rows = pd.read_parquet(unpacked(file))
     return from_row_one(rows, table_format, names)
 
 
@@ -216,7 +226,7 @@ def read_excel(
     import pandas as pd
 
     with explain_import(file, "Excel", "openpyxl", "excel"):
-        rows = pd.read_excel(file, keep_default_na=False, na_values=[])
+        rows = pd.read_excel(unpacked(file), keep_default_na=False, na_values=[])
     rows = from_row_one(rows, table_format, names)
     rows.index = rows.index + 1  # the sheet's own numbers, which count its head
     return rows.infer_objects()

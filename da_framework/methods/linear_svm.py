@@ -48,7 +48,9 @@ class LinearSVM(ClosedForm):
         classes = torch.unique(y).tolist()
         for label in classes if len(classes) > 1 else ():
             try:
-                model = SVC(kernel="precomputed", C=self.cost).fit(products, (y == label).cpu())
+                model = SVC(kernel="precomputed", C=self.cost).fit(
+                    products, (y == label).cpu().numpy()
+                )
             except ValueError as error:  # whose numbers are no longer finite
                 raise InputError(
                     f"the linear SVM cannot be fitted: inputs are as large as {z.abs().max():.0e}; "

@@ -74,6 +74,8 @@ class MMD(RampedMethod):
         return bandwidths(source, target, policy=self.bandwidth, factors=self.factors)
 
     def warnings(self, outputs: Mapping[str, Outputs]) -> Iterator[str]:
+        if "source" not in outputs:  # where dataset.val=0 holds none of it out
+            return
         # samples of a file are often in order of class: some from everywhere
         source, target = (
             outputs[role].features[:: 1 + len(outputs[role].features) // 256]

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from da_framework.core.errors import InputError
 from da_framework.core.labels import UNLABELLED
@@ -173,6 +175,21 @@ def test_what_stands_behind_a_given_length_is_not_read(tmp_path: Path) -> None:
     assert np.isnan(data["t"].x[1, :, 5:]).all()
 
 
+def test_the_length_may_lie_beside_mapped_series(tmp_path: Path) -> None:
+    for name in "st":
+        (tmp_path / name).mkdir()
+        held = {"x": numbers(2, 2, 8), "y": Y[:2], "length": np.array([8, 5])}
+        for part, values in held.items():
+            np.save(tmp_path / name / f"{part}.npy", values)
+    data = Arrays(root=str(tmp_path), shape=None, **ROLES)
+    assert np.isnan(data["t"].x[1, :, 5:]).all()
+    config = {"_target_": "da_framework.datasets.arrays.Arrays", "window": None, "stride": None}
+    reader = open_new_samples(config, {"root": str(tmp_path / "t")}, data.inputs("t"))
+    ((names, read),) = reader.blocks()
+    assert names == [("x.npy", "0"), ("x.npy", "1")]
+    np.testing.assert_array_equal(read, data["t"].x)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -249,3 +266,49 @@ def test_a_run_of_windows_cuts_new_series(tmp_path: Path) -> None:
     np.save(tmp_path / "new.npy", held["x"])
     reader = open_new_samples(config, {"root": str(tmp_path / "new.npy")}, data.inputs("t"))
     np.testing.assert_array_equal(next(iter(reader.blocks()))[1], data["t"].x)
+
+
+DIMENSIONS = st.lists(st.integers(0, 4), max_size=4).map(tuple)
+ANY = st.one_of(
+    DIMENSIONS.flatmap(
+        lambda shape: st.sampled_from(["f4", "f8", "i8", "u1", "?", "S2", "U2", "M8[D]", "c8"]).map(
+            lambda kind: np.zeros(shape, kind)
+        )
+    ),
+    DIMENSIONS.map(lambda shape: np.full(shape, np.nan)),
+    DIMENSIONS.map(lambda shape: np.arange(np.prod(shape, dtype=int)).reshape(shape) % 3 - 1.0),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    held=st.dictionaries(
+        st.sampled_from(["x", "y", "test", "length", "x_train", "y_train", "x_test", "y_test"]),
+        ANY,
+        max_size=5,
+    ),
+    keys=st.fixed_dictionaries(
+        {},
+        optional={
+            "scale": st.sampled_from(["source", "domain"]),
+            "window": st.integers(1, 3),
+            "shape": st.sampled_from([[2, 2], [4], [1, 3, 1]]),
+        },
+    ),
+    side=st.sampled_from("st"),
+)
+def test_any_arrays_are_read_or_refused_in_words(
+    tmp_path_factory: Any, held: dict[str, Any], keys: dict[str, Any], side: str
+) -> None:
+    root = tmp_path_factory.mktemp("fuzz")
+    sound = {"x": numbers(6, 2, 4), "y": Y}
+    for name in "st":
+        np.savez(root / f"{name}.npz", **(held if name == side else sound))
+    try:
+        data = Arrays(root=str(root), **({"shape": None} | ROLES | keys))
+        domains = [data[name] for name in "st"]
+    except InputError:
+        return
+    for domain in domains:
+        assert len(domain.x) == len(domain.y)
+        assert data.padded or np.isfinite(domain.x).all()

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -304,6 +305,10 @@ def test_a_pair_stands_for_source_and_target(tmp_path: Path) -> None:
 # files
 
 
+def write_csv(rows: pd.DataFrame, root: Path) -> None:
+    rows.to_csv(root.with_suffix(".csv"), index=False)
+
+
 def write_tsv(rows: pd.DataFrame, root: Path) -> None:
     rows.to_csv(root.with_suffix(".tsv"), sep="\t", index=False)
 
@@ -362,6 +367,40 @@ def test_every_file_is_read_as_it_is_written(
     np.testing.assert_allclose(data["s"].x, rows[["Höhe", "b"]].to_numpy(np.float32), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "write", [write_csv, write_tsv, write_json, write_json_lines, write_parquet, write_excel]
+)
+def test_every_file_may_be_packed(
+    tmp_path: Path, write: Callable[[pd.DataFrame, Path], None]
+) -> None:
+    rows = frame()
+    for name in "st":
+        write(rows, tmp_path / name)
+    for file in [*tmp_path.iterdir()]:
+        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+        file.unlink()
+    x = table(tmp_path, scale="none")["s"].x
+    np.testing.assert_allclose(x, rows[["a", "b"]].to_numpy(np.float32), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("write", "package"), [(write_excel, "openpyxl"), (write_parquet, "pyarrow")]
+)
+def test_what_is_not_installed_is_one_line(
+    tmp_path: Path,
+    write: Callable[[pd.DataFrame, Path], None],
+    package: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in "st":
+        write(frame(), tmp_path / name)
+    monkeypatch.setitem(sys.modules, package, None)
+    extra = {"openpyxl": "excel", "pyarrow": "parquet"}[package]
+    install = rf"files need {package}: pip install 'da_framework\[{extra}\]'"
+    with pytest.raises(InputError, match=install):
+        table(tmp_path)
+
+
 def test_what_is_given_of_a_file_is_heeded(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_bytes("a b;c label\n1,5 2 é\n".encode("cp1252"))
     written = TableFormat(separator=" ", encoding="cp1252", decimal=",")
@@ -405,10 +444,6 @@ CELLS = st.one_of(
     st.sampled_from(["", "1", "-2.5", "1e400", "nan", "True", "?", "x", "2020-01-01", "1,5"]),
     st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=4),
 )
-
-
-def write_csv(rows: pd.DataFrame, root: Path) -> None:
-    rows.to_csv(root.with_suffix(".csv"), index=False)
 
 
 @pytest.mark.parametrize(
