@@ -13,7 +13,7 @@ from torch import Tensor
 
 from da_framework.config.schema import check_config, instantiate, to_plain
 from da_framework.core.batch import Outputs, Samples, as_input, samples_per_pass
-from da_framework.core.errors import InputError, listed
+from da_framework.core.errors import InputError, MissingRoleError, listed
 from da_framework.core.files import write_text
 from da_framework.core.rounding import format_fixed, format_p, format_percent
 from da_framework.core.terminal import open_console
@@ -67,7 +67,13 @@ def find_shift(
             f"level={level} cannot be reached with permutations={permutations}: "
             f"permutations={round(2 / level)}"
         )
-    domains = Domains(instantiate(dataset), ["source", "target"], seed=seed)
+    try:
+        domains = Domains(instantiate(dataset), ["source", "target"], seed=seed)
+    except MissingRoleError as error:
+        raise InputError(
+            f"a shift is of a source and a target, and there is no {error.role}: "
+            "dataset.source=[mnist] dataset.target=[usps]"
+        ) from None
     source, target = draw_samples(domains, rows, seed)
     check_samples(domains, source, target)
     model = build_network(network, domains, seed)
@@ -241,7 +247,7 @@ def tests_table(found: dict[str, Any]) -> Table:
     table = Table(title=printable(f"{sides}: {found['columns']} numbers a sample"))
     for title in ("source drawn", "samples", "told apart", "p", "squared MMD", "p"):
         table.add_column(title, justify="left" if title == "source drawn" else "right")
-    for key, title in (("tests", "as it is"), ("remaining", "in the target's class shares")):
+    for key, title in (("tests", "as it is"), ("remaining", "in target's shares")):
         if (tests := found[key]) is None:
             continue
         table.add_row(

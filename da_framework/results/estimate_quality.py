@@ -11,6 +11,7 @@ from da_framework.core.rounding import format_fixed, format_percent, format_sign
 from da_framework.core.text import markdown_code
 from da_framework.results.record_schema import RunRecord
 from da_framework.results.statistics import accuracy_curve, figures_per_evaluation
+from da_framework.results.validator_quality import checkpoints_by_task, render_choices
 
 PREFIX = "estimate/"
 RECORDED = "estimates/digits.recorded.json"
@@ -91,7 +92,10 @@ def recorded_errors() -> dict[str, dict[str, float]]:
 
 
 def render_estimates(records: Sequence[RunRecord]) -> str:
-    """A row for each method and evaluation: accuracy, and how far each estimate was off.
+    """How far each estimate was off, and how well checkpoints would be chosen by it.
+
+    Two tables: a row for each method and evaluation, then one for each task and estimator, as
+    ``da report --validators`` has it.
 
     Raises:
         InputError: no run has estimates.
@@ -120,6 +124,8 @@ def render_estimates(records: Sequence[RunRecord]) -> str:
             f"Mean absolute error in points, in parentheses the mean error, over {len(used)} runs: "
             "positive where the estimate is too high. First: the first evaluation of the trained "
             f"model. `{SOURCE}`: the accuracy on held-out source samples.",
+            "",
+            render_choices(checkpoints_by_task(used, accuracy_estimates), "estimate"),
         ]
     )
 

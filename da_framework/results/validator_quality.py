@@ -1,6 +1,6 @@
 """Quality of validators: how well they choose among checkpoints whose accuracies are known."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -90,11 +90,16 @@ def validator_scores(record: RunRecord) -> dict[str, list[float | None]]:
 
 def checkpoints_by_task(
     records: Sequence[RunRecord],
+    scores_of: Callable[[RunRecord], Mapping[str, list[float | None]]] = validator_scores,
 ) -> dict[tuple[str, int], list[ScoredCheckpoints]]:
     """The checkpoints of runs, by task and seed; without the untrained models.
 
     A score that is not there counts as the lowest of the validator in its run, as in Musgrave et
     al.'s code.
+
+    Args:
+        records: of the runs.
+        scores_of: the scores of a run at every evaluation, by name.
 
     Raises:
         InputError: no run has scores.
@@ -104,7 +109,7 @@ def checkpoints_by_task(
         trained = [n for n, (step, _) in enumerate(accuracy_curve(record)) if step > 0]
         scores = {
             name: [values[n] for n in trained]
-            for name, values in validator_scores(record).items()
+            for name, values in scores_of(record).items()
             if any(values[n] is not None for n in trained)
         }
         if not scores:
@@ -152,9 +157,15 @@ def render_validators(records: Sequence[RunRecord]) -> str:
     Raises:
         InputError: no run has scores.
     """
-    checkpoints = checkpoints_by_task(records)
+    return render_choices(checkpoints_by_task(records), "validator")
+
+
+def render_choices(
+    checkpoints: Mapping[tuple[str, int], Sequence[ScoredCheckpoints]], what: str
+) -> str:
+    """The table of ``render_validators``, of whatever gives checkpoints their scores."""
     lines = [
-        "| task | validator | weighted Spearman | accuracy of its choice | oracle | cost "
+        f"| task | {what} | weighted Spearman | accuracy of its choice | oracle | cost "
         "| cost within a run |",
         "|---|---|---|---|---|---|---|",
     ]

@@ -71,6 +71,7 @@ def test_a_network_makes_the_features(da: Any) -> None:
         (("rows=5",), "rows"),
         (("dataset.root=nowhere",), "nowhere"),
         (("steps=3",), "steps"),
+        (("dataset.source=[]",), "there is no source: dataset.source="),
     ],
 )
 def test_what_cannot_be_is_one_message(da: Any, words: tuple[str, ...], message: str) -> None:
