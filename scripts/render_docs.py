@@ -59,13 +59,18 @@ def render_parts() -> dict[str, str]:
         "dann": f"```python\n{dann}```",
         **{name: f"```{language}\n{text}```" for name, language, text in shown},
         **validator_tables(),
-        "estimates": render_estimates(read_kept(EXPERIMENTS / "estimates/digits.recorded.json")),
+        "estimates": render_recorded_estimates("digits"),
         "images": render_matrix("office_caltech10/images"),
         "amazon_domains": render_domain_accuracy("dann_2016/amazon"),
         "digits_domains": render_domain_accuracy("dann_2016/digits"),
         **sweeps,
         **paper_tables(),
     }
+
+
+def render_recorded_estimates(name: str) -> str:
+    """How far off estimates of accuracy were in a recorded sweep."""
+    return render_estimates(read_kept(EXPERIMENTS / "estimates" / f"{name}.recorded.json"))
 
 
 def validator_tables() -> dict[str, str]:

@@ -81,5 +81,5 @@ def test_estimates_are_kept_and_reported(da: Any) -> None:
 def test_the_recorded_errors_are_those_of_the_experiment() -> None:
     errors = recorded_errors()
     assert {"ac", "atc", "cot", "doc", "source_accuracy"} <= errors.keys()
-    assert {"source_only", "shot"} <= errors["ac"].keys()
+    assert {"source_only", "dann", "shot"} <= errors["ac"].keys()
     assert all(0 <= value <= 1 for by_method in errors.values() for value in by_method.values())
