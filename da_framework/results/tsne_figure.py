@@ -1,5 +1,6 @@
 """Figure of features of both sides in the plane, before and after training, by t-SNE."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +25,8 @@ MOST_LABELS = 40
 """Classes whose names are written into the figure."""
 PANEL = 4.6
 """Inches of a panel's side."""
+SPAN = np.array([0.72, 0.63]) * PANEL
+"""Inches between the outermost points at least: beside them are margins, above and below titles."""
 
 
 def draw_features(
@@ -141,9 +144,8 @@ def label_classes(axes: "Axes", points: Float[Array, "n 2"], labels: Array) -> N
     shown = [figure_text(name, most=12) for name in names]
     low, high = points.min(0), points.max(0)
     span = np.maximum(high - low, 1e-9)
-    size = 10 if len(names) <= 20 else 7
-    inches = np.array([[0.0085 * size * max(len(text), 1), 0.017 * size] for text in shown])
-    sizes = inches / (0.85 * PANEL)
+    size = 10.0 if len(names) <= 20 else 7.0
+    sizes = np.array([[text_width(text, size), 0.017 * size] for text in shown]) / SPAN
     inside = np.clip((middles - low) / span, sizes / 2, 1 - sizes / 2)
     places = separate_boxes(inside, sizes) * span + low
     for text, place, middle in zip(shown, places, middles, strict=True):
@@ -158,6 +160,17 @@ def label_classes(axes: "Axes", points: Float[Array, "n 2"], labels: Array) -> N
             path_effects=[withStroke(linewidth=2.5, foreground="white")],
             arrowprops={"arrowstyle": "-", "color": "#444444", "linewidth": 0.6},
         )
+
+
+def text_width(text: str, size: float) -> float:
+    """Inches that a bold text takes, with a little room beside it."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    with warnings.catch_warnings():  # letters that the font does not have are as wide as boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        drawn = TextPath((0, 0), text or " ", prop=FontProperties(weight="bold", size=size))
+    return float(drawn.get_extents().width) / 72 + 0.06 if text.strip() else 0.06
 
 
 def separate_boxes(

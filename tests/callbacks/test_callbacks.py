@@ -11,6 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
@@ -24,6 +25,7 @@ from da_framework.callbacks.progress import ProgressBar
 from da_framework.callbacks.tsne import TSNE
 from da_framework.core.batch import UNLABELLED, Outputs, Task
 from da_framework.core.errors import InputError
+from da_framework.results import tsne_figure
 from da_framework.results.confusion_figure import draw_confusion, share_by_class
 from da_framework.results.figure import save_figure
 from da_framework.results.folder import RunFolder
@@ -298,6 +300,27 @@ def figures_of(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
     monkeypatch.setattr(Figure, "savefig", keep)
     return seen
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_drawn_labels_do_not_touch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Fifteen classes that are not yet told apart, as they are drawn."""
+    seen = figures_of(monkeypatch)
+    names = "clothing device face food hand mammal other_animal paper person place plant play sky"
+    classes = np.array([*names.split(), "tool", "WWWWWWWW"])
+    draws = np.random.default_rng(seed)
+    plane = draws.normal(size=(150, 2))
+    monkeypatch.setattr(tsne_figure, "lay_out", lambda _: {"source": plane, "target": plane[:3]})
+    arrays = dict.fromkeys(("source", "target"), plane)
+    labels = {f"{side}_class": np.tile(classes, 10) for side in arrays}
+    draw_features(tmp_path / "a.png", {"before": arrays | labels, "after": arrays | labels})
+    axes = seen[0].axes[0]
+    boxes = [Text.get_window_extent(text) for text in axes.texts]  # without its line
+    assert len(boxes) == len(classes)
+    for n, box in enumerate(boxes):
+        assert not box.count_overlaps(boxes[:n])
 
 
 def test_a_method_without_steps_has_no_curve(
