@@ -81,8 +81,8 @@ def find_shift(
     if x.shape[1] > MOST_COLUMNS:
         raise InputError(
             f"a sample has {x.shape[1]} numbers, at most {MOST_COLUMNS} are tested: "
-            "network=timm network.pretrained=true makes features of images, dataset.size=32 "
-            "smaller ones"
+            "network=timm network.pretrained=true network.bottleneck=[] makes features of images, "
+            "dataset.size=32 smaller ones"
         )
     half = len(x) // 2
     classifier = fit_classifier(x[:half], source.y[:half], len(domains.task.classes))
