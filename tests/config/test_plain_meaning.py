@@ -107,7 +107,7 @@ def test_a_reference_to_nothing_is_a_line(value: str) -> None:
         ("optimizer.learning_rate", "here it is optimizer.lr"),
         ("batch_size", "here it is dataset.batch_size"),
         ("num_workers", "there are no workers"),
-        ("logger.wandb.entity", "WANDB_ENTITY"),
+        ("wandb.entity", "logger.wandb.entity"),
         ("method.weigt", ""),
     ],
 )

@@ -159,6 +159,13 @@ def test_the_environment_says_offline_without_a_word(
     assert not pieces(tmp_path / "run")
 
 
+def test_a_run_has_the_entity_name_and_notes_that_are_given(tmp_path: Path) -> None:
+    client = logger(tmp_path / "run", entity="team", name="first", notes="a try")
+    client.finish(done=True)
+    run = of(offline_run(tmp_path / "run"), "run")[0]
+    assert (run.entity, run.display_name, run.notes) == ("team", "first", "a try")
+
+
 def test_a_run_that_did_not_end_well_says_so(tmp_path: Path) -> None:
     client = logger(tmp_path / "run")
     close_loggers([client], done=False)
