@@ -42,6 +42,12 @@ def test_the_table_of_gains_is_the_recorded_one() -> None:
     assert gains.render_table(actual) in (gains.ROOT / "README.md").read_text()
 
 
+def test_the_table_of_audits_is_the_recorded_one() -> None:
+    audits = loaded("audit_labels", ROOT / "scripts" / "audit_labels.py")
+    rows = json.loads((audits.ROOT / "digits.recorded.json").read_text())
+    assert audits.render_table(rows) in (audits.ROOT / "README.md").read_text()
+
+
 def test_the_two_commands_at_the_top_are_those_of_ci() -> None:
     install, test = blocks(README, "bash")[:2]
     assert install.startswith("python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/da")

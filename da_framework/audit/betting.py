@@ -46,7 +46,8 @@ def betting_wealth(draws: Draws, *, total: int, size: int) -> NDArray[np.float64
         bets = np.minimum(BETS[:, None], CAUTION / (1 + means))
     logs = np.log1p(bets * (draws - means)).cumsum(1)
     top = logs.max(0)
-    wealth = np.concatenate([[1.0], np.exp(top) * np.exp(logs - top).mean(0)])
+    with np.errstate(over="ignore"):  # more than a number can hold is infinite
+        wealth = np.concatenate([[1.0], np.exp(top) * np.exp(logs - top).mean(0)])
     wealth[total < before - left - 1e-9] = np.inf
     return wealth
 
