@@ -15,7 +15,8 @@ from da_framework.audit.simulation import simulate_pair
 from da_framework.core.files import write_text
 from da_framework.core.rounding import format_percent, format_signed
 from da_framework.results.cells import task_of
-from da_framework.results.folder import RunFolder, find_finished_runs
+from da_framework.results.record_schema import RunRecord
+from da_framework.results.tables import gather_records
 from da_framework.training.audit_pool import gather_pool
 
 ROOT = Path(__file__).resolve().parents[1] / "experiments" / "audit"
@@ -27,20 +28,17 @@ ORDERS = 200
 
 def simulate_runs(sweep: Path, *, alpha: float) -> list[dict[str, Any]]:
     """Labels until a verdict for each task and seed."""
-    runs: dict[tuple[str, int], dict[str, RunFolder]] = {}
-    for folder in find_finished_runs(sweep):
-        if record := folder.read_record():
-            place = task_of(record), record["config"]["seed"]
-            runs.setdefault(place, {})[record["choices"]["method"]] = folder
+    runs: dict[tuple[str, int], dict[str, RunRecord]] = {}
+    for record in gather_records([sweep]):
+        place = task_of(record), record["config"]["seed"]
+        runs.setdefault(place, {})[record["choices"]["method"]] = record
     rows = []
     for (task, seed), pair in sorted(runs.items()):
-        record: Any = pair[BASELINE].read_record()
         pool = gather_pool(
-            [str(pair[name].path) for name in (BASELINE, ADAPTED)],
+            [pair[name]["folder"] for name in (BASELINE, ADAPTED)],
             pick="last",
             dataset={},
-            # from where the runs have read it, which this machine's owner has chosen
-            data_dir=record["config"]["dataset"].get("data_dir"),
+            data_dir=pair[BASELINE]["config"]["dataset"]["data_dir"],  # who runs this trained them
             trust=(),
         )
         found = simulate_pair(pool, 1, 0, alpha=alpha, orders=ORDERS, seed=0)
