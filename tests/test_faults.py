@@ -230,7 +230,7 @@ def test_two_processes_of_one_command_do_not_meet_and_a_signal_from_outside_ends
     first = started(da)
     refused = da.train(*KEYS)
     assert refused.code == 2
-    assert "another process is training in" in one_line(refused)
+    assert "another process works in" in one_line(refused)
     assert first.poll() is None
     first.send_signal(signal.SIGTERM)
     (da.folder / "go").touch()

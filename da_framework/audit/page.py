@@ -1,6 +1,7 @@
 """The pages of an audit: one to answer questions on, one that shows what the answers say."""
 
 import base64
+import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from da_framework.audit.pool import UNKNOWN, Pool
 from da_framework.audit.questions import CANNOT_TELL, Questions
 from da_framework.audit.verdicts import Findings, answered_prefix
 from da_framework.core.files import write_text
-from da_framework.core.text import csv_cell, printable_tree, script_json
+from da_framework.core.text import csv_cell, printable, printable_tree, script_json
 
 TEMPLATES = Path(__file__).parent
 LOOKS = 40
@@ -30,15 +31,17 @@ def write_label_page(path: Path, pool: Pool, questions: Questions) -> None:
     """
     waiting = [own for own in questions.listed(pool) if own[0] not in questions.answers]
     data = {
-        "audit": pool.digest,
+        # where a browser keeps answers: the same samples in another order are other questions
+        "audit": hashlib.sha256(pool.digest.encode() + questions.order.tobytes()).hexdigest()[:16],
         "classes": [
-            {"name": name, "cell": csv_cell(name)} for name in (*pool.classes, CANNOT_TELL)
+            {"name": name, "cell": csv_cell(printable(name))}
+            for name in (*pool.classes, CANNOT_TELL)
         ],
         "questions": [
             {
                 "question": question,
                 "sample": sample,
-                "cell": csv_cell(sample),
+                "cell": csv_cell(printable(sample)),
                 "picture": picture_url(pool, int(questions.order[question - 1])),
             }
             for question, sample in waiting

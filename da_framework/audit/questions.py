@@ -3,23 +3,24 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from da_framework.audit.pool import UNKNOWN, IntArray, Pool
-from da_framework.core.damage import explain_damage, read_json, read_text
+from da_framework.core.damage import explain_damage, read_bytes, read_json
 from da_framework.core.errors import InputError, listed
 from da_framework.core.files import write_text
-from da_framework.core.text import csv_row, csv_text
+from da_framework.core.text import csv_row, csv_text, printable
 
 CANNOT_TELL = "cannot tell"
 """The answer to a question that a person has none to."""
 COLUMNS = ("question", "sample", "label")
 STATE, QUESTIONS = "audit.json", "questions.csv"
 WHAT = "record of an audit"
+ANSWERS = "file of answers"
 
 
 @dataclass
@@ -41,8 +42,16 @@ class Questions:
     answers: dict[int, int] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, folder: Path, about: Mapping[str, Any], order: IntArray) -> "Questions":
+    def open(
+        cls, folder: Path, about: Mapping[str, Any], order: IntArray, classes: int
+    ) -> "Questions":
         """Those that the folder holds, or none yet.
+
+        Args:
+            folder: of the audit.
+            about: what it is about.
+            order: samples in the order drawn.
+            classes: how many there are.
 
         Raises:
             InputError: it holds another audit, or what it holds is damaged.
@@ -54,13 +63,21 @@ class Questions:
         state: Any = read_json(file, WHAT)
         with explain_damage(file, WHAT, mend="move it away: questions.csv has the answers"):
             changed = [key for key, value in about.items() if state["about"][key] != value]
-            questions.asked = int(state["asked"])
-            questions.answers = {int(q): int(label) for q, label in state["answers"].items()}
+            if changed and state["asked"] == 0:
+                return questions  # nobody has seen a question of the other
         if changed:
             raise InputError(
                 f"{folder} holds an audit of other {listed(changed)}: what was answered there says "
                 "nothing here; out=NAME begins another"
             )
+        with explain_damage(file, WHAT, mend="move it away: questions.csv has the answers"):
+            questions.asked = whole_number(state["asked"], 0, len(order))
+            questions.answers = {
+                whole_number(int(question), 1, len(order)): whole_number(
+                    label, UNKNOWN, classes - 1
+                )
+                for question, label in state["answers"].items()
+            }
         return questions
 
     def ask(self, count: int) -> None:
@@ -74,32 +91,39 @@ class Questions:
             InputError: it is no file of answers to these questions, names a class that is none, or
                 contradicts what was answered before.
         """
-        rows = list(csv.reader(io.StringIO(read_text(file, "file of answers"))))
-        head = [name.strip() for name in rows[0]] if rows else []
-        if lacking := [name for name in COLUMNS if name not in head]:
+        with explain_damage(file, ANSWERS, mend="save it as CSV in UTF-8"):
+            text = read_bytes(file, ANSWERS).decode("utf-8-sig")
+            # spreadsheets write what their language separates by
+            tables = (read_rows(text, separator) for separator in ",;\t")
+            found = next((rows for rows in tables if rows and set(COLUMNS) <= set(rows[0])), None)
+        if found is None:
             raise InputError(
-                f"{file} has no column {listed(lacking)}: answers are written into "
-                f"{self.folder / QUESTIONS}, or saved by the page beside it"
+                f"{file} does not begin with the columns {listed(COLUMNS)}: answers are written "
+                f"into {self.folder / QUESTIONS}, or saved by the page beside it"
             )
-        for line, row in enumerate(rows[1:], start=2):
+        head, *rows = found
+        for line, row in enumerate(rows, start=2):
             cells = dict(zip(head, map(csv_text, row), strict=False))
-            answer = cells.get("label", "").strip()
-            if answer:
-                self.take(f"{file}, line {line}", cells, answer, pool)
+            if cells.get("label", "").strip():
+                self.take(f"{file}, line {line}", cells, cells["label"], pool)
 
     def take(self, where: str, cells: Mapping[str, str], answer: str, pool: Pool) -> None:
         """Takes one answer."""
         number = cells.get("question", "").strip()
-        if not number.isdecimal() or not 1 <= int(number) <= len(self.order):
-            raise InputError(f"{where}: {number!r} is no question; there are {len(self.order)}")
+        digits = number.isdecimal() and len(number) <= len(str(len(self.order)))
+        if not digits or not 1 <= int(number) <= len(self.order):
+            raise InputError(
+                f"{where}: {number[:20]!r} is no question; there are {len(self.order)}"
+            )
         question = int(number)
         sample = pool.samples[self.order[question - 1]]
-        if cells.get("sample") != sample:
+        if printable(cells.get("sample", "").strip()) != printable(sample.strip()):
             raise InputError(
                 f"{where}: question {question} is about {sample}, not {cells.get('sample')}: is it "
                 "a file of another audit?"
             )
-        label = UNKNOWN if answer == CANNOT_TELL else class_number(where, answer, pool.classes)
+        given = class_number(where, answer, (*pool.classes, CANNOT_TELL))
+        label = UNKNOWN if given == len(pool.classes) else given
         if self.answers.get(question, label) != label:
             before = self.answers[question]
             said = CANNOT_TELL if before == UNKNOWN else pool.classes[before]
@@ -126,7 +150,7 @@ class Questions:
         for question, sample in self.listed(pool):
             label = self.answers.get(question)
             word = "" if label is None else CANNOT_TELL if label == UNKNOWN else pool.classes[label]
-            writer.writerow(csv_row([question, sample, word]))
+            writer.writerow(csv_row([question, printable(sample), printable(word)]))
         write_text(self.folder / QUESTIONS, stream.getvalue())
 
     def listed(self, pool: Pool) -> Sequence[tuple[int, str]]:
@@ -134,19 +158,42 @@ class Questions:
         return [(n + 1, pool.samples[self.order[n]]) for n in range(self.asked)]
 
 
+def read_rows(text: str, separator: str) -> list[list[str]]:
+    """The rows of a CSV file, without empty ones before the names of the columns."""
+    # line ends as they are: a name may hold one
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+    first = next((n for n, row in enumerate(rows) if any(map(str.strip, row))), len(rows))
+    return [[name.strip().casefold() for name in row] for row in rows[first:][:1]] + rows[
+        first + 1 :
+    ]
+
+
+def whole_number(value: object, low: int, high: int) -> int:
+    """A whole number, if it is one and in its range.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{value!r} is no whole number from {low} to {high}")
+    return value
+
+
 def class_number(where: str, answer: str, classes: Sequence[str]) -> int:
-    """The position of a class that a person has written.
+    """The position of an answer that a person has written, as far as it can only mean one.
 
     Raises:
         InputError: there is no such class.
     """
-    if answer in classes:
-        return list(classes).index(answer)
-    folded = [name.casefold() for name in classes]
-    if folded.count(answer.casefold()) == 1:
-        return folded.index(answer.casefold())
+    readings: tuple[Callable[[str], str], ...] = (
+        printable,
+        lambda text: printable(text.strip()),
+        lambda text: printable(text.strip()).casefold(),
+    )
+    for reading in readings:
+        same = [n for n, name in enumerate(classes) if reading(name) == reading(answer)]
+        if len(same) == 1:
+            return same[0]
     near = get_close_matches(answer, classes, n=1)
     hint = f"; nearest is {near[0]}" if near else ""
-    raise InputError(
-        f"{where}: {answer!r} is no class{hint}; there are {listed(classes)}, and {CANNOT_TELL}"
-    )
+    raise InputError(f"{where}: {answer[:40]!r} is no class{hint}; there are {listed(classes)}")

@@ -46,10 +46,11 @@ def find_verdicts(
 ) -> Findings:
     """What labels say of all models: each statement at its share of the error.
 
-    Verdicts on the k (k - 1) / 2 pairs hold together with probability 1 - alpha (Bonferroni). The
-    best is found by elimination at alpha / (k - 1) a comparison: of those that it is compared with,
-    one wins wrongly with probability alpha at most. Where accuracy is asked for, each of the two
-    families has half of the error.
+    Everything holds together with probability 1 - alpha. The best is lost only to one of the k - 1
+    others that wins wrongly: elimination is at alpha / (k - 1) a comparison, of which a side has
+    half, together alpha / 2. An interval that is wrong on the same side has then been wrong there
+    too; of its k (k - 1) sides this leaves (k - 1)^2, which share the other half. Where accuracy
+    is asked for, it has half of all.
 
     Args:
         pool: the samples and the models' answers.
@@ -58,19 +59,18 @@ def find_verdicts(
         alpha: the error.
         accuracy: whether samples on which all agree were drawn too.
     """
-    share = alpha / 2 if accuracy else alpha
     k = len(pool.runs)
+    level, beating = error_shares(k, alpha=alpha, accuracy=accuracy)
 
     def verdict(a: int, b: int, level: float) -> Verdict:
         draws = pool.compare(a, b, samples, labels)
         return judge(draws, differ=pool.differ(a, b), samples=pool.size, alpha=level)
 
-    level = share / len(pool.pairs)
     pairs = {(a, b): verdict(a, b, level) for a, b in pool.pairs}
     beaten = {
         loser
         for a, b in pool.pairs
-        for found in [verdict(a, b, share / (k - 1))]
+        for found in [verdict(a, b, beating)]
         for loser in {"better": [b], "worse": [a]}.get(found.outcome, [])
     }
     intervals = None
@@ -86,6 +86,12 @@ def find_verdicts(
         tuple(run for run in range(k) if run not in beaten),
         intervals,
     )
+
+
+def error_shares(models: int, *, alpha: float, accuracy: bool) -> tuple[float, float]:
+    """The error of the interval of each pair, and of each comparison that eliminates a model."""
+    share = alpha / 2 if accuracy else alpha
+    return share / (models - 1) ** 2, share / (models - 1)
 
 
 def accuracy_interval(

@@ -11,10 +11,10 @@ from rich.table import Table
 
 from da_framework.audit.betting import Verdict
 from da_framework.audit.page import write_label_page, write_page
-from da_framework.audit.pool import Pool
-from da_framework.audit.questions import QUESTIONS, Questions
+from da_framework.audit.pool import UNKNOWN, Pool
+from da_framework.audit.questions import CANNOT_TELL, QUESTIONS, Questions
 from da_framework.audit.simulation import Simulated, foretell_labels, simulate_pair
-from da_framework.audit.verdicts import Findings, answered_prefix, find_verdicts
+from da_framework.audit.verdicts import Findings, answered_prefix, error_shares, find_verdicts
 from da_framework.config.schema import check_config, to_plain
 from da_framework.core.errors import InputError
 from da_framework.core.files import run_lock
@@ -43,7 +43,7 @@ class AuditSettings:
     out: str
     ask: Index
     labels: str | None
-    alpha: Annotated[float, Field(gt=0, lt=1)]
+    alpha: Annotated[float, Field(ge=1e-12, lt=1)]
     accuracy: bool
     seed: Index
     simulate: bool
@@ -64,8 +64,7 @@ def main(config: Any) -> None:
     config = to_plain(config)
     # another data set's config is not built from, and so need not be whole
     known = {**config, "dataset": {"root": config["dataset"].get("root")}}
-    check_config(known, AuditSettings)
-    settings = AuditSettings(**config)
+    settings = AuditSettings(**{**check_config(known, AuditSettings), "dataset": config["dataset"]})
     pool = gather_pool(
         settings.run,
         pick=settings.pick,
@@ -92,7 +91,7 @@ def audit(pool: Pool, settings: AuditSettings) -> None:
         "seed": settings.seed,
     }
     order = pool.order(settings.seed, accuracy=settings.accuracy)
-    questions = Questions.open(folder, about, order)
+    questions = Questions.open(folder, about, order, len(pool.classes))
     # what was written into the questions is never lost, though nobody names the file
     if (folder / QUESTIONS).is_file():
         questions.read(folder / QUESTIONS, pool)
@@ -168,16 +167,23 @@ def lines_of(
     yield f"{pool.size} samples; not all runs agree on {differ} ({share(differ, pool.size)})"
     if not differ:
         yield "there is nothing to decide: all runs give the same answers"
-        return
-    yield verdict_table(pool, findings, names)
-    if len(pool.runs) > 2:
+    else:
+        yield verdict_table(pool, findings, names)
+    if differ and len(pool.runs) > 2:
         yield best_line(findings, names)
     for (a, b), verdict in findings.pairs.items():
         if verdict.outcome == "undecided":
-            yield from undecided_lines(pool, a, b, names, settings.alpha / len(pool.pairs))
+            yield from undecided_lines(pool, a, b, names, findings.level)
     if findings.accuracy:
         for name, (low, high) in zip(names, findings.accuracy, strict=True):
             yield f"accuracy of {name}: between {format_percent(low)} and {format_percent(high)}"
+    unknown = sum(
+        label == UNKNOWN
+        for question, label in questions.answers.items()
+        if question <= findings.labels
+    )
+    if unknown:
+        yield f"{unknown} of {findings.labels} answers are {CANNOT_TELL!r}: right for no run"
     late = sum(question > findings.labels for question in questions.answers)
     if late:
         yield (
@@ -190,7 +196,7 @@ def lines_of(
             f"{waiting} questions wait: open {Path(settings.out) / LABEL_PAGE}, or write into "
             f"{Path(settings.out) / QUESTIONS}; the same command goes on"
         )
-    elif any(verdict.outcome == "undecided" for verdict in findings.pairs.values()):
+    elif questions.asked < len(questions.order) and not is_settled(findings):
         yield "ask=25 asks for the labels of 25 samples"
     yield f"page: {Path(settings.out) / PAGE}"
 
@@ -216,6 +222,12 @@ def estimate_lines(settings: AuditSettings) -> Iterator[str]:
         ]
         if estimates:
             yield f"{printable(name)} by estimates that no label proves: {', '.join(estimates)}"
+
+
+def is_settled(findings: Findings) -> bool:
+    """Whether further answers could say no more: every verdict is there, and no accuracy asked."""
+    undecided = any(verdict.outcome == "undecided" for verdict in findings.pairs.values())
+    return not undecided and findings.accuracy is None
 
 
 def verdict_table(pool: Pool, findings: Findings, names: Sequence[str]) -> Table:
@@ -286,7 +298,7 @@ def simulate(pool: Pool, settings: AuditSettings) -> None:
     for a, b in pool.pairs:
         found = simulate_pair(
             *(pool, a, b),
-            alpha=settings.alpha / len(pool.pairs),
+            alpha=error_shares(len(pool.runs), alpha=settings.alpha, accuracy=False)[0],
             orders=settings.orders,
             seed=settings.seed,
         )

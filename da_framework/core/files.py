@@ -162,7 +162,7 @@ def run_lock(folder: Path, *, key: str = "hydra.run.dir") -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         raise InputError(
-            f"another process is training in {folder}: wait for it, or give this one a folder "
+            f"another process works in {folder}: wait for it, or give this one a folder "
             f"of its own: {key}=..."
         ) from None
     try:

@@ -328,7 +328,7 @@ def open_new_samples(
     if opener is None:  # a published data set: its files are not laid out as a user's are
         images = inputs["dtype"] == "uint8" and len(inputs["shape"]) == 3
         opener = NewTexts if inputs["tokens"] else NewImages if images else NewArrays
-    reader = opener(given["root"], inputs, keys)
+    reader = opener(str(given["root"]), inputs, keys)  # a name may be a number
     usable = ("root", *reader.changed)
     fixed = [key for key in given if key not in usable and not another]
     fixed += [key for key in RUN_KEYS if key in given and given[key] != trained.get(key)]

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from da_framework.audit.pool import UNKNOWN, Pool
+from da_framework.audit.questions import CANNOT_TELL
 from da_framework.core.batch import UNLABELLED, Outputs
 from da_framework.core.errors import InputError, listed
 from da_framework.core.files import file_sha256
@@ -84,6 +85,11 @@ def gather_pool(
                 "or dataset.root=FOLDER with new samples for all"
             )
     classes = tuple(dict.fromkeys(name for answers in every for name in answers.classes))
+    if unsayable := [name for name in classes if name.strip().casefold() in ("", CANNOT_TELL)]:
+        raise InputError(
+            f"a class is named {unsayable[0]!r}, which cannot be told from an answer that is none: "
+            "train on data where it has another name"
+        )
     number = {name: position for position, name in enumerate(classes)}
     return Pool(
         tuple(runs),
@@ -179,6 +185,8 @@ def describe_content(data: Dataset, parts: Sequence[DomainRows]) -> str:
     for part in parts:
         hashed.update(f"{part.domain}\0{data.fingerprint(part.domain)}\0".encode())
         hashed.update(part.rows.tobytes())
+        if not data.files(part.domain):  # generated, by keys that may differ
+            hashed.update(np.ascontiguousarray(data[part.domain].x).tobytes())
     return hashed.hexdigest()
 
 

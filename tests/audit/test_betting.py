@@ -1,6 +1,7 @@
 """Betting on a finite pool: by enumerating all orders, by a second test, and by many draws."""
 
 import math
+import warnings
 from collections.abc import Iterator
 from itertools import pairwise, product
 
@@ -56,6 +57,12 @@ def test_it_is_the_formula() -> None:
                 seen += x[i]
             wealths.append(wealth)
         assert betting_wealth(x, total=total, size=size)[looked] == pytest.approx(np.mean(wealths))
+
+
+def test_wealth_beyond_all_numbers_is_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert sum_interval(np.ones(3000), size=6000, alpha=ALPHA)[0] > 5000
 
 
 def test_smaller_sums_are_refuted_with_a_larger_one() -> None:

@@ -7,7 +7,12 @@ import pytest
 
 from da_framework.audit.pool import UNKNOWN, Pool
 from da_framework.audit.simulation import foretell_labels, simulate_pair
-from da_framework.audit.verdicts import accuracy_interval, answered_prefix, find_verdicts
+from da_framework.audit.verdicts import (
+    accuracy_interval,
+    answered_prefix,
+    error_shares,
+    find_verdicts,
+)
 
 
 def pool_of(accuracies: list[float], *, size: int = 300, seed: int = 0) -> Pool:
@@ -62,6 +67,16 @@ def test_the_best_is_never_beaten_but_at_the_error() -> None:
         found = find_verdicts(pool, *ask(pool, 40, seed=seed), alpha=0.1)
         wrong += right.argmax() not in found.left
     assert wrong / 60 <= 0.1 + 3 * math.sqrt(0.1 * 0.9 / 60)
+
+
+@pytest.mark.parametrize("models", [2, 3, 4, 7])
+def test_all_statements_together_have_one_error(models: int) -> None:
+    """Sides of intervals that eliminating the best does not imply, and its elimination."""
+    level, beating = error_shares(models, alpha=0.05, accuracy=False)
+    assert level <= beating  # so that an interval wrong on that side eliminates
+    sides = models * (models - 1) - (models - 1)
+    assert sides * level / 2 + (models - 1) * beating / 2 == pytest.approx(0.05)
+    assert error_shares(models, alpha=0.05, accuracy=True)[0] == pytest.approx(level / 2)
 
 
 def test_answers_count_up_to_the_first_gap() -> None:

@@ -116,8 +116,8 @@ def test_wrong_files_of_answers_are_one_line(runs: Any) -> None:
         "class": ([head, [*second[:2], "cat"]], "'cat' is no class"),
         "question": ([head, ["9999", second[1], "0"]], "'9999' is no question"),
         "sample": ([head, ["2", "another", "upper"]], "question 2 is about"),
-        "columns": ([["a", "b"], ["1", "2"]], "has no column question"),
-        "empty": ([], "has no column question"),
+        "columns": ([["a", "b"], ["1", "2"]], "does not begin with the columns question"),
+        "empty": ([], "does not begin with the columns question"),
     }
     before = (Path("audit") / "audit.json").read_text()
     for name, (rows, words) in wrong.items():
@@ -193,6 +193,14 @@ def test_accuracy_asks_for_samples_on_which_all_agree(runs: Any) -> None:
     ended = runs("audit", RUNS, "accuracy=true")
     assert "accuracy of dann: between " in ended.out
     pool = true_pool()
+    assert "cannot tell" not in ended.out
+    assert runs("audit", RUNS, "accuracy=true", "ask=1").code == 0
+    head, *rows = read_questions()
+    rows[-1][2] = CANNOT_TELL
+    with (Path("audit") / QUESTIONS).open("w", newline="") as file:
+        csv.writer(file).writerows([head, *rows])
+    ended = runs("audit", RUNS, "accuracy=true")
+    assert "1 of 21 answers are 'cannot tell': right for no run" in ended.out
     low, high = state()["accuracy"]["dann"]
     assert low <= (pool.answers[1] == pool.labels).mean() <= high
 
@@ -213,6 +221,53 @@ def test_new_samples_are_audited(runs: Any) -> None:
     assert "50 samples" in ended.out
     refused = runs("audit", RUNS, *keys, "simulate=true", "out=s")
     assert "needs the true labels" in refused.err
+
+
+def test_names_that_are_numbers_are_names(runs: Any) -> None:
+    runs.copy("dann", "5")
+    Path("2024").mkdir()
+    np.save("2024/x.npy", np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32))
+    keys = ("run=[source_only,5]", "dataset=arrays", "dataset.root=2024", "out=7")
+    ended = runs("audit", *keys, "ask=2")
+    assert ended.code == 0, ended.err
+    assert state("7")["about"]["runs"] == ["source_only", "5"]
+
+
+def test_accuracy_is_asked_for_where_all_runs_agree(runs: Any) -> None:
+    runs.copy("dann", "same")
+    ended = runs("audit", "run=[dann,same]", "accuracy=true", "ask=3")
+    assert ended.code == 0, ended.err
+    assert "there is nothing to decide" in ended.out
+    assert "accuracy of same: between 0.0% and 100.0%" in ended.out
+    assert "3 questions wait" in ended.out
+
+
+def test_a_class_that_is_no_answer_is_refused(runs: Any) -> None:
+    np.save("x.npy", np.zeros((3, 2), np.float32))
+    record = Path("dann") / "result.json"
+    record.write_text(record.read_text().replace('"upper"', '"Cannot tell"'))
+    ended = runs("audit", RUNS, "dataset=arrays", "dataset.root=x.npy")
+    assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
+    assert "a class is named 'Cannot tell'" in ended.err
+
+
+def test_runs_that_scale_the_same_samples_otherwise_are_compared(da: Any) -> None:
+    random = np.random.default_rng(0)
+    Path("rows").mkdir()
+    for name, shift in (("a", 0), ("b", 5), ("t", 2)):
+        x = random.normal(shift, 1, (30, 2))
+        lines = [f"{one:.3f},{two:.3f},{'no' if one < shift else 'yes'}" for one, two in x]
+        Path("rows", f"{name}.csv").write_text("\n".join(["p,q,label", *lines]) + "\n")
+    keys = ("dataset=table", "dataset.root=rows", "dataset.target=[t]", "steps=2")
+    for source in ("a", "b"):
+        assert da.train(*keys, f"dataset.source=[{source}]", run=f"from_{source}").code == 0
+    ended = da("audit", "run=[from_a,from_b]", "dataset.root=rows/t.csv", "ask=2")
+    assert ended.code == 0, ended.err
+    before = state()["about"]["samples"]
+    with Path("rows/t.csv").open("a") as file:
+        file.write("9,9,yes\n")
+    assert da("audit", "run=[from_a,from_b]", "dataset.root=rows/t.csv", "out=b").code == 0
+    assert state("b")["about"]["samples"] != before
 
 
 # the page of questions
@@ -267,6 +322,6 @@ def test_a_person_answers_in_a_browser(tmp_path: Path, browser: Browser) -> None
     assert questions.answers[12] == 2
     questions.write(pool, {})
     assert CANNOT_TELL in (tmp_path / QUESTIONS).read_text()
-    again = Questions.open(tmp_path, {}, questions.order)
+    again = Questions.open(tmp_path, {}, questions.order, 3)
     again.read(tmp_path / QUESTIONS, pool)
     assert again.answers == questions.answers

@@ -137,7 +137,7 @@ def test_a_sweep_that_another_process_runs_is_refused(da: Any) -> None:
     with run_lock(da.folder / "here"):
         ended = da("train", "-m", *da.small, "seed=1,2", "hydra.sweep.dir=here")
     assert ended.code == 2
-    assert ended.err.startswith("another process is training in here: wait for it, or ")
+    assert ended.err.startswith("another process works in here: wait for it, or ")
     assert "hydra.sweep.dir=" in ended.err
     assert not sweep_results(da.folder)
 
