@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+import torch
+from torch.testing import assert_close
 
 from da_framework.core.errors import InputError
 from da_framework.estimator import Estimator
+from da_framework.methods.coral import covariance_of
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(50, 4)) @ RNG.normal(size=(4, 4))
@@ -40,3 +43,9 @@ def test_equals_skada_but_for_the_translation() -> None:
 def test_a_domain_of_one_sample_is_refused() -> None:
     with pytest.raises(InputError, match="one sample"):
         Estimator("coral").fit(X, Y, T[:1])
+
+
+def test_a_single_sample_does_not_vary() -> None:
+    assert_close(covariance_of(torch.ones(1, 3)), torch.zeros(3, 3))
+    x = torch.randn(5, 3)
+    assert_close(covariance_of(x), torch.cov(x.T))
