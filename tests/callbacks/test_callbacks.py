@@ -486,7 +486,8 @@ def test_a_target_as_skewed_as_the_source_has_not_collapsed(
     assert logged_warnings(caplog, evaluation(0), seen(of_source=97)) == []
     (line,) = logged_warnings(caplog, evaluation(0), seen(of_source=0))
     # the method has no weight, and so none that could be lowered
-    assert line.endswith("; lower the learning rate, unless the target is truly so skewed")
+    assert line.endswith("predictions have collapsed: lower optimizer.lr")
+    assert "a target that is truly so skewed looks like this" in line
     # all in one class have, however skewed the classes are
     assert len(logged_warnings(caplog, evaluation(0), seen(of_source=97, one_class=1.0))) == 1
 
