@@ -20,6 +20,8 @@ from da_framework.core.text import csv_cell, printable, printable_tree, script_j
 TEMPLATES = Path(__file__).parent
 LOOKS = 40
 """Points of a curve over labels, at most."""
+EXACT = 96
+"""The longer side, in pixels, up to which an image is shown without loss."""
 EXAMPLES = 60
 """Answered samples that are shown, at most: the latest."""
 
@@ -112,8 +114,10 @@ def picture_url(pool: Pool, sample: int) -> str | None:
     if picture is None:
         return None
     stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(stream, format="png")
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    # a page may hold a thousand photos, far smaller as JPEG; small images stay exact
+    kind = "jpeg" if max(picture.shape[:2]) > EXACT else "png"
+    Image.fromarray(np.ascontiguousarray(picture)).save(stream, format=kind)
+    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 def fill_template(path: Path, name: str, data: Mapping[str, Any]) -> None:
