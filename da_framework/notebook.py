@@ -89,7 +89,7 @@ def fit(
     trainer = build_trainer(config, callbacks=watching, loggers=[])
     try:
         with explain_out_of_memory(config):
-            trainer.fit(run.module, datamodule=run.domains)
+            trainer.fit(run.module, datamodule=run.domains, weights_only=True)
     except DivergedError as error:
         mend = advise_against_divergence(config, largest_input(run))
         raise DivergedError(f"{error}; {mend}") from None

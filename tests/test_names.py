@@ -162,8 +162,9 @@ def test_folders_and_files_of_any_name_are_read(da: Commands) -> None:
     shown(da("predict", "run=run", "dataset.root=photos"))
     rows = cells("predictions.csv")[1:]
     assert_harmless(rows)
-    assert len(rows) == 2 * 3 * len(names)
-    paths = map(str, Path("photos").rglob("*.png"))
+    seen = [name for name in names if name[0] != "."]  # what is hidden is not read
+    assert len(rows) == 2 * 3 * len(seen)
+    paths = (str(path) for path in Path("photos").rglob("*.png") if "/." not in str(path))
     files = {path.encode("utf-8", "backslashreplace").decode() for path in paths}
     assert {f"photos/{csv_text(row[0])}" for row in rows} == files
 

@@ -6,7 +6,6 @@ Whatever reading one of them raises, of whatever type, becomes one ``InputError`
 import json
 import math
 import os
-import pickle
 import re
 import stat
 import sys
@@ -14,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 from da_framework.core.errors import InputError, one_line
@@ -204,7 +204,7 @@ def read_torch(file: Path, what: str, *, mend: str = "remove it") -> Any:
         refuse_other_files(file)
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
+        except UnpicklingError as error:
             # whose words are the advice to run what is in it
             named = re.search(r"GLOBAL ([\w.]+)", str(error))
             if named is None:
@@ -248,8 +248,10 @@ def read_each(items: Iterable[T], read: Callable[[T], R], what: str) -> list[R]:
         except InputError as error:
             errors.append(error)
     if errors and not results:
-        others = f"; none of the {len(errors)} {what} can be used" if len(errors) > 1 else ""
-        raise InputError(f"{one_line(errors[0])}{others}")
+        if len(errors) == 1:  # with the lines to paste that it may have
+            raise errors[0]
+        none = f"none of the {len(errors)} {what} can be used"
+        raise InputError(f"{one_line(errors[0])}; {none}")
     for damage in errors:
         print(f"skipped: {one_line(damage)}", file=sys.stderr)
     if errors:

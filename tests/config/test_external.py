@@ -35,6 +35,7 @@ INSIDE = {
     "dataset.folder": "a name below the data's folder, held to that by its type",
     "network.tokenizer": "compared with that of the texts, and not opened",
     "network.backbone_factor": "a number",
+    "method.class_weights": "none or balanced",
     "init_head": "how a run is begun with",
     "init_share": "likewise",
     "init_function": "likewise",

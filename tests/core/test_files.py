@@ -164,13 +164,15 @@ WRITING = {
     *("callbacks/checkpoints.py", "callbacks/tsne.py", "cli/export.py", "cli/predict.py"),
     *("core/array_cache.py", "core/files.py", "datasets/digits_files.py", "training/resume.py"),
     "cli/streams.py",  # the terminal
+    "core/damage.py",  # advises to: it writes nothing
     "cli/reproduce.py",  # a log
     "cli/search.py",  # the same, and the journal by atomic_write
     "cli/sweeps.py",  # a log
     "datasets/downloads.py",  # synced when all has come
     "datasets/image_cache.py",  # synced block by block
     "results/folder.py",  # moves what is there
-    *("results/page.py", "results/figure_process.py"),  # into memory
+    *("audit/page.py", "results/page.py", "results/figure_process.py"),  # into memory
+    "training/save.py",  # below a name that is published when all is there
     "results/contact_sheet.py",
     "training/memory.py",  # a counter of the system
     "training/method_check.py",  # a folder that is gone with the check
