@@ -611,4 +611,4 @@ def refuse_limits(trainer: Any, module: Adaptation) -> None:
             f"optimizer.clip={trainer.gradient_clip_val}"
         )
     if reasons:
-        raise InputError("\n".join(reasons))
+        raise InputError(*reasons)
