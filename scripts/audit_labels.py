@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("sweep", type=Path)
     parsed = parser.parse_args(arguments)
     rows = simulate_runs(parsed.sweep, alpha=0.05)
-    write_text(ROOT / "digits.recorded.json", json.dumps(rows, indent=1) + "\n")
+    write_text(ROOT / "labels.recorded.json", json.dumps(rows, indent=1) + "\n")
     readme = ROOT / "README.md"
     before, _, rest = readme.read_text().partition(BEGIN)
     table = render_table(rows)

@@ -243,7 +243,6 @@ SAYS: dict[str, tuple[Make, str]] = {
         "network=torchvision network.backbone=res",
     ),
     "epochs": (plain(*MOONS, "epochs=3"), "here it is steps"),
-    "entity": (plain(*MOONS, "logger.wandb.entity=us"), "WANDB_ENTITY=team"),
     "workers": (plain(*MOONS, "num_workers=4"), "there are no workers"),
     "a size of gigabytes": (pictures("dataset.size=200000"), "a smaller one helps"),
 }

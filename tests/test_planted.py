@@ -110,7 +110,7 @@ FAULTS = {
         "dann",
     ),
     "validators are given the test samples": Fault(
-        "da_framework.training.module:Adaptation.evaluate",
+        "da_framework.training.module:Adaptation.outputs_to_judge",
         "domains.validation.items()",
         "{**domains.validation, 'target': domains.test}.items()",
         check.validators_never_see_test_samples,

@@ -44,7 +44,7 @@ def test_the_table_of_gains_is_the_recorded_one() -> None:
 
 def test_the_table_of_audits_is_the_recorded_one() -> None:
     audits = loaded("audit_labels", ROOT / "scripts" / "audit_labels.py")
-    rows = json.loads((audits.ROOT / "digits.recorded.json").read_text())
+    rows = json.loads((audits.ROOT / "labels.recorded.json").read_text())
     assert audits.render_table(rows) in (audits.ROOT / "README.md").read_text()
 
 

@@ -86,14 +86,12 @@ def tradaboost(
         classes: k; labels are below it.
 
     Raises:
-        InputError: a domain without samples, or one class alone.
+        InputError: a domain without samples.
     """
     n, m = len(source), len(target)
     if min(n, m) < 1:
         raise InputError(f"TrAdaBoost needs labelled rows of both domains, but got {n} and {m}")
     x, y = np.concatenate([source, target]), np.concatenate([y_source, y_target])
-    if len(np.unique(y)) < 2:
-        raise InputError("TrAdaBoost needs two classes, but all labelled samples are of one")
     forget = 1 / (1 + sqrt(2 * log(n) / rounds))
     chance = 1 - 1 / classes
     weights = np.repeat([1 / n, 1 / m], [n, m])

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from da_framework.core.batch import Outputs, Task
+from da_framework.core.errors import InputError
 from da_framework.core.types import Count
 from da_framework.methods.base import MethodKeys
 from da_framework.methods.boosting import tradaboost
@@ -62,6 +63,8 @@ class TrAdaBoost(ClosedForm):
             for role, role_outputs in outputs.items()
         }
         y = {role: role_outputs.y.cpu().numpy() for role, role_outputs in outputs.items()}
+        if len({*y["source"].tolist(), *y["target_labelled"].tolist()}) < 2:
+            raise InputError("TrAdaBoost needs two classes, but all labelled samples are of one")
         boosted = tradaboost(
             *(x["source"], y["source"], x["target_labelled"], y["target_labelled"]),
             learner=lambda: LogisticRegression(max_iter=10000),

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 WEIGHTS = "file of weights"
 ANOTHER = "other things than tensors are not read; network.weights names another"
-WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
+WEIGHT_SUFFIXES = tuple(f".{end}" for end in ("safetensors", "pt", "pth", "bin", "ckpt", "tar"))
 WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema", "teacher", "student")
 """Keys below which checkpoints have the weights."""
 

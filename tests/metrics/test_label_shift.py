@@ -130,7 +130,7 @@ def test_calibration_of_a_source_without_an_error_is_finite() -> None:
 def test_intervals_hold_the_planted_shares_about_as_often_as_they_say(name: str) -> None:
     held, runs = 0, 30
     for seed in range(runs):
-        found = bootstrap_shares(ESTIMATES[name], *sides(100 + seed, 200), draws=40)
+        found = bootstrap_shares(ESTIMATES[name], *sides(100 + seed, 200), draws=200)
         held += int((found.low <= SKEWED).logical_and(found.high >= SKEWED).sum())
-    # of 90 intervals at 95 %, a percentile one of few draws and samples, and dependent
+    # of 90 intervals at 95 %, a percentile one of few samples, and dependent
     assert held >= 0.85 * runs * K

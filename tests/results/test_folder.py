@@ -14,7 +14,11 @@ from da_framework.core.errors import InputError
 from da_framework.results.folder import FIGURES, RunFolder, find_finished_runs
 
 PACKAGE = Path(__file__).parents[2] / "da_framework"
-RECORD = {"key": "k", "config": {"seed": 1}, "target": {"last": {"accuracy": 0.5}}}
+RECORD = {
+    "key": "k",
+    "config": {"seed": 1, "early_stopping": None},
+    "target": {"last": {"accuracy": 0.5}},
+}
 NAMES = re.compile(
     r"\b(result\.json|key\.txt|diverged\.txt|metrics\.csv|MODEL\.md|wandb\.id|da\.log|before-)"
     r"|\b(last|previous|chosen)\.ckpt|\b(curves|confusion|tsne)\.png|^features_before|^\.ckpt$"
