@@ -134,22 +134,18 @@ def facts_of(pool: Pool, findings: Findings) -> dict[str, Any]:
 def keep_verified(pool: Pool, findings: Findings, settings: AuditSettings) -> None:
     """Writes what was found beside the record of every run."""
     for number, run in enumerate(pool.runs):
-        pairs = [(pair, 1) for pair in findings.pairs if pair[0] == number]
-        pairs += [(pair, -1) for pair in findings.pairs if pair[1] == number]
+        seen = [
+            (pool.runs[b if number == a else a], verdict.seen_from(1 if number == a else -1))
+            for (a, b), verdict in findings.pairs.items()
+            if number in (a, b)
+        ]
         facts = {
             "samples": pool.size,
             "digest": pool.digest,
             "pick": settings.pick,
             "labels": findings.labels,
             "alpha": findings.alpha,
-            "pairs": [
-                {
-                    "beside": pool.runs[pair[1 if side == 1 else 0]],
-                    "outcome": findings.pairs[pair].seen_from(side).outcome,
-                    "gain": findings.pairs[pair].seen_from(side).facts()["gain"],
-                }
-                for pair, side in pairs
-            ],
+            "pairs": [{"beside": other, **verdict.facts()} for other, verdict in seen],
             "accuracy": None if findings.accuracy is None else list(findings.accuracy[number]),
         }
         try:

@@ -258,6 +258,7 @@ class Method(nn.Module):
         """Mean of ``label_losses``."""
         if self.class_weights == "balanced":
             return self.label_losses(outputs, role).mean()
+        # in one operation: the mean of single losses differs from it in the last bits
         return cross_entropy(outputs.logits, outputs.y, label_smoothing=self.label_smoothing)
 
     def label_losses(self, outputs: Outputs, role: str) -> Float[Tensor, " rows"]:
