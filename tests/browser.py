@@ -31,6 +31,7 @@ class Browser:
         self.root = f"http://127.0.0.1:{port}"
         flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync"
         flags += " disable-background-networking disable-component-update window-size=1500,1000"
+        flags += " disable-dev-shm-usage"  # a container's shared memory may hold no page
         options = {
             "binary": CHROMIUM,
             "args": [*(f"--{word}" for word in flags.split()), f"--user-data-dir={profile}"],
