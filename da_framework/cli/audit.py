@@ -24,9 +24,11 @@ from da_framework.core.text import printable
 from da_framework.core.types import Count, Index
 from da_framework.results.estimate_quality import PREFIX, recorded_errors
 from da_framework.results.folder import RunFolder
+from da_framework.results.model_card import write_verified_part
 from da_framework.results.statistics import named_figures
-from da_framework.results.verified import write_verified
+from da_framework.results.verified import verified_summary, write_verified
 from da_framework.training.audit_pool import gather_pool
+from da_framework.training.run_log import log_verified
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +151,9 @@ def keep_verified(pool: Pool, findings: Findings, settings: AuditSettings) -> No
             "accuracy": None if findings.accuracy is None else list(findings.accuracy[number]),
         }
         try:
-            write_verified(Path(run), facts)
+            if write_verified(Path(run), facts):
+                write_verified_part(Path(run))
+                log_verified(RunFolder(Path(run)), verified_summary(facts))
         except OSError as error:  # somebody else's folder
             log.warning("%s: the verdict is not kept there (%s)", run, error.strerror)
 

@@ -18,7 +18,7 @@ from da_framework.results.cells import sides
 from da_framework.results.folder import RESULT, RunFolder
 from da_framework.results.record_schema import RunRecord
 from da_framework.results.statistics import NO_LABELS
-from da_framework.results.verified import describe_verified
+from da_framework.results.verified import read_verified
 
 CHANCE = 0.6
 """Accuracy of a linear classifier up to which domains count as not told apart."""
@@ -216,12 +216,13 @@ def diagnose_folder(folder: Path) -> list[str]:
     if lost := list(diagnose_divergence(folder)):
         return [str(folder), *format_findings(lost)]
     record = read_finished(folder)
+    verified = read_verified(folder)
     with explain_damage(RunFolder(folder).result, "record of a run that da doctor knows"):
         source, target = ("+".join(map(printable, names)) or "nothing" for names in sides(record))
         return [
             printable(f"{record['choices']['method']}: {source} -> {target} ({folder})"),
             *format_findings(diagnose(record)),
-            *(f"  {sentence}" for sentence in describe_verified(folder)),
+            *(f"  {s}" for s in (verified.sentences if verified else ())),
         ]
 
 

@@ -12,6 +12,7 @@ from da_framework.results.cells import sides
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import Pick, RunRecord
 from da_framework.results.statistics import format_figure, picked_figures, target_accuracy
+from da_framework.results.verified import read_verified
 
 FEW = 5
 """Classes that are shown, the worst first."""
@@ -22,11 +23,33 @@ PICK_MEANINGS: Mapping[Pick, str] = {
 }
 
 
+BEGIN, END = "<!-- audit -->", "<!-- /audit -->"
+"""Around what an audit has found: the one part of a card that is written again."""
+
+
 def write_card(record: RunRecord, folder: Path) -> None:
     """Writes the card of a run that has none yet."""
     card = RunFolder(folder).card
     if not card.is_file():
         write_text(card, render_card(record))
+        write_verified_part(folder)
+
+
+def write_verified_part(folder: Path) -> None:
+    """Writes what an audit has found into a run's card, and leaves all else in it as it is.
+
+    Raises:
+        InputError: what was found is damaged.
+    """
+    card = RunFolder(folder).card
+    verified = read_verified(folder)
+    if verified is None or not card.is_file():
+        return
+    before, begin, rest = card.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if begin and end:  # a card that somebody has written is theirs
+        lines = "".join(f"- {markdown(sentence)}\n" for sentence in verified.sentences)
+        write_text(card, f"{before}{BEGIN}\n{lines}{END}{after}")
 
 
 def render_card(record: RunRecord) -> str:
@@ -54,6 +77,9 @@ def render_card(record: RunRecord) -> str:
         "## Accuracy on the target",
         "",
         *accuracy_lines(record, validator),
+        "",
+        BEGIN,
+        END,
         "",
     ]
     command = markdown_block(record["command"], language="bash")

@@ -16,6 +16,7 @@ from da_framework.results.ranks import Ranks, rank_notes
 from da_framework.results.record_schema import CurvePoint, Environment, RunRecord
 from da_framework.results.report import Report
 from da_framework.results.statistics import PICKS, Row, t_quantile, target_accuracy
+from da_framework.results.verified import Verified
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 FIGURE_SIZES = {"tsne": (760, 400), "confusion": (420, 420)}
@@ -42,6 +43,7 @@ def render_page(report: Report) -> str:
         runs.append(
             {"row": n, "environment": environments.index(environment), "config": differing}
             | page_run(record)
+            | page_verified(report.verified.get(record.get("folder") or ""))
         )
     attach_figures(runs)
     most = max(len(row.runs) for row in rows)
@@ -51,7 +53,7 @@ def render_page(report: Report) -> str:
         "runs": runs,
         "environments": environments,
         "against": report.against,
-        "notes": [*report.notes(), *report.verified],
+        "notes": [*report.notes(), *report.verified_lines()],
         "ranks": page_ranks(report.ranks),
         # by how many values: what a standard error is multiplied with
         "t": [None, None, *(t_quantile(n) for n in range(2, most + 1))],
@@ -136,6 +138,11 @@ def page_run(record: RunRecord) -> dict[str, Any]:
         "verdicts": record.get("verdicts", []),
         "pictures": {},
     }
+
+
+def page_verified(verified: Verified | None) -> dict[str, Any]:
+    """What an audit has found of a run, as the page reads it."""
+    return {"verified": verified._asdict()} if verified else {}
 
 
 def thin_curve(points: Sequence[CurvePoint]) -> dict[str, list[Any]]:

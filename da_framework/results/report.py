@@ -1,8 +1,9 @@
 """A report of runs: a table of cells, what all have in common, and ranks; in Markdown."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
+from types import MappingProxyType
 
 from da_framework.core.errors import InputError, listed
 from da_framework.core.rounding import format_fixed
@@ -21,6 +22,7 @@ from da_framework.results.statistics import (
     half_interval,
     is_baseline,
 )
+from da_framework.results.verified import Verified
 
 MISSING_SEEDS = "†"
 """Of rows without seeds that others have."""
@@ -36,7 +38,7 @@ class Report:
         common: what all runs have in common, as overrides; no row's name holds it.
         shared: what all runs of a task have in common beside it, by task.
         ranks: of the methods over tasks, if there are several of both.
-        verified: what audits have found of the runs.
+        verified: what audits have found of runs, by their folders.
     """
 
     rows: Sequence[Row]
@@ -44,7 +46,7 @@ class Report:
     common: Sequence[str]
     shared: Mapping[str, Sequence[str]]
     ranks: Ranks | None
-    verified: Sequence[str] = ()
+    verified: Mapping[str, Verified] = field(default_factory=dict)
 
     @property
     def unknown(self) -> list[Row]:
@@ -67,9 +69,10 @@ class Report:
     def columns(self) -> list[str]:
         """The heads of its table."""
         based = any(is_baseline(row.runs) for row in self.rows)
+        verified = ["verified"] * bool(self.verified)
         if len(self.unknown) == len(self.rows):
-            return ["task", "method", "validator score", "seeds"]
-        columns = ["task", "method", *map(heading, PICKS)]
+            return ["task", "method", "validator score", *verified, "seeds"]
+        columns = ["task", "method", *map(heading, PICKS), *verified]
         columns += ["validator score"] * bool(self.unknown)
         columns += map(above, self.against)
         return [*columns, "negative transfer", "seeds"] if based else [*columns, "seeds"]
@@ -90,6 +93,7 @@ class Report:
             "task": row.task,
             "method": row.name,
             **{heading(pick): f"{figure}{mark}" if figure else none for pick, figure in picks},
+            "verified": "; ".join(dict.fromkeys(own.brief for _, own in self.verified_in([row]))),
             "validator score": format_scores(row.scores),
             **{above(other): str(row.gains.get(other, "")) for other in self.against},
             "negative transfer": row.negative_transfer,
@@ -97,8 +101,20 @@ class Report:
         }
         return [texts[column] for column in self.columns]
 
+    def verified_in(self, rows: Sequence[Row]) -> Iterator[tuple[RunRecord, Verified]]:
+        """The audited runs of these rows, with what audits have found."""
+        for run in runs_of(rows):
+            if verified := self.verified.get(run.get("folder") or ""):
+                yield run, verified
+
+    def verified_lines(self) -> Iterator[str]:
+        """What audits have found of its runs, in sentences."""
+        for run, verified in self.verified_in(self.rows):
+            name = f"{run['choices']['method']}, seed {run['config']['seed']}"
+            yield from (f"{name}: {sentence}" for sentence in verified.sentences)
+
     def notes(self) -> Iterator[str]:
-        """The notes below its table: how its figures came to be."""
+        """The notes below its table: how its figures came to be, and what audits have found."""
         if len(self.unknown) < len(self.rows):
             yield (
                 "±: half of the 95 % t-interval over seeds, of accuracy in percent; of fewer than "
@@ -130,6 +146,11 @@ class Report:
         if short := [row for row in self.rows if row.missing]:
             seeds = listed(sorted({seed for row in short for seed in row.missing}))
             yield f"{MISSING_SEEDS}: without seeds that other rows of the task have ({seeds})."
+        if self.verified:
+            yield (
+                "verified: by labels that da audit has asked for, an interval of the accuracy in "
+                "percent, or whether the run is better than those beside it."
+            )
 
 
 def runs_of(rows: Sequence[Row]) -> list[RunRecord]:
@@ -155,7 +176,10 @@ def format_scores(scores: Sequence[float]) -> str:
 
 
 def make_report(
-    records: Sequence[RunRecord], *, against: Sequence[str] = (), verified: Sequence[str] = ()
+    records: Sequence[RunRecord],
+    *,
+    against: Sequence[str] = (),
+    verified: Mapping[str, Verified] = MappingProxyType({}),
 ) -> Report:
     """A report of runs.
 
@@ -163,7 +187,7 @@ def make_report(
         records: of the runs.
         against: methods: how far the last step is above each on the same seeds and otherwise the
             same config; empty where there is no such run.
-        verified: what audits have found of the runs, in sentences.
+        verified: what audits have found of runs, by their folders.
 
     Raises:
         InputError: two runs of one cell have the same seed, or nothing is named so in ``against``.
@@ -176,7 +200,7 @@ def make_report(
     common = common_words(records)
     shared = task_words(records, common)
     rows = compare_runs(records, against=against, common=common, shared=shared)
-    return Report(rows, tuple(against), tuple(common), shared, rank_rows(rows), tuple(verified))
+    return Report(rows, tuple(against), tuple(common), shared, rank_rows(rows), verified)
 
 
 def render_markdown(records: Sequence[RunRecord], *, against: Sequence[str] = ()) -> str:
@@ -189,7 +213,7 @@ def markdown_lines(report: Report) -> Iterator[str]:
     yield from table_lines(report)
     yield ""
     yield from report.notes()
-    for sentence in report.verified:
+    for sentence in report.verified_lines():
         yield ""
         yield markdown(sentence)
     if report.ranks:

@@ -47,7 +47,7 @@ from da_framework.results.statistics import (
     to_frame,
 )
 from da_framework.results.validator_quality import validator_scores
-from da_framework.results.verified import describe_verified
+from da_framework.results.verified import Verified, read_verified
 
 
 def print_run(record: RunRecord, folder: Path) -> None:
@@ -76,6 +76,9 @@ def print_run(record: RunRecord, folder: Path) -> None:
     console.print(table)
     if not known:
         console.print(f"target accuracy: {NO_LABELS}")
+    for verified in gather_verified([{**record, "folder": str(folder)}]).values():
+        for sentence in verified.sentences:
+            console.print(sentence, soft_wrap=True)
     if "chosen" not in record["target"]:
         console.print(f"nothing was chosen: no score of {record['choices']['validator']} is finite")
     console.print(
@@ -142,18 +145,18 @@ def unusable_reason(record: Any) -> str:
     return ""
 
 
-def gather_verified(records: Sequence[RunRecord]) -> list[str]:
-    """What audits have found of these runs, each with its name; damaged files are said."""
-    found = []
+def gather_verified(records: Sequence[RunRecord]) -> dict[str, Verified]:
+    """What audits have found of these runs, by their folders; damaged files are said."""
+    found = {}
     for record in records:
-        folder = record.get("folder")
-        try:
-            told = describe_verified(Path(folder)) if folder else []
-        except InputError as error:
-            print(f"skipped: {error}", file=sys.stderr)
-            continue
-        name = f"{record['choices']['method']}, seed {record['config']['seed']}"
-        found += [f"{name}: {sentence}" for sentence in told]
+        if folder := record.get("folder"):
+            try:
+                verified = read_verified(Path(folder))
+            except InputError as error:
+                print(f"skipped: {error}", file=sys.stderr)
+                continue
+            if verified is not None:
+                found[folder] = verified
     return found
 
 

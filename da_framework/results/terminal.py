@@ -29,7 +29,7 @@ def print_report(report: Report, console: Console) -> None:
         console.print()
         print_table(console, task, [heads(report), *rows])
     console.print()
-    for note in (*report.notes(), *report.verified):
+    for note in (*report.notes(), *report.verified_lines()):
         console.print(shown(note, console), style="dim")
     if report.ranks:
         print_ranks(console, report.ranks)

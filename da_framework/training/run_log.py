@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from da_framework.core.errors import listed
 from da_framework.core.labels import UNLABELLED
 from da_framework.core.text import printable, printable_tree
 from da_framework.datasets.base import Dataset
+from da_framework.results.cells import sides
 from da_framework.results.folder import RunFolder
 from da_framework.results.record import code_hash
 from da_framework.training.build import Run
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 
 MEASURES = ("precision", "recall", "f1")
 """Of each class, as loggers show them."""
+WANDB_KEYS = set(signature(Wandb).parameters)
+"""What a recorded logger is begun with once more."""
 
 
 def log_setup(run: Run, resume: Path | None, notes: Sequence[str]) -> None:
@@ -108,6 +112,22 @@ def log_summary(loggers: Sequence[Any], run: Run, folder: RunFolder) -> None:
                 logger.log_table("verdicts", columns=columns, data=verdicts, step=step)
 
 
+def log_verified(folder: RunFolder, summary: Mapping[str, Any]) -> None:
+    """Sends what an audit has found to the run at W&B, where the run was logged there.
+
+    Out of reach it is kept in the run's folder, for ``da sync``.
+    """
+    record: Any = folder.read_record()
+    node = (record["config"].get("logger") or {}).get("wandb")
+    if node is None or not folder.wandb_id.is_file():
+        return
+    keys = {key: node[key] for key in WANDB_KEYS if key in node}
+    tags = [*keys["tags"], name_sides(*sides(record))]
+    logger = Wandb(**{**keys, "folder": str(folder.path), "tags": tags})
+    logger.log_summary(summary)
+    logger.finish(done=True)
+
+
 def class_rows(run: Run) -> list[list[Any]]:
     """The figures of each class that the target has labelled samples of, for each pick."""
     names = (*run.domains.task.classes, "unknown")
@@ -142,8 +162,12 @@ def picked_checkpoints(run: Run, folder: RunFolder) -> dict[Path, list[str]]:
 
 def pair_name(dataset: Dataset) -> str:
     """What is adapted to what, in a word."""
-    sides = (dataset.source, dataset.target)
-    return " -> ".join("+".join(map(printable, side)) or "nothing" for side in sides)
+    return name_sides(dataset.source, dataset.target)
+
+
+def name_sides(*names: Sequence[str]) -> str:
+    """What is adapted to what, by the names of the domains."""
+    return " -> ".join("+".join(map(printable, side)) or "nothing" for side in names)
 
 
 def close_loggers(loggers: Sequence[Any], *, done: bool) -> None:

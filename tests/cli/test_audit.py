@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from da_framework.audit.pool import Pool
 from da_framework.audit.questions import CANNOT_TELL, QUESTIONS, Questions
 from da_framework.training.audit_pool import gather_pool
 from tests.browser import Browser, browsing
+from tests.wandb_files import of, pieces, summary, whole
 
 RUNS = "run=[source_only,dann]"
 
@@ -171,10 +173,61 @@ def test_what_was_found_stands_beside_the_record(runs: Any) -> None:
         assert f"gain +{gain:.1f} points" in runs(*command).out
     assert runs("report", "dann", "--out", "page.html").code == 0
     assert "better beside source_only" in Path("page.html").read_text()
+    accuracy = f"{100 * right[1]:.1f} to {100 * right[1]:.1f}"
+    table = runs("report", "source_only", "dann").out
+    assert "| verified |" in table
+    assert f"| {accuracy} |" in table  # beside last, chosen and oracle
+    card = Path("dann/MODEL.md").read_text()
+    assert card.count("better beside source") == 1
+    assert card.index("better beside source") < card.index("## Limits")
+    assert "accuracy between" in runs.train("method=dann", "steps=60", run="dann").out
     (Path("dann") / "verified.json").write_text('{"labels": "<b>"}')
     damaged = runs("report", "source_only", "dann")
     assert damaged.code == 0
     assert damaged.err.count("\n") == 1
+
+
+def test_a_verdict_on_other_weights_is_void(runs: Any) -> None:
+    assert runs("audit", RUNS, "ask=5").code == 0
+    answer()
+    assert runs("audit", RUNS).code == 0
+    assert "void" not in runs("doctor", "dann").out
+    shutil.copy("source_only/checkpoints/last.ckpt", "dann/checkpoints/last.ckpt")
+    assert "beside source_only" not in runs("doctor", "dann").out
+    assert "audited, but of other weights" in runs("doctor", "dann").out
+    assert "| void |" in runs("report", "source_only", "dann").out
+
+
+def test_a_card_that_somebody_has_written_stays(runs: Any) -> None:
+    Path("dann/MODEL.md").write_text("our own words\n")
+    for _ in range(2):
+        assert runs("audit", RUNS, "ask=5").code == 0
+        answer()
+    assert Path("dann/MODEL.md").read_text() == "our own words\n"
+    card = Path("source_only/MODEL.md").read_text()
+    assert card.count("- audited by") == 1  # in the place of what was there
+
+
+def test_what_was_found_is_sent_to_the_run_at_wandb(
+    da: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    for method in ("source_only", "dann"):
+        steps = 2 if method == "source_only" else 40
+        keys = (f"method={method}", f"steps={steps}", "logger=[wandb]")
+        assert da.train(*keys, run=method).code == 0
+    assert da("audit", RUNS, "ask=400").code == 0
+    assert len(pieces(Path("dann"))) == 1
+    answer()
+    for _ in range(2):
+        assert da("audit", RUNS).code == 0
+        assert len(pieces(Path("dann"))) == 2  # news alone are sent
+    first, second = map(whole, pieces(Path("dann")))
+    assert {own.run_id for own in of(second, "run")} == {own.run_id for own in of(first, "run")}
+    known = summary(second)
+    (pair,) = state()["pairs"]
+    assert known["verified/verdict"] == f"{pair['outcome']} beside source_only"
+    assert [known["verified/gain/low"], known["verified/gain/high"]] == pair["gain"]
 
 
 def test_estimates_are_quoted_with_what_they_were_off_by(da: Any) -> None:

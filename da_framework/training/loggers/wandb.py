@@ -129,6 +129,10 @@ class Wandb(WandbLogger):
         self.keys["tags"].append(tag[:LONGEST_TAG])
         self.attempt(lambda run: setattr(run, "tags", self.keys["tags"]))
 
+    def log_summary(self, values: Mapping[str, Any]) -> None:
+        """Puts values into the summary of the run."""
+        self.attempt(lambda run: run.summary.update(dict(values)))
+
     def log_figures(self, files: Mapping[str, Path], step: int) -> None:
         """Sends image files by name."""
         from wandb import Image
