@@ -9,12 +9,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import latex2mathml.converter
-import yaml
 from formulas import to_markdown
 from mkdocs.structure.files import File, Files
 
 import da_framework
 from da_framework.config.catalog import list_group, source_docstring
+from da_framework.config.key_help import Keys, option_keys
 from da_framework.config.plugins import conf_dir, read_target
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,41 +82,28 @@ def method_page(name: str) -> str:
     file = conf_dir() / "method" / f"{name}.yaml"
     target = read_target(file.read_text("utf-8")) or ""
     summary, _, rest = source_docstring(target).partition("\n")
-    text, _, arguments = inspect.cleandoc(rest).partition("\nArgs:\n")
+    text = inspect.cleandoc(rest).partition("\nArgs:\n")[0]
     parts = [
         f"# `{name}`",
         summary,
         f"```bash\nda train method={name}\n```",
         to_markdown(text),
         "## Keys",
-        keys_table(yaml.safe_load(file.read_text("utf-8")), described(arguments)),
+        keys_table(option_keys("method", name)),
         f"Code: `{target}`. Keys that every method has: see `method:` in `da train --help`.",
     ]
     return "\n\n".join(part for part in parts if part.strip()) + "\n"
 
 
-def keys_table(config: dict[str, Any], meanings: dict[str, str]) -> str:
+def keys_table(keys: Keys) -> str:
     """The keys of a config with defaults and meanings, as Markdown."""
     rows = [
-        f"| `{key}` | `{yaml.safe_dump(value, default_flow_style=True).split(chr(10))[0]}` "
-        f"| {meanings.get(key, '')} |"
-        for key, value in config.items()
-        if not key.startswith("_")
+        f"| `{name}` | `{key.value}` | {key.meaning.replace('|', chr(92) + '|')} |"
+        for name, key in keys.items()
     ]
     if not rows:
         return "It has none of its own."
     return "\n".join(["| key | default | meaning |", "|---|---|---|", *rows])
-
-
-def described(arguments: str) -> dict[str, str]:
-    """What a docstring says of each argument, by name."""
-    meanings: dict[str, str] = {}
-    for block in re.split(r"\n(?=    ?(?: {3})?\w[\w, ]*:)", f"\n{arguments}"):
-        names, colon, text = block.strip().partition(":")
-        if colon and re.fullmatch(r"[\w, *]+", names):
-            cell = " ".join(text.split()).replace("|", "\\|")
-            meanings |= {key.strip(): to_markdown(cell) for key in names.split(",")}
-    return meanings
 
 
 def api_page() -> str:

@@ -44,7 +44,10 @@ def test_the_package_alone_loads_nothing_heavy() -> None:
     assert loaded_by("import da_framework; dir(da_framework); da_framework.__version__") == set()
 
 
-@pytest.mark.parametrize("message", [["list"], ["--version"], ["--help"], ["list", "method"]])
+@pytest.mark.parametrize(
+    "message",
+    [["list"], ["--version"], ["--help"], ["list", "dann"], ["train", "--help"]],
+)
 def test_listings_load_nothing_heavy(message: list[str]) -> None:
     assert loaded_by(f"from da_framework.cli.main import main; main({message})") == set()
 

@@ -195,7 +195,9 @@ def read_finished(folder: Path) -> RunRecord:
 
 def main(arguments: list[str]) -> None:
     """``da doctor RUN``: whether a finished run aligned its domains, and what to try."""
-    parser = argparse.ArgumentParser(prog="da doctor", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="da doctor", description=main.__doc__, epilog="example: da doctor runs/mine"
+    )
     parser.add_argument("run", nargs="+", help="folders of finished runs")
     print_diagnoses([Path(word.removeprefix("run=")) for word in parser.parse_args(arguments).run])
 

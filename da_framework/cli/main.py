@@ -119,7 +119,11 @@ def answer(name: str, rest: list[str]) -> None:
         print_version()
         return
     if name not in COMMANDS:
-        exit_with(f"{name!r} is no command\n\n{USAGE}", code=2)
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, COMMANDS)
+        hint = f"; did you mean da {' or da '.join(near)}?" if near else ""
+        exit_with(f"{name!r} is no command{hint}\n\n{USAGE}", code=2)
     try:
         os.getcwd()
     except OSError:
@@ -133,7 +137,11 @@ def answer(name: str, rest: list[str]) -> None:
 def run_command(name: str, rest: list[str]) -> None:
     """Hands the arguments to the command, or to Hydra, which hands it the config."""
     command = COMMANDS[name]
-    if command.hydra:
+    if command.hydra and {"-h", "--help"} & {*rest}:
+        from da_framework.cli.help import print_help
+
+        print_help(name, command.help, rest)
+    elif command.hydra:
         from da_framework.cli.hydra_app import run_hydra
 
         run_hydra(name, command.module, rest)

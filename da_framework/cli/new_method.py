@@ -198,7 +198,11 @@ def file_contents(name: str, root: Path, module: str, *, apart: bool) -> dict[Pa
 
 def main(arguments: list[str]) -> None:
     """``da new-method NAME [--package FOLDER]``: files to begin a method with."""
-    parser = argparse.ArgumentParser(prog="da new-method", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="da new-method",
+        description=main.__doc__,
+        epilog="example: da new-method foo --package ../my_da",
+    )
     parser.add_argument("name", help="as in method=NAME")
     parser.add_argument(
         "--package",

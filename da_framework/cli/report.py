@@ -23,7 +23,11 @@ def main(arguments: list[str]) -> None:
 
     A terminal gets a table as wide as it is, a pipe or a file Markdown.
     """
-    parser = argparse.ArgumentParser(prog="da report", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="da report",
+        description=main.__doc__,
+        epilog="example: da report multirun --html report.html",
+    )
     parser.add_argument("folders", nargs="+", type=Path, help="of runs, or files made by --keep")
     parser.add_argument(
         "--against",

@@ -35,7 +35,11 @@ JOBLIB = "hydra/launcher=joblib"
 
 def main(arguments: list[str]) -> None:
     """``da reproduce TABLE``: runs what is missing; ends with 1 if a cell is outside or not run."""
-    parser = argparse.ArgumentParser(prog="da reproduce", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="da reproduce",
+        description=main.__doc__,
+        epilog="example: da reproduce jda_2013/office_caltech10 --jobs 2",
+    )
     parser.add_argument("table", nargs="?", help="an experiment that states a paper's values")
     parser.add_argument("overrides", nargs="*", help="of the sweep: optimizer.lr=0.1")
     parser.add_argument("--list", action="store_true", help="the tables there are")

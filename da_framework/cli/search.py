@@ -17,10 +17,12 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from da_framework.cli.exit import exit_on_user_error
+from da_framework.cli.help import output_width, render_keys
 from da_framework.cli.hydra_app import run_hydra
 from da_framework.cli.sweeps import redirect_to_log
 from da_framework.config import plugins
 from da_framework.config import run_names as names
+from da_framework.config.key_help import own_keys
 from da_framework.config.schema import check_config
 from da_framework.core.damage import explain_damage, is_there, read_bytes
 from da_framework.core.errors import INTERRUPTED, PREEMPTED, InputError, PreemptedError, one_line
@@ -41,8 +43,7 @@ Values of keys of `da train`, as in a sweep or of an interval:
   'optimizer.lr=log(1e-4,1e-1)'   a number in between, even on a logarithmic scale
   'method.weight=interval(0,2)'   whole where both bounds are; interval(0.0,2.0): any number
 
-The search's own keys:
-"""
+The search's own keys:"""
 SCALED = re.compile(r"([^=]+)=(log|interval)\((.*)\)")
 PRUNED = 4
 STATES = {"COMPLETE": "done", "PRUNED": "pruned", "RUNNING": "failed"}
@@ -441,8 +442,7 @@ def main(arguments: list[str]) -> None:
     """
     defaults = plugins.conf_dir() / "search.yaml"
     if not arguments or {"-h", "--help"} & set(arguments):
-        keys = defaults.read_text().partition("\n")[2]
-        print(f"{USAGE}  {keys.rstrip().replace(chr(10), chr(10) + '  ')}")
+        print("\n".join([USAGE, *render_keys(own_keys(defaults), output_width())]))
         return
     plugins.require_package("da search", "optuna", "search")
     known: Any = OmegaConf.load(defaults)

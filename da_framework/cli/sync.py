@@ -24,7 +24,9 @@ def main(arguments: Sequence[str]) -> None:
         InputError: the server cannot be reached, or has not taken all of them.
     """
     parser = argparse.ArgumentParser(
-        prog="da sync", description="Send runs to W&B that were offline, or not sent to the end."
+        prog="da sync",
+        description="Send runs to W&B that were offline, or not sent to the end.",
+        epilog="example: da sync runs multirun",
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="of runs")
     folders = parser.parse_args(arguments).folders

@@ -15,6 +15,12 @@ GROUPS = (
     "network",
     "validator",
     "accuracy_estimator",
+    "optimizer",
+    "scheduler",
+    "trainer",
+    "logger",
+    "callback",
+    "hydra/launcher",
     "experiments",
 )
 
@@ -29,6 +35,16 @@ def list_group(group: str) -> Iterator[tuple[str, str, str]]:
                 summarize_config(file),
                 origin,
             )
+
+
+def option_names(group: str) -> list[str]:
+    """The names that a group can be set to, ours first."""
+    folders = [root / group for _, root in config_roots()] if group else []
+    return [
+        file.relative_to(folder).with_suffix("").as_posix()
+        for folder in folders
+        for file in sorted(folder.rglob("*.yaml"))
+    ]
 
 
 def summarize_config(file: Path) -> str:

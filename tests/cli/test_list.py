@@ -1,3 +1,4 @@
+import re
 import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
@@ -5,9 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from da_framework.cli.list import main
+from da_framework.cli.list import main, target_of
 from da_framework.config import plugins
-from da_framework.config.catalog import GROUPS, first_docstring_line, list_group, summarize_config
+from da_framework.config.catalog import (
+    GROUPS,
+    first_docstring_line,
+    list_group,
+    option_names,
+    summarize_config,
+)
+from da_framework.config.method_settings import SETTINGS, method_settings
+from da_framework.core.errors import InputError
 
 
 def names(group: str) -> dict[str, str]:
@@ -115,6 +124,58 @@ def test_the_list_is_printed_by_group(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_no_other_group_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
+    with pytest.raises(InputError, match="did you mean optimizer"):
         main(["optimiser"])
-    assert "invalid choice" in capsys.readouterr().err
+    assert capsys.readouterr().out == ""
+
+
+def test_a_name_is_shown_in_every_group_that_has_it(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["mmd"])
+    shown = capsys.readouterr().out
+    titles = [line for line in shown.splitlines() if re.match(r"\S+=\S+$", line)]
+    assert titles == ["method=mmd", "term=mmd", "validator=mmd"]
+    assert "https://arxiv.org/abs/1502.02791" in shown
+    assert "setting: unsupervised" in shown
+    assert re.search(r"method\.weight=1\.0 +w of the discrepancy", shown)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_name_can_be_shown(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in option_names(group):
+        main([name])
+        assert f"{group}={name}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("setting", "member", "other"),
+    [
+        ("source-free", "shot", "dann"),
+        ("unsupervised", "dann", "shot"),
+        ("unsupervised", "adda", "fine_tuning"),
+        ("few-labels", "mme", "dann"),
+        ("fine-tuning", "lwf", "joint"),
+        ("distillation", "progressive", "lwf"),
+        ("open-set", "osbp", "pada"),
+        ("partial", "pada", "osbp"),
+        ("shallow", "jda", "mmd"),
+        ("baseline", "source_only", "jda"),
+    ],
+)
+def test_methods_of_a_setting(
+    setting: str, member: str, other: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["method", f"setting={setting}"])
+    listed = re.findall(r"^  (\w+)  ", capsys.readouterr().out, flags=re.MULTILINE)
+    assert member in listed
+    assert other not in listed
+
+
+def test_every_method_has_a_setting_and_every_setting_a_method() -> None:
+    by_method = {name: method_settings(target_of(name)) for name in option_names("method")}
+    assert all(by_method.values())
+    assert {setting for settings in by_method.values() for setting in settings} == {*SETTINGS}
+
+
+def test_a_setting_that_is_none_names_those_there_are() -> None:
+    with pytest.raises(InputError, match="source-free: a trained network"):
+        main(["setting=sourcefree"])

@@ -49,26 +49,6 @@ def test_help_names_every_command(da: Any, arguments: tuple[str, ...]) -> None:
     assert all(name in ended.out for name in COMMANDS)
 
 
-@pytest.mark.parametrize(
-    "command", ["train", "evaluate", "predict", "export", "rank", "check", "shift", "data check"]
-)
-def test_hydras_help_lists_groups_and_keys(da: Any, command: str) -> None:
-    ended = da(*command.split(), "--help")
-    assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith(f"da {command} is powered by Hydra")
-    listed = next(line for line in ended.out.splitlines() if line.startswith("method: "))
-    assert {"control", "dann", "joint", "mmd"} <= set(listed.removeprefix("method: ").split(", "))
-    item = {
-        "evaluate": "run: ???",
-        "predict": "root: ???",
-        "export": "formats:",
-        "rank": "run: ???",
-        "shift": "permutations: 199",
-        "data check": "out: data_check",
-    }
-    assert item.get(command, "flush_every: 50") in ended.out
-
-
 def test_the_config_of_a_job_is_shown_and_nothing_written(da: Any) -> None:
     for command, name in [("train", "Digits"), ("check", "TwoMoons")]:
         ended = da(command, "--cfg", "job", "method=mmd")

@@ -100,7 +100,7 @@ def test_help_shows_the_keys_with_their_defaults(da: Any) -> None:
     for arguments in (("search",), ("search", "--help")):
         ended = da(*arguments)
         assert (ended.code, ended.err) == (0, "")
-        assert "  trials: 20 " in ended.out
+        assert "  trials=20 " in ended.out
         assert "'optimizer.lr=log(1e-4,1e-1)'" in ended.out
 
 

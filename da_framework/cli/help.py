@@ -1,0 +1,111 @@
+"""``da COMMAND --help`` for what Hydra runs: examples, parts, and every key with what it means."""
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+
+from da_framework.config.catalog import list_group, option_names
+from da_framework.config.key_help import CommandHelp, Key, Keys, command_help
+
+WIDTH = 100
+"""Of what goes to a file or a pipe; a terminal has its own."""
+COLUMN = 36
+"""Where meanings begin, at most."""
+NARROWEST = 24
+
+
+def print_help(name: str, summary: str, words: Sequence[str]) -> None:
+    """Prints what a command does, its parts and its keys.
+
+    Args:
+        name: of the command.
+        summary: what it does, in a line.
+        words: the other arguments; options of groups among them are heeded.
+    """
+    chosen = {
+        group: options
+        for word in words
+        for group, equals, value in [word.lstrip("+").partition("=")]
+        if equals and (options := [part for part in value.strip("[]").split(",") if part])
+        if "." not in group and set(options) <= set(option_names(group))
+    }
+    told = command_help(name.replace(" ", "_"), chosen)
+    print("\n".join(render_help(name, summary, told, output_width())))
+
+
+def output_width() -> int:
+    """How many characters a line of help has."""
+    tells = sys.stdout.isatty()
+    return max(NARROWEST, shutil.get_terminal_size().columns if tells else WIDTH)
+
+
+def render_help(name: str, summary: str, told: CommandHelp, width: int) -> Iterator[str]:
+    """The lines of a command's help.
+
+    Args:
+        name: of the command.
+        summary: what it does, in a line.
+        told: what its config says of itself.
+        width: of a line, in characters.
+    """
+    examples = [line.strip() for line in told.introduction if line.startswith(" ")]
+    words = [line for line in told.introduction if not line.startswith(" ")]
+    yield from textwrap.wrap(" ".join(words) or summary, width)
+    yield ""
+    yield from (f"  {line}" for line in examples)
+    parts = {group: names for group, names in told.choices.items() if option_names(group)}
+    if parts:
+        yield from ["", *textwrap.wrap("Parts, part=name (da list PART, or da list NAME):", width)]
+        for group, names in parts.items():
+            value = ",".join(names) if len(names) == 1 else f"[{','.join(names)}]"
+            options = Key("", listed_options(group))
+            yield from render_key(f"{group}={value if names else 'null'}", options, width)
+    for title, keys in sections(told.keys, parts):
+        yield from ["", *textwrap.wrap(title, width)]
+        yield from render_keys(keys, width)
+    after = (
+        f"Any key can be set: da {name} KEY=VALUE. --cfg job prints the whole config instead of "
+        "running; --hydra-help has Hydra's own options."
+    )
+    yield from ["", *textwrap.wrap(after, width)]
+
+
+def listed_options(group: str) -> str:
+    """The names that a group can be set to, as far as they fit."""
+    names = option_names(group)
+    return f"{len(names)} of them: da list {group}" if group == "experiments" else ", ".join(names)
+
+
+def sections(keys: Keys, parts: dict[str, list[str]]) -> Iterator[tuple[str, Keys]]:
+    """The keys of the command itself, then those of each part, with a title each."""
+    found = dict.fromkeys(name.partition(".")[0] for name in keys if "." in name)
+    groups = [*(group for group in parts if group in found), *(found.keys() - parts)]
+    own = {name: key for name, key in keys.items() if "." not in name}
+    if own:
+        yield "Keys, key=value:", own
+    for group in groups:
+        below = {name: key for name, key in keys.items() if name.startswith(f"{group}.")}
+        summaries = {name: summary for name, summary, _ in list_group(group)}
+        chosen = [f"{group}={name}: {summaries.get(name, '')}" for name in parts.get(group, [])]
+        yield " ".join(chosen) if len(chosen) == 1 else f"{group}:", below
+
+
+def render_keys(keys: Keys, width: int) -> Iterator[str]:
+    """Keys with defaults and meanings, a line or more each."""
+    column = min(COLUMN, max(len(f"{name}={key.value}") for name, key in keys.items()) + 4)
+    for name, key in keys.items():
+        yield from render_key(f"{name}={key.value}", key, width, column)
+
+
+def render_key(head: str, key: Key, width: int, column: int = COLUMN) -> Iterable[str]:
+    """A key with its meaning beside it, or below where one of the two is long."""
+    narrow = width < column + NARROWEST
+    indent = " " * (6 if narrow else column)
+    meaning = textwrap.wrap(
+        key.meaning, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
+    first = f"  {head}"
+    if meaning and not narrow and len(first) + 2 <= column:
+        return [first + meaning[0][len(first) :], *meaning[1:]]
+    return [first, *meaning]
