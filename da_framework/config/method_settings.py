@@ -10,7 +10,7 @@ SETTINGS = {
     "few-labels": "a labelled source, and some labels of the target",
     "source-free": "a trained network, a target without labels, and no source",
     "fine-tuning": "a trained network, and some labels of the target",
-    "distillation": "former runs as teachers",
+    "teachers": "former runs to learn from",
     "partial": "a target that lacks classes of the source",
     "open-set": "a target with classes that the source lacks",
     "shallow": "closed forms, fitted to features that are there",
@@ -33,7 +33,7 @@ def _settings(flags: dict[str, object]) -> Iterator[str]:
     if flags.get("baseline"):
         yield "baseline"
     elif teachers:
-        yield "distillation"
+        yield "teachers"
     elif labels:
         yield "few-labels" if source else "fine-tuning"
     elif source:

@@ -154,7 +154,7 @@ def test_every_name_can_be_shown(group: str, capsys: pytest.CaptureFixture[str])
         ("unsupervised", "adda", "fine_tuning"),
         ("few-labels", "mme", "dann"),
         ("fine-tuning", "lwf", "joint"),
-        ("distillation", "progressive", "lwf"),
+        ("teachers", "progressive", "lwf"),
         ("open-set", "osbp", "pada"),
         ("partial", "pada", "osbp"),
         ("shallow", "jda", "mmd"),
