@@ -24,6 +24,8 @@ EXACT = 96
 """The longer side, in pixels, up to which an image is shown without loss."""
 EXAMPLES = 60
 """Answered samples that are shown, at most: the latest."""
+CELLS, LONGEST_CELL = 100, 4000
+"""Of a row that is shown: columns, and characters of each, at most."""
 
 
 def write_label_page(path: Path, pool: Pool, questions: Questions) -> None:
@@ -45,6 +47,7 @@ def write_label_page(path: Path, pool: Pool, questions: Questions) -> None:
                 "sample": sample,
                 "cell": csv_cell(printable(sample)),
                 "picture": picture_url(pool, int(questions.order[question - 1])),
+                "cells": shown_cells(pool, int(questions.order[question - 1])),
             }
             for question, sample in waiting
         ],
@@ -118,6 +121,17 @@ def picture_url(pool: Pool, sample: int) -> str | None:
     kind = "jpeg" if max(picture.shape[:2]) > EXACT else "png"
     Image.fromarray(np.ascontiguousarray(picture)).save(stream, format=kind)
     return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def shown_cells(pool: Pool, sample: int) -> list[tuple[str, list[str]]]:
+    """Names and texts, line by line, that a person sees of a sample."""
+    cells = [*pool.description(sample).items()]
+    shown = [
+        (name, (text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]} ...").splitlines())
+        for name, text in cells[:CELLS]
+    ]
+    more = len(cells) - CELLS
+    return [*shown, ("", [f"and {more} columns more"])] if more > 0 else shown
 
 
 def fill_template(path: Path, name: str, data: Mapping[str, Any]) -> None:

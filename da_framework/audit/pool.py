@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -30,7 +30,8 @@ class Pool:
         answers: a row a model, a column a sample: positions of classes.
         labels: the true ones, where the data has them; ``UNKNOWN`` elsewhere.
         content: a hash of the samples themselves.
-        picture: a small image (height, width, 3) of a sample; ``None`` of what is no image.
+        picture: a small image (height, width, 3) of a sample; ``None`` of what has none.
+        description: what else a person sees of a sample, by its names: a table's columns.
     """
 
     runs: tuple[str, ...]
@@ -40,6 +41,7 @@ class Pool:
     labels: IntArray
     content: str
     picture: Callable[[int], Any] = lambda row: None
+    description: Callable[[int], Mapping[str, str]] = lambda row: {}
 
     @property
     def size(self) -> int:

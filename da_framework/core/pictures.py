@@ -3,8 +3,11 @@
 import threading
 import warnings
 from io import BytesIO
+from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from da_framework.core.errors import listed, one_line
 
@@ -13,6 +16,11 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 hand a file to further programs, as EPS does, or are decoded by what hardly anyone looks after."""
 MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 2**26
 """Of a picture, 89 millions: Pillow warns from here on, since a small file may hold very many."""
+
+SERIES_SIZE = (480, 160)
+"""Width and height of a series' picture, in pixels."""
+LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Of the channels of a series, in turn: told apart by those who see no red as well."""
 
 _OPENING = threading.Lock()
 
@@ -43,3 +51,25 @@ def describe_failure(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"it is not an image ({listed(FORMATS)} are read)"
     return one_line(error, most=200) or type(error).__name__
+
+
+def draw_series(x: NDArray[Any]) -> NDArray[np.uint8]:
+    """A series as a picture (height, width, 3): a line a channel, all on one scale.
+
+    Args:
+        x: channels and time; where a value is NaN, a line has a gap.
+    """
+    width, height = SERIES_SIZE
+    picture = Image.new("RGB", SERIES_SIZE, "white")
+    finite = x[np.isfinite(x)].astype(np.float64)
+    if finite.size:
+        pen, low = ImageDraw.Draw(picture), finite.min()
+        across = np.linspace(1, width - 2, x.shape[1])
+        for number, channel in enumerate(x.astype(np.float64)):
+            share = (channel - low) / max(finite.max() - low, np.finfo(np.float64).tiny)
+            points = [*zip(across.tolist(), ((height - 3) * (1 - share) + 1).tolist(), strict=True)]
+            known = np.isfinite(share)
+            for start in np.flatnonzero(known[:-1] & known[1:]).tolist():
+                colour = LINE_COLOURS[number % len(LINE_COLOURS)]
+                pen.line(points[start : start + 2], fill=colour, width=2)
+    return np.asarray(picture)

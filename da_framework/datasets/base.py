@@ -6,7 +6,7 @@ before torch is imported.
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
@@ -208,6 +208,10 @@ class Dataset(ABC):
     def sample_name(self, name: str, row: int) -> str:
         """What a person finds a sample of a domain by."""
         return f"row {row} of {name}"
+
+    def describe_sample(self, name: str, row: int) -> Mapping[str, str]:
+        """What else a person sees of a sample of a domain, by its names; never its label."""
+        return {}
 
     def licence(self, name: str) -> str:
         """What may be done with a domain's samples, as far as is known."""
@@ -411,7 +415,11 @@ def mark_finite(x: Array) -> NDArray[np.bool_]:
 
 
 def as_image(x: Array) -> Array | None:
-    """An image (height, width, 3) to look at; none of what is no image."""
+    """An image (height, width, 3) to look at, of a series its lines; none of what is neither."""
+    if x.ndim == 2 and x.dtype.kind == "f":
+        from da_framework.core.pictures import draw_series
+
+        return draw_series(x)
     if x.ndim != 3 or x.shape[0] not in (1, 3):
         return None
     if x.dtype != np.uint8:

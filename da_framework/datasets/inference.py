@@ -37,7 +37,7 @@ from da_framework.datasets.images import (
     crop_middle,
     shorten_list,
 )
-from da_framework.datasets.table import Table, place_of_row
+from da_framework.datasets.table import Table, describe_row, place_of_row
 from da_framework.datasets.table_files import (
     MISSING_VALUES,
     READERS,
@@ -113,6 +113,10 @@ class NewSamples(ABC):
         Raises:
             InputError: they are not what the run takes, or cannot be read.
         """
+
+    def describe(self, names: Sequence[str]) -> Mapping[str, str]:
+        """What else a person sees of a sample that ``blocks`` has named; never its label."""
+        return {}
 
     def name(self, file: Path) -> str:
         """A file's path below the root."""
@@ -227,6 +231,10 @@ class NewTable(NewSamples):
         *("label", "domain", "drop", "separator", "encoding", "decimal", "missing_values"),
     )
 
+    def __init__(self, root: str, inputs: Mapping[str, Any], keys: Mapping[str, Any]) -> None:
+        super().__init__(root, inputs, keys)
+        self._described: dict[Path, Any] = {}
+
     def blocks(self) -> Iterator[tuple[list[tuple[str, ...]], Array]]:
         for file in self.files:
             x = self.features(file)
@@ -251,6 +259,13 @@ class NewTable(NewSamples):
         way = "the run fills none: dataset.missing=mean, median or indicator when it is trained"
         refuse_missing(rows, fitted, place_of_row, way)
         return complete(encoded.x, fitted)
+
+    def describe(self, names: Sequence[str]) -> Mapping[str, str]:
+        name, row = names
+        file = self.root / name if self.root.is_dir() else self.root
+        if file not in self._described:
+            self._described[file] = self.read(file, names=self.keys.get("text", ()))
+        return describe_row(self._described[file].iloc[int(row)], without=self.keys.get("label"))
 
     def read(self, file: Path, *, names: Sequence[str] = (), texts: Sequence[str] = ()) -> Any:
         """The rows of a file, indexed by file and line."""

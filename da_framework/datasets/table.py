@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +21,7 @@ from da_framework.datasets.columns import (
     Missing,
     Preparation,
     Scale,
+    as_texts,
     complete,
     constant_features,
     encode,
@@ -134,6 +135,9 @@ class Table(Discovered):
 
     def sample_name(self, name: str, row: int) -> str:
         return place_of_row(self._rows(name).index[row])
+
+    def describe_sample(self, name: str, row: int) -> Mapping[str, str]:
+        return describe_row(self._rows(name).iloc[row], without=self.label)
 
     # features
 
@@ -366,3 +370,14 @@ def place_of_row(index: Any) -> str:
     file, line = index
     kind = "line" if file_ending(Path(file)) in (".csv", ".tsv", ".jsonl") else "row"
     return f"{file}, {kind} {line}"
+
+
+def describe_row(row: Any, *, without: str | None) -> dict[str, str]:
+    """The cells of a row by the names of their columns: what is missing is empty.
+
+    Args:
+        row: of a frame.
+        without: the column of labels, which is none of them.
+    """
+    cells = dict(zip(row.index, as_texts(row), strict=True))
+    return {column: text for column, text in cells.items() if column != without}

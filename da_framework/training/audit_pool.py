@@ -36,6 +36,7 @@ class Answers(NamedTuple):
         content: a hash of them.
         labels: names of their true classes, where they are known.
         picture: a small image of a sample.
+        description: what else a person sees of a sample.
     """
 
     classes: tuple[str, ...]
@@ -44,6 +45,7 @@ class Answers(NamedTuple):
     content: str
     labels: tuple[str | None, ...]
     picture: Callable[[int], Any]
+    description: Callable[[int], Mapping[str, str]]
 
 
 def gather_pool(
@@ -104,6 +106,7 @@ def gather_pool(
         np.array([number.get(name, UNKNOWN) if name else UNKNOWN for name in first.labels]),
         first.content,
         first.picture,
+        first.description,
     )
 
 
@@ -113,11 +116,12 @@ def answer_new(run: str, *, pick: str, dataset: Mapping[str, Any], trust: Sequen
     reader = open_new_samples(model.run.config["dataset"], dataset, model.inputs)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.method.to(device)
-    samples, predicted, inputs = [], [], []
+    samples: list[tuple[str, ...]] = []
+    predicted, inputs = [], []
     for names, x in reader.blocks():
         rows = as_target_samples(torch.as_tensor(x, device=device), model)
         predicted.append(model.method.evaluate_samples(rows).logits.argmax(1).cpu().numpy())
-        samples += [":".join(name) for name in names]
+        samples += names
         inputs.append(x)
     if reader.broken:
         raise InputError(
@@ -126,7 +130,7 @@ def answer_new(run: str, *, pick: str, dataset: Mapping[str, Any], trust: Sequen
     if not samples:
         raise InputError(f"dataset.root={dataset['root']}: no sample can be read")
     x = np.concatenate(inputs)
-    files = [reader.root / name if reader.root.is_dir() else reader.root for name in samples]
+    files = [reader.root / name if reader.root.is_dir() else reader.root for name, *_ in samples]
 
     def picture(row: int) -> Any:
         return read_picture(files[row]) if isinstance(reader, NewImages) else as_image(x[row])
@@ -136,10 +140,11 @@ def answer_new(run: str, *, pick: str, dataset: Mapping[str, Any], trust: Sequen
     return Answers(
         model.classes,
         np.concatenate(predicted),
-        tuple(samples),
+        tuple(map(":".join, samples)),
         content.hexdigest(),
         (None,) * len(samples),
         picture,
+        lambda row: reader.describe(samples[row]),
     )
 
 
@@ -166,16 +171,18 @@ def answer_own(
     domains, method = built.domains, built.module.method
     outputs: Outputs = method.evaluate_samples(domains.test)
     data, parts = domains.dataset, domains.dataset.split_roles().test
+    places = [(part.domain, row) for part in parts for row in part.rows.tolist()]
     unknown = ["unknown"] if method.setting == "open" or data.unknown else []
     names = (*data.known, *unknown)
     oracle = domains.oracle.tolist()
     return Answers(
         names,
         outputs.logits.argmax(1).cpu().numpy(),
-        tuple(data.sample_name(part.domain, row) for part in parts for row in part.rows.tolist()),
+        tuple(data.sample_name(*place) for place in places),
         describe_content(data, parts),
         tuple(None if label == UNLABELLED else names[label] for label in oracle),
-        own_picture(data, parts),
+        own_picture(data, places),
+        lambda row: data.describe_sample(*places[row]),
     )
 
 
@@ -190,9 +197,8 @@ def describe_content(data: Dataset, parts: Sequence[DomainRows]) -> str:
     return hashed.hexdigest()
 
 
-def own_picture(data: Dataset, parts: Sequence[DomainRows]) -> Callable[[int], Any]:
-    """What shows a sample of these parts, counted through all of them."""
-    places = [(part.domain, row) for part in parts for row in part.rows.tolist()]
+def own_picture(data: Dataset, places: Sequence[tuple[str, int]]) -> Callable[[int], Any]:
+    """What shows the sample at a position among these, each a domain and its row."""
     inspections = cache(data.inspections)
 
     def picture(row: int) -> Any:

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -347,8 +348,96 @@ def test_the_page_of_questions_says_nothing_of_the_runs(tmp_path: Path) -> None:
     write_label_page(tmp_path / "label.html", pool, questions)
     text = (tmp_path / "label.html").read_text()
     data = json.loads(text.partition("const data = ")[2].partition(";\n")[0])
-    assert all(set(own) == {"question", "sample", "cell", "picture"} for own in data["questions"])
+    assert all(
+        set(own) == {"question", "sample", "cell", "picture", "cells"} for own in data["questions"]
+    )
     assert set(data) == {"audit", "classes", "questions"}
+
+
+def asked_on_page() -> list[dict[str, Any]]:
+    text = (Path("audit") / "label.html").read_text()
+    asked: list[dict[str, Any]]
+    asked = json.loads(text.partition("const data = ")[2].partition(";\n")[0])["questions"]
+    return asked
+
+
+@pytest.mark.slow
+def test_the_page_shows_rows_but_not_their_labels(da: Any) -> None:
+    random = np.random.default_rng(0)
+    Path("rows").mkdir()
+    for name in ("s", "t"):
+        y = np.arange(30) % 2
+        lines = [
+            f"{number},{x:.3f},{'' if number == 3 else number},{('no', 'yes')[label]}"
+            for number, (x, label) in enumerate(zip(random.normal(y), y, strict=True))
+        ]
+        Path("rows", f"{name}.csv").write_text("\n".join(["id,p,n,label", *lines]) + "\n")
+    keys = ("dataset=table", "dataset.root=rows", "dataset.source=[s]", "dataset.drop=[id]")
+    for method, steps in (("source_only", 1), ("dann", 40)):
+        words = (*keys, f"method={method}", f"steps={steps}", "dataset.missing=mean")
+        assert da.train(*words, "optimizer.lr=0.1", run=method).code == 0
+    for words in ("trust=[rows]", "dataset.root=rows/t.csv"):
+        ended = da("audit", RUNS, words, "ask=30", "accuracy=true")
+        assert ended.code == 0, ended.err
+        rows = {row["cells"][0][1][0]: row for row in asked_on_page()}
+        assert len(rows) == 30
+        file = Path("rows", "t.csv").read_text().splitlines()
+        for number, own in rows.items():
+            _, p, n, _ = file[int(number) + 1].split(",")
+            shown = {name: "".join(lines) for name, lines in own["cells"]}
+            assert shown["n"] == n
+            assert float(shown["p"]) == float(p)
+            assert shown.keys() == {"id", "p", "n"}  # and so no label
+        shutil.rmtree("audit")
+
+
+@pytest.mark.slow
+def test_the_page_shows_texts_and_series(da: Any) -> None:
+    random = np.random.default_rng(0)
+    Path("texts").mkdir()
+    Path("series").mkdir()
+    for name in ("s", "t"):
+        y = np.arange(30) % 2
+        words = [" ".join(random.choice(["ink", "hat"], 5, p=[k, 1 - k])) for k in 0.3 + 0.4 * y]
+        lines = [f'"{text},\nsecond line",{label}' for text, label in zip(words, y, strict=True)]
+        Path("texts", f"{name}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+        x = random.normal(size=(30, 2, 12)) + y[:, None, None]
+        np.savez(f"series/{name}.npz", x=x.astype(np.float32), y=y)
+    text = ("dataset=text", "network=text", "dataset.length=8")
+    series = ("dataset=arrays", "network=cnn1d")
+    for kind, new, keys in (("texts", "t.csv", text), ("series", "t.npz", series)):
+        for method, steps in (("source_only", 1), ("dann", 3)):
+            words = (*keys, f"dataset.root={kind}", "dataset.source=[s]", f"method={method}")
+            assert da.train(*words, f"steps={steps}", run=f"{kind}-{method}").code == 0
+        runs = f"run=[{kind}-source_only,{kind}-dann]"
+        for words in (f"trust=[{kind}]", f"dataset.root={kind}/{new}"):
+            ended = da("audit", runs, words, "ask=5", "accuracy=true")
+            assert ended.code == 0, ended.err
+            for own in asked_on_page():
+                if kind == "texts":
+                    ((column, lines),) = own["cells"]
+                    assert (column, lines[1]) == ("text", "second line")
+                    assert set(lines[0].strip(",").split()) <= {"ink", "hat"}
+                else:
+                    assert own["picture"].startswith("data:image/")
+            shutil.rmtree("audit")
+
+
+@browsing
+def test_a_row_is_shown_as_it_is(tmp_path: Path, browser: Browser) -> None:
+    row = {"<b>name</b>": "1,5 & more", "text": "one\ntwo", "long": "x" * 5000}
+    pool = replace(
+        pictured_pool(), description=lambda sample: row | {f"n{i}": "0" for i in range(99)}
+    )
+    questions = Questions(tmp_path, {}, pool.order(0, accuracy=False), asked=2)
+    write_label_page(tmp_path / "label.html", pool, questions)
+    browser.open(tmp_path / "label.html")
+    assert browser.complaints() == []
+    assert browser.texts("#cells dt")[:3] == [*row]
+    shown = browser.texts("#cells dd")
+    assert shown[:2] == ["1,5 & more", "one\ntwo"]
+    assert len(shown[2]) < 4100
+    assert shown[-1] == "and 2 columns more"
 
 
 @browsing

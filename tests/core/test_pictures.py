@@ -8,10 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from da_framework.core.pictures import FORMATS, MOST_PIXELS, describe_failure, open_picture
+from da_framework.core.pictures import (
+    FORMATS,
+    MOST_PIXELS,
+    describe_failure,
+    draw_series,
+    open_picture,
+)
 
 PACKAGE = Path(__file__).parents[2] / "da_framework"
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
@@ -93,3 +100,13 @@ def test_pillow_opens_nothing_elsewhere() -> None:
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Attribute) and node.attr == "open":
                     assert ast.unparse(node.value) not in ("Image", "PIL.Image"), path
+
+
+def test_a_series_is_drawn_with_its_gaps() -> None:
+    x = np.array([[0, 1, np.nan, 1, 0], [5, 5, 5, 5, 5]], dtype=np.float32)
+    ink = (draw_series(x) < 255).any(2)
+    assert ink[:4].any(0).mean() > 0.95  # the second channel, at the top
+    assert not ink[20:, 190:290].any()  # nothing is drawn where a value is missing
+    assert ink[20:].any()
+    for odd in (x * np.nan, x * 0, x[:, :1], x * np.float32(1e37), x[:0]):
+        assert draw_series(odd).shape == draw_series(x).shape
