@@ -376,8 +376,8 @@ def test_the_page_shows_rows_but_not_their_labels(da: Any) -> None:
     for method, steps in (("source_only", 1), ("dann", 40)):
         words = (*keys, f"method={method}", f"steps={steps}", "dataset.missing=mean")
         assert da.train(*words, "optimizer.lr=0.1", run=method).code == 0
-    for words in ("trust=[rows]", "dataset.root=rows/t.csv"):
-        ended = da("audit", RUNS, words, "ask=30", "accuracy=true")
+    for place in ("trust=[rows]", "dataset.root=rows/t.csv"):
+        ended = da("audit", RUNS, place, "ask=30", "accuracy=true")
         assert ended.code == 0, ended.err
         rows = {row["cells"][0][1][0]: row for row in asked_on_page()}
         assert len(rows) == 30
@@ -398,8 +398,8 @@ def test_the_page_shows_texts_and_series(da: Any) -> None:
     Path("series").mkdir()
     for name in ("s", "t"):
         y = np.arange(30) % 2
-        words = [" ".join(random.choice(["ink", "hat"], 5, p=[k, 1 - k])) for k in 0.3 + 0.4 * y]
-        lines = [f'"{text},\nsecond line",{label}' for text, label in zip(words, y, strict=True)]
+        texts = [" ".join(random.choice(["ink", "hat"], 5, p=[k, 1 - k])) for k in 0.3 + 0.4 * y]
+        lines = [f'"{text},\nsecond line",{label}' for text, label in zip(texts, y, strict=True)]
         Path("texts", f"{name}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
         x = random.normal(size=(30, 2, 12)) + y[:, None, None]
         np.savez(f"series/{name}.npz", x=x.astype(np.float32), y=y)
@@ -410,8 +410,8 @@ def test_the_page_shows_texts_and_series(da: Any) -> None:
             words = (*keys, f"dataset.root={kind}", "dataset.source=[s]", f"method={method}")
             assert da.train(*words, f"steps={steps}", run=f"{kind}-{method}").code == 0
         runs = f"run=[{kind}-source_only,{kind}-dann]"
-        for words in (f"trust=[{kind}]", f"dataset.root={kind}/{new}"):
-            ended = da("audit", runs, words, "ask=5", "accuracy=true")
+        for place in (f"trust=[{kind}]", f"dataset.root={kind}/{new}"):
+            ended = da("audit", runs, place, "ask=5", "accuracy=true")
             assert ended.code == 0, ended.err
             for own in asked_on_page():
                 if kind == "texts":

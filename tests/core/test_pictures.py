@@ -104,7 +104,7 @@ def test_pillow_opens_nothing_elsewhere() -> None:
 
 def test_a_series_is_drawn_with_its_gaps() -> None:
     x = np.array([[0, 1, np.nan, 1, 0], [5, 5, 5, 5, 5]], dtype=np.float32)
-    ink = (draw_series(x) < 255).any(2)
+    ink = np.any(draw_series(x) < 255, axis=2, keepdims=True)[..., 0]
     assert ink[:4].any(0).mean() > 0.95  # the second channel, at the top
     assert not ink[20:, 190:290].any()  # nothing is drawn where a value is missing
     assert ink[20:].any()
