@@ -10,6 +10,7 @@ from torch import nn
 
 from da_framework.callbacks.base import Callback
 from da_framework.callbacks.progress import ProgressBar
+from da_framework.cli.secrets import refuse_secrets
 from da_framework.config.plugins import conf_dir
 from da_framework.config.schema import check_config, instantiate
 from da_framework.config.settings import Settings
@@ -204,11 +205,12 @@ def compose_keys(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str
         keys: with ``__`` for a dot; later ones win.
 
     Raises:
-        InputError: with a line for each that cannot be used.
+        InputError: with a line for each that cannot be used, or one of them holds a secret.
     """
     from hydra.errors import HydraException
 
     overrides = as_overrides(keys)
+    refuse_secrets(overrides, composes=True)
     try:
         return compose_with_choices(*overrides)
     except HydraException as error:

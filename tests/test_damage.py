@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from da_framework.audit.pool import UNKNOWN, Pool
+from da_framework.audit.questions import Questions
 from da_framework.cli.main import main
 from da_framework.cli.search import Search
+from da_framework.cli.sweeps import STATES, read_state, read_unended
 from da_framework.core.errors import InputError
 from da_framework.datasets.arrays import read_arrays
 from da_framework.datasets.table_files import read_table
@@ -150,6 +154,59 @@ def check_journals(folder: Path, content: bytes) -> None:
         ends_well(folder, *SEARCHED)
 
 
+POOL = Pool(
+    runs=("a", "b"),
+    samples=("u.png", "v.png", "w.png"),
+    classes=("cat", "dog"),
+    answers=np.array([[0, 0, 1], [1, 1, 0]]),
+    labels=np.array([UNKNOWN] * 3),
+    content="",
+)
+ABOUT = {"runs": ["a", "b"], "samples": "1f", "pick": "last", "alpha": 0.05, "seed": 0}
+AUDIT = {"about": ABOUT, "asked": 3, "answers": {"1": 0, "2": UNKNOWN}, "pairs": []}
+ASKED = b"question,sample,label\n1,u.png,cat\n2,v.png,cannot tell\n3,w.png,\n"
+VERIFIED: Any = {
+    **{"samples": 3, "digest": "1f", "pick": "last", "labels": 2, "alpha": 0.05},
+    "pairs": [{"beside": "b", "outcome": "better", "gain": [0.1, 0.3], "labels": 2}],
+    "accuracy": [0.4, 0.6],
+}
+STATE: Any = {"state": "running", "folder": "sweep/0", "began": 1.5}
+
+
+def check_audits(folder: Path, content: bytes, name: str) -> None:
+    """The record of an audit, or its answers; what is read can be written once more."""
+    place = folder / "audit"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    (place / name).write_bytes(content)
+    with nothing_written_outside(folder), suppress(InputError):
+        questions = Questions.open(place, ABOUT, np.arange(3), len(POOL.classes))
+        if (place / "questions.csv").is_file():
+            questions.read(place / "questions.csv", POOL)
+        questions.write(POOL, {})
+        assert 0 <= questions.asked <= POOL.size
+        assert {*questions.answers} <= {1, 2, 3}
+
+
+def check_verified(folder: Path, content: bytes) -> None:
+    (folder / "runs" / "sound" / "verified.json").write_bytes(content)
+    assert ends_well(folder, "report", "runs", "--out=a.html") == 0
+    assert ends_well(folder, "doctor", str(folder / "runs" / "sound")) in (0, 2)
+
+
+def check_states(folder: Path, content: bytes) -> None:
+    """What a sweep that was killed has left of its jobs."""
+    for name in ("0.json", "unended.json"):
+        file = folder / "sweep" / STATES / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        with nothing_written_outside(folder):
+            assert all(isinstance(job, str) for job in read_unended(folder / "sweep"))
+            with suppress(InputError):
+                read_state(file)
+        file.unlink()
+
+
 CHECKPOINT = (FINISHED / "checkpoints" / "last.ckpt").read_bytes()
 TABLE = b"a,b,label\n" + b"1,2.5,x\n" * 9
 
@@ -176,6 +233,13 @@ FUZZED: dict[str, tuple[Callable[[Path, Any], None], st.SearchStrategy[Any]]] = 
     "lines": (
         lambda folder, content: check_read(folder, content, "a.jsonl", read_table),
         torn(b'{"a": 1, "label": "x"}\n' * 9),
+    ),
+    "audits": (partial(check_audits, name="audit.json"), damaged_json(AUDIT)),
+    "answers": (partial(check_audits, name="questions.csv"), torn(ASKED)),
+    "verdicts": (check_verified, damaged_json(VERIFIED)),
+    "states": (
+        check_states,
+        st.one_of(damaged_json(STATE), damaged_json(["sweep/0", "sweep/1"])),
     ),
     "journals": (
         check_journals,

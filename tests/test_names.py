@@ -121,6 +121,26 @@ def test_other_commands_show_them(odd: Commands) -> None:
     shown(odd("evaluate", "run=run", "trust=[odd.jsonl]"))
 
 
+def test_an_audit_asks_and_a_shift_is_said_with_them(odd: Commands) -> None:
+    odd.copy("run", "[b]x")
+    asked = ("audit", "run=[run,'[b]x']", "trust=[odd.jsonl]", "accuracy=true", "ask=9")
+    assert "9 questions wait" in shown(odd(*asked))
+    head, *rows = cells("audit/questions.csv")
+    for row, name in zip(rows, CLASSES, strict=False):
+        row[2] = csv_text(printable(name))
+    with Path("audit/questions.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([head, *rows])
+    assert "accuracy of" in shown(odd(*asked))
+    assert_harmless(cells("audit/questions.csv"))
+    for page in ("audit", "label"):
+        text = Path(f"audit/{page}.html").read_text()
+        assert not [name for name in (*CLASSES, *DOMAINS) if "<" in name and name in text]
+    text = shown(odd("shift", *TABLE, *ROLES, "draws=5", "permutations=39", "out=shift.json"))
+    assert printable(DOMAINS[1]) in " ".join(text.split())
+    found = json.loads(Path("shift.json").read_text())
+    assert (found["source"], found["target"]) == ([DOMAINS[0]], [DOMAINS[1]])
+
+
 def test_predictions_give_them_back(odd: Commands) -> None:
     shown(odd("predict", "run=run", "dataset.root=odd.jsonl", "probabilities=true"))
     head, *rows = cells("predictions.csv")

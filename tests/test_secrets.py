@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import da_framework
+from da_framework.cli.main import COMMANDS
 from da_framework.cli.secrets import refuse_secrets
 from da_framework.core.errors import InputError
 from da_framework.core.secrets import redact
@@ -38,6 +41,9 @@ TOKENS = {
     "wandb_old": "fedcba9876543210fedcba9876543210fedcba98",
 }
 SECRETS = [*ENVIRONMENT.values(), "netrc-password-1", *TOKENS.values(), "hidden-in-an-address"]
+
+X = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+Y = np.arange(40) % 2
 
 WORDS = {
     "key_of_a_config": f"+logger.wandb.api_key={KEY}",
@@ -103,29 +109,10 @@ def test_a_secret_in_a_command_is_refused_before_there_is_a_folder(
     assert not list(da.folder.iterdir())
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        *(["search", "method=dann,mmd"], ["reproduce", "dann_2016/digits"], ["check"]),
-        *(
-            ["evaluate"],
-            ["predict"],
-            ["export"],
-            ["rank"],
-            ["audit"],
-            ["shift"],
-            ["features"],
-            ["data", "check"],
-        ),
-        *(["report"], ["doctor"], ["sync"], ["new-method"], ["list"], ["unknown"]),
-    ],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("command", [*COMMANDS, "unknown"])
 @pytest.mark.parametrize("word", ["my-token-12345", f"folder={TOKENS['github']}"])
-def test_every_command_refuses_one(
-    da: Commands, planted: Path, command: list[str], word: str
-) -> None:
-    ended = da(*command, word)
+def test_every_command_refuses_one(da: Commands, planted: Path, command: str, word: str) -> None:
+    ended = da(*command.split(), word)
     assert ended.code == 2
     assert_unseen(da, ended)
     assert not list(da.folder.iterdir())
@@ -196,6 +183,40 @@ def test_a_run_among_secrets_has_none_in_its_files(
     assert {"result.json", "config.yaml", "da.log"} <= names
     assert any(name.endswith(".wandb") for name in names)
     assert_unseen(da, ended)
+
+
+IN_PYTHON: dict[str, dict[str, Any]] = {
+    "value": {"data_dir": "my-token-12345"},
+    "within_a_value": {"dataset__features": "x-my-pat-12345"},
+    "in_a_list": {"teachers": ["a", KEY]},
+    "in_a_mapping": {"dataset": {"columns": {"a": PASSWORD}}},
+    "key": {"logger__wandb__api_key": "anything-at-all"},
+    "address": {"data_dir": "https://user:any-password@example.org"},
+    "token": {"run_name": TOKENS["github"]},
+    "netrc": {"feature_cache": "netrc-password-1"},
+}
+"""By how it is given: keys of ``fit`` that hold one."""
+
+
+@pytest.mark.parametrize("keys", IN_PYTHON.values(), ids=IN_PYTHON.keys())
+def test_python_refuses_one(da: Commands, planted: Path, keys: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="leave it to the environment") as refused:
+        da_framework.fit(method="dann", source=(X, Y), target=X, **keys)
+    assert_unseen(da, Ended(1, "", str(refused.value)))
+    with pytest.raises(InputError, match="leave it to the environment"):
+        da_framework.Estimator("dann", **keys).fit(X, Y, X)
+    assert not list(da.folder.iterdir())
+
+
+def test_what_a_config_of_python_draws_in_is_not_saved(
+    da: Commands, planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DA_DATA", "my-token-12345")
+    run = da_framework.fit(method="dann", source=(X, Y), target=X, network="mlp", steps=1)
+    with pytest.raises(InputError, match=r"^data_dir: holds a secret") as refused:
+        run.save("saved")
+    assert_unseen(da, Ended(1, "", str(refused.value)))
+    assert not list(da.folder.iterdir())
 
 
 def test_errors_that_are_passed_on_are_without_them(

@@ -391,9 +391,9 @@ def read_unended(sweep: Path) -> list[str]:
         with suppress(InputError), explain_damage(file, "state of a job"):
             state: Any = read_json(file, "state of a job")
             if file.name == UNENDED:
-                folders |= dict.fromkeys(state)
+                folders |= dict.fromkeys(map(str, state))
             elif state["state"] == "running":
-                folders[state["folder"]] = None
+                folders[str(state["folder"])] = None
     return list(folders)
 
 

@@ -6,9 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, listed
 from da_framework.core.files import atomic_write
+from da_framework.core.secrets import redact
 from da_framework.results import record as records
+from da_framework.results.cells import flatten
 from da_framework.results.folder import RunFolder
 from da_framework.training.build import Run
 from da_framework.training.memory import peak_memory
@@ -27,11 +29,20 @@ def save_run(run: Run, folder: Path) -> None:
         folder: to write to; what another run has left in it is moved aside.
 
     Raises:
-        InputError: nothing is trained yet, or another process writes to the folder.
+        InputError: nothing is trained yet, a key holds a secret, or another process writes to the
+            folder.
     """
     module, config = run.module, run.config
     if "last" not in module.picks or not module.step:
         raise InputError("nothing is trained yet: da_framework.fit, or a Trainer's fit")
+    # a config of Python's may have drawn one in from the environment
+    if secret := [
+        key for key, value in flatten(config).items() if redact(str(value)) != str(value)
+    ]:
+        raise InputError(
+            f"{listed(secret)}: holds a secret, which would be written into the record: leave it "
+            "to the environment"
+        )
     data = {name: run.dataset.fingerprint(name) for name in run.dataset.domains}
     key = records.run_key(config, data, start=weights_fingerprint(config))
     place = RunFolder(folder)
