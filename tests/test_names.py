@@ -121,6 +121,7 @@ def test_other_commands_show_them(odd: Commands) -> None:
     shown(odd("evaluate", "run=run", "trust=[odd.jsonl]"))
 
 
+@pytest.mark.slow
 def test_an_audit_asks_and_a_shift_is_said_with_them(odd: Commands) -> None:
     odd.copy("run", "[b]x")
     asked = ("audit", "run=[run,'[b]x']", "trust=[odd.jsonl]", "accuracy=true", "ask=9")
