@@ -15,7 +15,7 @@ from da_framework.core.errors import InputError, listed
 from da_framework.core.room import require_memory
 from da_framework.core.types import Count, External
 from da_framework.datasets.base import Array, Domain, Roles
-from da_framework.datasets.columns import Scale, fit_scale
+from da_framework.datasets.columns import Scale, fit_scale, former_scale
 from da_framework.datasets.custom import Discovered, Labels, is_hidden, label_names
 
 
@@ -138,8 +138,8 @@ class Arrays(Discovered):
 
     def load(self, name: str) -> Domain:
         x = self._inputs(name)
-        if self.scale != "none":
-            mean, deviation = self._scale(name)
+        if (fitted := self._scale(name)) is not None:
+            mean, deviation = fitted
             x = ((x - mean) / deviation).astype(np.float32)
         if (lengths := self._lengths(name)) is not None:
             x = bring_to_length(x, max(self.longest, int(lengths.max())))
@@ -153,8 +153,9 @@ class Arrays(Discovered):
 
     def inputs(self, name: str) -> dict[str, Any]:
         inputs = super().inputs(name)
-        if self.scale != "none":
-            mean, deviation = self._scale(name)
+        inputs["scale"], _ = former_scale(self.scale, self.source, self.former)
+        if (fitted := self._scale(name)) is not None:
+            mean, deviation = fitted
             inputs |= {"mean": mean.tolist(), "std": deviation.tolist()}
         return inputs | ({"padded": True} if self.padded else {})
 
@@ -209,25 +210,28 @@ class Arrays(Discovered):
             x = x.reshape(-1, *self.shape)
         return x
 
-    def _scale(self, name: str) -> tuple[Array, Array]:
+    def _scale(self, name: str) -> tuple[Array, Array] | None:
         """Mean and deviation by which a domain's inputs are standardized: a number a channel."""
         like = self._inputs(name)
+        wide = (like.shape[1], *(1 for _ in like.shape[2:]))
+        kind, former = former_scale(self.scale, self.source, self.former)
+        if kind == "none" or (former is not None and former[0].shape == wide):
+            return former
         if like.dtype == np.uint8:
             raise InputError(
                 f"dataset.scale={self.scale}: {self.origin(name)} holds images in bytes, whose "
                 "scale is known: dataset.scale=none"
             )
         sides = [[self._inputs(domain) for domain in side] for side in (self.source, self.target)]
-        kind = (like.ndim, like.shape[1])
-        alike = ([x for x in side if (x.ndim, x.shape[1]) == kind] for side in sides)
-        fitted = [like] if self.scale == "domain" else next(filter(None, alike), [like])
+        form = (like.ndim, like.shape[1])
+        alike = ([x for x in side if (x.ndim, x.shape[1]) == form] for side in sides)
+        fitted = [like] if kind == "domain" else next(filter(None, alike), [like])
         channels = [
             np.moveaxis(x, 1, -1).reshape(-1, x.shape[1]).astype(np.float64) for x in fitted
         ]
         known = np.concatenate([rows[np.isfinite(rows).all(1)] for rows in channels])
         # where nothing is known, the check of the inputs says so
         mean, deviation = fit_scale(known if len(known) else np.zeros((1, known.shape[1])))
-        wide = (-1, *(1 for _ in like.shape[2:]))
         return mean.reshape(wide), deviation.reshape(wide)
 
 

@@ -185,8 +185,20 @@ class Dataset(ABC):
         self.weak = weak
         self.skipped: dict[str, list[str]] = {}
         """What could not be read and is left out, by domain."""
+        self.former: Mapping[str, Any] = {}
+        """What a run that this one goes on from knew of its samples: see ``inputs``."""
         self._domains: dict[str, Domain] = {}
         self._check_names()
+
+    def continue_from(self, former: Mapping[str, Any]) -> None:
+        """Prepares samples as those of a former run were, where there is no source to fit to.
+
+        Args:
+            former: what that run knew of its samples: ``inputs``.
+        """
+        if not self.source and former != self.former:
+            self.former = former
+            self._domains.clear()
 
     @property
     def padded(self) -> bool:

@@ -322,6 +322,29 @@ def fit_scale(x: Array) -> tuple[Array, Array]:
     return np.where(constant, x[0], mean), np.where(constant, 1.0, deviation)
 
 
+def former_scale(
+    key: Scale, source: Sequence[str], former: Mapping[str, Any]
+) -> tuple[Scale, tuple[Array, Array] | None]:
+    """What scales samples: what the key says; without a source, what it was in a former run.
+
+    Args:
+        key: ``dataset.scale``.
+        source: names of the sources.
+        former: what the former run knew of its samples.
+
+    Returns:
+        What is fitted to, and the mean and deviation, where the former run's are meant.
+    """
+    if key != "source" or source:
+        return key, None
+    if not former:
+        return "domain", None
+    kind: Scale = former.get("scale", "source" if "mean" in former else "none")
+    if kind != "source" or "mean" not in former:
+        return kind, None
+    return kind, (np.array(former["mean"]), np.array(former["std"]))
+
+
 def scale(x: Array, inputs: Mapping[str, Any]) -> Array:
     """Brings features to the scale that a run knows, if it knows one."""
     if "mean" not in inputs:

@@ -1,5 +1,6 @@
 """A user's own data: domains discovered on disk, classes matched by their names."""
 
+import logging
 import re
 from abc import abstractmethod
 from collections import Counter, defaultdict
@@ -14,11 +15,14 @@ from da_framework.core.labels import UNLABELLED
 from da_framework.core.quoting import override
 from da_framework.core.types import External
 from da_framework.datasets.base import Dataset, Roles
+from da_framework.datasets.columns import Scale
 from da_framework.datasets.splits import IntArray
+
+log = logging.getLogger(__name__)
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 """A number as text."""
-NOT_LABELLED = "-1"
+NOT_LABELLED = -1
 """The number that stands for no label, where the sources have no such class."""
 MANY = 50
 """Classes above which as many as half the samples are no classes."""
@@ -59,6 +63,8 @@ class Discovered(Dataset):
     """The name of the data set in ``conf/dataset``, for a message."""
     layout: str
     """How domains are laid out, for a message."""
+    scale: Scale = "none"
+    """What numbers are brought to mean 0 and deviation 1 by."""
     fewest = 2
     """Domains that there must be."""
 
@@ -98,6 +104,16 @@ class Discovered(Dataset):
         if name not in self._read:
             self._read[name] = read()
         return self._read[name]
+
+    def continue_from(self, former: Mapping[str, Any]) -> None:
+        if not self.source and former != self.former:
+            self._read.clear()
+        super().continue_from(former)
+        if not (self.source or former) and self.scale == "source":
+            log.warning(
+                "there is no source and no record of a run with one: targets are scaled by their "
+                "own rows, as dataset.scale=domain says"
+            )
 
     @abstractmethod
     def discover(self) -> Iterable[str]:
@@ -157,12 +173,16 @@ class Discovered(Dataset):
                 for own in part.names
             ]
         learnt = {own for name in sources for own in self._class_names[name]}
-        if sources and any(number_value(own) == -1 for own in learnt if own is not None):
+        if sources and any(number_value(own) == NOT_LABELLED for own in learnt if own is not None):
             return
         for name in targets:
-            if any(number_value(own) == -1 for own in self._class_names[name] if own is not None):
+            if any(
+                number_value(own) == NOT_LABELLED
+                for own in self._class_names[name]
+                if own is not None
+            ):
                 self._class_names[name] = [
-                    None if own is None or number_value(own) == -1 else own
+                    None if own is None or number_value(own) == NOT_LABELLED else own
                     for own in self._class_names[name]
                 ]
 
@@ -178,8 +198,11 @@ class Discovered(Dataset):
                     f"them out, or use the domain as target{self.label_hint()}"
                 )
             different = set(given)
+            values = {number_value(own or "") for own in different}
+            if NOT_LABELLED in values and values - {NOT_LABELLED, 1}:
+                self._point_out_minus_one(name)
             if len(different) > max(MANY, len(given) / 2):
-                numbers = all(number_value(own or "") is not None for own in different)
+                numbers = None not in values
                 raise InputError(
                     f"the labels of {name} have {len(different)} different values in "
                     f"{len(given)} samples: "
@@ -190,6 +213,21 @@ class Discovered(Dataset):
                         else "do they say which class a sample is of?"
                     )
                 )
+
+    def _point_out_minus_one(self, name: str) -> None:
+        """Logs that -1 is learnt as a class, which stands for no label in much other software."""
+        rows = [
+            row
+            for row, own in enumerate(self._class_names[name])
+            if number_value(own or "") == NOT_LABELLED
+        ]
+        log.warning(
+            "the source %s has the label -1 %d times, first in %s: it is learnt as a class, and "
+            "in targets too it is one; if it means that nothing is known, leave these samples out",
+            name,
+            len(rows),
+            self.sample_name(name, rows[0]),
+        )
 
     def _all_classes(self, domains: Iterable[str]) -> tuple[str, ...]:
         classes = {own for name in domains for own in self._class_names[name] if own is not None}

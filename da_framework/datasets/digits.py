@@ -150,6 +150,8 @@ class Digits(Dataset):
 
     def _scale(self, name: str) -> tuple[Array, Array]:
         """Mean and deviation of each channel, of pixels in [-1, 1], that a domain is scaled by."""
+        if self.normalize == "source" and not self.source and "mean" in self.former:
+            return np.array(self.former["mean"]), np.array(self.former["std"])
         fitted = self.source if self.normalize == "source" and self.source else (name,)
         if fitted not in self._scales:
             domains = [self.images(domain) for domain in fitted]

@@ -27,6 +27,7 @@ from da_framework.datasets.columns import (
     encode,
     fit_preparation,
     fit_scale,
+    former_scale,
     index_columns,
     refuse_missing,
     refuse_unknown_columns,
@@ -143,8 +144,8 @@ class Table(Discovered):
 
     def load(self, name: str) -> Domain:
         x = self._features(name)
-        if self.scale != "none":
-            mean, deviation = self._scale(name)
+        if (fitted := self._scale(name)) is not None:
+            mean, deviation = fitted
             x = (x - mean) / deviation
         self._point_out(name)
         return Domain(x.astype(np.float32), self.encode_labels(name))
@@ -174,8 +175,9 @@ class Table(Discovered):
         inputs["columns"] = [str(column) for column in self._feature_rows(name).columns]
         inputs["features"] = encoded.names
         inputs["preparation"] = dict(preparation)
-        if self.scale != "none":
-            mean, deviation = self._scale(name)
+        inputs["scale"], _ = former_scale(self.scale, self.source, self.former)
+        if (fitted := self._scale(name)) is not None:
+            mean, deviation = fitted
             inputs |= {"mean": mean.tolist(), "std": deviation.tolist()}
         return inputs
 
@@ -194,6 +196,9 @@ class Table(Discovered):
 
     def _preparation(self, name: str) -> Preparation:
         """What was fitted to the rows that this domain's features stand on."""
+        if self._is_former(name):
+            former: Preparation = self.former["preparation"]
+            return former
         fitted = self._fitted_domains(name)
 
         def fit() -> Preparation:
@@ -205,10 +210,18 @@ class Table(Discovered):
         preparation: Preparation = self.read_once(f"preparation by {fitted}", fit)
         return preparation
 
-    def _scale(self, name: str) -> tuple[Array, Array]:
-        """Mean and deviation by which a domain's features are standardized."""
-        domains = [name] if self.scale == "domain" else self._fitted_domains(name)
+    def _scale(self, name: str) -> tuple[Array, Array] | None:
+        """Mean and deviation by which a domain's features are standardized, if they are."""
+        former = self.former if self._is_former(name) else {}
+        kind, fitted = former_scale(self.scale, self.source, former)
+        if kind == "none" or fitted is not None:
+            return fitted
+        domains = [name] if kind == "domain" else self._fitted_domains(name)
         return fit_scale(np.concatenate([self._features(domain) for domain in domains]))
+
+    def _is_former(self, name: str) -> bool:
+        """Whether a domain has the columns of the run that is gone on from."""
+        return self.former.get("columns") == self._feature_columns(name)
 
     def _fitted_domains(self, name: str) -> list[str]:
         """The sources with the same columns; else such targets; else the domain itself."""
@@ -226,11 +239,14 @@ class Table(Discovered):
         return rows[self._feature_columns(name)]
 
     def _feature_columns(self, name: str) -> list[str]:
-        """The columns of a domain's features, in the order of the first domain in use."""
+        """The columns of a domain's features, in the order of the first domain in use.
+
+        Where a former run is gone on from, in the order of its own.
+        """
         columns = self._other_columns(name)
+        first = self.former.get("columns") or self._other_columns(self.domains[0])
         if self.columns == "own":
-            return columns
-        first = self._other_columns(self.domains[0])
+            return first if self.former and set(first) == set(columns) else columns
         if self.columns == "shared":
             return [c for c in first if all(c in self._other_columns(d) for d in self.domains)]
         if set(first) == set(columns):
@@ -249,10 +265,11 @@ class Table(Discovered):
         ]
         way = override("dataset.drop", [*self.keys.drop, *lacking, *extra])
         leave_out = f"{way} leaves them out, " if len(lacking) < len(first) else ""
+        others = "the run begun with" if self.former else listed(self.files(self.domains[0]))
         raise InputError(
-            f"{listed(self.files(name))}: its columns are not those of "
-            f"{listed(self.files(self.domains[0]))}: it {' and '.join(differs)}; give the same the "
-            f"same names; or {leave_out}dataset.columns=own takes each domain's as they are"
+            f"{listed(self.files(name))}: its columns are not those of {others}: it "
+            f"{' and '.join(differs)}; give the same the same names; or {leave_out}"
+            "dataset.columns=own takes each domain's as they are"
         )
 
     def _other_columns(self, name: str) -> list[str]:

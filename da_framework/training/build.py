@@ -37,6 +37,7 @@ from da_framework.training.requirements import (
     check_network_requirements,
 )
 from da_framework.training.warm_start import (
+    former_inputs,
     load_initial_weights,
     load_teachers,
     without_pretrained,
@@ -162,6 +163,7 @@ def build(
     *,
     initialise: bool = True,
     backbone: nn.Module | None = None,
+    former: Mapping[str, Any] | None = None,
 ) -> Run:
     """Checks the whole config, then builds data, network, method and module.
 
@@ -173,6 +175,8 @@ def build(
         dataset: if it was built already.
         initialise: whether to begin with what ``init_from`` names; not if weights are loaded later.
         backbone: a module to take a copy of in the place of the network's own (``network=module``).
+        former: what is known of samples that are prepared as those of a former run; ``None``: what
+            the run that the config begins with, or learns from, knew.
 
     Raises:
         InputError: with every wrong key, or what else cannot be used.
@@ -183,6 +187,7 @@ def build(
     plan = Plan(config, make_method.func, initialise, extra_terms)
     check_config_requirements(plan)
     dataset = dataset or instantiate(config["dataset"])
+    dataset.continue_from(former_inputs(config) if former is None else former)
     domains = build_data(plan, dataset)
     task = replace(domains.task, teachers=build_teachers(plan, domains))
     with torch.random.fork_rng():

@@ -112,7 +112,8 @@ def rebuild(finished: FinishedRun, dataset: Mapping[str, Any] | None = None) -> 
     """
     changed = {"dataset": finished.config["dataset"] | dict(dataset or {})}
     with explain_damage(finished.result, RECORD):
-        return build(finished.config | changed, initialise=False)
+        former = finished.record.get("inputs", {})
+        return build(finished.config | changed, initialise=False, former=former)
 
 
 def check_teachers(recorded: Mapping[str, Any], config: Mapping[str, Any], what: str) -> None:

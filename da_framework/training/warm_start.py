@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from da_framework.networks.frozen import Frozen
     from da_framework.networks.network import Network
 
+PREPARED = ("columns", "preparation", "scale", "mean", "std")
+"""What of a run's inputs says how samples were prepared."""
+
 
 def checkpoint_path(start: str, key: str = "init_from") -> Path:
     """The checkpoint that a key names.
@@ -55,6 +58,20 @@ def weights_fingerprint(config: Mapping[str, Any]) -> str | None:
         if file.is_file():  # the network says which of its own is not there
             hashes.append(file_sha256(file)[:16])
     return " ".join(hashes) or None
+
+
+def former_inputs(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the run that a config begins with, or those that it learns from, knew of a sample.
+
+    Nothing where there is no record, or where their samples were not prepared alike.
+    """
+    start = config.get("init_from")
+    runs = config.get("teachers") or () if start is None else [start]
+    records = [RunFolder(Path(run)).read_record() if Path(run).is_dir() else None for run in runs]
+    known = [{} if record is None else record.get("inputs", {}) for record in records]
+    prepared = [{key: own.get(key) for key in PREPARED} for own in known]
+    alike = all(own == prepared[0] for own in prepared)
+    return known[0] if known and alike else {}
 
 
 def without_pretrained(network: Mapping[str, Any]) -> dict[str, Any]:

@@ -312,3 +312,15 @@ def test_any_arrays_are_read_or_refused_in_words(
     for domain in domains:
         assert len(domain.x) == len(domain.y)
         assert data.padded or np.isfinite(domain.x).all()
+
+
+def test_without_a_source_the_scale_is_that_of_the_run_gone_on_from(tmp_path: Path) -> None:
+    for shape in ((3,), (2, 12)):
+        sides = {"x": numbers(6, *shape), "y": Y}, {"x": 9 * numbers(6, *shape, seed=1)}
+        for scale in ("source", "domain", "none"):
+            first = arrays(tmp_path, *sides, scale=scale)
+            data = arrays(tmp_path, *sides, scale="source", source=[])
+            data.continue_from(first.inputs("t"))
+            np.testing.assert_array_equal(data["t"].x, first["t"].x)
+    data.continue_from({"scale": "source", "mean": [0.0], "std": [1.0]})  # of other channels
+    assert abs(data["t"].x.mean()) < 1e-5

@@ -285,6 +285,21 @@ def test_minus_one_is_no_label_unless_the_source_has_it(tmp_path: Path) -> None:
     assert data["t"].y.tolist() == [0, 1] * 6
 
 
+def test_minus_one_in_a_source_is_said_to_be_a_class(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files(tmp_path, frame(label=[-1, 1] * 6), frame(label=[1, -1] * 6))
+    assert table(tmp_path).classes == ("-1", "1")  # the two classes of much other software
+    assert not caplog.records
+    for labels in ([0, 1, -1] * 4, ["0.0", "1.0", "-1.0"] * 4, ["yes", "no", "-1"] * 4):
+        caplog.clear()
+        files(tmp_path, frame(label=labels), frame(label=[-1] * 12))
+        assert len(table(tmp_path).classes) == 3
+        (said,) = caplog.messages
+        assert "the source s has the label -1 4 times, first in" in said
+        assert "s.csv, line 4" in said
+
+
 def test_labels_that_are_no_classes_are_asked_about(tmp_path: Path) -> None:
     s = frame(rows=120)
     with pytest.raises(InputError, match=r"120 different values in 120 .*a number to predict"):
@@ -562,3 +577,48 @@ def test_the_advice_for_domains_and_columns_that_differ_can_be_pasted(da: Any, n
     (drop,) = shlex.split(ended.err.split("; or ", 1)[1].split(" leaves them out")[0])
     ended = da(*words, source, drop)
     assert ended.code == 0, ended.err
+
+
+# without a source
+
+
+def test_a_target_is_prepared_as_the_run_that_is_gone_on_from_says(tmp_path: Path) -> None:
+    s = frame(a=np.arange(12.0), c=["x", "y", "x"] * 4).assign(b=lambda f: f.b * 9 + 5)
+    t = frame(seed=1, c=["y", "z", "y"] * 4)
+    t.loc[3, "b"] = None
+    files(tmp_path, s, t)
+    keys: dict[str, Any] = {"categories": ["c"], "missing": "mean"}
+    first = table(tmp_path, **keys)
+    files(tmp_path, s, t[["c", "b", "label", "a"]])  # in another order
+    for scale in ("source", "domain", "none"):
+        first = table(tmp_path, **keys, scale=scale)
+        data = table(tmp_path, **keys, source=[])
+        data.continue_from(first.inputs("t"))
+        np.testing.assert_array_equal(data["t"].x, first["t"].x)
+        assert data.inputs("t") == first.inputs("t")
+        again = table(tmp_path, **keys, source=[])
+        again.continue_from(data.inputs("t"))  # as where a finished run is brought back
+        np.testing.assert_array_equal(again["t"].x, first["t"].x)
+    own = table(tmp_path, **keys, source=[], scale="domain")
+    own.continue_from(first.inputs("t"))
+    np.testing.assert_allclose(own["t"].x[:, 1].std(), 1, rtol=1e-5)
+
+
+def test_a_target_without_those_columns_is_refused(tmp_path: Path) -> None:
+    files(tmp_path, frame(), frame())
+    former = table(tmp_path).inputs("t")
+    files(tmp_path, frame(), frame().rename(columns={"b": "v"}))
+    data = table(tmp_path, source=[])
+    data.continue_from(former)
+    with pytest.raises(InputError, match="not those of the run begun with: it lacks b and also"):
+        data.load("t")
+
+
+def test_a_target_that_is_scaled_by_itself_is_said_to_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files(tmp_path, frame(), frame())
+    table(tmp_path).continue_from({})
+    assert not caplog.records
+    table(tmp_path, source=[]).continue_from({})
+    assert "targets are scaled by their own rows" in caplog.text

@@ -4,6 +4,7 @@ import shutil
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torchvision.models import shufflenet_v2_x0_5
@@ -39,6 +40,33 @@ def test_it_is_recognised_by_the_weights_and_not_by_their_place(da: Any) -> None
     da.train("method=source_only", "seed=2", run="moved")
     other = da.train("method=control", "init_from=moved", run="second")
     assert "another run was in this folder" in other.out + other.err
+
+
+@pytest.mark.slow
+def test_without_the_source_a_table_is_read_as_the_run_read_it(da: Any) -> None:
+    random = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    (da.folder / "data").mkdir()
+    for name, columns in (("s", ["a", "b", "label"]), ("t", ["b", "label", "a"])):
+        frame = pd.DataFrame({"a": 50 * y + random.normal(90, 9, 60), "b": random.normal(size=60)})
+        frame["label"] = y if name == "s" else ""
+        frame[columns].to_csv(da.folder / "data" / f"{name}.csv", index=False)
+    keys = ("dataset=table", "dataset.root=data", "dataset.target=[t]", "steps=30")
+    assert da.train(*keys, "dataset.source=[s]", "optimizer.lr=.01", run="first").code == 0
+    still = ("dataset.source=[]", "optimizer.lr=1e-30", "steps=1")
+    for method, start in (("shot", "init_from=first"), ("distillation", "teachers=[first]")):
+        ended = da.train(*keys, *still, f"method={method}", start, run=method)
+        assert ended.code == 0, ended.err
+        first, then = (da.record(run)["inputs"] for run in ("first", method))
+        assert {**then, "widest": first["widest"]} == first
+    truth = pd.Series(y).astype(str)
+    for run in ("first", "shot"):
+        assert da("predict", f"run={run}", "dataset.root=data/t.csv", f"out={run}.csv").code == 0
+        assert (pd.read_csv(f"{run}.csv").predicted.astype(str) == truth).mean() > 0.9
+    scored = [da("evaluate", f"run={run}").out for run in ("first", "shot")]
+    assert "no labels: not known" in scored[1]
+    taken = da.train(*keys, *still, "method=shot", "init_from=first/checkpoints/last.ckpt", run="x")
+    assert "targets are scaled by their own rows" in taken.err + taken.out
 
 
 def test_a_finished_run_is_evaluated_without_what_it_began_with(da: Any) -> None:
