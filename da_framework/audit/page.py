@@ -26,6 +26,8 @@ EXAMPLES = 60
 """Answered samples that are shown, at most: the latest."""
 CELLS, LONGEST_CELL = 100, 4000
 """Of a row that is shown: columns, and characters of each, at most."""
+UNASKED = 12
+"""Samples that are shown though nobody was asked for them, at most."""
 
 
 def write_label_page(path: Path, pool: Pool, questions: Questions) -> None:
@@ -55,8 +57,23 @@ def write_label_page(path: Path, pool: Pool, questions: Questions) -> None:
     fill_template(path, "label.html", data)
 
 
-def write_page(path: Path, pool: Pool, questions: Questions, findings: Findings) -> None:
-    """Writes the page of what is known."""
+def write_page(
+    path: Path,
+    pool: Pool,
+    questions: Questions,
+    findings: Findings,
+    *,
+    before: Mapping[str, Any],
+) -> None:
+    """Writes the page of what is known.
+
+    Args:
+        path: to write to.
+        pool: the samples.
+        questions: with their answers.
+        findings: what the answers say.
+        before: what is known without them: ``shift``, ``estimates``, ``foretold`` of each pair.
+    """
     samples, labels = answered_prefix(questions.order, questions.answers)
     names = list(pool.runs)
     pairs = []
@@ -71,7 +88,7 @@ def write_page(path: Path, pool: Pool, questions: Questions, findings: Findings)
         often = pool.commonest_differences(a, b)
         pairs.append(
             {"run": names[a], "beside": names[b], **verdict.facts(), "often": often}
-            | {"looks": history}
+            | {"looks": history, "foretold": before["foretold"][a, b]}
         )
     data = {
         "size": pool.size,
@@ -89,6 +106,12 @@ def write_page(path: Path, pool: Pool, questions: Questions, findings: Findings)
             example(pool, int(questions.order[question - 1]), label)
             for question, label in latest(questions.answers)
         ],
+        "unasked": [
+            example(pool, sample, None)
+            for sample in pool.last_examples(questions.order, questions.asked, UNASKED)
+        ],
+        "shift": before["shift"],
+        "estimates": before["estimates"],
     }
     fill_template(path, "page.html", data)
 
@@ -98,12 +121,16 @@ def latest(answers: Mapping[int, int]) -> list[tuple[int, int]]:
     return sorted(answers.items())[-EXAMPLES:]
 
 
-def example(pool: Pool, sample: int, label: int) -> dict[str, Any]:
-    """A sample with its answer and what every run says."""
+def example(pool: Pool, sample: int, label: int | None) -> dict[str, Any]:
+    """A sample with its answer, if there is one, and what every run says."""
     return {
         "sample": pool.samples[sample],
         "picture": picture_url(pool, sample),
-        "label": CANNOT_TELL if label == UNKNOWN else pool.classes[label],
+        "label": None
+        if label is None
+        else CANNOT_TELL
+        if label == UNKNOWN
+        else pool.classes[label],
         "answers": [
             [run, pool.classes[answer]]
             for run, answer in zip(pool.runs, pool.answers[:, sample].tolist(), strict=True)

@@ -6,17 +6,46 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from da_framework.core.batch import Outputs
+from da_framework.core.errors import InputError
 from da_framework.core.seeding import mix
 
 IntArray = NDArray[np.int64]
 """Positions of samples, or of classes."""
 UNKNOWN = -1
 """In the place of a label that is not known."""
+
+
+class Sides(NamedTuple):
+    """What the first model makes of samples of both sides, as a test of a shift takes them.
+
+    Attributes:
+        source: held-out samples with their labels.
+        target: samples of the pool, labels hidden.
+        domains: names of either side.
+        classes: names of the logits.
+        adapted: whether the model has learnt from the target, and so may hide a shift.
+    """
+
+    source: Outputs
+    target: Outputs
+    domains: tuple[tuple[str, ...], tuple[str, ...]]
+    classes: tuple[str, ...]
+    adapted: bool
+
+
+def no_sides() -> Sides:
+    """Of a pool of answers alone.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError("there are answers alone")
 
 
 @dataclass(frozen=True)
@@ -32,6 +61,7 @@ class Pool:
         content: a hash of the samples themselves.
         picture: a small image (height, width, 3) of a sample; ``None`` of what has none.
         description: what else a person sees of a sample, by its names: a table's columns.
+        sides: source and target by the first model; an ``InputError`` says why there are none.
     """
 
     runs: tuple[str, ...]
@@ -42,6 +72,7 @@ class Pool:
     content: str
     picture: Callable[[int], Any] = lambda row: None
     description: Callable[[int], Mapping[str, str]] = lambda row: {}
+    sides: Callable[[], Sides] = no_sides
 
     @property
     def size(self) -> int:
@@ -85,6 +116,16 @@ class Pool:
             (self.classes[one], self.classes[other], count)
             for (one, other), count in counts.most_common(most)
         ]
+
+    def last_examples(self, order: IntArray, asked: int, most: int) -> list[int]:
+        """Samples on which not all models agree, of those that would be asked for last.
+
+        They can be shown with what the models say: nobody is asked for them before three quarters
+        of all that are left.
+        """
+        deciding = set(self.deciding.tolist())
+        rest = [sample for sample in order[asked:].tolist() if sample in deciding]
+        return rest[len(rest) - min(most, len(rest) // 4) :]
 
     def order(self, seed: int, *, accuracy: bool) -> IntArray:
         """The samples in the order in which they are asked for.

@@ -1,7 +1,7 @@
 """``da audit``: which of several runs is better on a target, by a few labels that it asks for."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,24 +13,33 @@ from da_framework.audit.betting import Verdict
 from da_framework.audit.page import write_label_page, write_page
 from da_framework.audit.pool import UNKNOWN, Pool
 from da_framework.audit.questions import CANNOT_TELL, QUESTIONS, Questions
-from da_framework.audit.simulation import Simulated, foretell_labels, simulate_pair
+from da_framework.audit.simulation import Simulated, simulate_pair
 from da_framework.audit.verdicts import Findings, answered_prefix, error_shares, find_verdicts
+from da_framework.cli.audit_before import (
+    estimate_lines,
+    find_audit_shift,
+    find_estimates,
+    foretell,
+    foretold_words,
+    shift_lines,
+)
 from da_framework.config.schema import check_config, to_plain
 from da_framework.core.errors import InputError
 from da_framework.core.files import run_lock
-from da_framework.core.rounding import format_fixed, format_percent, format_signed
+from da_framework.core.rounding import format_percent, format_signed
 from da_framework.core.terminal import open_console
 from da_framework.core.text import printable
 from da_framework.core.types import Count, Index
-from da_framework.results.estimate_quality import PREFIX, recorded_errors
 from da_framework.results.folder import RunFolder
 from da_framework.results.model_card import write_verified_part
-from da_framework.results.statistics import named_figures
 from da_framework.results.verified import verified_summary, write_verified
 from da_framework.training.audit_pool import gather_pool
 from da_framework.training.run_log import log_verified
 
 log = logging.getLogger(__name__)
+
+Foretold = Mapping[tuple[int, int], Sequence[dict[str, Any]]]
+"""Labels until a verdict on each pair, by the gain."""
 
 LABEL_PAGE, PAGE = "label.html", "audit.html"
 
@@ -104,17 +113,27 @@ def audit(pool: Pool, settings: AuditSettings) -> None:
     findings = find_verdicts(
         pool, samples, labels, alpha=settings.alpha, accuracy=settings.accuracy
     )
-    questions.write(pool, facts_of(pool, findings))
+    before: dict[str, Any] = {
+        "shift": find_audit_shift(pool),
+        "estimates": find_estimates(settings.run, pick=settings.pick),
+    }
+    foretold = foretell(pool, alpha=findings.level)
+    questions.write(pool, {**facts_of(pool, findings, foretold), **before})
     if findings.labels:
         keep_verified(pool, findings, settings)
     write_label_page(folder / LABEL_PAGE, pool, questions)
-    write_page(folder / PAGE, pool, questions, findings)
+    write_page(folder / PAGE, pool, questions, findings, before={**before, "foretold": foretold})
+    names = short_names(pool.runs)
     console = open_console()
-    for line in (*lines_of(pool, findings, questions, settings), *estimate_lines(settings)):
+    for line in (
+        *shift_lines(before["shift"], name=names[0], table=not findings.labels),
+        *estimate_lines(before["estimates"], dict(zip(pool.runs, names, strict=True))),
+        *lines_of(pool, findings, questions, settings, foretold),
+    ):
         console.print(line, soft_wrap=True)
 
 
-def facts_of(pool: Pool, findings: Findings) -> dict[str, Any]:
+def facts_of(pool: Pool, findings: Findings, foretold: Foretold) -> dict[str, Any]:
     """What is known, as ``audit.json`` has it."""
     intervals = findings.accuracy
     return {
@@ -123,6 +142,7 @@ def facts_of(pool: Pool, findings: Findings) -> dict[str, Any]:
         "deciding": len(pool.deciding),
         "pairs": [
             {"run": pool.runs[a], "beside": pool.runs[b], **verdict.facts()}
+            | {"foretold": foretold[a, b]}
             for (a, b), verdict in findings.pairs.items()
         ],
         "best": None if findings.best is None else pool.runs[findings.best],
@@ -159,7 +179,11 @@ def keep_verified(pool: Pool, findings: Findings, settings: AuditSettings) -> No
 
 
 def lines_of(
-    pool: Pool, findings: Findings, questions: Questions, settings: AuditSettings
+    pool: Pool,
+    findings: Findings,
+    questions: Questions,
+    settings: AuditSettings,
+    foretold: Foretold,
 ) -> Iterator[Any]:
     """What is said of an audit."""
     names = short_names(pool.runs)
@@ -173,7 +197,7 @@ def lines_of(
         yield best_line(findings, names)
     for (a, b), verdict in findings.pairs.items():
         if verdict.outcome == "undecided":
-            yield from undecided_lines(pool, a, b, names, findings.level)
+            yield from undecided_lines(pool, a, b, names, foretold[a, b])
     if findings.accuracy:
         for name, (low, high) in zip(names, findings.accuracy, strict=True):
             yield f"accuracy of {name}: between {format_percent(low)} and {format_percent(high)}"
@@ -199,29 +223,6 @@ def lines_of(
     elif questions.asked < len(questions.order) and not is_settled(findings):
         yield "ask=25 asks for the labels of 25 samples"
     yield f"page: {Path(settings.out) / PAGE}"
-
-
-def estimate_lines(settings: AuditSettings) -> Iterator[str]:
-    """What runs have estimated of their accuracy without labels, and how far off that was."""
-    errors = recorded_errors()
-    for run, name in zip(settings.run, short_names(settings.run), strict=True):
-        record = RunFolder(Path(run)).read_record()
-        if record is None:
-            continue
-        step = record["target"][settings.pick].get("step")
-        point = next((p for p in record.get("curve", ()) if p["step"] == step), None)
-        method = record["choices"]["method"]
-        estimates = [
-            f"{estimator} {format_percent(value)}"
-            + (
-                f" (off by {format_fixed(100 * errors[estimator][method])} points for {method})"
-                if method in errors.get(estimator, {})
-                else ""
-            )
-            for estimator, value in (named_figures(point, PREFIX) if point else {}).items()
-        ]
-        if estimates:
-            yield f"{printable(name)} by estimates that no label proves: {', '.join(estimates)}"
 
 
 def is_settled(findings: Findings) -> bool:
@@ -254,7 +255,7 @@ def gain_text(verdict: Verdict) -> str:
 
 
 def undecided_lines(
-    pool: Pool, a: int, b: int, names: Sequence[str], alpha: float
+    pool: Pool, a: int, b: int, names: Sequence[str], foretold: Sequence[dict[str, Any]]
 ) -> Iterator[str]:
     """Where two runs differ, and about how many labels would decide."""
     often = ", ".join(
@@ -262,13 +263,7 @@ def undecided_lines(
         for one, other, count in pool.commonest_differences(a, b)
     )
     yield f"{printable(names[a])} says, for what {printable(names[b])} says: {often}"
-    told = foretell_labels(pool, a, b, alpha=alpha)
-    if told:
-        words = ", ".join(
-            f"{'more than there are' if count is None else count} if the gain is "
-            f"{format_fixed(100 * gain, 0)} points"
-            for gain, count in told.items()
-        )
+    if words := foretold_words(foretold):
         yield f"  labels until a verdict, about: {words}"
 
 

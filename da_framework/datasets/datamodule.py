@@ -275,11 +275,13 @@ def why_none_is_held_out(role: str, split: RoleSplit, dataset: Dataset) -> str:
             for part in split.train["source"]
         )
         what = f"no class of the source has more than {largest} samples"
+        none = "dataset.val=0"
     else:
         largest = sum(len(part.rows) for part in split.train["target"])
         what = f"the target has {largest} samples to train on"
+        none = "dataset.protocol=transductive"
     return (
-        f"{what}; dataset.val={max(1 / largest, 0.1):.2g} holds one out, dataset.val=0 none"
+        f"{what}; dataset.val={max(1 / largest, 0.1):.2g} holds one out, {none} needs none"
         if (largest > 1)
-        else f"{what}; dataset.val=0 needs none"
+        else f"{what}; {none} needs none"
     )

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from da_framework.audit.pool import UNKNOWN, Pool
+from da_framework.audit.pool import UNKNOWN, Pool, Sides
 from da_framework.audit.questions import CANNOT_TELL
 from da_framework.core.batch import UNLABELLED, Outputs
 from da_framework.core.errors import InputError, listed
@@ -19,11 +20,14 @@ from da_framework.core.pictures import open_picture
 from da_framework.datasets.base import Dataset, as_image
 from da_framework.datasets.inference import NewImages, open_new_samples
 from da_framework.datasets.splits import DomainRows
+from da_framework.training.build import Run
 from da_framework.training.prediction import as_target_samples
 from da_framework.training.restore import find_run, load_weights, rebuild, restore_model
 
 SIDE = 256
 """The longer side of a sample's picture, in pixels."""
+MOST_TESTED = 1000
+"""Samples of a side that a shift is looked for in."""
 
 
 class Answers(NamedTuple):
@@ -37,6 +41,7 @@ class Answers(NamedTuple):
         labels: names of their true classes, where they are known.
         picture: a small image of a sample.
         description: what else a person sees of a sample.
+        sides: held-out source and these samples, for a test of a shift.
     """
 
     classes: tuple[str, ...]
@@ -46,6 +51,7 @@ class Answers(NamedTuple):
     labels: tuple[str | None, ...]
     picture: Callable[[int], Any]
     description: Callable[[int], Mapping[str, str]]
+    sides: Callable[[], Sides]
 
 
 def gather_pool(
@@ -74,7 +80,7 @@ def gather_pool(
         raise InputError(f"run=[...]: {listed(twice)} is there twice")
     given = {key: value for key, value in dataset.items() if value is not None}
     every = [
-        answer_new(run, pick=pick, dataset=given, trust=trust)
+        answer_new(run, pick=pick, dataset=given, data_dir=data_dir, trust=trust)
         if "root" in given
         else answer_own(run, pick=pick, dataset=given, data_dir=data_dir, trust=trust)
         for run in runs
@@ -107,10 +113,18 @@ def gather_pool(
         first.content,
         first.picture,
         first.description,
+        first.sides,
     )
 
 
-def answer_new(run: str, *, pick: str, dataset: Mapping[str, Any], trust: Sequence[Any]) -> Answers:
+def answer_new(
+    run: str,
+    *,
+    pick: str,
+    dataset: Mapping[str, Any],
+    data_dir: str | None,
+    trust: Sequence[Any],
+) -> Answers:
     """What a run makes of new samples, as samples of its last target."""
     model = restore_model(run, pick=pick, trust=trust)
     reader = open_new_samples(model.run.config["dataset"], dataset, model.inputs)
@@ -135,6 +149,14 @@ def answer_new(run: str, *, pick: str, dataset: Mapping[str, Any], trust: Sequen
     def picture(row: int) -> Any:
         return read_picture(files[row]) if isinstance(reader, NewImages) else as_image(x[row])
 
+    def sides() -> Sides:
+        drawn = torch.as_tensor(x[draw_positions(len(x)).numpy()], device=device)
+        target = model.method.evaluate_samples(as_target_samples(drawn, model))
+        finished = find_run(run, pick=pick, data_dir=data_dir, trust=trust)
+        built = rebuild(finished)
+        load_weights(built.module, finished.weights)
+        return both_sides(built, target)
+
     # of the files, since inputs differ from run to run as size and scale do
     content = hashlib.sha256("".join(map(file_sha256, reader.files)).encode())
     return Answers(
@@ -145,6 +167,7 @@ def answer_new(run: str, *, pick: str, dataset: Mapping[str, Any], trust: Sequen
         (None,) * len(samples),
         picture,
         lambda row: reader.describe(samples[row]),
+        sides,
     )
 
 
@@ -183,6 +206,36 @@ def answer_own(
         tuple(None if label == UNLABELLED else names[label] for label in oracle),
         own_picture(data, places),
         lambda row: data.describe_sample(*places[row]),
+        lambda: both_sides(
+            built, Outputs(*(field[draw_positions(len(oracle))] for field in outputs))
+        ),
+    )
+
+
+def draw_positions(count: int) -> Tensor:
+    """Positions of samples that a shift is looked for in: all, or ``MOST_TESTED`` drawn by lot."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randperm(count, generator=generator)[:MOST_TESTED].sort().values
+
+
+def both_sides(built: Run, target: Outputs) -> Sides:
+    """Held-out source by a run's model, beside its outputs of the target.
+
+    Raises:
+        InputError: the run held no source out.
+    """
+    domains, method = built.domains, built.module.method
+    held_out = domains.validation.get("source")
+    if held_out is None:
+        raise InputError("the run has no held-out source (dataset.val=0, or no source at all)")
+    source = method.evaluate_samples(held_out.at(draw_positions(len(held_out.y))))
+    data = built.dataset
+    return Sides(
+        source,
+        Outputs(*(field.to(source.logits.device) for field in target)),
+        (data.source, data.target),
+        (*data.known, "unknown")[: source.logits.shape[1]],
+        not method.baseline,
     )
 
 

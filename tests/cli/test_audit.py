@@ -18,6 +18,7 @@ from tests.browser import Browser, browsing
 from tests.wandb_files import of, pieces, summary, whole
 
 RUNS = "run=[source_only,dann]"
+WHOLE = ("dataset.val=0.0", "dataset.protocol=transductive")
 
 
 @pytest.fixture
@@ -77,6 +78,65 @@ def test_from_questions_to_a_verdict(runs: Any) -> None:
     assert low <= right[1] - right[0] <= high
     assert pair["outcome"] == ("better" if right[1] > right[0] else "worse")
     assert state()["best"] == ["source_only", "dann"][int(right[1] > right[0])]
+
+
+def page_data() -> dict[str, Any]:
+    text = (Path("audit") / "audit.html").read_text()
+    data: dict[str, Any] = json.loads(text.partition("const data = ")[2].partition(";\n")[0])
+    return data
+
+
+def test_before_any_label_shift_and_labels_needed_are_said_and_no_winner(runs: Any) -> None:
+    ended = runs("audit", RUNS)
+    assert ended.code == 0, ended.err
+    assert "shift, in features of source_only: a shift is seen" in ended.out
+    assert "(level 0.05; " in ended.out
+    assert "95 % interval" in ended.out
+    assert "labels until a verdict, about: " in ended.out
+    for word in ("better", "worse", "the best"):
+        assert word not in ended.out
+    shift, (pair,) = state()["shift"], state()["pairs"]
+    for found, foretold in (
+        (shift, pair["foretold"]),
+        (page_data()["shift"], page_data()["pairs"][0]["foretold"]),
+    ):
+        assert found["tests"]["differ"] is True
+        assert found["level"] == 0.05
+        assert all(low <= high for low, high in found["mlls_interval"])
+        assert sum(found["mlls"]) == pytest.approx(1)
+        assert any(own["labels"] for own in foretold)
+    assert state()["best"] is None
+    assert page_data()["unasked"]
+
+
+def test_examples_are_of_samples_that_nobody_is_asked_for(runs: Any) -> None:
+    assert runs("audit", RUNS, "ask=10").code == 0
+    asked = {row[1] for row in read_questions()[1:]}
+    shown = {own["sample"] for own in page_data()["unasked"]}
+    assert shown
+    assert not asked & shown
+    answer()
+    assert runs("audit", RUNS, "ask=4000").code == 0
+    assert page_data()["unasked"] == []
+    assert {own["label"] for own in page_data()["examples"]} <= {"upper", "lower"}
+
+
+def test_no_label_of_the_target_changes_what_is_said_of_the_shift(runs: Any) -> None:
+    pool = true_pool()
+    sides = pool.sides()
+    assert (sides.target.y < 0).all()
+    assert not sides.adapted
+    turned = gather_pool(["dann", "source_only"], pick="last", dataset={}, data_dir=None, trust=())
+    assert turned.sides().adapted
+
+
+def test_without_the_source_nothing_is_said_of_a_shift(da: Any) -> None:
+    for method in ("source_only", "dann"):
+        assert da.train(f"method={method}", "steps=2", *WHOLE, run=method).code == 0
+    ended = da("audit", RUNS)
+    assert ended.code == 0, ended.err
+    assert "whether there is a shift is not known: the run has no held-out source" in ended.out
+    assert "missing" in state()["shift"]
 
 
 def test_a_repeated_command_counts_nothing_twice_and_asks_nothing_twice(runs: Any) -> None:
@@ -273,6 +333,7 @@ def test_new_samples_are_audited(runs: Any) -> None:
     ended = runs("audit", RUNS, *keys, "ask=5")
     assert ended.code == 0, ended.err
     assert "50 samples" in ended.out
+    assert state()["shift"]["tests"]["rows"][1] == 50
     refused = runs("audit", RUNS, *keys, "simulate=true", "out=s")
     assert "needs the true labels" in refused.err
 

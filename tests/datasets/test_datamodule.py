@@ -281,7 +281,7 @@ def test_a_method_of_the_target_alone_needs_no_source() -> None:
             {"source": ["art", "toys"], "tested": "toys"},
             "toys has no sample left for the role source",
         ),
-        (("source",), {"val": 0.0}, "dataset.val=0.0 leaves no target sample to validate on"),
+        (("source",), {"val": 0.0}, "holds one out, dataset.protocol=transductive needs none"),
         (("source",), {"val": 0.001}, "dataset.val=0.001 leaves no source sample to validate on"),
         (
             ("source", "target"),

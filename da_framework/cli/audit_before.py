@@ -1,0 +1,140 @@
+"""What an audit knows before any label: a shift, estimates, and how many labels it may take."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from da_framework.audit.pool import Pool
+from da_framework.audit.simulation import foretell_labels
+from da_framework.cli.shift import as_figures, describe, shares_table
+from da_framework.core.errors import InputError
+from da_framework.core.rounding import format_fixed, format_p, format_percent
+from da_framework.core.text import printable
+from da_framework.metrics.shift import FEWEST, examine_shift
+from da_framework.results.estimate_quality import PREFIX, recorded_errors
+from da_framework.results.folder import RunFolder
+from da_framework.results.record_schema import Pick
+from da_framework.results.statistics import named_figures
+
+LEVEL = 0.05
+"""Share of equal domains that are called different."""
+PERMUTATIONS, DRAWS = 199, 100
+
+
+def find_audit_shift(pool: Pool) -> dict[str, Any]:
+    """Whether source and target differ in the features of the first run, and how.
+
+    The figures are those of ``da shift``; without two sides, ``missing`` says why.
+    """
+    try:
+        sides = pool.sides()
+    except InputError as error:
+        return {"missing": str(error)}
+    held, seen = len(sides.source.y), len(sides.target.y)
+    if min(held, seen) < FEWEST:
+        return {
+            "missing": f"a test needs {FEWEST} samples of either side, and there are {held} of the "
+            f"held-out source and {seen} of the target"
+        }
+    shift = examine_shift(sides.source, sides.target, permutations=PERMUTATIONS, draws=DRAWS)
+    right = (sides.source.logits.argmax(1) == sides.source.y).double().mean().item()
+    found = {
+        "source": list(sides.domains[0]),
+        "target": list(sides.domains[1]),
+        "features_of": pool.runs[0],
+        "adapted": sides.adapted,
+        "level": LEVEL,
+        "classes": list(sides.classes),
+        "classifier_accuracy": right,
+        **as_figures(shift, LEVEL),
+    }
+    return {**found, "words": describe(found)}
+
+
+def shift_lines(shift: dict[str, Any], *, name: str, table: bool) -> Iterator[Any]:
+    """What is said of a shift.
+
+    Args:
+        shift: what was found.
+        name: of the first run.
+        table: whether class shares are shown.
+    """
+    if "missing" in shift:
+        yield f"whether there is a shift is not known: {shift['missing']}"
+        return
+    tests = shift["tests"]
+    yield (
+        f"shift, in features of {printable(name)}: {shift['words']} (level {shift['level']:g}; "
+        f"{' and '.join(map(str, tests['rows']))} samples are told apart at "
+        f"{format_percent(tests['told_apart'])}, {format_p(tests['classifier_p'])}; "
+        f"MMD, {format_p(tests['mmd_p'])})"
+    )
+    if shift["adapted"]:
+        yield "  these features have learnt from the target: a shift that they hide is not seen"
+    if table:
+        yield shares_table(shift)
+
+
+def find_estimates(runs: Sequence[str], *, pick: Pick) -> list[dict[str, Any]]:
+    """What runs have estimated of their accuracy without labels, and what that was off by.
+
+    Args:
+        runs: their folders.
+        pick: which of their weights.
+
+    Returns:
+        For each estimate ``run``, ``estimator``, ``value``, ``method`` and ``off_by``, the recorded
+        mean absolute error of that estimator with that method; ``None`` where none is recorded.
+    """
+    errors = recorded_errors()
+    found = []
+    for run in runs:
+        record = RunFolder(Path(run)).read_record()
+        if record is None:
+            continue
+        step = record["target"][pick].get("step")
+        point = next((p for p in record.get("curve", ()) if p["step"] == step), None)
+        method = record["choices"]["method"]
+        for estimator, value in (named_figures(point, PREFIX) if point else {}).items():
+            off_by = errors.get(estimator, {}).get(method)
+            found.append(
+                {"run": run, "estimator": estimator, "value": value, "method": method}
+                | {"off_by": off_by}
+            )
+    return found
+
+
+def estimate_lines(estimates: Sequence[dict[str, Any]], names: dict[str, str]) -> Iterator[str]:
+    """Estimates in words, a line a run."""
+    for run in dict.fromkeys(own["run"] for own in estimates):
+        words = [
+            f"{own['estimator']} {format_percent(own['value'])}"
+            + (
+                ""
+                if own["off_by"] is None
+                else f" (off by {format_fixed(100 * own['off_by'])} points for {own['method']})"
+            )
+            for own in estimates
+            if own["run"] == run
+        ]
+        yield f"{printable(names[run])} by estimates that no label proves: {', '.join(words)}"
+
+
+def foretell(pool: Pool, *, alpha: float) -> dict[tuple[int, int], list[dict[str, Any]]]:
+    """About how many labels a verdict on each pair takes, by the gain; none where all do not do."""
+    return {
+        (a, b): [
+            {"gain": gain, "labels": labels}
+            for gain, labels in foretell_labels(pool, a, b, alpha=alpha).items()
+        ]
+        for a, b in pool.pairs
+    }
+
+
+def foretold_words(foretold: Sequence[dict[str, Any]]) -> str:
+    """How many labels a verdict takes, in words; empty where nothing can be said."""
+    return ", ".join(
+        f"{'more than there are' if own['labels'] is None else own['labels']} if the gain is "
+        f"{format_fixed(100 * own['gain'], 0)} points"
+        for own in foretold
+    )
