@@ -12,10 +12,11 @@ from PIL import Image
 
 from da_framework.audit.betting import judge
 from da_framework.audit.pool import UNKNOWN, Pool
-from da_framework.audit.questions import CANNOT_TELL, Questions
+from da_framework.audit.questions import Questions
 from da_framework.audit.verdicts import Findings, answered_prefix
 from da_framework.core.files import write_text
 from da_framework.core.text import csv_cell, printable, printable_tree, script_json
+from da_framework.datasets.answers import CANNOT_TELL
 
 TEMPLATES = Path(__file__).parent
 LOOKS = 40

@@ -3,24 +3,26 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from da_framework.audit.pool import UNKNOWN, IntArray, Pool
-from da_framework.core.damage import explain_damage, read_bytes, read_json
+from da_framework.core.damage import explain_damage, read_json
 from da_framework.core.errors import InputError, listed
 from da_framework.core.files import write_text
-from da_framework.core.text import csv_row, csv_text, printable
+from da_framework.core.text import csv_row, printable
+from da_framework.datasets.answers import (
+    CANNOT_TELL,
+    COLUMNS,
+    Answer,
+    class_number,
+    read_answers,
+)
 
-CANNOT_TELL = "cannot tell"
-"""The answer to a question that a person has none to."""
-COLUMNS = ("question", "sample", "label")
 STATE, QUESTIONS = "audit.json", "questions.csv"
 WHAT = "record of an audit"
-ANSWERS = "file of answers"
 
 
 @dataclass
@@ -91,25 +93,13 @@ class Questions:
             InputError: it is no file of answers to these questions, names a class that is none, or
                 contradicts what was answered before.
         """
-        with explain_damage(file, ANSWERS, mend="save it as CSV in UTF-8"):
-            text = read_bytes(file, ANSWERS).decode("utf-8-sig")
-            # spreadsheets write what their language separates by
-            tables = (read_rows(text, separator) for separator in ",;\t")
-            found = next((rows for rows in tables if rows and set(COLUMNS) <= set(rows[0])), None)
-        if found is None:
-            raise InputError(
-                f"{file} does not begin with the columns {listed(COLUMNS)}: answers are written "
-                f"into {self.folder / QUESTIONS}, or saved by the page beside it"
-            )
-        head, *rows = found
-        for line, row in enumerate(rows, start=2):
-            cells = dict(zip(head, map(csv_text, row), strict=False))
-            if cells.get("label", "").strip():
-                self.take(f"{file}, line {line}", cells, cells["label"], pool)
+        hint = f"answers are written into {self.folder / QUESTIONS}, or saved by the page beside it"
+        for answer in read_answers(file, hint=hint):
+            self.take(answer, pool)
 
-    def take(self, where: str, cells: Mapping[str, str], answer: str, pool: Pool) -> None:
+    def take(self, answer: Answer, pool: Pool) -> None:
         """Takes one answer."""
-        number = cells.get("question", "").strip()
+        where, number = answer.where, answer.question
         digits = number.isdecimal() and len(number) <= len(str(len(self.order)))
         if not digits or not 1 <= int(number) <= len(self.order):
             raise InputError(
@@ -117,19 +107,19 @@ class Questions:
             )
         question = int(number)
         sample = pool.samples[self.order[question - 1]]
-        if printable(cells.get("sample", "").strip()) != printable(sample.strip()):
+        if printable(answer.sample.strip()) != printable(sample.strip()):
             raise InputError(
-                f"{where}: question {question} is about {sample}, not {cells.get('sample')}: is it "
-                "a file of another audit?"
+                f"{where}: question {question} is about {sample}, not {answer.sample}: is it a "
+                "file of another audit?"
             )
-        given = class_number(where, answer, (*pool.classes, CANNOT_TELL))
+        given = class_number(where, answer.label, (*pool.classes, CANNOT_TELL))
         label = UNKNOWN if given == len(pool.classes) else given
         if self.answers.get(question, label) != label:
             before = self.answers[question]
             said = CANNOT_TELL if before == UNKNOWN else pool.classes[before]
             raise InputError(
-                f"{where}: question {question} was answered {said!r} before, now {answer!r}: "
-                "an answer that was seen cannot be changed"
+                f"{where}: question {question} was answered {said!r} before, now "
+                f"{answer.label!r}: an answer that was seen cannot be changed"
             )
         self.answers[question] = label
         self.asked = max(self.asked, question)
@@ -158,16 +148,6 @@ class Questions:
         return [(n + 1, pool.samples[self.order[n]]) for n in range(self.asked)]
 
 
-def read_rows(text: str, separator: str) -> list[list[str]]:
-    """The rows of a CSV file, without empty ones before the names of the columns."""
-    # line ends as they are: a name may hold one
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
-    first = next((n for n, row in enumerate(rows) if any(map(str.strip, row))), len(rows))
-    return [[name.strip().casefold() for name in row] for row in rows[first:][:1]] + rows[
-        first + 1 :
-    ]
-
-
 def whole_number(value: object, low: int, high: int) -> int:
     """A whole number, if it is one and in its range.
 
@@ -177,23 +157,3 @@ def whole_number(value: object, low: int, high: int) -> int:
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"{value!r} is no whole number from {low} to {high}")
     return value
-
-
-def class_number(where: str, answer: str, classes: Sequence[str]) -> int:
-    """The position of an answer that a person has written, as far as it can only mean one.
-
-    Raises:
-        InputError: there is no such class.
-    """
-    readings: tuple[Callable[[str], str], ...] = (
-        printable,
-        lambda text: printable(text.strip()),
-        lambda text: printable(text.strip()).casefold(),
-    )
-    for reading in readings:
-        same = [n for n, name in enumerate(classes) if reading(name) == reading(answer)]
-        if len(same) == 1:
-            return same[0]
-    near = get_close_matches(answer, classes, n=1)
-    hint = f"; nearest is {near[0]}" if near else ""
-    raise InputError(f"{where}: {answer[:40]!r} is no class{hint}; there are {listed(classes)}")

@@ -12,7 +12,7 @@ from rich.table import Table
 from da_framework.audit.betting import Verdict
 from da_framework.audit.page import write_label_page, write_page
 from da_framework.audit.pool import UNKNOWN, Pool
-from da_framework.audit.questions import CANNOT_TELL, QUESTIONS, Questions
+from da_framework.audit.questions import QUESTIONS, Questions
 from da_framework.audit.simulation import Simulated, simulate_pair
 from da_framework.audit.verdicts import Findings, answered_prefix, error_shares, find_verdicts
 from da_framework.cli.audit_before import (
@@ -30,6 +30,7 @@ from da_framework.core.rounding import format_percent, format_signed
 from da_framework.core.terminal import open_console
 from da_framework.core.text import printable
 from da_framework.core.types import Count, Index
+from da_framework.datasets.answers import CANNOT_TELL
 from da_framework.results.folder import RunFolder
 from da_framework.results.model_card import write_verified_part
 from da_framework.results.verified import verified_summary, write_verified

@@ -49,7 +49,8 @@ def evaluate(
     data = built.domains.dataset
     if count := count_trained_on(trained, data):
         log.warning("warning: %d of these rows were trained on: the accuracy is flattered", count)
-    if any(data.fingerprint(d) != f for d, f in finished.record["data"].items()):
+    recorded = finished.record["data"].items()
+    if any(data.fingerprint(name) != own for name, own in recorded if name in data.names):
         log.warning("warning: the data is not what the run was trained on")
     load_weights(built.module, finished.weights)
     domains = built.domains

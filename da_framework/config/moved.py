@@ -41,7 +41,7 @@ CHOICES = {"optimizer": {"adam": "adamw"}}
 
 ADDED: dict[str, dict[str, Any]] = {
     "method": {"refresh_every": None, "class_weights": "none"},
-    "dataset": {"sampler": "shuffled"},
+    "dataset": {"sampler": "shuffled", "labelled": None},
     "da_framework.datasets.arrays.Arrays": {"scale": "none", "window": None, "stride": None},
     "da_framework.datasets.table.Table": {
         "columns": "own",

@@ -15,11 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from da_framework.core.damage import explain_damage
 from da_framework.core.errors import InputError, listed
 from da_framework.core.files import file_sha256
 from da_framework.core.labels import UNLABELLED
-from da_framework.core.types import Count, ForAll, Fraction, Index, Positive
+from da_framework.core.types import Count, External, ForAll, Fraction, Index, Positive
+from da_framework.datasets.answers import WHAT, match_answers
 from da_framework.datasets.splits import (
+    DomainRows,
     DomainSplitter,
     IntArray,
     RoleSplit,
@@ -61,6 +64,9 @@ class Roles(TypedDict):
         label_shift: samples of every target are left out until its classes have shares drawn from
             a Dirichlet distribution with this concentration: .1 is a large shift, 10 a small one;
             ``None``: all samples stay.
+        labelled: a file of answers of ``da audit``: its samples are labelled target samples too,
+            whatever part of the target they were in. They have then been trained on, and prove
+            nothing of the run any more.
         pair: a source and a target, in the place of the two keys: for sweeps over pairs.
         strong: how the samples of the role ``target_strong`` are augmented; ``None``: there is no
             such role.
@@ -79,6 +85,7 @@ class Roles(TypedDict):
     source_classes: list[str] | None
     target_classes: list[str] | None
     label_shift: Positive | None
+    labelled: Annotated[str | None, External()]
     pair: Pair | None
     strong: Any
     weak: Any
@@ -158,6 +165,7 @@ class Dataset(ABC):
         source_classes: list[str] | None = None,
         target_classes: list[str] | None = None,
         label_shift: Positive | None = None,
+        labelled: Annotated[str | None, External()] = None,
         pair: Pair | None = None,
         strong: Any = None,
         weak: Any = None,
@@ -181,6 +189,7 @@ class Dataset(ABC):
         self.source_classes = source_classes
         self.target_classes = target_classes
         self.label_shift = label_shift
+        self.labelled = labelled
         self.strong = strong
         self.weak = weak
         self.skipped: dict[str, list[str]] = {}
@@ -188,6 +197,7 @@ class Dataset(ABC):
         self.former: Mapping[str, Any] = {}
         """What a run that this one goes on from knew of its samples: see ``inputs``."""
         self._domains: dict[str, Domain] = {}
+        self._answered: dict[str, dict[int, int]] | None = None
         self._check_names()
 
     def continue_from(self, former: Mapping[str, Any]) -> None:
@@ -292,6 +302,15 @@ class Dataset(ABC):
             digest.update(bytes.fromhex(file_sha256(file)))
         return digest.hexdigest()[:16] if self.files(name) else "generated"
 
+    def fingerprints(self) -> dict[str, str]:
+        """A hash of what each domain comes from, and of the answers that label some of it."""
+        hashes = {name: self.fingerprint(name) for name in self.domains}
+        if self.labelled is None:
+            return hashes
+        file = Path(self.labelled)
+        with explain_damage(file, WHAT):
+            return {**hashes, "dataset.labelled": file_sha256(file)[:16]}
+
     def inputs(self, name: str) -> dict[str, Any]:
         """What one sample of a domain is, for those who bring other samples later."""
         x = self[name].x
@@ -338,7 +357,43 @@ class Dataset(ABC):
             label_shift=self.label_shift,
         )
         domain = self[name]
-        return DomainSplitter(name, domain.y, domain.test, rules, domain.group)
+        answered = [row for row, label in self.answered(name).items() if self.is_learnt(label)]
+        return DomainSplitter(
+            name, domain.y, domain.test, rules, domain.group, np.array(answered, dtype=np.int64)
+        )
+
+    def is_learnt(self, label: int) -> bool:
+        """Whether a label is one of those that are learnt."""
+        return self.classes[label] in self.known
+
+    def answered(self, name: str) -> Mapping[int, int]:
+        """The labels that the file ``labelled`` gives samples of a domain, by their positions.
+
+        Raises:
+            InputError: it is no such file, or of other samples.
+        """
+        if self.labelled is None:
+            return {}
+        if self._answered is None:
+            names = {
+                domain: [self.sample_name(domain, row) for row in range(len(self[domain].y))]
+                for domain in self.target
+            }
+            self._answered = match_answers(Path(self.labelled), names, self.classes)
+        return self._answered.get(name, {})
+
+    def answered_names(self) -> list[str]:
+        """Samples whose labels the file ``labelled`` gives."""
+        return [self.sample_name(name, row) for name in self.target for row in self.answered(name)]
+
+    def visible_labels(self, part: DomainRows) -> IntArray:
+        """The labels of a part that may be seen, those that were answered among them."""
+        y: IntArray = self[part.domain].y[part.rows]
+        if not part.labelled:
+            return hide_labels(y)
+        given = self.answered(part.domain)
+        answered = [given.get(row, label) for row, label in zip(part.rows.tolist(), y, strict=True)]
+        return self.task_labels(np.array(answered, dtype=np.int64) if given else y)
 
     def _chosen_classes(self, key: str) -> tuple[str, ...]:
         given = getattr(self, key)

@@ -16,7 +16,7 @@ from da_framework.core.errors import InputError, MissingRoleError, listed
 from da_framework.core.labels import LABELLED_ROLES
 from da_framework.core.seeding import mix
 from da_framework.datasets.augmentations import BatchRandom
-from da_framework.datasets.base import SAMPLES_AT_ONCE, Array, Dataset, hide_labels
+from da_framework.datasets.base import SAMPLES_AT_ONCE, Array, Dataset
 from da_framework.datasets.memmap import MappedSamples
 from da_framework.datasets.splits import DomainRows, RoleSplit
 from da_framework.datasets.streams import EndlessLoader, EpochLoader, Stream
@@ -210,14 +210,8 @@ class Domains(pl.LightningDataModule):
             else:
                 xs = [_padded(dataset[p.domain].x[p.rows], self._shape) for p in parts]
                 x = torch.as_tensor(np.concatenate(xs))
-            ys = [dataset[p.domain].y[p.rows] for p in parts]
             domains = [np.full(len(p.rows), dataset.domains.index(p.domain)) for p in parts]
-            y = np.concatenate(
-                [
-                    dataset.task_labels(y) if p.labelled else hide_labels(y)
-                    for p, y in zip(parts, ys, strict=True)
-                ]
-            )
+            y = np.concatenate([dataset.visible_labels(p) for p in parts])
             self._pools[key] = Samples(
                 x=x,
                 y=torch.as_tensor(y),

@@ -80,6 +80,7 @@ class DomainSplitter:
         tested: marks the official test part; ``None`` where there is none.
         rules: what decides the split.
         group: samples with the same number are held out together; ``None``: each alone.
+        answered: samples whose labels a person has given; they are given away like the few.
     """
 
     def __init__(
@@ -89,8 +90,10 @@ class DomainSplitter:
         tested: NDArray[np.bool_] | None,
         rules: SplitRules,
         group: IntArray | None = None,
+        answered: IntArray | None = None,
     ) -> None:
         self.group = group
+        self.answered = np.arange(0) if answered is None else answered
         self.name = name
         self.y = y
         self.tested = tested
@@ -140,7 +143,15 @@ class DomainSplitter:
         return np.flatnonzero(np.isin(self.group, self.group[rows]))
 
     def choose_labelled(self) -> IntArray:
-        """The target samples whose labels are given away, by ``labels_per_class``.
+        """The target samples whose labels are given away: drawn by ``labels_per_class``, answered.
+
+        Raises:
+            InputError: a class has fewer.
+        """
+        return np.union1d(self.choose_few(), np.intersect1d(self.answered, self.target_rows()))
+
+    def choose_few(self) -> IntArray:
+        """Those that ``labels_per_class`` draws.
 
         Raises:
             InputError: a class has fewer.

@@ -147,6 +147,11 @@ def limit_lines(record: RunRecord) -> Iterator[str]:
     dataset, rows = record["config"]["dataset"], record["rows"]
     few = rows.get("target_labelled", 0)
     used = f"{few} of them were trained on, and left out of the test" if few else "not in training"
+    if audited := len(record.get("audited", ())):
+        yield (
+            f"- {audited} of the labels it has learnt from are those of an audit: no verdict on "
+            "these samples holds for it."
+        )
     rest = "otherwise only in the figures above and the oracle"
     if target_accuracy(record) is None:
         rest = "otherwise none is known"

@@ -151,6 +151,7 @@ class RunOutcome(TypedDict):
     classes: NotRequired[list[str]]
     rows: NotRequired[dict[str, int]]
     skipped: NotRequired[dict[str, Any]]
+    audited: NotRequired[list[str]]
     environment: Environment
     steps: NotRequired[int]
     peak_memory_mib: NotRequired[float]

@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from da_framework.audit.pool import UNKNOWN, Pool, Sides
-from da_framework.audit.questions import CANNOT_TELL
 from da_framework.core.batch import UNLABELLED, Outputs
 from da_framework.core.errors import InputError, listed
 from da_framework.core.files import file_sha256
 from da_framework.core.pictures import open_picture
+from da_framework.core.text import printable
+from da_framework.datasets.answers import CANNOT_TELL
 from da_framework.datasets.base import Dataset, as_image
 from da_framework.datasets.inference import NewImages, open_new_samples
 from da_framework.datasets.splits import DomainRows
+from da_framework.results.folder import RunFolder
 from da_framework.training.build import Run
 from da_framework.training.prediction import as_target_samples
 from da_framework.training.restore import find_run, load_weights, rebuild, restore_model
@@ -86,6 +88,8 @@ def gather_pool(
         for run in runs
     ]
     first = every[0]
+    for run in runs:
+        refuse_audited(run, first.samples)
     for run, answers in zip(runs[1:], every[1:], strict=True):
         if answers.samples != first.samples or answers.content != first.content:
             raise InputError(
@@ -115,6 +119,25 @@ def gather_pool(
         first.description,
         first.sides,
     )
+
+
+def refuse_audited(run: str, samples: Sequence[str]) -> None:
+    """Refuses a run that has learnt from labels of these very samples, as an audit gave them.
+
+    Raises:
+        InputError: it has.
+    """
+    record: Any = RunFolder(Path(run)).read_record()
+    learnt = {printable(name) for name in record.get("audited", ())}
+    pool = {printable(name) for name in samples}
+    # an audit of a folder names files from there on, the data set from its root on
+    tails = {name.split("/", n)[-1] for name in learnt for n in range(name.count("/") + 1)}
+    if count := len(pool & (learnt | tails)):
+        raise InputError(
+            f"run={run}: it has learnt from labels of {count} of these samples "
+            "(dataset.labelled), so its verdict is void: other samples in dataset.root, or a run "
+            "without them"
+        )
 
 
 def answer_new(

@@ -36,6 +36,8 @@ def load_dataset(node: Mapping[str, Any]) -> "Dataset":
 
 def file_stats(dataset: "Dataset") -> list[tuple[str, int, int]]:
     """The files that a data set is read from, with their times and sizes."""
-    files = {file for name in dataset.domains for file in dataset.files(name) if file.is_file()}
-    stats = {file: file.stat() for file in sorted(files)}
+    files = {file for name in dataset.domains for file in dataset.files(name)}
+    if dataset.labelled is not None:
+        files.add(Path(dataset.labelled))
+    stats = {file: file.stat() for file in sorted(files) if file.is_file()}
     return [(str(file), stat.st_mtime_ns, stat.st_size) for file, stat in stats.items()]

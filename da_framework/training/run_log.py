@@ -36,6 +36,12 @@ def log_setup(run: Run, resume: Path | None, notes: Sequence[str]) -> None:
     for role, stream in run.domains.streams.items():
         if task.rows[role] < stream.size:
             log.info("%s has fewer samples than a batch, which holds some more than once", role)
+    if count := len(dataset.answered_names()):
+        log.warning(
+            "warning: %d labels that an audit has asked for are learnt from (dataset.labelled): "
+            "no verdict on these samples holds for this run, and da audit will give none",
+            count,
+        )
     if task.widths:
         log.info("%s: each is read by an input adapter of its own", task.columns)
         if "target_labelled" not in task.rows:

@@ -43,7 +43,7 @@ def save_run(run: Run, folder: Path) -> None:
             f"{listed(secret)}: holds a secret, which would be written into the record: leave it "
             "to the environment"
         )
-    data = {name: run.dataset.fingerprint(name) for name in run.dataset.domains}
+    data = run.dataset.fingerprints()
     key = records.run_key(config, data, start=weights_fingerprint(config))
     place = RunFolder(folder)
     method = config["method"]["_target_"].split(".")[-2]  # modules have the names of configs

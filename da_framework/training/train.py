@@ -85,7 +85,7 @@ def train(
         raise
     config = {**config, "dataset": as_meant(config["dataset"])}
     dataset = load_dataset(config["dataset"])
-    data = {name: dataset.fingerprint(name) for name in dataset.domains}
+    data = dataset.fingerprints()
     key = records.run_key(config, data, start=weights_fingerprint(config))
     done, _ = read_finished(place)
     if done and done.get("key") == key and not config["again"]:
@@ -200,6 +200,7 @@ def summarize(run: "Run") -> "RunOutcome":
         "classes": list(dataset.known),
         "rows": {**run.domains.task.rows, "test": len(run.domains.oracle)},
         "skipped": dataset.skipped,
+        "audited": dataset.answered_names(),
         "environment": cast("Environment", {**records.environment(), **module.machine}),
         "steps": module.step,
         "peak_memory_mib": peak_memory(),

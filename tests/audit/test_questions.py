@@ -10,8 +10,9 @@ import pytest
 
 from da_framework.audit.page import write_label_page
 from da_framework.audit.pool import UNKNOWN, Pool
-from da_framework.audit.questions import CANNOT_TELL, QUESTIONS, STATE, Questions
+from da_framework.audit.questions import QUESTIONS, STATE, Questions
 from da_framework.core.errors import InputError
+from da_framework.datasets.answers import CANNOT_TELL
 
 ABOUT = {"runs": ["one", "two"]}
 SIZE = 12

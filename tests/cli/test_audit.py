@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from da_framework.audit.page import write_label_page
 from da_framework.audit.pool import Pool
-from da_framework.audit.questions import CANNOT_TELL, QUESTIONS, Questions
+from da_framework.audit.questions import QUESTIONS, Questions
+from da_framework.datasets.answers import CANNOT_TELL
 from da_framework.training.audit_pool import gather_pool
 from tests.browser import Browser, browsing
 from tests.wandb_files import of, pieces, summary, whole
@@ -289,6 +291,74 @@ def test_what_was_found_is_sent_to_the_run_at_wandb(
     (pair,) = state()["pairs"]
     assert known["verified/verdict"] == f"{pair['outcome']} beside source_only"
     assert [known["verified/gain/low"], known["verified/gain/high"]] == pair["gain"]
+
+
+# what was answered, and training
+
+
+def test_what_was_answered_changes_no_training(runs: Any) -> None:
+    before = weights("dann")
+    assert runs("audit", RUNS, "ask=40").code == 0
+    answer()
+    assert runs("audit", RUNS).code == 0
+    assert runs.train("method=dann", "steps=60", "again=true", run="dann").code == 0
+    after = weights("dann")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    again = json.loads((Path("dann") / "result.json").read_text())
+    assert again["audited"] == []
+    assert not (Path("dann") / "verified.json").exists()
+
+
+def weights(run: str) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(f"{run}/checkpoints/last.ckpt")["state_dict"]
+    return state
+
+
+def test_answers_are_learnt_from_if_asked_for_and_void_the_verdict(runs: Any) -> None:
+    assert runs("audit", RUNS, "ask=30").code == 0
+    answer()
+    head, *rows = read_questions()
+    rows[0][2] = CANNOT_TELL
+    with Path("answers.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([head, *rows])
+    keys = ("method=dann", "steps=20", "dataset.labelled=answers.csv")
+    ended = runs.train(*keys, run="more")
+    assert ended.code == 0, ended.err
+    assert "29 labels that an audit has asked for are learnt from" in ended.err + ended.out
+    record = json.loads(Path("more/result.json").read_text())
+    assert record["rows"]["target_labelled"] == 29
+    assert sorted(record["audited"]) == sorted(row[1] for row in rows[1:])
+    plain = json.loads(Path("dann/result.json").read_text())
+    assert record["rows"]["test"] == plain["rows"]["test"] - 29
+    assert (
+        "29 of the labels it has learnt from are those of an audit"
+        in Path("more/MODEL.md").read_text()
+    )
+    refused = runs("audit", "run=[source_only,more]", "trust=[answers.csv]", "out=other")
+    assert (refused.code, refused.err.count("\n")) == (2, 1), refused.err
+    assert "run=more: it has learnt from labels of 29 of these samples" in refused.err
+    # other answers are another run; their file is among what it stands on
+    rows[1][2] = CANNOT_TELL
+    Path("answers.csv").write_text("\n".join(map(",".join, [head, *rows])) + "\n")
+    assert runs.train(*keys, run="more").code == 0
+    assert json.loads(Path("more/result.json").read_text())["rows"]["target_labelled"] == 28
+
+
+def test_wrong_answers_to_learn_from_are_one_line(da: Any) -> None:
+    line = "question,sample,label\n1,{},{}\n"
+    for text, words in (
+        (line.format("row 3 of rotated", "cat"), "'cat' is no class"),
+        (line.format("row 9999 of rotated", "upper"), "no sample of the target is called row 9999"),
+        ("a,b\n1,2\n", "does not begin with the columns question"),
+    ):
+        Path("answers.csv").write_text(text)
+        ended = da.train("dataset.labelled=answers.csv")
+        assert ended.code == 2
+        assert words in ended.err
+    missing = da.train("dataset.labelled=none.csv")
+    assert missing.code == 2
+    assert "none.csv cannot be read: No such file" in missing.err
+    assert not Path("run").exists()
 
 
 def test_estimates_are_quoted_with_what_they_were_off_by(da: Any) -> None:
