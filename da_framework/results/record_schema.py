@@ -5,9 +5,9 @@ A key that not every record has is ``NotRequired``: older versions wrote fewer, 
 """
 
 from functools import cache
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from da_framework.core.types import Share
@@ -110,6 +110,18 @@ CurvePoint = TypedDict(
 ``validator/`` and ``estimate/`` ones among them."""
 
 
+def check_figures(point: Any) -> Any:
+    """What may be a point of the curve: its figures are numbers, or null where there is none.
+
+    Raises:
+        ValueError: one is something else.
+    """
+    for name, value in point.items() if isinstance(point, dict) else ():
+        if isinstance(value, bool) or not isinstance(value, int | float | None):
+            raise ValueError(f"{name} is no number")
+    return point
+
+
 class Verdict(TypedDict):
     """What was ill, the step it was first seen at, and words for a person."""
 
@@ -157,7 +169,7 @@ class RunOutcome(TypedDict):
     peak_memory_mib: NotRequired[float]
     target: Picks
     source: NotRequired[dict[str, DomainFigures]]
-    curve: NotRequired[list[CurvePoint]]
+    curve: NotRequired[list[Annotated[CurvePoint, BeforeValidator(check_figures)]]]
     verdicts: NotRequired[list[Verdict]]
     note: NotRequired[str]
 

@@ -283,12 +283,15 @@ def accuracy_curve(record: RunRecord) -> list[tuple[int, float]]:
 
 
 def named_figures(point: CurvePoint, prefix: str) -> dict[str, float]:
-    """The figures of a point of the curve whose names begin so, by the rest of their names."""
+    """The figures of a point of the curve whose names begin so, by the rest of their names.
+
+    Those that are null, as numbers that are not finite are written, are left out.
+    """
     figures: Mapping[str, Any] = point
     return {
         name.removeprefix(prefix): value
         for name, value in figures.items()
-        if name.startswith(prefix)
+        if name.startswith(prefix) and value is not None
     }
 
 

@@ -1,6 +1,7 @@
 """The statistics of cells."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,12 +9,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from da_framework.results.cells import Cell, differing_keys
+from da_framework.results.record_schema import schema_error
 from da_framework.results.statistics import (
     describe_negative_transfer,
     holm_correction,
+    last_diagnosis,
     mean_over_seeds,
     paired_gains,
 )
+from tests.run_records import table_record
 
 
 def pair(method: str) -> tuple[Cell, Cell]:
@@ -89,3 +93,18 @@ def test_negative_transfer_is_what_the_paired_test_says() -> None:
 
 def test_the_keys_that_differ() -> None:
     assert differing_keys([{"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}]) == ["b", "c"]
+
+
+def test_a_figure_that_is_null_is_none_of_the_diagnosis() -> None:
+    curve = [{"step": 0, "diagnosis/spread": None, "diagnosis/majority": 1.0}]
+    record: Any = table_record()
+    assert last_diagnosis({**record, "curve": curve}) == {"majority": 1.0}
+    assert schema_error({**record, "curve": curve}) == ""
+
+
+@pytest.mark.parametrize("value", ["wide", [1.0], {}, True])
+def test_a_figure_of_the_curve_is_a_number(value: Any) -> None:
+    record: Any = table_record()
+    error = schema_error({**record, "curve": [{"step": 0, "diagnosis/spread": value}]})
+    assert error.startswith("curve.0: ")
+    assert error.endswith("diagnosis/spread is no number")
