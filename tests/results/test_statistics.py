@@ -97,9 +97,9 @@ def test_the_keys_that_differ() -> None:
 
 def test_a_figure_that_is_null_is_none_of_the_diagnosis() -> None:
     curve = [{"step": 0, "diagnosis/spread": None, "diagnosis/majority": 1.0}]
-    record: Any = table_record()
-    assert last_diagnosis({**record, "curve": curve}) == {"majority": 1.0}
-    assert schema_error({**record, "curve": curve}) == ""
+    record: Any = {**table_record(), "curve": curve}
+    assert last_diagnosis(record) == {"majority": 1.0}
+    assert schema_error(record) == ""
 
 
 @pytest.mark.parametrize("value", ["wide", [1.0], {}, True])
