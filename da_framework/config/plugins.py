@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 
 from da_framework.config.source_code import find_module
@@ -35,9 +35,15 @@ def conf_dir() -> Path:
     raise FileNotFoundError("the package has no conf/ in or beside it: install it again")
 
 
+@cache
+def read_points(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points of a group; kept, since every installed package is read for them."""
+    return tuple(entry_points(group=group))
+
+
 def plugin_paths() -> dict[str, str]:
     """The packages that bring configs, with their search paths."""
-    return {point.name: f"pkg://{point.value}" for point in entry_points(group=GROUP)}
+    return {point.name: f"pkg://{point.value}" for point in read_points(GROUP)}
 
 
 def plugin_folders() -> Iterator[Path]:
@@ -66,7 +72,7 @@ def read_target(text: str) -> str | None:
 
 def plugin_packages() -> set[str]:
     """The packages whose code configs may name."""
-    return {point.value.split(".")[0] for point in entry_points(group=GROUP)}
+    return {point.value.split(".")[0] for point in read_points(GROUP)}
 
 
 @cache

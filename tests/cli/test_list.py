@@ -88,7 +88,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / "lost.yaml").write_text("_target_: listed_da.lost.Lost\n")
     monkeypatch.syspath_prepend(tmp_path)
     point = EntryPoint("listed", "listed_da.conf", plugins.GROUP)
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [point])
+    monkeypatch.setattr(plugins, "read_points", lambda group: [point])
     yield package
     for name in [name for name in sys.modules if name.split(".")[0] == "listed_da"]:
         del sys.modules[name]

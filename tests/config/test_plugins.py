@@ -28,7 +28,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     point = EntryPoint("fake", "fake_da.conf", plugins.GROUP)
     monkeypatch.setattr(
-        plugins, "entry_points", lambda group: [point] if group == plugins.GROUP else []
+        plugins, "read_points", lambda group: [point] if group == plugins.GROUP else []
     )
     return package
 
@@ -121,7 +121,7 @@ def test_a_plugin_that_is_half_gone_is_named_beside_ours(
     da: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = EntryPoint("gone", "gone_da.conf", plugins.GROUP)
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [gone])
+    monkeypatch.setattr(plugins, "read_points", lambda group: [gone])
     listed = da("list", "method")
     assert listed.code == 0
     assert "plugin gone: pkg://gone_da.conf cannot be found" in listed.err
