@@ -14,6 +14,7 @@ from da_framework.datasets.base import Dataset
 from da_framework.metrics.classification import metrics_per_domain
 from da_framework.results.statistics import NO_LABELS, format_figure
 from da_framework.training.restore import RECORD, count_shared, find_run, load_weights, rebuild
+from da_framework.training.warm_start import former_samples
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def evaluate(
     check_config({"dataset": finished.config["dataset"]}, lambda dataset: None)
     with explain_damage(finished.result, RECORD):
         trained = instantiate(finished.config["dataset"])
+    trained.continue_from(former_samples(finished.record))
     built = rebuild(finished, dataset)
     data = built.domains.dataset
     if count := count_trained_on(trained, data):

@@ -201,10 +201,10 @@ class Dataset(ABC):
         self._check_names()
 
     def continue_from(self, former: Mapping[str, Any]) -> None:
-        """Prepares samples as those of a former run were, where there is no source to fit to.
+        """Reads samples as a former run read its own, where there is no source to learn it from.
 
         Args:
-            former: what that run knew of its samples: ``inputs``.
+            former: what that run knew of a sample (``inputs``), and the ``classes`` it has learnt.
         """
         if not self.source and former != self.former:
             self.former = former
@@ -338,6 +338,11 @@ class Dataset(ABC):
         Raises:
             InputError: nothing of a target is left to test on, or a class has too few samples.
         """
+        if not self.classes:
+            raise InputError(
+                "no class is known: there is no source, and no sample of a target has a label; "
+                "init_from=runs/..., the folder of a finished run, says what it has learnt"
+            )
         # lazily: of domains that cannot be used, the first is named
         return split_domains(
             map(self.domain_splitter, self.source), map(self.domain_splitter, self.target)

@@ -24,6 +24,8 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 """A number as text."""
 NOT_LABELLED = -1
 """The number that stands for no label, where the sources have no such class."""
+FORMER = ""
+"""In the place of a file, where a former run spells classes."""
 MANY = 50
 """Classes above which as many as half the samples are no classes."""
 HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN", "lost+found")
@@ -92,12 +94,11 @@ class Discovered(Dataset):
         self._class_names: dict[str, list[str | None]] = {}
         self._name_classes(used, aim)
         source, target = self._all_classes(used), self._all_classes(aim)
-        learnt = source or target
-        self.classes = (*learnt, *(name for name in target if name not in learnt))
+        self.classes = tuple(dict.fromkeys((*source, *target)))
         super().__init__(**roles)
         self._check_labels(used)
-        self.source_classes = self.source_classes or list(learnt)
-        self.target_classes = self.target_classes or list(target) or None
+        self._given_classes = self.source_classes, self.target_classes
+        self._choose_classes(source, target)
 
     def read_once(self, name: str, read: Callable[[], Any]) -> Any:
         """What is read for a domain, kept as long as the data set is."""
@@ -107,6 +108,9 @@ class Discovered(Dataset):
 
     def continue_from(self, former: Mapping[str, Any]) -> None:
         if not self.source and former != self.former:
+            learnt = tuple(former.get("classes", ()))
+            self._name_classes((), self.target, learnt)
+            self._choose_classes(learnt, self._all_classes(self.target))
             self._read.clear()
         super().continue_from(former)
         if not (self.source or former) and self.scale == "source":
@@ -159,21 +163,40 @@ class Discovered(Dataset):
             f"dataset.root={root} is a file, but dataset={self.kind} reads a folder; {way}"
         )
 
-    def _name_classes(self, sources: Sequence[str], targets: Sequence[str]) -> None:
-        """Finds the classes of every sample of these domains, however files spell them."""
+    def _choose_classes(self, source: Sequence[str], target: Sequence[str]) -> None:
+        """Learns the classes of the source, or of the target where there is none."""
+        learnt = source or target
+        self.classes = tuple(dict.fromkeys((*learnt, *target)))
+        given_source, given_target = self._given_classes
+        self.source_classes = given_source or list(learnt)
+        self.target_classes = given_target or list(target) or None
+
+    def _name_classes(
+        self, sources: Sequence[str], targets: Sequence[str], former: Sequence[str] = ()
+    ) -> None:
+        """Finds the classes of every sample of these domains, however files spell them.
+
+        Args:
+            sources: their labels are learnt.
+            targets: their labels may be missing.
+            former: classes that a former run has learnt, in the place of sources.
+        """
         labels = {name: self.labels(name) for name in dict.fromkeys((*sources, *targets))}
-        spelled: dict[str, set[str]] = defaultdict(set)
+        spelled: dict[str, set[str]] = defaultdict(set, {FORMER: set(former)})
         for part in (part for parts in labels.values() for part in parts):
             spelled[part.source] |= {own for own in part.names if own is not None}
         match = match_spellings(spelled)
+        former_name = {match[FORMER][own]: own for own in former}
         for name, parts in labels.items():
             self._class_names[name] = [
-                None if own is None else match[part.source][own]
+                None
+                if own is None
+                else former_name.get(match[part.source][own], match[part.source][own])
                 for part in parts
                 for own in part.names
             ]
-        learnt = {own for name in sources for own in self._class_names[name]}
-        if sources and any(number_value(own) == NOT_LABELLED for own in learnt if own is not None):
+        learnt = {*former, *(own for name in sources for own in self._class_names[name])}
+        if any(number_value(own) == NOT_LABELLED for own in learnt if own is not None):
             return
         for name in targets:
             if any(

@@ -37,9 +37,9 @@ from da_framework.training.requirements import (
     check_network_requirements,
 )
 from da_framework.training.warm_start import (
-    former_inputs,
     load_initial_weights,
     load_teachers,
+    samples_begun_with,
     without_pretrained,
 )
 
@@ -175,8 +175,8 @@ def build(
         dataset: if it was built already.
         initialise: whether to begin with what ``init_from`` names; not if weights are loaded later.
         backbone: a module to take a copy of in the place of the network's own (``network=module``).
-        former: what is known of samples that are prepared as those of a former run; ``None``: what
-            the run that the config begins with, or learns from, knew.
+        former: what a former run knew of its samples, where there is no source; ``None``: what the
+            run knew that the config begins with or learns from.
 
     Raises:
         InputError: with every wrong key, or what else cannot be used.
@@ -187,7 +187,7 @@ def build(
     plan = Plan(config, make_method.func, initialise, extra_terms)
     check_config_requirements(plan)
     dataset = dataset or instantiate(config["dataset"])
-    dataset.continue_from(former_inputs(config) if former is None else former)
+    dataset.continue_from(samples_begun_with(config) if former is None else former)
     domains = build_data(plan, dataset)
     task = replace(domains.task, teachers=build_teachers(plan, domains))
     with torch.random.fork_rng():

@@ -24,7 +24,11 @@ from da_framework.results.folder import RESULT, RunFolder
 from da_framework.results.record_schema import schema_error
 from da_framework.training.build import Run, build, network_maker
 from da_framework.training.prediction import Model
-from da_framework.training.warm_start import load_teachers, without_pretrained
+from da_framework.training.warm_start import (
+    former_samples,
+    load_teachers,
+    without_pretrained,
+)
 
 UNUSED = ("callback", "logger", "paper")
 """Parts of a record's config that nothing is built from where a run is brought back."""
@@ -112,7 +116,7 @@ def rebuild(finished: FinishedRun, dataset: Mapping[str, Any] | None = None) -> 
     """
     changed = {"dataset": finished.config["dataset"] | dict(dataset or {})}
     with explain_damage(finished.result, RECORD):
-        former = finished.record.get("inputs", {})
+        former = former_samples(finished.record)
         return build(finished.config | changed, initialise=False, former=former)
 
 

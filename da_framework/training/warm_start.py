@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from da_framework.networks.frozen import Frozen
     from da_framework.networks.network import Network
 
-PREPARED = ("columns", "preparation", "scale", "mean", "std")
-"""What of a run's inputs says how samples were prepared."""
+PREPARED = ("columns", "preparation", "scale", "mean", "std", "classes")
+"""What says how a run prepared its samples."""
 
 
 def checkpoint_path(start: str, key: str = "init_from") -> Path:
@@ -60,18 +60,27 @@ def weights_fingerprint(config: Mapping[str, Any]) -> str | None:
     return " ".join(hashes) or None
 
 
-def former_inputs(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the run that a config begins with, or those that it learns from, knew of a sample.
+def former_samples(record: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the run of a record knew of its samples, and the classes it has learnt."""
+    if record is None:
+        return {}
+    return {**record.get("inputs", {}), "classes": record["classes"]}
 
-    Nothing where there is no record, or where their samples were not prepared alike.
+
+def samples_begun_with(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the run that a config begins with, or those that it learns from, knew of their samples.
+
+    Nothing where there is no record, or where the samples of several were not prepared alike; the
+    classes alone do not count where the head is a fresh one.
     """
     start = config.get("init_from")
     runs = config.get("teachers") or () if start is None else [start]
     records = [RunFolder(Path(run)).read_record() if Path(run).is_dir() else None for run in runs]
-    known = [{} if record is None else record.get("inputs", {}) for record in records]
-    prepared = [{key: own.get(key) for key in PREPARED} for own in known]
-    alike = all(own == prepared[0] for own in prepared)
-    return known[0] if known and alike else {}
+    known = [former_samples(record) for record in records]
+    if not known or any(own.get(key) != known[0].get(key) for own in known[1:] for key in PREPARED):
+        return {}
+    fresh = start is not None and config.get("init_head") == "fresh"
+    return {key: value for key, value in known[0].items() if not (fresh and key == "classes")}
 
 
 def without_pretrained(network: Mapping[str, Any]) -> dict[str, Any]:

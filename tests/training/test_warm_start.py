@@ -62,9 +62,9 @@ def test_without_the_source_a_table_is_read_as_the_run_read_it(da: Any) -> None:
     truth = pd.Series(y).astype(str)
     for run in ("first", "shot"):
         assert da("predict", f"run={run}", "dataset.root=data/t.csv", f"out={run}.csv").code == 0
-        assert (pd.read_csv(f"{run}.csv").predicted.astype(str) == truth).mean() > 0.9
-    scored = [da("evaluate", f"run={run}").out for run in ("first", "shot")]
-    assert "no labels: not known" in scored[1]
+        assert (pd.read_csv(f"{run}.csv")["class"].astype(str) == truth).mean() > 0.9
+    scored = [da("evaluate", f"run={run}") for run in ("first", "shot")]
+    assert "no labels: not known" in scored[1].out, scored
     taken = da.train(*keys, *still, "method=shot", "init_from=first/checkpoints/last.ckpt", run="x")
     assert "targets are scaled by their own rows" in taken.err + taken.out
 
