@@ -1,11 +1,13 @@
 """Training from Python: from tensors to a trained model, without a folder or a command."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+from numpy import generic
 from torch import nn
 
 from da_framework.callbacks.base import Callback
@@ -16,8 +18,15 @@ from da_framework.config.schema import check_config, instantiate
 from da_framework.config.settings import Settings
 from da_framework.core.errors import DivergedError, InputError, listed
 from da_framework.core.quoting import hydra_value
-from da_framework.datasets.memory import GivenSamples, Memory, read_domains
-from da_framework.training.build import Run, apart_from_hydra, build, compose_with_choices
+from da_framework.datasets.given_samples import GivenSamples, read_domains
+from da_framework.datasets.memory import Memory
+from da_framework.training.build import (
+    Run,
+    apart_from_hydra,
+    build,
+    check_pick,
+    compose_with_choices,
+)
 from da_framework.training.memory import explain_out_of_memory
 from da_framework.training.restore import TrainedModel, restore_model
 from da_framework.training.train import advise_against_divergence, largest_input
@@ -25,6 +34,16 @@ from da_framework.training.trainer import build_trainer
 
 TOP = frozenset(field.name for field in fields(Settings))
 """Keys of ``da train`` that belong to no part."""
+OF_A_FOLDER = {
+    "again": "fit always trains",
+    "callback": "callbacks=[...]",
+    "checkpoint_every": "prepare, and a Trainer of your own with ModelCheckpoint",
+    "logger": "prepare, and a Trainer of your own with a logger",
+}
+"""Keys of runs that have a folder, and what there is in memory."""
+
+Sides = tuple[dict[str, GivenSamples], dict[str, GivenSamples]]
+"""The domains of the source, and of the target."""
 
 
 def fit(
@@ -36,7 +55,7 @@ def fit(
     network: str | nn.Module | None = None,
     steps: int | None = None,
     seed: int | None = None,
-    callbacks: Sequence[pl.Callback] = (),
+    callbacks: pl.Callback | Sequence[pl.Callback] | None = None,
     **keys: Any,
 ) -> Run:
     """Trains a method on samples that are in memory.
@@ -64,7 +83,7 @@ def fit(
             trained; ``None``: as ``da train`` has it.
         steps: of training.
         seed: of everything random in training.
-        callbacks: of Lightning, or of ours.
+        callbacks: of Lightning, or of ours; one, or several.
         keys: every other key of ``da train``, with ``__`` for a dot: ``optimizer__lr=0.01``,
             ``dataset__batch_size=32``, ``validator="entropy"``. One that is neither of these nor
             of ``da train`` itself is the method's: ``weight=0.3``.
@@ -73,20 +92,13 @@ def fit(
         InputError: something given cannot be used.
         DivergedError: a loss or weight is no longer finite.
     """
-    run = prepare(
-        method=method,
-        source=source,
-        target=target,
-        data=data,
-        network=network,
-        steps=steps,
-        seed=seed,
-        **keys,
-    )
+    given = read_given(source, target, data)
+    run = make_run(given, method=method, network=network, steps=steps, seed=seed, **keys)
     config = run.config
     if config["trainer"]["devices"] != 1:
         raise InputError("fit trains in this process: trainer__devices=1, or da train for several")
-    watching: list[pl.Callback] = [KeepChosen(run), *callbacks, ProgressBar(config["steps"])]
+    own = [callbacks] if isinstance(callbacks, pl.Callback) else callbacks or ()
+    watching: list[pl.Callback] = [KeepChosen(run), *own, ProgressBar(config["steps"])]
     trainer = build_trainer(config, callbacks=watching, loggers=[])
     try:
         with explain_out_of_memory(config):
@@ -128,34 +140,12 @@ def prepare(
     Raises:
         InputError: something given cannot be used.
     """
-    if data is not None:
-        source, target = loaders_by_role(data)
-    if target is None:
-        raise InputError("target: must be given: target=x_target, or a LightningDataModule as data")
-    sources, targets = read_domains(source, target)
-    given: dict[str, Any] = {"steps": steps, "seed": seed}
-    words = {key: value for key, value in given.items() if value is not None} | keys
-    backbone = network if isinstance(network, nn.Module) else None
-    if backbone is not None:
-        network = "module"
-    parts = {"method": method, "dataset": "arrays", "network": network}
-    config, choices = compose_keys(
-        {
-            **{part: name for part, name in parts.items() if name is not None},
-            "dataset__root": "memory",
-            "dataset__source": list(sources),
-            "dataset__target": list(targets),
-            **loader_batch_sizes(sources, targets),
-            **words,
-        }
-    )
-    if backbone is not None:
-        config["network"]["backbone"]["name"] = type(backbone).__qualname__
-    config = check_config(config, Settings)
-    kind = f"{Memory.__module__}.{Memory.__qualname__}"
-    make = instantiate({**config["dataset"], "_target_": kind, "_partial_": True})
-    dataset = make({**sources, **targets})
-    return replace(build(config, dataset, backbone=backbone), choices=choices)
+    if any(key.partition("__")[0] == "trainer" for key in keys):
+        raise InputError(
+            "trainer: prepare leaves it to you: pl.Trainer(...); fit has one with keys"
+        )
+    given = read_given(source, target, data)
+    return make_run(given, method=method, network=network, steps=steps, seed=seed, **keys)
 
 
 def load(
@@ -177,7 +167,64 @@ def load(
         InputError: there is no such run, its record names more than it may, or its weights are
             damaged or another network's.
     """
+    check_pick(pick)
     return restore_model(str(folder), pick=pick, trust=trust, backbone=network)
+
+
+def read_given(source: Any, target: Any, data: Any) -> Sides:
+    """The domains on either side, of whatever holds them.
+
+    Args:
+        source: labelled samples, or a mapping from names to those of each domain.
+        target: samples to work on, or a mapping.
+        data: a LightningDataModule in the place of both.
+
+    Raises:
+        InputError: they cannot be read, or there is no target.
+    """
+    if data is not None:
+        if source is not None or target is not None:
+            raise InputError("data: is given in the place of source and target, not beside them")
+        source, target = loaders_by_role(data)
+    if target is None:
+        raise InputError("target: must be given: target=x_target, or a LightningDataModule as data")
+    return read_domains(source, target)
+
+
+def make_run(given: Sides, *, network: Any, **keys: Any) -> Run:
+    """A run on samples that are in memory.
+
+    Args:
+        given: the domains of the source, and of the target.
+        network: its name, or a module; ``None``: as ``da train`` has it.
+        keys: of ``da train``, as ``fit`` takes them; of its own arguments, ``None`` stands for what
+            ``da train`` has.
+
+    Raises:
+        InputError: one of them cannot be used.
+    """
+    sources, targets = given
+    backbone = network if isinstance(network, nn.Module) else None
+    parts = {"network": network if backbone is None else "module"}
+    parts |= {key: keys.pop(key) for key in ("method", "steps", "seed")}
+    config, choices = compose_keys(
+        {
+            "dataset": "arrays",
+            **{key: value for key, value in parts.items() if value is not None},
+            "dataset__root": "memory",
+            "dataset__source": list(sources),
+            "dataset__target": list(targets),
+            **loader_batch_sizes(sources, targets),
+            **keys,
+        }
+    )
+    if backbone is not None:
+        config["network"]["backbone"]["name"] = type(backbone).__qualname__
+    config = check_config(config, Settings)
+    kind = f"{Memory.__module__}.{Memory.__qualname__}"
+    make = instantiate({**config["dataset"], "_target_": kind, "_partial_": True})
+    dataset = make({**sources, **targets})
+    return replace(build(config, dataset, backbone=backbone), choices=choices)
 
 
 class KeepChosen(Callback):
@@ -218,19 +265,42 @@ def compose_keys(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str
 
         with apart_from_hydra():
             reason = explain_overrides(overrides, str(conf_dir()), "train", error)
-        raise InputError(reason) from None
+        raise InputError(*reason) from None
 
 
 def as_overrides(keys: Mapping[str, Any]) -> list[str]:
-    """Keys as Python writes them, as words of the command line."""
+    """Keys as Python writes them, as words of the command line.
+
+    Raises:
+        InputError: a value is none that a key can have, or nothing in memory heeds the key.
+    """
     words: dict[str, str] = {}
     for key, value in keys.items():
         dotted = key.replace("__", ".")
+        if instead := OF_A_FOLDER.get(dotted.partition(".")[0]):
+            raise InputError(f"{dotted}: is of runs that have a folder; in Python: {instead}")
         if "." not in dotted and dotted not in TOP:
             dotted = f"method.{dotted}"
         for path, below in flat(dotted, value):
-            words[path] = f"{path}={hydra_value(below)}"
+            words[path] = f"{path}={hydra_value(plain_value(path, below))}"
     return list(words.values())
+
+
+def plain_value(path: str, value: Any) -> Any:
+    """A value as a config has it.
+
+    Raises:
+        InputError: it is none that a config can have.
+    """
+    value = value.tolist() if hasattr(value, "detach") else value
+    value = fspath(value) if isinstance(value, PathLike) else value
+    if value is None or isinstance(value, str | int | float | generic | Iterable):
+        return value
+    part = ", or a module of torch" if path == "network" else ""
+    name = getattr(value, "__qualname__", type(value).__qualname__)
+    raise InputError(
+        f"{path}: {name} is neither number, text, list nor mapping; parts are given by name{part}"
+    )
 
 
 def flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -1,14 +1,20 @@
 """From tensors to a trained model, in Python: the same as the command, bit for bit."""
 
+import pickle
 import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import torch
 from numpy.testing import assert_array_equal
 from torch import Tensor, nn
@@ -242,6 +248,15 @@ def test_a_module_begins_with_its_weights() -> None:
         ({"network": "convnet"}, "network=mlp"),
         ({"source": (X, None)}, "a source has all"),
         ({"trainer__devices": 2}, "trains in this process"),
+        ({"logger": "wandb"}, "logger: is of runs that have a folder; in Python: prepare"),
+        ({"callback": "tsne"}, r"in Python: callbacks=\[...\]"),
+        ({"again": True}, "fit always trains"),
+        ({"checkpoint_every": 2}, "ModelCheckpoint"),
+        ({"validator": len}, "^validator: len is neither number"),
+        ({"source": (X[:0], Y[:0])}, "source is empty"),
+        ({"source": (X.astype(np.uint8), Y)}, "are float32, those of source uint8"),
+        ({"data": object()}, "in the place of source and target"),
+        ({"target": None}, "target: must be given"),
     ],
 )
 def test_what_cannot_be_is_said(keys: dict[str, Any], said: str) -> None:
@@ -249,10 +264,116 @@ def test_what_cannot_be_is_said(keys: dict[str, Any], said: str) -> None:
         fit(**keys)
 
 
-def test_a_module_that_makes_no_row_is_refused() -> None:
-    module = nn.Unflatten(1, (2, 2))
-    with pytest.raises(InputError, match=r"features of the shape \(2, 2\).*Flatten"):
+def test_every_line_that_is_wrong_is_said() -> None:
+    with pytest.raises(InputError) as raised:
+        fit(method="dan", epochs=3)
+    assert [line.partition(":")[0] for line in str(raised.value).splitlines()] == [
+        "method=dan",
+        "method.epochs",
+    ]
+
+
+class Gives(nn.Module):
+    """A backbone that gives something else."""
+
+    def __init__(self, make: Any) -> None:
+        super().__init__()
+        self.make = make
+
+    def forward(self, x: Tensor) -> Any:
+        return self.make(x)
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        (nn.Unflatten(1, (2, 2)), r"features of the shape \(2, 2\).*Flatten"),
+        (Gives(lambda x: (x, x)), "the backbone gives a tuple; needed is a tensor"),
+        (Gives(lambda x: {"features": x}), "the backbone gives a dict; needed is a tensor"),
+        (nn.Linear(7, 8), r"cannot take an input of the shape \(4,\) in float32: mat1 and mat2"),
+        (nn.Linear(4, 8).double(), "cannot take .* in float32: .*same dtype"),
+    ],
+)
+def test_a_module_that_makes_no_row_is_refused(module: nn.Module, said: str) -> None:
+    with pytest.raises(InputError, match=said):
         fit(network=module)
+
+
+@pytest.mark.parametrize(
+    "module", [nn.LazyLinear(8), nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8)), nn.Identity()]
+)
+def test_a_module_need_not_say_how_wide_it_is(module: nn.Module) -> None:
+    run = fit(network=module)
+    assert run.model().method.network.encoder.width == (4 if type(module) is nn.Identity else 8)
+
+
+@pytest.mark.parametrize("copy", [deepcopy, lambda run: pickle.loads(pickle.dumps(run))])
+def test_runs_and_estimators_are_copied(run: da_framework.Run, copy: Any) -> None:
+    for pick in ("last", "chosen"):
+        assert_array_equal(copy(run).predict(T, pick=pick), run.predict(T, pick=pick))
+    for model in (
+        da_framework.Estimator("tca").fit(X, Y, T),
+        da_framework.Estimator("dann", steps=2, trainer__accelerator="cpu").fit(X, Y, T),
+    ):
+        assert_array_equal(copy(model).predict(T), model.predict(T))
+
+
+def test_two_runs_in_a_process_and_one_in_a_thread_are_alike(run: da_framework.Run) -> None:
+    threaded: list[da_framework.Run] = []
+    thread = Thread(target=lambda: threaded.append(fit()))
+    thread.start()
+    thread.join()
+    for other in (fit(), *threaded):
+        assert equal(weights(other), weights(run))
+    assert not equal(weights(fit(seed=2)), weights(run))
+
+
+def test_a_program_without_a_file_trains(tmp_path: Path) -> None:
+    program = """
+import numpy as np, torch, da_framework
+class Own(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 8)
+    def forward(self, x):
+        return self.layer(x)
+x = np.random.default_rng(0).normal(size=(40, 4))
+run = da_framework.fit(method="dann", source=(x, x[:, 0] > 0), target=x, network=Own(), steps=2)
+run.save("run")
+model = da_framework.load("run", network=Own())
+print((model.predict(x) == run.predict(x)).all())
+for wrong in (lambda: run.predict(x, pick="best"), lambda: da_framework.load("run", pick="best")):
+    try:
+        wrong()
+    except ValueError as error:
+        print(error)
+"""
+    typed = [sys.executable, "-W", "ignore", "-"]
+    ended = subprocess.run(
+        typed, input=program, capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert ended.stdout.splitlines() == ["True", *["pick=best: it is last or chosen"] * 2]
+
+
+def test_values_of_other_kinds_are_plain() -> None:
+    keys = {"steps": np.int64(3), "weight": torch.tensor(0.5), "init_from": Path("a b")}
+    assert as_overrides(keys) == ["steps=3", "method.weight=0.5", "init_from='a b'"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"method": da_framework.Adaptation}, "method: Adaptation is neither number, text, list"),
+        ({"network": nn.Linear}, "network: Linear is neither.*by name, or a module of torch"),
+    ],
+)
+def test_parts_are_given_by_name(keys: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        as_overrides(keys)
+
+
+def test_one_callback_may_be_given_alone() -> None:
+    assert fit(callbacks=pl.Callback(), steps=1).module.step == 1
 
 
 def test_nothing_is_predicted_before_it_is_learnt() -> None:

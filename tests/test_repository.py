@@ -74,6 +74,7 @@ def test_git_ignores_what_commands_write_by_default(monkeypatch: pytest.MonkeyPa
         f"{train.feature_cache}/x.npy",
         f"{defaults('data').data_dir}/x.zip",
         f"{defaults('data_check').out}/report.json",
+        f"{defaults('data_check').out}-2/report.json",
         defaults("predict").out,
         f"{defaults('audit').out}/audit.json",
         "search/x/journal.log",  # conf/search.yaml: a name of its own below it

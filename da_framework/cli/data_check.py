@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from da_framework.cli.exit import exit_with
 from da_framework.config.schema import check_config, instantiate, to_plain
 from da_framework.core.errors import listed
-from da_framework.core.files import write_text
+from da_framework.core.files import make_fresh_folder, write_text
 from da_framework.core.terminal import open_console
 from da_framework.core.text import file_name, printable
 from da_framework.core.types import ConfigNode
@@ -62,8 +62,7 @@ def main(config: Any) -> None:
     config = check_config(config, DataCheckSettings)
     dataset: Dataset = instantiate(config["dataset"])
     reports = {name: inspect_domain(dataset, name) for name in dataset.names}
-    out = Path(config["out"])
-    out.mkdir(parents=True, exist_ok=True)
+    out = make_fresh_folder(Path(config["out"]))
     report = {
         "domains": {
             name: domain_facts(own) | {"ignored": [str(path) for path in dataset.ignored(name)]}

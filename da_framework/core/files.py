@@ -131,6 +131,21 @@ def synced_write(path: Path, *, former: Path | None = None) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def make_fresh_folder(path: Path) -> Path:
+    """Makes a folder for files that overwrite none.
+
+    Returns:
+        Its path; where it holds something already, with the first number behind that is free.
+    """
+    path = path if path.name else path.resolve()
+    folder, number = path, 1
+    while folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        number += 1
+        folder = path.with_name(f"{path.name}-{number}")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def set_aside(file: Path) -> Path:
     """Gives a damaged file another name, under which it is kept; returns it."""
     aside = file.with_name(f"{file.name}{DAMAGED}")

@@ -49,6 +49,8 @@ class Windows(NamedTuple):
 
 ARRAYS = "file of arrays"
 WRITE_ANEW = "write it anew by numpy.savez or numpy.save"
+CHANNELS = (1, 3, 4)
+"""That an image has: of grey, of colours, with transparency."""
 
 
 class Arrays(Discovered):
@@ -208,6 +210,16 @@ class Arrays(Discovered):
                     f"{self.origin(name)} are of {prod(x.shape[1:])}"
                 )
             x = x.reshape(-1, *self.shape)
+        if (
+            x.dtype == np.uint8
+            and x.ndim == 4
+            and x.shape[3] in CHANNELS
+            and x.shape[1] not in CHANNELS
+        ):
+            raise InputError(
+                f"{self.origin(name)}: images have the shape {x.shape[1:]}, channels last; needed "
+                "are channels first: x.transpose(0, 3, 1, 2)"
+            )
         return x
 
     def _scale(self, name: str) -> tuple[Array, Array] | None:
@@ -271,7 +283,7 @@ def read_arrays(files: Sequence[Path]) -> Contents:
     return Contents(x, y, None if test is None else test.astype(bool), length)
 
 
-def check_arrays(path: Path, x: Array, y: Array | None) -> None:
+def check_arrays(where: Path | str, x: Array, y: Array | None) -> None:
     """Raises where these are not inputs and labels.
 
     Raises:
@@ -280,13 +292,13 @@ def check_arrays(path: Path, x: Array, y: Array | None) -> None:
     if x.dtype.kind not in "iuf" or (y is not None and y.ndim != 1) or x.ndim < 2:
         labels = "no y" if y is None else f"y has the shape {y.shape}"
         raise InputError(
-            f"{path}: x is {x.dtype} of shape {x.shape} and {labels}; needed are numbers, a "
+            f"{where}: x is {x.dtype} of shape {x.shape} and {labels}; needed are numbers, a "
             "row or more of them a sample, and one label a sample"
         )
     if y is not None and len(y) != len(x):
-        raise InputError(f"{path}: {len(x)} inputs but {len(y)} labels")
+        raise InputError(f"{where}: {len(x)} inputs but {len(y)} labels")
     if not x.size:
-        raise InputError(f"{path} is empty: x has the shape {x.shape}")
+        raise InputError(f"{where} is empty: x has the shape {x.shape}")
 
 
 @contextmanager

@@ -470,6 +470,11 @@ class Dataset(ABC):
                 f"labels are 0 to {len(self.classes) - 1} ({listed(self.classes)})"
             )
         for other, held in self._domains.items():
+            if domain.x.dtype != held.x.dtype:
+                raise InputError(
+                    f"inputs of {name} are {domain.x.dtype}, those of {other} {held.x.dtype}: "
+                    "bytes are read as images, from 0 to 255: bring all to one type"
+                )
             flat = domain.x.ndim == held.x.ndim == 2
             if domain.x.shape[1:] != held.x.shape[1:] and not flat:
                 raise InputError(

@@ -85,6 +85,10 @@ class Domains(pl.LightningDataModule):
         )
         self.streams = self._streams(self.train)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the Trainer, as Lightning keeps a module: it holds what cannot be copied."""
+        return {**vars(self), "trainer": None}
+
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """Batch of a step: a pure function of seed, step and rank; ranks share the global batch."""
         batch = {role: stream.batch(step, rank, world) for role, stream in self.streams.items()}

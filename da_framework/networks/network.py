@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
-from da_framework.core.errors import InputError, listed
+from da_framework.core.errors import InputError, listed, one_line
 from da_framework.core.types import Count, Fraction
 from da_framework.networks.adapter import Adapter
 from da_framework.networks.domain_norm import DomainNorm
@@ -275,8 +275,18 @@ def _stack(module: nn.Module) -> bool:
 def _width(backbone: nn.Module, shape: tuple[int, ...]) -> int:
     training = backbone.training
     with torch.no_grad():
-        features = backbone.eval()(torch.zeros(1, *shape))
+        try:
+            features = backbone.eval()(torch.zeros(1, *shape))
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise InputError(
+                f"the backbone cannot take an input of the shape {shape} in float32: "
+                f"{one_line(error)}"
+            ) from error
     backbone.train(training)
+    if not isinstance(features, Tensor):
+        raise InputError(
+            f"the backbone gives a {type(features).__name__}; needed is a tensor, (n, d), alone"
+        )
     if features.ndim != 2:
         raise InputError(
             f"the backbone makes features of the shape {tuple(features.shape[1:])} of an input "

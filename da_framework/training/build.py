@@ -121,6 +121,7 @@ class Run:
         if not module.step:
             raise InputError("nothing is trained yet: da_framework.fit, or a Trainer's fit")
         method = module.method
+        check_pick(pick)
         if pick == "chosen":
             if not self.chosen:
                 raise InputError("pick=chosen: no weights were chosen, or kept: pick=last")
@@ -155,6 +156,16 @@ class Run:
         from da_framework.training.save import save_run
 
         save_run(self, Path(folder))
+
+
+def check_pick(pick: str) -> None:
+    """Refuses other weights than there are, in a program whose types nobody checks.
+
+    Raises:
+        InputError: there are none of this name.
+    """
+    if pick not in ("last", "chosen"):
+        raise InputError(f"pick={pick}: it is last or chosen")
 
 
 def build(

@@ -103,23 +103,18 @@ def sgd(
     **base: Unpack[OptimizerKeys],
 ) -> Optimizer:
     """Stochastic gradient descent with momentum."""
+    keys = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
+    return Optimizer(partial(make_sgd, lr=lr, **keys), **base)
 
-    def algorithm(groups: Any) -> torch.optim.Optimizer:
-        optimizer = torch.optim.SGD(
-            groups,
-            lr=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            nesterov=nesterov,
-            fused=True,
-        )
-        for group in optimizer.param_groups if momentum else ():
-            for parameter in group["params"]:
-                # a first step that fp16's scaler skips would leave it whatever memory held
-                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-        return optimizer
 
-    return Optimizer(algorithm, **base)
+def make_sgd(groups: Any, *, momentum: float, **keys: Any) -> torch.optim.Optimizer:
+    """SGD of torch, with a buffer of momentum for every parameter from the start."""
+    optimizer = torch.optim.SGD(groups, momentum=momentum, fused=True, **keys)
+    for group in optimizer.param_groups if momentum else ():
+        for parameter in group["params"]:
+            # a first step that fp16's scaler skips would leave it whatever memory held
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def adam(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from da_framework.core.batch import UNLABELLED, Samples
 from da_framework.core.errors import InputError, listed
 from da_framework.datasets.custom import label_names, match_spellings
-from da_framework.datasets.memory import read_inputs, read_samples
+from da_framework.datasets.given_samples import read_inputs, read_samples
 from da_framework.methods.base import Method
 from da_framework.metrics.classification import metrics
 

@@ -119,6 +119,19 @@ def test_a_folder_in_order_is_told_so(da: Any) -> None:
     assert (da.folder / "found" / "phone.png").is_file()
 
 
+def test_what_an_earlier_check_wrote_stays(da: Any) -> None:
+    (da.folder / "d").mkdir()
+    np.savez(da.folder / "d" / "zero.npz", x=np.eye(4), y=np.arange(4) % 2)
+    for name in ("one", "two", "three"):
+        np.savez(da.folder / "d" / f"{name}.npz", x=np.eye(4), y=np.arange(4) % 2)
+        ended = da("data", "check", "dataset=arrays", "dataset.root=d")
+        assert ended.code == 0, ended
+        assert Path(ended.out.splitlines()[-1].removeprefix("all of it: ")).is_file()
+    folders = ("data_check", "data_check-2", "data_check-3")
+    reports = [json.loads((da.folder / own / "report.json").read_text()) for own in folders]
+    assert [len(report["domains"]) for report in reports] == [2, 3, 4]
+
+
 def test_every_data_set_is_checked(da: Any) -> None:
     ended = da("data", "check")
     assert (ended.code, ended.err) == (0, "")

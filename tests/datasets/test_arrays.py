@@ -324,3 +324,16 @@ def test_without_a_source_the_scale_is_that_of_the_run_gone_on_from(tmp_path: Pa
             np.testing.assert_array_equal(data["t"].x, first["t"].x)
     data.continue_from({"scale": "source", "mean": [0.0], "std": [1.0]})  # of other channels
     assert abs(data["t"].x.mean()) < 1e-5
+
+
+def test_images_with_channels_last_are_not_taken_for_others(tmp_path: Path) -> None:
+    images = np.zeros((6, 8, 9, 3), np.uint8)
+    with pytest.raises(InputError, match=r"s.npz: .* \(8, 9, 3\), channels last; .*transpose"):
+        arrays(tmp_path, {"x": images, "y": Y}, {"x": images})
+
+
+def test_bytes_and_numbers_are_not_mixed(tmp_path: Path) -> None:
+    data = arrays(tmp_path, {"x": np.zeros((6, 3), np.uint8), "y": Y}, {"x": numbers(6, 3)})
+    assert data["s"].x.dtype == np.uint8
+    with pytest.raises(InputError, match="inputs of t are float32, those of s uint8"):
+        data["t"]

@@ -283,6 +283,11 @@ def test_other_data_is_refused_with_what_to_type(data: Any, tmp_path: Path) -> N
         trainer(tmp_path).fit(run.module, data)
 
 
+def test_keys_of_a_trainer_are_left_to_ones_own() -> None:
+    with pytest.raises(InputError, match=r"trainer: prepare leaves it to you: pl.Trainer"):
+        prepare(trainer__precision="bf16-mixed")
+
+
 def test_a_data_module_without_roles_is_refused() -> None:
     with pytest.raises(InputError, match="gives DataLoader; needed are loaders by role"):
         da_framework.prepare(method="dann", data=OwnData(named=False))
