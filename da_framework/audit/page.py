@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from da_framework.audit.betting import judge
 from da_framework.audit.pool import UNKNOWN, Pool
@@ -17,6 +17,7 @@ from da_framework.audit.verdicts import Findings, answered_prefix
 from da_framework.core.files import write_text
 from da_framework.core.text import csv_cell, printable, printable_tree, script_json
 from da_framework.datasets.answers import CANNOT_TELL
+from da_framework.results.contact_sheet import draw_contact_sheet
 
 TEMPLATES = Path(__file__).parent
 LOOKS = 40
@@ -27,6 +28,8 @@ EXAMPLES = 60
 """Answered samples that are shown, at most: the latest."""
 CELLS, LONGEST_CELL = 100, 4000
 """Of a row that is shown: columns, and characters of each, at most."""
+SHEET = 400
+"""Samples on a contact sheet, at most: the first that wait."""
 UNASKED = 12
 """Samples that are shown though nobody was asked for them, at most."""
 
@@ -56,6 +59,27 @@ def write_label_page(path: Path, pool: Pool, questions: Questions) -> None:
         ],
     }
     fill_template(path, "label.html", data)
+
+
+def write_sheet(path: Path, pool: Pool, questions: Questions) -> None:
+    """Draws the samples that wait for an answer, each above the number of its question.
+
+    For whoever writes answers into the table: without pictures or questions there is none.
+    """
+    waiting = [own for own, _ in questions.listed(pool) if own not in questions.answers]
+    numbered = ((own, pool.picture(int(questions.order[own - 1]))) for own in waiting[:SHEET])
+    shown = [(square(picture), str(own)) for own, picture in numbered if picture is not None]
+    if shown:
+        draw_contact_sheet(path, shown)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def square(picture: Any) -> Any:
+    """A picture with white beside it, or above and below."""
+    image = Image.fromarray(np.ascontiguousarray(picture)).convert("RGB")
+    side = max(image.size)
+    return np.asarray(ImageOps.pad(image, (side, side), color="white"))
 
 
 def write_page(

@@ -10,7 +10,7 @@ from pydantic import Field
 from rich.table import Table
 
 from da_framework.audit.betting import Verdict
-from da_framework.audit.page import write_label_page, write_page
+from da_framework.audit.page import write_label_page, write_page, write_sheet
 from da_framework.audit.pool import UNKNOWN, Pool
 from da_framework.audit.questions import QUESTIONS, Questions
 from da_framework.audit.simulation import Simulated, simulate_pair
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 Foretold = Mapping[tuple[int, int], Sequence[dict[str, Any]]]
 """Labels until a verdict on each pair, by the gain."""
 
-LABEL_PAGE, PAGE = "label.html", "audit.html"
+LABEL_PAGE, SHEET, PAGE = "label.html", "questions.png", "audit.html"
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,7 @@ def audit(pool: Pool, settings: AuditSettings) -> None:
     if findings.labels:
         keep_verified(pool, findings, settings)
     write_label_page(folder / LABEL_PAGE, pool, questions)
+    write_sheet(folder / SHEET, pool, questions)
     write_page(folder / PAGE, pool, questions, findings, before={**before, "foretold": foretold})
     names = short_names(pool.runs)
     console = open_console()

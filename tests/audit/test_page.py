@@ -3,12 +3,15 @@
 import base64
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from da_framework.audit.page import picture_url
+from da_framework.audit.page import picture_url, write_sheet
 from da_framework.audit.pool import Pool
+from da_framework.audit.questions import Questions
+from da_framework.results.contact_sheet import TILE
 
 
 def test_a_page_of_a_thousand_photos_can_be_opened_and_small_images_are_exact() -> None:
@@ -25,3 +28,20 @@ def test_a_page_of_a_thousand_photos_can_be_opened_and_small_images_are_exact() 
     assert url is not None
     shown = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
     np.testing.assert_array_equal(np.asarray(shown), small)
+
+
+def test_a_contact_sheet_shows_what_waits(tmp_path: Path) -> None:
+    answers = np.stack([np.arange(9) % 2, (np.arange(9) + 1) % 2])
+    tall = np.full((40, 20, 3), 7, np.uint8)
+    names = tuple(map(str, range(9)))
+    pool = Pool(("a", "b"), names, ("c", "d"), answers, answers[0], "", lambda row: tall)
+    order = pool.order(0, accuracy=False)
+    questions = Questions(tmp_path, {}, order, asked=6, answers={1: 0, 2: 1})
+    sheet = tmp_path / "questions.png"
+    write_sheet(sheet, pool, questions)
+    drawn = np.asarray(Image.open(sheet))
+    assert drawn.shape == (2 * (TILE + 12), 2 * (TILE + 2), 3)  # four of them
+    assert (drawn[TILE // 2, TILE // 2] == 7).all()
+    assert (drawn[TILE // 2, 2] == 255).all()  # not made wider than it is
+    write_sheet(sheet, replace(pool, picture=lambda row: None), questions)
+    assert not sheet.exists()
