@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -81,11 +81,32 @@ class Pool:
 
     @property
     def digest(self) -> str:
-        """A hash of everything that a verdict is about: samples, models and their answers."""
+        """A hash of what a verdict is about, but for the answers: samples, and names of models.
+
+        Answers of the same weights are not the same to the last on every machine.
+        """
         words = "\0".join((*self.runs, "", *self.samples, "", *self.classes, self.content))
-        hashed = hashlib.sha256(words.encode(errors="surrogateescape"))
-        hashed.update(np.ascontiguousarray(self.answers).tobytes())
-        return hashed.hexdigest()[:16]
+        return hashlib.sha256(words.encode(errors="surrogateescape")).hexdigest()[:16]
+
+    def write_answers(self) -> dict[str, str]:
+        """The answers of each model as a line of numbers."""
+        return {
+            run: " ".join(map(str, row))
+            for run, row in zip(self.runs, self.answers.tolist(), strict=True)
+        }
+
+    def with_answers(self, lines: Mapping[str, str]) -> "Pool":
+        """The same samples with the answers that were written so.
+
+        Raises:
+            ValueError: they are no answers to these samples.
+        """
+        answers = np.array([[int(word) for word in lines[run].split()] for run in self.runs])
+        if answers.shape != self.answers.shape:
+            raise ValueError(f"{answers.shape} answers, not {self.answers.shape}")
+        if answers.min() < 0 or answers.max() >= len(self.classes):
+            raise ValueError("an answer is no class")
+        return replace(self, answers=answers)
 
     @cached_property
     def deciding(self) -> IntArray:

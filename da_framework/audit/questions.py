@@ -23,6 +23,7 @@ from da_framework.datasets.answers import (
 
 STATE, QUESTIONS = "audit.json", "questions.csv"
 WHAT = "record of an audit"
+MEND = "move it away: questions.csv has the answers"
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Questions:
         if not file.is_file():
             return questions
         state: Any = read_json(file, WHAT)
-        with explain_damage(file, WHAT, mend="move it away: questions.csv has the answers"):
+        with explain_damage(file, WHAT, mend=MEND):
             changed = [key for key, value in about.items() if state["about"][key] != value]
             if changed and state["asked"] == 0:
                 return questions  # nobody has seen a question of the other
@@ -72,7 +73,7 @@ class Questions:
                 f"{folder} holds an audit of other {listed(changed)}: what was answered there says "
                 "nothing here; out=NAME begins another"
             )
-        with explain_damage(file, WHAT, mend="move it away: questions.csv has the answers"):
+        with explain_damage(file, WHAT, mend=MEND):
             questions.asked = whole_number(state["asked"], 0, len(order))
             questions.answers = {
                 whole_number(int(question), 1, len(order)): whole_number(

@@ -12,7 +12,7 @@ from rich.table import Table
 from da_framework.audit.betting import Verdict
 from da_framework.audit.page import write_label_page, write_page, write_sheet
 from da_framework.audit.pool import UNKNOWN, Pool
-from da_framework.audit.questions import QUESTIONS, Questions
+from da_framework.audit.questions import MEND, QUESTIONS, STATE, WHAT, Questions
 from da_framework.audit.simulation import Simulated, simulate_pair
 from da_framework.audit.verdicts import Findings, answered_prefix, error_shares, find_verdicts
 from da_framework.cli.audit_before import (
@@ -24,6 +24,7 @@ from da_framework.cli.audit_before import (
     shift_lines,
 )
 from da_framework.config.schema import check_config, to_plain
+from da_framework.core.damage import explain_damage, read_json
 from da_framework.core.errors import InputError
 from da_framework.core.files import run_lock
 from da_framework.core.rounding import format_percent, format_signed
@@ -33,7 +34,7 @@ from da_framework.core.types import Count, Index
 from da_framework.datasets.answers import CANNOT_TELL
 from da_framework.results.folder import RunFolder
 from da_framework.results.model_card import write_verified_part
-from da_framework.results.verified import verified_summary, write_verified
+from da_framework.results.verified import verified_summary, weights_hash, write_verified
 from da_framework.training.audit_pool import gather_pool
 from da_framework.training.run_log import log_verified
 
@@ -97,11 +98,13 @@ def audit(pool: Pool, settings: AuditSettings) -> None:
     about = {
         "runs": list(settings.run),
         "samples": pool.digest,
+        "weights": [weights_hash(Path(run), settings.pick) for run in settings.run],
         "pick": settings.pick,
         "alpha": settings.alpha,
         "accuracy": settings.accuracy,
         "seed": settings.seed,
     }
+    pool = recall_answers(pool, folder, about)
     order = pool.order(settings.seed, accuracy=settings.accuracy)
     questions = Questions.open(folder, about, order, len(pool.classes))
     # what was written into the questions is never lost, though nobody names the file
@@ -135,6 +138,32 @@ def audit(pool: Pool, settings: AuditSettings) -> None:
         console.print(line, soft_wrap=True)
 
 
+def recall_answers(pool: Pool, folder: Path, about: Mapping[str, Any]) -> Pool:
+    """The answers that an audit has begun with, where it goes on.
+
+    The same weights may answer a few samples otherwise on another machine; what was asked, and
+    what a verdict is about, are the answers that were there when the first question was drawn.
+
+    Raises:
+        InputError: the record of the audit is damaged.
+    """
+    file = folder / STATE
+    if not file.is_file():
+        return pool
+    state: Any = read_json(file, WHAT)
+    with explain_damage(file, WHAT, mend=MEND):
+        if state["about"] != about or not state["asked"]:
+            return pool
+        begun = pool.with_answers(state["predictions"])
+    if count := int((begun.answers != pool.answers).any(0).sum()):
+        log.warning(
+            "%d of %d samples are answered otherwise here than where the audit began (another "
+            "machine?): it goes on with the answers that it began with",
+            *(count, pool.size),
+        )
+    return begun
+
+
 def facts_of(pool: Pool, findings: Findings, foretold: Foretold) -> dict[str, Any]:
     """What is known, as ``audit.json`` has it."""
     intervals = findings.accuracy
@@ -142,6 +171,7 @@ def facts_of(pool: Pool, findings: Findings, foretold: Foretold) -> dict[str, An
         "labels": findings.labels,
         "pool": pool.size,
         "deciding": len(pool.deciding),
+        "predictions": pool.write_answers(),
         "pairs": [
             {"run": pool.runs[a], "beside": pool.runs[b], **verdict.facts()}
             | {"foretold": foretold[a, b]}

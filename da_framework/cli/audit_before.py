@@ -48,7 +48,8 @@ def find_audit_shift(pool: Pool) -> dict[str, Any]:
         "classifier_accuracy": right,
         **as_figures(shift, LEVEL),
     }
-    return {**found, "words": describe(found)}
+    # the level stands beside it
+    return {**found, "words": describe(found).removesuffix(f" at the level {LEVEL}")}
 
 
 def shift_lines(shift: dict[str, Any], *, name: str, table: bool) -> Iterator[Any]:

@@ -204,6 +204,32 @@ def test_another_audit_needs_another_folder(runs: Any) -> None:
     assert runs("audit", RUNS, "alpha=0.1", "out=second").code == 0
 
 
+def test_an_audit_goes_on_where_some_answers_are_others(
+    runs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert runs("audit", RUNS, "ask=6").code == 0
+    answer(most=4)
+    asked = [row[:2] for row in read_questions()]
+
+    def elsewhere(*given: Any, **keys: Any) -> Pool:
+        pool = gather_pool(*given, **keys)
+        answers = pool.answers.copy()
+        answers[1, pool.deciding[0]] = answers[0, pool.deciding[0]]
+        return replace(pool, answers=answers)
+
+    monkeypatch.setattr("da_framework.cli.audit.gather_pool", elsewhere)
+    ended = runs("audit", RUNS, "ask=6")
+    assert ended.code == 0, ended.err
+    assert "1 of 200 samples are answered otherwise here" in ended.err + ended.out
+    assert state()["labels"] == 4
+    assert [row[:2] for row in read_questions()][: len(asked)] == asked
+    checkpoint = torch.load("dann/checkpoints/last.ckpt")
+    torch.save({"state_dict": checkpoint["state_dict"]}, "dann/checkpoints/last.ckpt")
+    refused = runs("audit", RUNS)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "holds an audit of other weights" in refused.err
+
+
 def test_what_cannot_be_audited_is_one_line(runs: Any) -> None:
     assert runs.train("dataset.split_seed=1", "dataset.protocol=inductive", run="other").code == 0
     for command, words in (
