@@ -34,7 +34,7 @@ from da_framework.training.build import Run, build
 from da_framework.training.trainer import build_trainer
 
 WARM = 200
-"""Steps of training after which a method's terms are looked at."""
+"""Steps of training within which a method's terms must have a gradient."""
 SHORT = 12
 """Steps of the runs that are compared bit for bit."""
 FALL = 0.05
@@ -85,25 +85,13 @@ def check_method(
 def terms_have_gradient(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     """The added terms have a gradient in the encoder; a detached one would do nothing, silently.
 
-    After some steps: a method may wait for predictions it can trust.
+    Looked at again and again: a method may wait for predictions it can trust.
     """
     config = {**config, "steps": WARM, "evaluate_every": WARM // 4}
-    run = fit_config(config)
-    method = run.module.method
-    parameters = [p for p in method.network.encoder.parameters() if p.requires_grad]
-    norms: dict[str, float] = {}
-    for objective in method.objectives(run.domains.batch(WARM)):
-        added = {n: t for n, t in objective.terms.items() if n not in ("source", "target_labelled")}
-        for name, term in added.items():
-            gradients = (
-                torch.autograd.grad(
-                    term.weight * term.value, parameters, retain_graph=True, allow_unused=True
-                )
-                if term.value.requires_grad and parameters
-                else ()
-            )
-            squares = sum(g.square().sum().item() for g in gradients if g is not None)
-            norms[name] = norms.get(name, 0.0) + squares**0.5
+    watched = GradientWatch()
+    with suppress(Stop):  # the first quarter is often enough
+        fit_config(config, callbacks=[watched])
+    norms = watched.norms
     if not norms:
         return None, "adds no terms"
     detail = ", ".join(f"|gradient of {name}| = {norm:.2g}" for name, norm in norms.items())
@@ -148,14 +136,20 @@ def brings_domains_together(config: Mapping[str, Any]) -> tuple[bool | None, str
     """A linear classifier tells the domains apart less well than without the method."""
     if not method_class(config).aligns:
         return None, "does not claim to"
-    without, watched = DomainAccuracyWatch({}), DomainAccuracyWatch({})
-    fit_config(config, change=without_method_terms, callbacks=[without])
-    watched.bar = {step: accuracy - FALL for step, accuracy in without.seen.items()}
-    with suppress(Stop):  # half of the training is often enough
+    config = {**config, "evaluate_every": config["steps"] // 4}
+    without = DomainAccuracyWatch({config["steps"] // 2: 1.0})  # whatever it is
+    with suppress(Stop):  # half of the training, or a quarter, is often enough
+        fit_config(config, change=without_method_terms, callbacks=[without])
+    watched = DomainAccuracyWatch({step: seen - FALL for step, seen in without.seen.items()})
+    with suppress(Stop):
         fit_config(config, callbacks=[watched])
     step, accuracy_with = list(watched.seen.items())[-1]
+    if step not in without.seen:
+        without = DomainAccuracyWatch({})
+        fit_config(config, change=without_method_terms, callbacks=[without])
+    accuracy = without.seen[step]
     detail = f"held-out linear domain accuracy {accuracy_with:.3f}, without the method "
-    return accuracy_with <= watched.bar[step], f"{detail}{without.seen[step]:.3f}, at step {step}"
+    return accuracy_with <= accuracy - FALL, f"{detail}{accuracy:.3f}, at step {step}"
 
 
 def judges_the_shift_on_held_out_samples(config: Mapping[str, Any]) -> tuple[bool | None, str]:
@@ -467,6 +461,29 @@ class Interruption(Callback):
             raise Stop
 
 
+class GradientWatch(Callback):
+    """Follows the gradients that added terms have in the encoder; ends a run once one has some.
+
+    Attributes:
+        norms: of each term, when it was last looked at.
+    """
+
+    def __init__(self) -> None:
+        self.norms: dict[str, float] = {}
+
+    def on_evaluation(
+        self, trainer: pl.Trainer, module: pl.LightningModule, evaluation: Evaluation
+    ) -> None:
+        if evaluation.step == 0:
+            return
+        trained: Any = module
+        with torch.enable_grad():
+            batch = trained.domains.batch(evaluation.step)
+            self.norms = gradient_norms(trained.method, batch)
+        if any(norm > 0 for norm in self.norms.values()):
+            raise Stop
+
+
 class DomainAccuracyWatch(Callback):
     """Follows how well the domains can be told apart; ends a run in which it is little enough.
 
@@ -568,6 +585,25 @@ def refresh_with_drawn_outputs(run: Run, *, seed: int) -> None:
             logits=4 * torch.eye(plain.logits.shape[1])[labels].to(plain.logits),
         )
     method.refresh(outputs)
+
+
+def gradient_norms(method: Method, batch: Batch) -> dict[str, float]:
+    """The norm of the gradient that each added term has in the encoder, over all moves."""
+    parameters = [p for p in method.network.encoder.parameters() if p.requires_grad]
+    norms: dict[str, float] = {}
+    for objective in method.objectives(batch):
+        added = {n: t for n, t in objective.terms.items() if n not in LABELLED_ROLES}
+        for name, term in added.items():
+            gradients = (
+                torch.autograd.grad(
+                    term.weight * term.value, parameters, retain_graph=True, allow_unused=True
+                )
+                if term.value.requires_grad and parameters
+                else ()
+            )
+            squares = sum(g.square().sum().item() for g in gradients if g is not None)
+            norms[name] = norms.get(name, 0.0) + squares**0.5
+    return norms
 
 
 def encoder_terms(method: Method, batch: Batch) -> dict[str, Term]:
