@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from da_framework.config.plugins import conf_dir
 from da_framework.core.errors import InputError
-from da_framework.results.tables import gather_records
+from da_framework.results.tables import gather_records, read_kept
 from da_framework.results.validator_quality import (
     ScoredCheckpoints,
     checkpoints_by_task,
@@ -109,3 +109,11 @@ def test_runs_are_scored_without_being_changed_and_kept_with_their_scores(da: An
     assert render_validators(gather_records([Path("kept.json")])) == ended.out.rstrip("\n")
     bare = da("report", "plain", "--validators")
     assert (bare.code, bare.err.count("\n")) == (2, 1)
+
+
+def test_no_recorded_checkpoint_is_a_dead_network() -> None:
+    """Class AMI was 1 of one, and is 0; the page says that no other of its scores has changed."""
+    records = read_kept(conf_dir() / "experiments" / "validators" / "digits.recorded.json")
+    scores = [s for r in records for s in r["scores"]["class_ami"] if s is not None]
+    assert len(scores) == 720
+    assert round(max(scores), 3) == 0.876
