@@ -29,6 +29,7 @@ def log_setup(run: Run, resume: Path | None, notes: Sequence[str]) -> None:
     dataset, task = run.domains.dataset, run.domains.task
     rows = ", ".join(f"{count} {role}" for role, count in task.rows.items())
     log.info("%s, %s; training samples: %s", pair_name(dataset), dataset.protocol, rows)
+    log.info("%s", describe_training(run))
     if note := describe_labels(run):
         log.info("%s", note)
     if dataset.storage_note:
@@ -71,6 +72,21 @@ def log_setup(run: Run, resume: Path | None, notes: Sequence[str]) -> None:
         log.warning("warning: %s", note)
     if resume:
         log.info("continuing from %s", resume)
+
+
+def describe_training(run: Run) -> str:
+    """The size of what is trained, and how long."""
+    method = run.module.method
+    network, whole = (
+        sum(weight.numel() for weight in part.parameters()) for part in (method.network, method)
+    )
+    size = f"network of {network:,} parameters"
+    if whole != network:
+        size += f", {whole:,} with what the method adds"
+    if method.closed_form:
+        return f"{size}, fitted at once"
+    batch = " + ".join(f"{stream.size} {role}" for role, stream in run.domains.streams.items())
+    return f"{size}; {run.module.steps:,} steps of {batch} samples"
 
 
 def describe_labels(run: Run) -> str:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -471,3 +472,22 @@ def test_classes_that_differ_by_case_alone_are_pointed_out(da: Any) -> None:
     assert da.train(*keys, "dataset.target=[b]").code == 0
     output = (da.folder / "run" / "da.log").read_text()
     assert "warning: Cat is written otherwise in the source" in output
+
+
+@pytest.mark.parametrize(
+    ("method", "what"),
+    [
+        ("source_only", r"network of [\d,]+ parameters; 2 steps of \d+ source samples"),
+        (
+            "dann",
+            r"network of [\d,]+ parameters, [\d,]+ with what the method adds; "
+            r"2 steps of \d+ source \+ \d+ target samples",
+        ),
+        ("pca", r"network of [\d,]+ parameters, fitted at once"),
+    ],
+)
+def test_what_will_be_trained_is_said_before(da: Any, method: str, what: str) -> None:
+    network = ["network=identity"] if method == "pca" else []
+    ended = da.train(f"method={method}", *network, "steps=2")
+    assert ended.code == 0
+    assert re.search(what, ended.err + ended.out)
