@@ -1,5 +1,6 @@
 """Small inputs on which a run could fall short, each in several forms: what comes of them."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,40 @@ def numbered(count: int, each: int) -> Callable[[Any, Any], dict[str, Any]]:
     return lambda x, _: {"x": np.resize(x, (len(y), 8)), "y": y}
 
 
+def blank_target(value: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """A table in which the target's cells of labels are these."""
+    return lambda frame: frame.assign(label=frame.label.where(frame.domain == "s", value))
+
+
+def unlabelled(y: Callable[[Any], Any] | None) -> Make:
+    """Arrays whose target has such labels, or none."""
+
+    def change(x: Any, labels: Any) -> dict[str, Any]:
+        if len(x) == 2 * N:
+            return {"x": x, "y": labels}
+        return {"x": x} if y is None else {"x": x, "y": y(labels)}
+
+    return arrays(change)
+
+
+def loose_pictures(*places: str) -> Make:
+    """Pictures of a source in folders of classes, and of a target in these."""
+
+    def make(folder: Path) -> Words:
+        for place in ("s/cat", "s/dog", *places):
+            (folder / "p" / place).mkdir(parents=True)
+            for number in range(3):
+                file = folder / "p" / place / f"{number}.png"
+                Image.new("RGB", (9, 9), (number, 0, 0)).save(file)
+        return (
+            *("dataset=folder", "dataset.root=p", *ST),
+            *("dataset.size=9", "feature_cache=null", "dataset.val=0.4"),
+        )
+
+    return make
+
+
+NUMBERS = ("dataset.target=[t]",)
 MOONS = ("dataset=two_moons", "network=mlp")
 LINE = r"line 7"
 TRAINS: dict[str, Make] = {
@@ -151,6 +186,32 @@ TRAINS: dict[str, Make] = {
     "a pair": one_file(
         lambda f: f, "dataset.source=null", "dataset.target=null", "dataset.pair=[t,s]"
     ),
+}
+TRAINS |= {
+    "04 constant in both": one_file(lambda f: f.assign(flag=1e-9)),
+    "04 a constant name": one_file(lambda f: f.assign(c="x"), "dataset.categories=[c]"),
+    "08 0 and 0.0": two_files(lambda t: t.assign(label=(t.label == "yes") * 1.0), *NUMBERS),
+    "08 0 and False": two_files(lambda t: t.assign(label=t.label == "yes"), *NUMBERS),
+    "08 1 and 1e0": two_files(
+        lambda t: t.assign(label=np.where(t.label == "yes", "1e0", "0.00")), *NUMBERS
+    ),
+}
+UNLABELLED: dict[str, Make] = {
+    "05 no label": one_file(blank_target(None)),
+    "05 blanks": one_file(blank_target("  ")),
+    "05 -1.0": two_files(lambda t: t.assign(label=-1.0)),
+    "06 no column": two_files(lambda t: t.drop(columns="label")),
+    "06 no column, another order": two_files(lambda t: t[["b", "a"]]),
+    "06 an empty column": two_files(lambda t: t.assign(label="")),
+    "06b no y": unlabelled(None),
+    "06b empty names": unlabelled(lambda y: np.full(len(y), "")),
+    "06b NaN": unlabelled(lambda y: np.full(len(y), np.nan)),
+    "06c -1": unlabelled(lambda y: np.full(len(y), -1)),
+    "06c -1 in bytes": unlabelled(lambda y: np.full(len(y), -1, "i1")),
+    "06c -1.0": unlabelled(lambda y: np.full(len(y), -1.0)),
+    "06d pictures": loose_pictures("t"),
+    "06d in a folder of no class": loose_pictures("t/unlabelled"),
+    "06d in parts": loose_pictures("t/train", "t/test"),
 }
 SAYS: dict[str, tuple[Make, str]] = {
     "02 not there": (plain("dataset=folder", "dataset.root=~/photos", *ST), r"home.*photos is not"),
@@ -271,6 +332,17 @@ def test_it_trains(case: str, da: Any, home: Path) -> None:
     assert ended.code == 0, ended.err
     assert "Traceback" not in ended.out + ended.err
     assert [*home.glob("run*/**/result.json")]
+
+
+@pytest.mark.parametrize("case", UNLABELLED)
+def test_a_target_without_labels_has_no_accuracy(case: str, da: Any, home: Path) -> None:
+    ended = run(da, UNLABELLED[case](home))
+    assert ended.code == 0, ended.err
+    record = json.loads((home / "run" / "result.json").read_text())
+    assert len(record["classes"]) == len(record["source"]["last"].get("recall", record["classes"]))
+    assert set(record["target"]) == {"last", "chosen"}
+    assert all("accuracy" not in pick for pick in record["target"].values())
+    assert "no labels: not known" in ended.out
 
 
 @pytest.mark.parametrize("case", SAYS)

@@ -57,6 +57,7 @@ DATA: dict[str, Callable[[], Sides]] = {
     "one target sample": lambda: draw(40, 1),
     "one source class": lambda: (draw(40, 30)[0], ONE_CLASS, *draw(40, 30)[2:]),
     "one target class": lambda: (*draw(40, 30)[:3], np.ones(30, int)),
+    "no target labels": lambda: (*draw(40, 30)[:3], -np.ones(30, int)),
     "other target classes": lambda: (*draw(40, 30)[:3], np.arange(30) % 2 + 5),
     "fewer samples than a batch": lambda: draw(5, 4),
     "fewer samples than classes": lambda: draw(8, 3, classes=8),

@@ -73,6 +73,16 @@ def write_series(root: Path) -> None:
     np.savez(root / "t.npz", x=(x + 0.3).astype(np.float32))
 
 
+def write_texts(root: Path) -> None:
+    random = np.random.default_rng(0)
+    root.mkdir()
+    for name, filler in (("s", "book"), ("t", "film")):
+        words = [("poor", "fine")[number % 2] for number in range(ROWS)]
+        texts = [" ".join(random.permutation([word, word, filler, "the"])) for word in words]
+        frame = pd.DataFrame({"text": texts, "label": words if name == "s" else ""})
+        frame.to_csv(root / f"{name}.csv", index=False)
+
+
 MLP = ("network=mlp",)
 FORMATS: dict[str, tuple[str, Callable[[Path], None], tuple[str, ...]]] = {
     "no y": ("arrays", lambda root: write_arrays(root, None), MLP),
@@ -86,6 +96,7 @@ FORMATS: dict[str, tuple[str, Callable[[Path], None], tuple[str, ...]]] = {
     ),
     "pictures": ("folder", write_photos, ("dataset.size=8", "feature_cache=null")),
     "series": ("arrays", write_series, ("network=cnn1d",)),
+    "texts": ("text", write_texts, ("network=text", "dataset.length=8")),
 }
 
 
@@ -243,6 +254,67 @@ def test_data_check_counts_labels(da: Any) -> None:
         (report,) = Path().rglob("report.json")
         assert json.loads(report.read_text())["domains"]["t"]["classes"].keys() <= {"0", "1"}
         report.unlink()
+
+
+@pytest.mark.slow
+def test_texts_are_predicted_and_exported(da: Any) -> None:
+    write_texts(da.folder / "data")
+    keys = ("dataset=text", "dataset.root=data", *SIDES, "network=text", "dataset.length=8")
+    for method in ("source_only", "mmd"):
+        assert da.train(*keys, f"method={method}", "steps=4", run=method).code == 0
+    assert "no labels: not known" in da("report", "source_only", "mmd").out
+    assert "no labels: not known" in da("doctor", "mmd").out
+    assert "no labels: not known" in da("evaluate", "run=mmd").out
+    assert da("predict", "run=mmd", "dataset.root=data/t.csv", "out=t.csv").code == 0
+    assert set(pd.read_csv("t.csv")["class"]) <= {"poor", "fine"}
+    assert da("export", "run=mmd", "out=model", "formats=[pt2]").code == 0
+
+
+@pytest.mark.slow
+def test_every_validator_chooses_or_says_what_it_needs(da: Any) -> None:
+    write_arrays(da.folder / "data", None)
+    keys = ("dataset=arrays", "dataset.root=data", *SIDES, "dataset.val=0.2", "steps=4")
+    for validator, *_ in list_group("validator"):
+        ended = da.train(*keys, f"validator={validator}", "evaluate_every=2", run=validator)
+        assert ended.code == 0, ended.err
+        record = da.record(validator)["target"]
+        assert "accuracy" not in record["last"]
+        scores = [row["score"] for row in da.record(validator)["curve"] if row["step"]]
+        assert record["chosen"]["score"] == max(score for score in scores if score is not None)
+
+
+def test_a_sweep_of_which_a_job_needs_labels_goes_on(da: Any) -> None:
+    write_arrays(da.folder / "data", None)
+    keys = ("dataset=arrays", "dataset.root=data", *SIDES, *MLP, "steps=4", "logger=[]")
+    sweep = ("train", "-m", "method=source_only,target_only,mmd", *keys, "callback=[]")
+    written: list[set[int]] = []
+    for _ in range(2):
+        ended = da(*sweep, "dataset.labels_per_class=all")
+        assert ended.code == 2
+        assert "no target sample is labelled" in ended.err
+        assert "1 of 3 jobs failed" in ended.out + ended.err
+        written.append({file.stat().st_mtime_ns for file in Path("multirun").rglob("result.json")})
+    assert len(written[0]) == 2
+    assert written[0] == written[1]  # what is done is not done again
+
+
+def test_a_run_without_source_goes_on_with_the_classes_of_another(da: Any) -> None:
+    for kind, (reader, write, keys) in FORMATS.items():
+        if kind not in ("no y", "pictures"):
+            continue
+        write(da.folder / kind)
+        keys = (f"dataset={reader}", f"dataset.root={kind}", "dataset.target=[t]", *keys)
+        first = f"{kind}-first"
+        assert da.train(*keys, "dataset.source=[s]", run=first).code == 0
+        ended = da.train(*keys, "dataset.source=[]", "method=shot", f"init_from={first}", run=kind)
+        assert ended.code == 0, ended.err
+        assert da.record(kind)["classes"] == da.record(first)["classes"]
+        assert da("evaluate", f"run={kind}", f"dataset.root={kind}").code == 0
+        assert da("predict", f"run={kind}", f"dataset.root={kind}").code == 0
+        bare = f"init_from={first}/checkpoints/last.ckpt"
+        refused = da.train(*keys, "dataset.source=[]", "method=shot", bare, run="no")
+        assert (refused.code, refused.err.count("\n")) == (2, 1), refused.err
+        assert "no class is known" in refused.err
 
 
 # labelled in part

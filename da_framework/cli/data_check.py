@@ -164,7 +164,9 @@ def describe_balance(facts: Mapping[str, Any], dataset: Dataset) -> str:
         return f"labels: none of {whole} samples has one" if whole else "classes: none can be read"
     least, most = (own(classes, key=lambda name: classes[name]) for own in (min, max))
     ends = (f"{classes[name]} ({printable(name)})" for name in (least, most))
-    text = f"classes: {len(classes)}, from {' to '.join(ends)}"
+    same = classes[least] == classes[most]
+    span = f"of {classes[least]} each" if same else f"from {' to '.join(ends)}"
+    text = f"classes: {len(classes)}, {span}"
     if facts["labelled"] < whole:
         text = f"labels: {facts['labelled']} of {whole} samples have one; {text}"
     lacking = [name for name in dataset.classes if name not in classes]

@@ -42,6 +42,7 @@ def evaluate(
     Raises:
         InputError: there is no such run, or its record names code of unknown origin.
     """
+    dataset = {key: value for key, value in dataset.items() if (key, value) != ("root", None)}
     finished = find_run(run, pick=pick, data_dir=data_dir, dataset=dataset, trust=trust)
     check_config({"dataset": finished.config["dataset"]}, lambda dataset: None)
     with explain_damage(finished.result, RECORD):

@@ -296,15 +296,12 @@ def match_spellings(spelled: Mapping[str, Iterable[str]]) -> dict[str, dict[str,
 
 
 def label_names(labels: Iterable[Any]) -> list[str | None]:
-    """Labels as texts: of numbers as they are printed; none where they are missing."""
-    return [
-        None
-        if label is None or label == "" or (isinstance(label, float) and label != label)
-        else label.decode(errors="replace")
-        if isinstance(label, bytes)
-        else str(label)
-        for label in labels
-    ]
+    """Labels as texts: of numbers as they are printed; none where they are missing or blank."""
+    names = (
+        label.decode(errors="replace") if isinstance(label, bytes) else str(label)
+        for label in ("" if label is None or label != label else label for label in labels)
+    )
+    return [name if name.strip() else None for name in names]
 
 
 def is_hidden(path: Path, below: Path) -> bool:

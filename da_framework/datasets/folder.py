@@ -84,7 +84,11 @@ class Folder(ImageDataset, Discovered):
         return label_by_folder([(path, parts, None) for path, parts in below])
 
     def _has_parts(self) -> bool:
-        """Whether domains hold their official parts: folders of classes are in these, in one."""
+        """Whether folders called so are official parts.
+
+        They are where those of a domain hold folders of classes, or another's classes have other
+        names.
+        """
         parts: bool = self.read_once("/", self._find_parts)
         return parts
 
@@ -92,6 +96,9 @@ class Folder(ImageDataset, Discovered):
         for domain in find_folders(self.root):
             folder = domain / self._wrapper()
             below = [path.relative_to(folder).parts for path in find_images_below(folder)]
+            classes = {parts[0].lower() for parts in below if len(parts) > 1}
+            if classes - {*TRAIN_PARTS, *TEST_PARTS, *NO_CLASS}:
+                return True
             if are_official({parts[0] for parts in below}) and min(map(len, below)) > 2:
                 return True
         return False

@@ -115,6 +115,7 @@ def test_a_folder_in_order_is_told_so(da: Any) -> None:
     ended = check(da, da.folder / "own", "out=found")
     assert (ended.code, ended.err) == (0, "")
     assert "broken: none" in ended.out
+    assert "classes: 2, of 1 each" in ended.out
     assert "leakage" not in ended.out
     assert (da.folder / "found" / "phone.png").is_file()
 

@@ -355,7 +355,7 @@ def test_data_of_one_s_own_is_read_where_the_command_says(da: Any) -> None:
     expected = da("evaluate", "run=run", "trust=[all.csv]")
     assert expected.code == 0
     Path("all.csv").rename("moved.csv")
-    moved = da("evaluate", "run=run", "+dataset.root=moved.csv")
+    moved = da("evaluate", "run=run", "dataset.root=moved.csv")
     assert (moved.code, moved.out) == (0, expected.out)
     Path("new.csv").write_text("height\n1\n")
     assert da("predict", "run=run", "dataset.root=new.csv").code == 0, "it needs none of it"

@@ -93,10 +93,19 @@ def test_a_target_without_classes_may_hold_parts_as_the_source_does(tmp_path: Pa
     assert data["t"].test.sum() == 2
 
 
+def test_a_target_without_classes_may_hold_parts_though_the_source_has_none(tmp_path: Path) -> None:
+    data = folder(pictures(tmp_path, ["s/cat", "s/dog", "t/train", "t/test"]))
+    assert data.classes == ("cat", "dog")
+    assert data["t"].y.tolist() == [UNLABELLED] * 4
+    assert data["t"].test is not None
+
+
 def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:
     data = folder(pictures(tmp_path, ["s/train", "s/test", "t/train", "t/test"]))
     assert data.classes == ("test", "train")
     assert data["s"].test is None
+    data = folder(pictures(tmp_path / "flat", ["s/train", "s/test", "t", "t/unlabelled"]))
+    assert data.classes == ("test", "train")
 
 
 def test_a_folder_that_every_domain_holds_alone_is_gone_through(tmp_path: Path) -> None:
