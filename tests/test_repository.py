@@ -80,6 +80,8 @@ def test_git_ignores_what_commands_write_by_default(monkeypatch: pytest.MonkeyPa
         "search/x/journal.log",  # conf/search.yaml: a name of its own below it
         "outputs/x",  # Hydra's
         "wandb/x",
+        "mlflow.db",
+        "mlruns/x",
         "build/x",
         "dist/x",
         "da_framework.egg-info/x",

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 
@@ -41,8 +41,24 @@ class Evaluation:
         }
 
 
+class Table(NamedTuple):
+    """What W&B and MLflow show as a table.
+
+    Attributes:
+        columns: their names.
+        rows: a cell for each column; an array of bytes is a picture.
+    """
+
+    columns: list[str]
+    rows: list[list[Any]]
+
+
 class Callback(pl.Callback):
     """Told of every evaluation, on every process; writes on the first alone."""
+
+    def tables(self) -> Mapping[str, Table]:
+        """What W&B and MLflow show of it when training has ended, by name; asked on the first."""
+        return {}
 
     def on_evaluation(
         self, trainer: pl.Trainer, module: pl.LightningModule, evaluation: Evaluation

@@ -45,6 +45,8 @@ ELSEWHERE = {
     "logger.wandb.notes": "notes wandb_notes wandb.notes",
     "logger.wandb.group": "group wandb_group wandb.group",
     "logger.wandb.tags": "tags wandb_tags wandb.tags",
+    "logger.mlflow.uri": "tracking_uri mlflow_tracking_uri mlflow.uri",
+    "logger.mlflow.experiment": "mlflow_experiment mlflow_experiment_name mlflow.experiment",
     "early_stopping": "patience early_stop early_stopping_patience",
     "seed": "random_seed manual_seed random_state seed_everything",
     "init_from": "ckpt checkpoint ckpt_path resume resume_from pretrained_path",

@@ -69,6 +69,11 @@ class RunFolder:
         return self.path / "wandb.id"
 
     @property
+    def mlflow_id(self) -> Path:
+        """The id of the run in MLflow."""
+        return self.path / "mlflow.id"
+
+    @property
     def log(self) -> Path:
         """What the run printed, where it is a job of a sweep."""
         return self.path / "da.log"

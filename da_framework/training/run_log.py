@@ -6,6 +6,8 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from da_framework.callbacks.base import Callback, Table
+from da_framework.callbacks.guard import describe
 from da_framework.core.errors import listed
 from da_framework.core.labels import UNLABELLED
 from da_framework.core.text import printable, printable_tree
@@ -14,7 +16,7 @@ from da_framework.results.cells import sides
 from da_framework.results.folder import RunFolder
 from da_framework.results.record import code_hash
 from da_framework.training.build import Run
-from da_framework.training.loggers.wandb import Wandb
+from da_framework.training.loggers.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -109,12 +111,21 @@ def log_start(loggers: Sequence[Any], run: Run, config: Mapping[str, Any]) -> No
     """What is known of a run from the start, for those who watch it elsewhere."""
     for logger in loggers:
         logger.log_hyperparams(printable_tree({**config, "code": code_hash(config)}))
-        if isinstance(logger, Wandb):
-            logger.log_tag(pair_name(run.domains.dataset))
+        if isinstance(logger, Tracker):
+            logger.log_tag("domains", pair_name(run.domains.dataset))
 
 
-def log_summary(loggers: Sequence[Any], run: Run, folder: RunFolder) -> None:
-    """The end of a run: the three numbers; with W&B the figures, classes and checkpoints."""
+def log_summary(
+    loggers: Sequence[Any], run: Run, folder: RunFolder, callbacks: Sequence[Any]
+) -> None:
+    """The end of a run: the three numbers; with W&B and MLflow all else that it leaves.
+
+    Args:
+        loggers: all of them.
+        run: after it was fitted.
+        folder: of the run.
+        callbacks: that watched it, whose tables are shown as well.
+    """
     picks, step = run.module.picks, run.module.step
     accuracies = {
         f"target/{name}": pick["target"]["accuracy"]
@@ -123,15 +134,28 @@ def log_summary(loggers: Sequence[Any], run: Run, folder: RunFolder) -> None:
     }
     for logger in loggers:
         logger.log_metrics(accuracies, step=step)
-        if isinstance(logger, Wandb):
-            logger.ensure()  # here, since the client would wait long for each of these
-            logger.log_figures(folder.drawn_figures(), step)
-            columns = ["pick", "class", *MEASURES]
-            logger.log_table("classes", columns=columns, data=class_rows(run), step=step)
-            logger.log_checkpoints(picked_checkpoints(run, folder))
-            if verdicts := verdict_rows(run):
-                columns = ["kind", "step", "words"]
-                logger.log_table("verdicts", columns=columns, data=verdicts, step=step)
+    trackers = [logger for logger in loggers if isinstance(logger, Tracker)]
+    tables = collect_tables(run, callbacks) if trackers else {}
+    for tracker in trackers:
+        tracker.ensure()  # here, since a client would wait long for each of these
+        tracker.log_figures(folder.drawn_figures(), step)
+        for name, table in tables.items():
+            tracker.log_rows(name, table, step)
+        tracker.log_checkpoints(picked_checkpoints(run, folder))
+
+
+def collect_tables(run: Run, callbacks: Sequence[Any]) -> dict[str, Table]:
+    """The tables of a run, by name: of its classes, what was ill, and those of what watched it."""
+    tables = {"classes": Table(["pick", "class", *MEASURES], class_rows(run))}
+    if verdicts := verdict_rows(run):
+        tables["verdicts"] = Table(["kind", "step", "words"], verdicts)
+    for callback in callbacks:
+        if isinstance(callback, Callback):
+            try:
+                tables |= callback.tables()
+            except Exception as error:  # what a callback does may fail, and the run is done
+                log.warning("warning: %s", describe(callback, "tables", error))
+    return tables
 
 
 def log_verified(folder: RunFolder, summary: Mapping[str, Any]) -> None:
@@ -201,5 +225,5 @@ def close_loggers(loggers: Sequence[Any], *, done: bool) -> None:
     """
     for logger in loggers:
         logger.finalize("success" if done else "failed")
-        if isinstance(logger, Wandb):
+        if isinstance(logger, Tracker):
             logger.finish(done=done)

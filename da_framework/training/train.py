@@ -294,7 +294,7 @@ def fit(
                 f"training ended at step {run.module.step} of {run.module.steps}: one of the keys "
                 "of trainer stopped it; without it, the same command continues"
             )
-        log_summary(loggers, run, folder)
+        log_summary(loggers, run, folder, watchers)
     except DivergedError as error:
         good = next(folder.checkpoints_latest_first(), None)
         kept = f"last good checkpoint: {good}" if good else "no checkpoint was due yet"

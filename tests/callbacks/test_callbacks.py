@@ -129,7 +129,7 @@ def draws_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("k", [2, 12, 13, 50])
 def test_the_confusion_matrix_is_drawn_at_the_end(tmp_path: Path, k: int) -> None:
-    callback = Confusion(str(tmp_path))
+    callback = Confusion(str(tmp_path), misclassified=4, contents=False)
     callback.on_train_end(TRAINER, MODULE)
     assert not list(tmp_path.iterdir())  # nothing was seen
     callback.on_evaluation(TRAINER, MODULE, evaluation(0, k=k, rows=100))
@@ -362,7 +362,7 @@ def test_losses_and_schedules_have_axes_of_their_own(
 def test_a_confusion_matrix_names_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
     monkeypatch.setattr(confusion, "draw_or_warn", lambda *given, **keys: calls.append(keys))
-    callback = Confusion(str(tmp_path))
+    callback = Confusion(str(tmp_path), misclassified=4, contents=False)
     callback.on_evaluation(TRAINER, MODULE, evaluation(7))
     callback.on_train_end(TRAINER, MODULE)
     assert calls == [{"title": "SimpleNamespace: s → t, seed 1"}]

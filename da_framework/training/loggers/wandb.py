@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import Logger
 
+from da_framework.callbacks.base import Table
 from da_framework.core.errors import one_line
 from da_framework.core.files import write_text
 from da_framework.core.text import printable
 from da_framework.core.types import Positive
 from da_framework.results.folder import RunFolder
+from da_framework.training.loggers.tracker import Tracker
 from da_framework.training.loggers.wandb_connection import server_address, why_offline
 
 log = logging.getLogger(__name__)
@@ -31,7 +34,7 @@ RUN_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 """What may be the name of a run."""
 
 
-class Wandb(WandbLogger):
+class Wandb(WandbLogger, Tracker):
     """Weights & Biases, which never asks, and for which training neither waits nor ends.
 
     To callbacks that know it, it is Lightning's ``WandbLogger``; how it is begun, what it does when
@@ -124,9 +127,9 @@ class Wandb(WandbLogger):
         self.keys["config"] = dict(params)
         self.attempt(lambda run: run.config.update(self.keys["config"], allow_val_change=True))
 
-    def log_tag(self, tag: str) -> None:
-        """Adds a tag to those of the run."""
-        self.keys["tags"].append(tag[:LONGEST_TAG])
+    def log_tag(self, name: str, value: str) -> None:
+        """Adds a tag to those of the run, which have no names."""
+        self.keys["tags"].append(value[:LONGEST_TAG])
         self.attempt(lambda run: setattr(run, "tags", self.keys["tags"]))
 
     def log_summary(self, values: Mapping[str, Any]) -> None:
@@ -139,6 +142,15 @@ class Wandb(WandbLogger):
 
         images = {name: Image(str(file)) for name, file in files.items()}
         self.attempt(lambda run: run.log({STEP: step} | images))
+
+    def log_rows(self, name: str, table: Table, step: int) -> None:
+        from wandb import Image
+
+        rows = [
+            [Image(cell) if isinstance(cell, np.ndarray) else cell for cell in cells]
+            for cells in table.rows
+        ]
+        self.log_table(name, columns=table.columns, data=rows, step=step)
 
     def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
         """Nothing: ``log_checkpoints`` sends them at the end."""

@@ -89,7 +89,7 @@ def test_without_a_key_a_run_is_offline_and_nobody_is_asked(
     folder = tmp_path / "run"
     client = logger(folder, group="sweep", tags=["digits", "t" * 100])
     client.log_hyperparams({"seed": 3, "method": {"weight": 0.5}, "notes": "n" * 2 * BLOCK})
-    client.log_tag("mnist -> usps")
+    client.log_tag("domains", "mnist -> usps")
     for step in range(3):
         client.log_metrics({"train/source": 1.5 - step, "score": 0.25 * step}, step=10 * step)
     close_loggers([client], done=True)
