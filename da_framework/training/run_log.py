@@ -17,6 +17,7 @@ from da_framework.results.folder import RunFolder
 from da_framework.results.record import code_hash
 from da_framework.training.build import Run
 from da_framework.training.loggers.tracker import Tracker
+from da_framework.training.loggers.wandb import Wandb
 
 log = logging.getLogger(__name__)
 

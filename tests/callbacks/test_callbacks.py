@@ -2,6 +2,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from da_framework.callbacks.progress import ProgressBar
 from da_framework.callbacks.tsne import TSNE
 from da_framework.core.batch import UNLABELLED, Outputs, Task
 from da_framework.core.errors import InputError
+from da_framework.datasets.base import Dataset
 from da_framework.results import tsne_figure
 from da_framework.results.confusion_figure import draw_confusion, share_by_class
 from da_framework.results.figure import save_figure
@@ -357,6 +359,80 @@ def test_losses_and_schedules_have_axes_of_their_own(
     draw_history(tmp_path / "b.png", alone, PICKS)
     assert [axes.get_ylabel() for axes in seen[1].axes] == ["", "learning rate", ""]
     assert all(axes.lines for axes in seen[1].axes)
+
+
+class Pictures(Dataset):
+    """A data set of pictures or tables, with four test samples in each of two domains."""
+
+    def __init__(self, *, pictures: bool) -> None:
+        self.shape = (3, 300, 200) if pictures else (4,)
+
+    def split_roles(self) -> Any:
+        parts = [SimpleNamespace(domain=name, rows=np.array([5, 7, 9, 11])) for name in ("t", "u")]
+        return SimpleNamespace(test=parts)
+
+    def __getitem__(self, name: str) -> Any:
+        x = np.stack([np.full(self.shape, row, dtype=np.uint8) for row in range(12)])
+        return SimpleNamespace(x=x)
+
+    def load(self, name: str) -> Any:
+        raise AssertionError("read twice")
+
+    def sample_name(self, name: str, row: int) -> str:
+        return f"{name}/{row}.png"
+
+    def describe_sample(self, name: str, row: int) -> dict[str, str]:
+        return {} if len(self.shape) == 3 else {"age": str(row)}
+
+
+def confused(tmp_path: Path, *, pictures: bool, contents: bool, most: int = 8) -> Confusion:
+    """A callback that saw eight samples of two classes, of which three were taken wrongly."""
+    callback = Confusion(str(tmp_path), misclassified=most, contents=contents)
+    logits = torch.tensor([[3.0, 0], [0, 1], [3, 0], [0, 3], [0, 5], [0, 3], [3, 0], [0, 3]])
+    seen = evaluation(7, rows=8)
+    oracle = seen.oracle._replace(
+        y=torch.tensor([0, 0, 0, 1, 0, 1, 1, 1]), logits=logits, row=torch.arange(8)
+    )
+    module = Module(
+        domains=SimpleNamespace(dataset=Pictures(pictures=pictures)),
+        method=SimpleNamespace(gives_probabilities=True),
+    )
+    callback.on_evaluation(TRAINER, module, replace(seen, oracle=oracle))
+    return callback
+
+
+def test_samples_taken_for_another_class_are_a_table_and_the_surest_come_first(
+    tmp_path: Path,
+) -> None:
+    assert Confusion(str(tmp_path), misclassified=4, contents=True).tables() == {}
+    tables = confused(tmp_path, pictures=True, contents=False).tables()
+    a, b = "class 0", "class 1"
+    matrix = [[a, a, 2], [a, b, 2], [b, a, 1], [b, b, 3]]
+    assert tables["confusion_matrix"] == (["true", "predicted", "samples"], matrix)
+    columns, rows = tables["misclassified"]
+    assert columns == ["sample", "domain", "true", "predicted", "confidence"]
+    assert [row[:4] for row in rows] == [
+        ["u/5.png", "u", a, b],
+        ["u/9.png", "u", b, a],
+        ["t/7.png", "t", a, b],
+    ]
+    assert [row[4] for row in rows] == pytest.approx(
+        [1 / (1 + math.exp(-margin)) for margin in (5, 3, 1)]
+    )
+    few = confused(tmp_path, pictures=True, contents=False, most=1).tables()
+    assert [row[0] for row in few["misclassified"].rows] == ["u/5.png"]
+    none = confused(tmp_path, pictures=True, contents=False, most=0).tables()
+    assert list(none) == ["confusion_matrix"]
+
+
+def test_pictures_and_cells_are_shown_where_they_are_asked_for(tmp_path: Path) -> None:
+    columns, rows = confused(tmp_path, pictures=True, contents=True).tables()["misclassified"]
+    assert columns[-1] == "picture"
+    assert rows[1][-1].shape == (128, 85, 3)
+    assert (rows[1][-1] == 9).all()
+    columns, rows = confused(tmp_path, pictures=False, contents=True).tables()["misclassified"]
+    assert columns[-1] == "age"
+    assert [row[-1] for row in rows] == ["5", "9", "7"]
 
 
 def test_a_confusion_matrix_names_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from da_framework.callbacks.base import Table
 from da_framework.cli.sync import is_sent
 from da_framework.core.errors import InputError
 from da_framework.training.loggers import tensorboard as tensorboard_logger
@@ -164,6 +167,19 @@ def test_a_run_has_the_entity_name_and_notes_that_are_given(tmp_path: Path) -> N
     client.finish(done=True)
     run = of(offline_run(tmp_path / "run"), "run")[0]
     assert (run.entity, run.display_name, run.notes) == ("team", "first", "a try")
+
+
+def test_a_table_has_pictures(tmp_path: Path) -> None:
+    client = logger(tmp_path / "run")
+    picture = np.full((2, 3, 3), 7, dtype=np.uint8)
+    client.log_rows("misclassified", Table(["sample", "picture"], [["a", picture]]), 3)
+    client.finish(done=True)
+    (table,) = of(offline_run(tmp_path / "run"), "artifact")
+    files = {entry.path: Path(entry.local_path) for entry in table.manifest.contents}
+    ((name, cell),) = json.loads(files["misclassified.table.json"].read_text())["data"]
+    assert (name, cell["_type"]) == ("a", "image-file")
+    with Image.open(files[cell["path"]]) as image:
+        assert (np.asarray(image) == picture).all()
 
 
 def test_a_run_that_did_not_end_well_says_so(tmp_path: Path) -> None:

@@ -146,6 +146,25 @@ def test_a_table_has_every_class_of_every_pick(run: Path) -> None:
     ]
 
 
+def test_a_table_has_the_confusion_matrix_and_another_what_it_counts(run: Path) -> None:
+    record = json.loads((run / "result.json").read_text())
+
+    def table(name: str) -> Any:
+        (file,) = run.glob(f"wandb/offline-run-*/files/media/table/{name}_*.json")
+        return json.loads(file.read_text())
+
+    matrix = table("confusion_matrix")
+    assert matrix["columns"] == ["true", "predicted", "samples"]
+    right = sum(count for true, guess, count in matrix["data"] if true == guess)
+    wrong = sum(count for true, guess, count in matrix["data"] if true != guess)
+    last = record["target"]["last"]
+    assert (right / (right + wrong), right + wrong) == (last["accuracy"], last["rows"])
+    samples = table("misclassified")
+    assert samples["columns"][:4] == ["sample", "domain", "true", "predicted"]
+    assert len(samples["data"]) == min(wrong, 32)
+    assert all(row[2] != row[3] for row in samples["data"])
+
+
 def test_the_checkpoints_are_an_artifact_and_not_copied(
     run: Path, logged_records: list[Any]
 ) -> None:
