@@ -8,6 +8,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def _nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of SQLite without a run, which takes MLflow seconds to make."""
     file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{file}")
+    open_store(f"sqlite:///{file}")
     return file
 
 
@@ -65,6 +66,11 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         return f"file:{tmp_path / 'store'}"
     shutil.copy(request.getfixturevalue("empty_store"), tmp_path / "mlflow.db")
     return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def open_store(uri: str) -> Any:
+    """MLflow's own client, which some versions give types and others not."""
+    return MlflowClient(uri)
 
 
 def logger(folder: Path, uri: str | None, **keys: Any) -> Mlflow:
@@ -83,7 +89,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-def points(client: MlflowClient, run_id: str) -> dict[str, list[tuple[int, float]]]:
+def points(client: Any, run_id: str | None) -> dict[str, list[tuple[int, float]]]:
     """Every figure of a run, by name: its steps and values."""
     names = client.get_run(run_id).data.metrics
     return {
@@ -115,7 +121,7 @@ def test_a_store_has_all_that_it_is_given(
     assert warnings(caplog) == []
     assert "".join(capfd.readouterr()).strip() == ""
 
-    client = MlflowClient(uri)
+    client = open_store(uri)
     run_id = (folder / "mlflow.id").read_text()
     run = client.get_run(run_id)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "first")
@@ -152,7 +158,7 @@ def test_mlflow_itself_reads_the_tables(
     tracker = logger(tmp_path / "run", uri)
     tracker.log_rows("classes", Table(["class", "recall"], [["a", 0.5], ["b", None]]), 20)
     close_loggers([tracker], done=True)
-    read = MlflowClient(uri).load_table
+    read = open_store(uri).load_table
     frame = read(tracker.experiment_id, "classes.json", run_ids=[tracker.run_id])
     assert frame["class"].tolist() == ["a", "b"]
     assert frame["recall"].tolist()[0] == 0.5
@@ -169,7 +175,7 @@ def test_a_run_that_goes_on_is_the_same_run_and_has_no_figure_twice(
     first.send()  # and then it dies
     second = logger(folder, uri)
     assert second.run_id == first.run_id
-    client = MlflowClient(uri)
+    client = open_store(uri)
     assert client.get_run(first.run_id).info.status == "RUNNING"
     second.log_hyperparams({"seed": 3, "code": "b", "new": 1})
     for step in (0, 10, 20, 30):
@@ -195,7 +201,7 @@ def test_a_run_that_the_store_does_not_have_is_another(
     assert tracker.run_id == (folder / "mlflow.id").read_text() != name
     expected = [f"MLflow has no run {name}: it is shown as another"] if name else []
     assert warnings(caplog) == expected
-    MlflowClient(uri).delete_run(tracker.run_id)
+    open_store(uri).delete_run(tracker.run_id)
     assert logger(folder, uri).run_id != tracker.run_id
 
 
@@ -203,7 +209,7 @@ def test_jobs_of_a_sweep_are_below_one_run(uri: str, tmp_path: Path) -> None:
     jobs = [logger(tmp_path / "sweep" / name, uri, sweep="sweep") for name in ("a", "b")]
     jobs.append(logger(tmp_path / "sweep" / "a", uri, sweep="sweep"))  # goes on
     close_loggers(jobs, done=True)
-    client = MlflowClient(uri)
+    client = open_store(uri)
     runs = client.search_runs([client.get_experiment_by_name("e").experiment_id])
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert (parent.info.run_name, parent.info.status) == ("sweep", "FINISHED")
@@ -290,12 +296,12 @@ def test_where_a_store_fails_amid_training_goes_on(
     (line,) = warnings(caplog)
     assert "gone.png" in line
     run_id = (tmp_path / "run" / "mlflow.id").read_text()
-    assert points(MlflowClient(uri), run_id) == {"score": [(1, 1.0)]}
+    assert points(open_store(uri), run_id) == {"score": [(1, 1.0)]}
 
 
 def test_it_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(name: str) -> None:
-        raise plugins.PackageNotFoundError
+        raise PackageNotFoundError(name)
 
     monkeypatch.setattr(plugins, "distribution", gone)
     with pytest.raises(InputError, match=r"pip install 'da_framework\[mlflow\]'"):
@@ -331,7 +337,7 @@ def rows(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_a_sweep_is_a_run_with_its_jobs_below_and_all_that_they_leave(swept: Path) -> None:
-    client = MlflowClient(f"sqlite:///{swept / 'mlflow.db'}")
+    client = open_store(f"sqlite:///{swept / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("da_framework").experiment_id])
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert (len(runs), parent.info.run_name) == (3, "two")
@@ -372,7 +378,7 @@ def test_a_run_killed_and_continued_is_one_run(
         with pytest.raises(Killed):
             da("train", *overrides)
     folder = da.folder / "run"
-    client, run_id = MlflowClient(address), (folder / "mlflow.id").read_text()
+    client, run_id = open_store(address), (folder / "mlflow.id").read_text()
     assert max(step for step, _ in points(client, run_id)["train/lr"]) == 10  # beyond step 8
     ended = da("train", *overrides)
     assert "continuing from" in ended.out
