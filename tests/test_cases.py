@@ -345,6 +345,12 @@ def test_a_target_without_labels_has_no_accuracy(case: str, da: Any, home: Path)
     assert "no labels: not known" in ended.out
 
 
+def test_folders_that_are_no_classes_are_asked_about(da: Any, home: Path) -> None:
+    ended = run(da, loose_pictures("t/2020", "t/2021")(home))
+    assert ended.code == 0, ended.err
+    assert "do 2020, 2021 say what its samples are?" in ended.out + ended.err
+
+
 @pytest.mark.parametrize("case", SAYS)
 def test_one_line_says_why_not(case: str, da: Any, home: Path) -> None:
     make, message = SAYS[case]

@@ -5,6 +5,7 @@ run and new rows are prepared as the run's were; scikit-learn's transformers are
 """
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, TypedDict
@@ -14,7 +15,7 @@ import numpy as np
 from da_framework.core.errors import InputError, listed
 from da_framework.core.quoting import override
 from da_framework.datasets.base import Array
-from da_framework.datasets.table_files import is_numeric
+from da_framework.datasets.table_files import DECIMAL_COMMA, is_numeric
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,8 @@ Missing = Literal["error", "mean", "median", "indicator"]
 CategoryEncoding = Literal["one_hot", "ordinal"]
 Scale = Literal["source", "domain", "none"]
 
+DATE = re.compile(r"[^\W\d]|\d[-/.:]\d+[-/.:]\d")
+"""What a date has and no number does: letters, or three numbers."""
 SHOWN = 5
 """Columns, or values, that a message names."""
 MOSTLY = 0.9
@@ -222,6 +225,7 @@ def refuse_texts(
     drop: list[str] = [*keys.drop]
     categories, dates = [*keys.categories], [*keys.dates]
     marks: list[str] = []
+    decimal: list[str] = []
     problems = []
     for column in rows.columns:
         if column in fitted["categories"] or is_numeric(rows[column]):
@@ -244,7 +248,10 @@ def refuse_texts(
                 f"{column} is numbers but for {len(wrong)} values, the first in "
                 f"{place(wrong.index[0])}: {listed([repr(text) for text in texts[:SHOWN]])}"
             )
-        elif not np.isnan(as_days(values)).any():
+        elif all(DECIMAL_COMMA.fullmatch(str(value)) for value in values):
+            decimal = [override("dataset.decimal", ",")]
+            problems.append(f"{column} is numbers with commas")
+        elif all(map(DATE.search, map(str, values))) and not np.isnan(as_days(values)).any():
             dates.append(column)
             problems.append(f"{column} is dates")
         elif values.nunique() == len(values) > 1:
@@ -259,6 +266,7 @@ def refuse_texts(
     before = {"drop": keys.drop, "categories": keys.categories, "dates": keys.dates}
     now = {"drop": drop, "categories": categories, "dates": dates}
     way = [override(f"dataset.{key}", now[key]) for key in now if len(now[key]) > len(before[key])]
+    way += decimal
     if marks:
         every = ["", *dict.fromkeys(marks)]
         way.append(f"{override('dataset.missing_values', every)} if that means not known")

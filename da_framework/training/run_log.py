@@ -59,6 +59,13 @@ def log_setup(run: Run, resume: Path | None, notes: Sequence[str]) -> None:
             "method can say unknown",
             listed(dataset.unknown),
         )
+    if dataset.unknown and not {*dataset.known} & {*(dataset.target_classes or dataset.classes)}:
+        log.warning(
+            "warning: no class of the target is one of the source's: do %s say what its samples "
+            "are? A target without labels has no column of labels and no y; its images lie in no "
+            "folder, or in one called unlabelled",
+            listed(dataset.unknown),
+        )
     if not dataset.unknown and run.module.method.setting == "open":
         log.info(
             "warning: %s is for a target with classes that the source does not have, and none is "

@@ -182,6 +182,19 @@ def test_the_advice_for_texts_and_dates_can_be_followed_at_once(tmp_path: Path) 
     assert data.inputs("s")["features"][2:5] == ["colour=dark blue", "colour=green", "colour=red"]
 
 
+def test_numbers_written_otherwise_are_no_dates(tmp_path: Path) -> None:
+    t = frame(a=["1,5", "2,25", "3"] * 4)
+    files(tmp_path, frame(), t)
+    with pytest.raises(InputError, match=r"a is numbers with commas; .*'dataset\.decimal="):
+        table(tmp_path)["t"]
+    files(tmp_path, t, t)
+    read = table(tmp_path, decimal=",", scale="none", missing="mean")
+    np.testing.assert_allclose(read["t"].x[:3, 0], [1.5, 2.25, 3])
+    files(tmp_path, frame(), frame(a=["1.234,5", "2.345,6", "1.234,5"] * 4))
+    with pytest.raises(InputError, match="a is texts, 2 different ones"):
+        table(tmp_path)["t"]
+
+
 @pytest.mark.parametrize("encoding", ["one_hot", "ordinal"])
 def test_categories_are_the_source_s_and_others_are_counted(
     tmp_path: Path, encoding: str, caplog: Any
