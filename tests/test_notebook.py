@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import da_framework
-from da_framework.core.errors import InputError
+from da_framework.core.errors import DivergedError, InputError
 from da_framework.notebook import as_overrides
 from tests.conftest import Commands
 
@@ -428,7 +428,43 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert (tmp_path / "runs" / "mine" / "result.json").is_file()
 
 
-WORDS = re.findall(r"^\| `(\S+)` \| `(.+)` \|$", (PAGE.partition("## Words from")[2]), re.MULTILINE)
+OURS = ("run", "print", "import da_framework", " ", ")")
+"""How those lines of the first examples begin that make no data."""
+OTHERS: dict[str, str] = dict(re.findall(r'```python title="(\w+)"\n(.*?)```', PAGE, re.DOTALL))
+
+
+def lines_of(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line]
+
+
+def first_examples() -> list[list[str]]:
+    return [*map(lines_of, re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)[:2])]
+
+
+@pytest.mark.parametrize("library", OTHERS)
+def test_other_libraries_do_the_same(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(np, "float", float, raising=False)  # of NumPy before 1.24, for dalib
+    pytest.importorskip(library)
+    data = [line for example in first_examples() for line in example if not line.startswith(OURS)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(compile("\n".join([*data, OTHERS[library]]), library, "exec"), {})
+
+
+def test_lines_are_counted_as_the_page_says() -> None:
+    rows = [line.split("|")[1:4] for line in PAGE.partition("## Beside")[2].splitlines()]
+    told = {row[0].split()[0]: row[1:] for row in rows if len(row) == 3 and row[0].strip()}
+    arrays, sets = (sum(line.startswith(OURS) for line in own) for own in first_examples())
+    counts = {name: str(len(lines_of(program))) for name, program in OTHERS.items()}
+    assert [own.strip() for own in told["da_framework"]] == [str(arrays), str(sets)]
+    assert told["skada"][0].strip() == counts["skada"]
+    assert told["pytorch-adapt"][1].strip() == counts["pytorch_adapt"]
+    assert told["Transfer-Learning-Library"][1].strip() == counts["dalib"]
+
+
+ROWS = re.findall(r"^\| `(\S+)` \| (.+) \|$", PAGE.partition("## Words from")[2], re.MULTILINE)
+WORDS = [(typed, answer.strip("`")) for typed, answer in ROWS if answer[0] == "`"]
+TRAINS = [(typed, answer) for typed, answer in ROWS if answer[0] != "`"]
 
 
 @pytest.mark.parametrize(("typed", "answered"), WORDS)
@@ -437,7 +473,56 @@ def test_words_from_elsewhere_lead_to_ours(da: Commands, typed: str, answered: s
     assert ended.code == 2
     assert answered in ended.err
     assert not any(da.folder.rglob("result.json"))
+    # what is advised is typed, and there is such a key or part
+    value = typed.partition("=")[2]
+    advised = re.match(r"here it is (\S+)$", answered)
+    pasted = [f"{advised[1]}={value}"] if advised else re.findall(r"^\S+=\S+ \S+=\S+$", answered)
+    if typed == "model=resnet50":
+        pasted = ["network=torchvision network.backbone=resnet50"]
+    for line in pasted:
+        ended = da("train", "--cfg", "job", *line.split())
+        assert ended.code == 0, ended
+        assert value in ended.out or line.startswith("hydra.")
+
+
+@pytest.mark.parametrize(("typed", "answered"), TRAINS)
+def test_words_from_elsewhere_are_ours(da: Commands, typed: str, answered: str) -> None:
+    digits = ["dataset=digits", "dataset.target=[mnist]"] if "usps" in typed else []
+    ended = da.train("steps=2", "trainer.accelerator=cpu", *digits, typed)
+    assert ended.code == 0, ended
+    config = da.record()["config"]
+    if typed == "--seed=2":
+        assert config["seed"] == 2
+    elif "batch_size" in typed:
+        assert set(config["dataset"]["batch_size"].values()) == {32}
+    else:
+        assert config["dataset"]["source"] == ["usps"]
 
 
 def test_the_words_are_those_of_the_page() -> None:
-    assert len(WORDS) == 17
+    assert (len(WORDS), len(TRAINS)) == (26, 3)
+
+
+ADVICE: dict[str, tuple[dict[str, Any], str]] = {
+    "flat samples": ({"network": None}, "network=mlp"),
+    "a method in closed form": ({"method": "tca"}, "network=identity"),
+    "a target with labels": ({"method": "target_only"}, "dataset.labels_per_class=3"),
+    "few samples": ({"source": (X[:2], [0, 1])}, "dataset.val=0"),
+    "large numbers": ({"source": (1e30 * X.astype(float), Y)}, "dataset.scale=source"),
+    "several processes": ({"trainer__devices": 2}, "trainer__devices=1"),
+    "half precision": ({"trainer__precision": "16-mixed"}, "bf16-mixed"),
+    "a GPU's products": ({"tf32": "all", "trainer__accelerator": "cpu"}, "tf32=none"),
+}
+"""What is given, and the advice in the error."""
+
+
+@pytest.mark.parametrize("what", ADVICE)
+def test_advice_is_pasted_and_works(what: str) -> None:
+    keys, advice = ADVICE[what]
+    with pytest.raises((InputError, DivergedError)) as raised:
+        fit(**keys)
+    assert advice in str(raised.value)
+    key, _, value = (advice if "=" in advice else f"trainer.precision={advice}").partition("=")
+    number = float(value) if key == "dataset.val" else int(value) if value.isdigit() else value
+    pasted = {key.replace(".", "__"): number}
+    assert fit(**(keys | pasted)).module.step == 12

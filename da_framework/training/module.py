@@ -599,11 +599,12 @@ def refuse_limits(trainer: Any, module: Adaptation) -> None:
             f"Trainer(limit_train_batches={limit}): a batch is a step, and there is no end of "
             f"them: Trainer(max_steps={steps})"
         )
-    if trainer.accumulate_grad_batches != 1:
+    if (parts := trainer.accumulate_grad_batches) != 1 and isinstance(trainer.datamodule, Domains):
+        size = parts * max(trainer.datamodule.dataset.batch_size.values())
         reasons.append(
-            f"Trainer(accumulate_grad_batches={trainer.accumulate_grad_batches}): a distance "
-            "between domains is of a whole batch, and the mean of those of its parts is another: "
-            "dataset.batch_size=128 makes it larger, network.recompute=true takes less memory"
+            f"Trainer(accumulate_grad_batches={parts}): a distance between domains is of a whole "
+            "batch, and the mean of those of its parts is another: a batch as large is "
+            f"dataset.batch_size={size}"
         )
     if trainer.gradient_clip_val is not None:
         reasons.append(

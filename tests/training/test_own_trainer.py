@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import pytorch_lightning as pl
 import torch
+import wandb
 from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.utilities import CombinedLoader
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
@@ -19,6 +20,7 @@ import da_framework
 from da_framework.core.errors import InputError
 from da_framework.training.build import Run
 from tests.conftest import Commands
+from tests.wandb_files import figures, records
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(90, 4)).astype(np.float32)
@@ -131,7 +133,7 @@ def test_limits_of_steps_stop_and_schedules_run_over_all(
         ({"limit_train_batches": 5}, r"Trainer\(max_steps=5\)"),
         ({"limit_train_batches": 0.5}, r"Trainer\(max_steps=6\)"),
         ({"overfit_batches": 2}, r"Trainer\(max_steps=2\)"),
-        ({"accumulate_grad_batches": 4}, r"dataset.batch_size=128 .* network.recompute=true"),
+        ({"accumulate_grad_batches": 4}, "a batch as large is dataset.batch_size=256"),
         ({"gradient_clip_val": 0.5}, r"optimizer.clip=0.5"),
     ],
 )
@@ -142,6 +144,40 @@ def test_limits_that_mean_nothing_here_are_refused(
     with pytest.raises(InputError, match=said):
         trainer(tmp_path, **keys).fit(run.module, run.domains)
     assert run.module.step == 0
+
+
+@pytest.mark.parametrize(
+    "limit", [{"max_epochs": 2}, {"limit_train_batches": 5}, {"limit_train_batches": 0.5}]
+)
+def test_the_limit_that_is_advised_is_typed_and_stops(
+    limit: dict[str, Any], tmp_path: Path
+) -> None:
+    run = prepare()
+    with pytest.raises(InputError) as raised:
+        trainer(tmp_path, **limit).fit(run.module, run.domains)
+    pasted = str(raised.value).rpartition("Trainer(max_steps=")[2].rstrip(")")
+    trainer(tmp_path, max_steps=int(pasted)).fit(run.module, run.domains)
+    assert run.module.step == int(pasted) < 12
+
+
+@pytest.mark.parametrize(
+    ("limit", "keys"),
+    [
+        ({"gradient_clip_val": 0.5}, {"optimizer__clip": 0.5}),
+        ({"accumulate_grad_batches": 2}, {"dataset__batch_size": 128}),
+    ],
+)
+def test_the_key_that_is_advised_is_typed_and_trains(
+    limit: dict[str, Any], keys: dict[str, Any], tmp_path: Path
+) -> None:
+    run = prepare()
+    with pytest.raises(InputError) as raised:
+        trainer(tmp_path, **limit).fit(run.module, run.domains)
+    for key, value in keys.items():
+        assert f"{key.replace('__', '.')}={str(value).lower()}" in str(raised.value)
+    run = prepare(**keys)
+    trainer(tmp_path).fit(run.module, run.domains)
+    assert run.module.step == 12
 
 
 def test_checkpoints_by_a_monitor_go_on_bit_for_bit(tmp_path: Path) -> None:
@@ -231,11 +267,16 @@ class OwnData(pl.LightningDataModule):
 
 
 @pytest.mark.parametrize("fast", [False, True])
-def test_a_project_of_ones_own_trains(fast: bool, tmp_path: Path) -> None:
+def test_a_project_of_ones_own_trains(
+    fast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = OwnData()
     run = da_framework.prepare(
         method="dann", data=data, network="mlp", steps=20, evaluate_every=5, flush_every=5
     )
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    wandb.teardown()  # the client reads its environment once
+    wandb_logger = WandbLogger(save_dir=tmp_path, project="own", offline=True)
     checkpoint = ModelCheckpoint(tmp_path / "kept", monitor="score", mode="max", save_last=True)
     callbacks: list[Any] = [
         checkpoint,
@@ -245,7 +286,7 @@ def test_a_project_of_ones_own_trains(fast: bool, tmp_path: Path) -> None:
     own = trainer(
         tmp_path,
         callbacks=callbacks,
-        logger=CSVLogger(tmp_path, name="csv", version=0),
+        logger=[CSVLogger(tmp_path, name="csv", version=0), wandb_logger],
         enable_checkpointing=True,
         fast_dev_run=fast,
     )
@@ -254,12 +295,23 @@ def test_a_project_of_ones_own_trains(fast: bool, tmp_path: Path) -> None:
     assert run.module.step == own.global_step == (1 if fast else 20)
     if fast:
         return
-    assert Path(checkpoint.best_model_path).is_file()
+    wandb.finish()
+    (of_wandb,) = tmp_path.rglob("run-*.wandb")
+    rows_of_wandb = figures(records(of_wandb))
+    assert sum("score" in own for own in rows_of_wandb) == 5
+    assert sum("train/domain" in own for own in rows_of_wandb) == 4
+    assert sum("test/accuracy" in own for own in rows_of_wandb) == 1
+    best = torch.load(checkpoint.best_model_path, weights_only=True)
+    picked = run.module.picks["chosen"]
+    assert best["global_step"] == picked["step"]
     rows = pd.read_csv(tmp_path / "csv" / "version_0" / "metrics.csv")
     assert rows.dropna(subset="score")["step"].tolist() == [0, 5, 10, 15, 20]
     assert rows["train/domain"].notna().sum() == 4
     accuracy = rows["test/accuracy"].dropna().item()
     assert run.evaluate(data.test_dataloader())["accuracy"] == pytest.approx(accuracy)
+    run.module.load_state_dict(best["state_dict"])
+    chosen = run.evaluate(data.test_dataloader())["accuracy"]
+    assert chosen == pytest.approx(picked["target"]["accuracy"])
 
 
 @pytest.mark.parametrize("combined", [False, True])

@@ -16,6 +16,7 @@ import wandb
 from omegaconf import OmegaConf
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
+from da_framework.cli.hydra_app import as_override
 from da_framework.cli.main import main
 from da_framework.cli.sync import is_sent
 from da_framework.config.schema import check_config
@@ -337,7 +338,10 @@ def test_a_kill_loses_no_row_and_the_same_command_is_the_same_run(
 # W&B's own sweeps
 
 
-def test_an_agent_of_a_sweep_runs_the_command(da: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("hyphens", [False, True])
+def test_an_agent_of_a_sweep_runs_the_command(
+    hyphens: bool, da: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sweep: Any = OmegaConf.to_container(OmegaConf.create(SWEEP.read_text()), resolve=False)
     assert sweep["metric"] == {"name": "score", "goal": "maximize"}
     drawn = {
@@ -346,12 +350,16 @@ def test_an_agent_of_a_sweep_runs_the_command(da: Any, monkeypatch: pytest.Monke
     }
     arguments = create_sweep_command_args({"args": drawn})
     command: list[str] = []
-    for word in create_sweep_command(sweep["command"]):
+    words = sweep["command"]
+    if hyphens:  # --key=value, as W&B writes where nobody has said otherwise
+        words = ["${args}" if word == "${args_no_hyphens}" else word for word in words]
+    for word in create_sweep_command(words):
         given = arguments.get(word.removeprefix("${").removesuffix("}"))
         command += given if given is not None else [word]
     assert command[1:3] == ["da", "train"]
     overrides = command[3:]
-    check_config(compose(*overrides), Settings)
+    assert all(word.startswith("--") is hyphens for word in overrides)
+    check_config(compose(*map(as_override, overrides)), Settings)
 
     monkeypatch.setenv("WANDB_MODE", "offline")
     wandb.teardown()  # the client reads its environment once
