@@ -297,7 +297,7 @@ def test_a_project_of_ones_own_trains(
         return
     wandb.finish()
     (of_wandb,) = tmp_path.rglob("run-*.wandb")
-    rows_of_wandb = figures(records(of_wandb))
+    rows_of_wandb = figures([*records(of_wandb)])
     assert sum("score" in own for own in rows_of_wandb) == 5
     assert sum("train/domain" in own for own in rows_of_wandb) == 4
     assert sum("test/accuracy" in own for own in rows_of_wandb) == 1
