@@ -119,7 +119,7 @@ def audit(pool: Pool, settings: AuditSettings) -> None:
     )
     before: dict[str, Any] = {
         "shift": find_audit_shift(pool),
-        "estimates": find_estimates(settings.run, pick=settings.pick),
+        "estimates": find_estimates(pool, pick=settings.pick),
     }
     foretold = foretell(pool, alpha=findings.level)
     questions.write(pool, {**facts_of(pool, findings, foretold), **before})

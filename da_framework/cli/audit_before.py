@@ -76,11 +76,13 @@ def shift_lines(shift: dict[str, Any], *, name: str, table: bool) -> Iterator[An
         yield shares_table(shift)
 
 
-def find_estimates(runs: Sequence[str], *, pick: Pick) -> list[dict[str, Any]]:
+def find_estimates(pool: Pool, *, pick: Pick) -> list[dict[str, Any]]:
     """What runs have estimated of their accuracy without labels, and what that was off by.
 
+    Of two runs that differ in the seed alone, ``gde`` is added: the share on which they agree.
+
     Args:
-        runs: their folders.
+        pool: of the runs, whose names are their folders.
         pick: which of their weights.
 
     Returns:
@@ -88,21 +90,33 @@ def find_estimates(runs: Sequence[str], *, pick: Pick) -> list[dict[str, Any]]:
         mean absolute error of that estimator with that method; ``None`` where none is recorded.
     """
     errors = recorded_errors()
+    records: list[Any] = [RunFolder(Path(run)).read_record() for run in pool.runs]
     found = []
-    for run in runs:
-        record = RunFolder(Path(run)).read_record()
+    for number, (run, record) in enumerate(zip(pool.runs, records, strict=True)):
         if record is None:
             continue
         step = record["target"][pick].get("step")
         point = next((p for p in record.get("curve", ()) if p["step"] == step), None)
         method = record["choices"]["method"]
-        for estimator, value in (named_figures(point, PREFIX) if point else {}).items():
+        estimates = named_figures(point, PREFIX) if point else {}
+        twin = next((n for n, own in enumerate(records) if differ_in_seed(record, own)), None)
+        if twin is not None:
+            estimates["gde"] = 1 - pool.differ(number, twin) / pool.size
+        for estimator, value in estimates.items():
             off_by = errors.get(estimator, {}).get(method)
             found.append(
                 {"run": run, "estimator": estimator, "value": value, "method": method}
                 | {"off_by": off_by}
             )
     return found
+
+
+def differ_in_seed(one: Any, other: Any) -> bool:
+    """Whether two records are of one method and config, and of two seeds."""
+    if other is None or one["config"]["seed"] == other["config"]["seed"]:
+        return False
+    parts = ("method", "network", "dataset", "optimizer", "steps")
+    return all(one["config"].get(part) == other["config"].get(part) for part in parts)
 
 
 def estimate_lines(estimates: Sequence[dict[str, Any]], names: dict[str, str]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from da_framework.config.plugins import conf_dir
 from da_framework.core.damage import read_json
@@ -14,8 +14,10 @@ from da_framework.results.statistics import accuracy_curve, figures_per_evaluati
 from da_framework.results.validator_quality import checkpoints_by_task, render_choices
 
 PREFIX = "estimate/"
-RECORDED = "estimates/digits.recorded.json"
-"""The experiment whose errors are quoted, below ``experiments/``."""
+RECORDED = ("digits", "amazon")
+"""The sweeps whose errors are quoted, of ``experiments/estimates``."""
+AGREEMENT = "agreement.recorded.json"
+"""The errors of ``gde`` there, which compares two runs."""
 SOURCE = "source_accuracy"
 """The estimate of who makes none: the accuracy on held-out source samples."""
 EVALUATIONS = ("first", "last")
@@ -80,15 +82,29 @@ def estimate_errors(
 def recorded_errors() -> dict[str, dict[str, float]]:
     """The mean absolute error of each estimate after training, by estimator and method.
 
-    In fractions of 1, over both directions of the digits pair and three seeds: what our experiment
-    ``estimates`` has recorded, as installed. A method that it does not have is not among them.
+    In fractions of 1, over the pairs of domains and the seeds that our experiment ``estimates`` has
+    recorded, as installed. A method that it does not have is not among them.
     """
-    file = conf_dir() / "experiments" / RECORDED
-    records: Any = read_json(file, "file of runs kept by da report --keep")
+    folder = conf_dir() / "experiments" / "estimates"
+    what = "file of runs kept by da report --keep"
+    records = [
+        record
+        for name in RECORDED
+        for record in cast("list[RunRecord]", read_json(folder / f"{name}.recorded.json", what))
+    ]
+    agreement = cast("list[dict[str, Any]]", read_json(folder / AGREEMENT, "file of agreements"))
     return {
         name: {method: error.absolute for method, error in by_method.items()}
         for name, by_method in estimate_errors(records, "last").items()
-    }
+    } | {"gde": mean_agreement_errors(agreement)}
+
+
+def mean_agreement_errors(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The error of ``gde`` for each method, over all sweeps."""
+    errors: dict[str, list[float]] = {}
+    for row in rows:
+        errors.setdefault(row["method"], []).append(row["absolute"])
+    return {method: fmean(values) for method, values in errors.items()}
 
 
 def render_estimates(records: Sequence[RunRecord]) -> str:

@@ -397,6 +397,18 @@ def test_estimates_are_quoted_with_what_they_were_off_by(da: Any) -> None:
     assert " points for source_only)" in ended.out
 
 
+def test_of_two_seeds_the_agreement_is_quoted(da: Any) -> None:
+    for seed in (1, 2):
+        assert da.train("method=source_only", "steps=4", f"seed={seed}", run=f"s{seed}").code == 0
+    ended = da("audit", "run=[s1,s2]")
+    assert ended.code == 0, ended.err
+    (pair,) = state()["pairs"]
+    agreement = 1 - pair["differ"] / state()["pool"]
+    assert [own["value"] for own in state()["estimates"]] == [pytest.approx(agreement)] * 2
+    assert all(0 < own["off_by"] < 1 for own in state()["estimates"])
+    assert "s1 by estimates that no label proves: gde " in ended.out
+
+
 def test_accuracy_asks_for_samples_on_which_all_agree(runs: Any) -> None:
     assert runs("audit", RUNS, "accuracy=true", "ask=20").code == 0
     answer()
