@@ -2,10 +2,12 @@
 
 import argparse
 import re
+import sys
 from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import chain
 
+from da_framework.cli.plugin_commands import find_commands, render_commands
 from da_framework.config.catalog import GROUPS, list_group, option_names, render_methods
 from da_framework.core.errors import InputError
 
@@ -39,6 +41,19 @@ def main(arguments: list[str]) -> None:
             print_group(name)
         else:
             print_option(name)
+    if not parsed.names:
+        print_commands()
+
+
+def print_commands() -> None:
+    """Prints the commands that installed packages bring, if there are any."""
+    from da_framework.cli.main import COMMANDS
+
+    theirs, wrong = find_commands(COMMANDS)
+    if theirs:
+        print("\n".join(["commands of plugins", *render_commands(theirs)]), end="\n\n")
+    for line in wrong:
+        print(line, file=sys.stderr)
 
 
 def print_group(group: str) -> None:

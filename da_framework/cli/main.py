@@ -6,11 +6,13 @@ Nothing heavy is imported here: help, listings and completion answer at once.
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import NamedTuple
 
 from da_framework.cli.exit import exit_on_user_error, exit_with, raise_preempted
+from da_framework.cli.plugin_commands import find_commands, render_commands
 from da_framework.cli.secrets import refuse_secrets
 from da_framework.cli.streams import prepare_streams
 from da_framework.core.signals import handle_signals
@@ -87,10 +89,12 @@ COMMANDS = {
 }
 """Every command, in the order of the help; its module is in this package."""
 
+ELSEWHERE = "{elsewhere}"
+"""Where the commands of installed packages stand."""
 USAGE = f"""usage: da COMMAND [key=value ...]
 
 {chr(10).join(f"  {name:<12}{command.help}" for name, command in COMMANDS.items())}
-
+{ELSEWHERE}
 `da train --help` lists the keys of training; `da train` alone is a first run; `da --version`.
 """
 
@@ -113,25 +117,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def answer(name: str, rest: list[str]) -> None:
     """Runs a command, or says what there is."""
     if name in ("-h", "--help"):
-        print(USAGE)
+        print(render_usage())
         return
     if name == "--version":
         print_version()
         return
+    run: Callable[[list[str]], None] = partial(run_command, name)
     if name not in COMMANDS:
-        from difflib import get_close_matches
+        theirs, _ = find_commands(COMMANDS)
+        if name not in theirs:
+            from difflib import get_close_matches
 
-        near = get_close_matches(name, COMMANDS)
-        hint = f"; did you mean da {' or da '.join(near)}?" if near else ""
-        exit_with(f"{name!r} is no command{hint}\n\n{USAGE}", code=2)
+            near = get_close_matches(name, [*COMMANDS, *theirs])
+            hint = f"; did you mean da {' or da '.join(near)}?" if near else ""
+            exit_with(f"{name!r} is no command{hint}\n\n{render_usage()}", code=2)
+        run = theirs[name].run
     try:
         os.getcwd()
     except OSError:
         exit_with("the working folder has been deleted: change into one that is there", code=2)
     logging.raiseExceptions = False  # a log that cannot be written to is no reason to say so
     with exit_on_user_error(), handle_signals(raise_preempted):
-        refuse_secrets(rest, composes=COMMANDS[name].composes)
-        run_command(name, rest)
+        refuse_secrets(rest, composes=name in COMMANDS and COMMANDS[name].composes)
+        run(rest)
+
+
+def render_usage() -> str:
+    """Every command with what it does; what is wrong with commands of packages is printed."""
+    theirs, wrong = find_commands(COMMANDS)
+    for line in wrong:
+        print(line, file=sys.stderr)
+    return USAGE.replace(ELSEWHERE, "".join(f"{line}\n" for line in render_commands(theirs)))
 
 
 def run_command(name: str, rest: list[str]) -> None:
@@ -177,7 +193,8 @@ def complete(arguments: list[str]) -> None:
         return
     begun = line.partition(" ")[2]
     place = begun.count(" ")
-    print("\n".join(known.split()[place] for known in COMMANDS if known.startswith(begun)))
+    names = [*COMMANDS, *find_commands(COMMANDS)[0]]
+    print("\n".join(known.split()[place] for known in names if known.startswith(begun)))
 
 
 if __name__ == "__main__":
