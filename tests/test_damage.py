@@ -168,7 +168,7 @@ ASKED = b"question,sample,label\n1,u.png,cat\n2,v.png,cannot tell\n3,w.png,\n"
 VERIFIED: Any = {
     **{"samples": 3, "digest": "1f", "pick": "last", "labels": 2, "alpha": 0.05},
     "pairs": [{"beside": "b", "outcome": "better", "gain": [0.1, 0.3], "labels": 2}],
-    "accuracy": [0.4, 0.6],
+    **{"accuracy": [0.4, 0.6], "weights": None},
 }
 STATE: Any = {"state": "running", "folder": "sweep/0", "began": 1.5}
 

@@ -13,13 +13,16 @@ from PIL import Image
 
 from da_framework.core.terminal import open_console
 from da_framework.core.text import csv_text, markdown, printable
+from da_framework.results.verified import write_verified
 from tests.conftest import Commands, Ended
 from tests.odd_names import ESCAPES
+from tests.run_records import write_run
 
 # bytes that are not UTF-8 come with files; what is blank is no label
 CLASSES = [name for name in ESCAPES.values() if name.strip() and name != ESCAPES["bytes"]]
 DOMAINS = ("=[/b]x\n| a |", "../`<b>\x1b[2J`$x")
 COLUMNS = ("=cmd()", "[red]\n$y$")
+FINISHED = Path(__file__).parent / "training" / "run_of_0_1"
 PACKAGE = Path(__file__).parents[1] / "da_framework"
 
 
@@ -119,6 +122,20 @@ def test_reports_and_pages_hold_them(odd: Commands) -> None:
 def test_other_commands_show_them(odd: Commands) -> None:
     shown(odd("doctor", "run"))
     shown(odd("evaluate", "run=run", "trust=[odd.jsonl]"))
+
+
+def test_a_verdict_with_one_tears_no_table(da: Commands) -> None:
+    folder = write_run(da.folder / "a", json.loads((FINISHED / "result.json").read_text()))
+    for name in ESCAPES.values():
+        pair = {"beside": f"x{name}", "outcome": name, "gain": [0.1, 0.2]}
+        facts = {"samples": 3, "labels": 2, "alpha": 0.05, "pick": "last", "pairs": [pair]}
+        write_verified(folder, {**facts, "accuracy": None})
+        da("report", "a", "--out", "o.md", "--out", "o.csv")
+        parsed = tokens(Path("o.md").read_text(encoding="utf-8"))
+        assert len([token for token in parsed if token.type == "td_open"]) == 7, name
+        kinds = {token.type for token in parsed}
+        assert not kinds & {"html_inline", "html_block", "link_open", "image", "em_open"}, name
+        assert_harmless(cells("o.csv"))
 
 
 @pytest.mark.slow

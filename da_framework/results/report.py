@@ -79,10 +79,11 @@ class Report:
 
     def fields(self, row: Row) -> list[str]:
         """A row of its table, in Markdown."""
-        task, _, *figures = self.texts(row)
+        texts = dict(zip(self.columns, self.texts(row), strict=True))
         setting = ", ".join(map(markdown, row.setting))
-        name = f"{markdown_code(row.method, in_table=True)} {setting}".rstrip()
-        return [markdown(task), name, *figures]
+        texts["method"] = f"{markdown_code(row.method, in_table=True)} {setting}".rstrip()
+        named = texts.keys() & {"task", "verified"}  # the others are figures
+        return [*(texts | {column: markdown(texts[column]) for column in named}).values()]
 
     def texts(self, row: Row) -> list[str]:
         """A row of its table, as it is read."""
