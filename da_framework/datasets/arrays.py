@@ -86,9 +86,9 @@ class Arrays(Discovered):
         *,
         root: Annotated[str, External()],
         shape: list[Count] | None,
-        scale: Scale = "none",
-        window: Count | None = None,
-        stride: Count | None = None,
+        scale: Scale,
+        window: Count | None,
+        stride: Count | None,
         **roles: Unpack[Roles],
     ) -> None:
         self.shape = shape

@@ -12,9 +12,10 @@ from da_framework.core.errors import InputError
 from da_framework.core.labels import UNLABELLED
 from da_framework.datasets.arrays import Arrays
 from da_framework.datasets.inference import open_new_samples
-from tests.datasets.roles import TRANSDUCTIVE
+from tests.datasets.roles import TRANSDUCTIVE, own_keys
 
 ROLES: dict[str, Any] = {**TRANSDUCTIVE, "source": ["s"], "target": ["t"]}
+ARRAYS = own_keys("arrays")
 Y = np.arange(6) % 2
 
 
@@ -25,7 +26,7 @@ def numbers(*shape: int, seed: int = 0) -> Any:
 def arrays(root: Path, s: dict[str, Any], t: dict[str, Any], **keys: Any) -> Arrays:
     np.savez(root / "s.npz", **s)
     np.savez(root / "t.npz", **t)
-    return Arrays(root=str(root), shape=None, **{**ROLES, **keys})
+    return Arrays(root=str(root), **{**ARRAYS, **ROLES, **keys})
 
 
 @pytest.mark.parametrize("y", [None, np.full(6, -1), np.full(6, np.nan), np.full(6, "")])
@@ -54,11 +55,11 @@ def test_files_may_lack_labels_too(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         np.save(tmp_path / name / "x.npy", numbers(6, 3))
     np.save(tmp_path / "s" / "y.npy", Y)
-    data = Arrays(root=str(tmp_path), shape=None, **ROLES)
+    data = Arrays(root=str(tmp_path), **ARRAYS, **ROLES)
     assert data["t"].y.tolist() == [UNLABELLED] * 6
     (tmp_path / "s" / "y.npy").unlink()
     with pytest.raises(InputError, match="the source s has 6 samples without a label"):
-        Arrays(root=str(tmp_path), shape=None, **ROLES)
+        Arrays(root=str(tmp_path), **ARRAYS, **ROLES)
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 5), (3, 4, 4)])
@@ -181,7 +182,7 @@ def test_the_length_may_lie_beside_mapped_series(tmp_path: Path) -> None:
         held = {"x": numbers(2, 2, 8), "y": Y[:2], "length": np.array([8, 5])}
         for part, values in held.items():
             np.save(tmp_path / name / f"{part}.npy", values)
-    data = Arrays(root=str(tmp_path), shape=None, **ROLES)
+    data = Arrays(root=str(tmp_path), **ARRAYS, **ROLES)
     assert np.isnan(data["t"].x[1, :, 5:]).all()
     config = {"_target_": "da_framework.datasets.arrays.Arrays", "window": None, "stride": None}
     reader = open_new_samples(config, {"root": str(tmp_path / "t")}, data.inputs("t"))
@@ -305,7 +306,7 @@ def test_any_arrays_are_read_or_refused_in_words(
     for name in "st":
         np.savez(root / f"{name}.npz", **(held if name == side else sound))
     try:
-        data = Arrays(root=str(root), **({"shape": None} | ROLES | keys))
+        data = Arrays(root=str(root), **(ARRAYS | ROLES | keys))
         domains = [data[name] for name in "st"]
     except InputError:
         return

@@ -15,8 +15,9 @@ from da_framework.datasets.arrays import Arrays
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.folder import Folder
 from da_framework.datasets.table import Table
-from tests.datasets.roles import TRANSDUCTIVE
+from tests.datasets.roles import TRANSDUCTIVE, own_keys
 
+KEYS, ARRAYS = own_keys("table"), own_keys("arrays")
 ROLES: dict[str, Any] = {
     "source": ["studio"],
     **TRANSDUCTIVE,
@@ -109,7 +110,7 @@ def array_files(root: Path) -> Dataset:
     np.savez(root / "studio.npz", x=numbers(4, 0), y=np.array(["b", "a", "b", "a"]))
     parts = {"x_train": numbers(3, 1), "y_train": np.array(["a", "a", "b"])}
     np.savez(root / "phone.npz", **parts, x_test=numbers(2, 2), y_test=np.array(["b", "a"]))
-    return Arrays(root=str(root), shape=None, **ROLES)
+    return Arrays(root=str(root), **ARRAYS, **ROLES)
 
 
 def test_a_file_of_arrays_is_a_domain(tmp_path: Path) -> None:
@@ -127,7 +128,7 @@ def test_a_file_of_arrays_is_a_domain(tmp_path: Path) -> None:
 def test_labels_that_are_numbers_are_in_their_own_order(tmp_path: Path) -> None:
     np.savez(tmp_path / "studio.npz", x=numbers(3, 0), y=np.array([10, 9, 2]))
     np.savez(tmp_path / "phone.npz", x=numbers(2, 1), y=np.array([2, 10]))
-    data = Arrays(root=str(tmp_path), shape=None, **ROLES)
+    data = Arrays(root=str(tmp_path), **ARRAYS, **ROLES)
     assert data.classes == ("2", "9", "10")
     assert data["studio"].y.tolist() == [2, 1, 0]
 
@@ -142,7 +143,7 @@ def test_large_arrays_are_mapped_and_take_the_shape_that_is_said(
         np.save(tmp_path / name / "x.npy", x)
         np.save(tmp_path / name / "y.npy", np.array(["a", "b", "a", "b", "a"]))
     np.save(tmp_path / "phone" / "test.npy", np.arange(5) > 2)
-    data = Arrays(root=str(tmp_path), shape=[3, 4], **ROLES)
+    data = Arrays(root=str(tmp_path), **(ARRAYS | {"shape": [3, 4]}), **ROLES)
     phone = data["phone"]
     np.testing.assert_array_equal(phone.x, x.reshape(5, 3, 4))
     assert phone.y.tolist() == [0, 1, 0, 1, 0]
@@ -153,10 +154,10 @@ def test_large_arrays_are_mapped_and_take_the_shape_that_is_said(
         base = base.base
     assert isinstance(base, mmap) == (dtype != "float64")
     with pytest.raises(InputError, match=r"shape=\[5\] is of 5 numbers, the samples of .* of 12"):
-        Arrays(root=str(tmp_path), shape=[5], **ROLES)["studio"]
+        Arrays(root=str(tmp_path), **(ARRAYS | {"shape": [5]}), **ROLES)["studio"]
     np.savez(tmp_path / "phone.npz", x=x, y=x[:, 0])
     with pytest.raises(InputError, match=r"holds phone as \.npz and as a folder"):
-        Arrays(root=str(tmp_path), shape=None, **ROLES)
+        Arrays(root=str(tmp_path), **ARRAYS, **ROLES)
 
 
 def frame(name: str, rows: int, seed: int) -> pd.DataFrame:
@@ -174,12 +175,12 @@ def test_a_table_has_a_row_a_sample(tmp_path: Path, kind: str) -> None:
         root = tmp_path
         for name, rows in frames.items():
             rows.to_csv(root / f"{name}.csv", index=False)
-    keys: dict[str, Any] = {"label": "label", "domain": "domain", "drop": ["c"]}
-    plain = Table(root=str(root), scale="none", **keys, **ROLES)
+    keys = KEYS | {"drop": ["c"]}
+    plain = Table(root=str(root), **(keys | {"scale": "none"}), **ROLES)
     assert plain["phone"].y.tolist() == [1, 0, 1, 0]
     expected = frames["phone"][["a", "b"]].to_numpy()
     np.testing.assert_allclose(plain["phone"].x, expected, rtol=1e-6)
-    data = Table(root=str(root), scale="source", **keys, **ROLES)
+    data = Table(root=str(root), **keys, **ROLES)
     studio = frames["studio"][["a", "b"]].to_numpy()
     np.testing.assert_allclose(data["studio"].x.mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(data["studio"].x.std(0), 1, rtol=1e-5)
@@ -190,7 +191,7 @@ def test_a_table_has_a_row_a_sample(tmp_path: Path, kind: str) -> None:
 def test_files_of_arrays_may_differ_in_columns(tmp_path: Path) -> None:
     array_files(tmp_path)
     np.savez(tmp_path / "phone.npz", x=np.ones((2, 5)), y=np.array(["b", "a"]))
-    data = Arrays(root=str(tmp_path), shape=None, **ROLES)
+    data = Arrays(root=str(tmp_path), **ARRAYS, **ROLES)
     assert (data["studio"].x.shape, data["phone"].x.shape) == ((4, 3), (2, 5))
 
 
@@ -213,9 +214,6 @@ def test_a_table_of_other_columns_is_standardized_by_its_own_rows(tmp_path: Path
     np.testing.assert_array_equal(alone["phone"].x, x["phone"])
 
 
-KEYS: dict[str, Any] = {"label": "label", "domain": "domain", "drop": [], "scale": "source"}
-
-
 def table(root: Path, **keys: Any) -> Table:
     return Table(root=str(root), **(KEYS | ROLES | keys))
 
@@ -227,7 +225,7 @@ def wordy(root: Path, **keys: Any) -> None:
 
 def another_domain(root: Path) -> None:
     array_files(root)
-    Arrays(root=str(root), shape=None, **(ROLES | {"source": ["x"]}))
+    Arrays(root=str(root), **ARRAYS, **(ROLES | {"source": ["x"]}))
 
 
 def other_arrays(root: Path, **held: Any) -> None:
@@ -267,7 +265,7 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 def arrays(root: Path) -> Any:
-    return Arrays(root=str(root), shape=None, **ROLES)
+    return Arrays(root=str(root), **ARRAYS, **ROLES)
 
 
 @pytest.mark.parametrize("case", WRONG)

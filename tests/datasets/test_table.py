@@ -18,9 +18,9 @@ from da_framework.core.errors import InputError
 from da_framework.datasets.custom import match_spellings
 from da_framework.datasets.table import Table
 from da_framework.datasets.table_files import TableFormat, read_table
-from tests.datasets.roles import TRANSDUCTIVE
+from tests.datasets.roles import TRANSDUCTIVE, own_keys
 
-KEYS: dict[str, Any] = {"label": "label", "domain": "domain", "drop": [], "scale": "source"}
+KEYS = own_keys("table")
 ROLES: dict[str, Any] = {**TRANSDUCTIVE, "source": ["s"], "target": ["t"]}
 
 

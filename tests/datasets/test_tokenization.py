@@ -18,6 +18,7 @@ ROLES: dict[str, Any] = {
     **TRANSDUCTIVE,
 }
 KEYS: dict[str, Any] = {"tokenizer": "words", "vocabulary": 1000, "length": 6, "cache": None}
+WRITTEN: Any = {"separator": None, "encoding": None}
 
 
 def test_a_word_has_one_token_id_wherever_it_stands() -> None:
@@ -66,11 +67,11 @@ def test_texts_of_a_file_or_of_a_folder(kind: str, tmp_path: Path) -> None:
         for name, lines in written.items():
             (root / f"{name}.jsonl").write_text(lines)
     keys = {"root": str(root), "text": ["title", "text"], "label": "label", "domain": "domain"}
-    data = Text(**keys, **KEYS, **ROLES)  # type: ignore[arg-type]
+    data = Text(**keys, **KEYS, **WRITTEN, **ROLES)  # type: ignore[arg-type]
     assert (data.names, data.classes) == (("books", "tools"), ("0", "1"))
     tools = data["tools"]
     assert tools.y.tolist() == [0, 1, 0, 1, 0, 1]
     np.testing.assert_array_equal(tools.x, hash_words([f"word{n} here" for n in range(6)], 1000, 6))
-    wrong = Text(**(keys | {"text": ["body"]}), **KEYS, **ROLES)  # type: ignore[arg-type]
+    wrong = Text(**(keys | {"text": ["body"]}), **KEYS, **WRITTEN, **ROLES)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"dataset.text: .* no column 'body'; it has domain"):
         wrong["books"]
