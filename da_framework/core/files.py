@@ -120,6 +120,8 @@ def synced_write(path: Path, *, former: Path | None = None) -> Iterator[Path]:
         path: of the file; its folder is made if it is not there.
         former: a name for what had this name before; without one, that is gone.
     """
+    if path.is_dir():  # of which "." and "/" have no name to make another of
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     partial = path.with_name(f".{path.name}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -72,6 +72,7 @@ def test_a_network_makes_the_features(da: Any) -> None:
         (("dataset.root=nowhere",), "nowhere"),
         (("steps=3",), "steps"),
         (("dataset.source=[]",), "there is no source: dataset.source="),
+        (("out=.", "draws=3", "permutations=39"), ".: Is a directory"),
     ],
 )
 def test_what_cannot_be_is_one_message(da: Any, words: tuple[str, ...], message: str) -> None:

@@ -142,6 +142,18 @@ def test_a_folder_that_cannot_be_listed_is_written_to_all_the_same(
     assert (tmp_path / "file").read_text() == "content"
 
 
+@pytest.mark.parametrize("name", [".", "", "..", "/", "folder"])
+def test_a_folder_in_the_place_of_a_file_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError) as refused:
+        write_text(Path(name), "x")
+    assert exit_message(refused.value) == (f"{Path(name)}: Is a directory", 2)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
 def test_a_damaged_file_is_kept_under_another_name(tmp_path: Path) -> None:
     disk = Disk(tmp_path)
     with watch(disk):
@@ -175,6 +187,7 @@ WRITING = {
     "training/save.py",  # below a name that is published when all is there
     "results/contact_sheet.py",
     "training/memory.py",  # a counter of the system
+    "training/loggers/mlflow.py",  # a folder that is gone once it is sent
     "training/method_check.py",  # a folder that is gone with the check
 }
 """Modules that write files: each was looked at, and writes what a promise rests on under the name
