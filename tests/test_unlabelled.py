@@ -14,6 +14,7 @@ from PIL import Image
 from da_framework.config.catalog import list_group
 from da_framework.core.labels import UNLABELLED
 from da_framework.datasets.splits import DomainSplitter, SplitRules
+from tests.killed import Killed, die_at_steps
 from tests.shared_runs import KEYS
 
 SIDES = ("dataset.source=[s]", "dataset.target=[t]")
@@ -296,6 +297,30 @@ def test_a_sweep_of_which_a_job_needs_labels_goes_on(da: Any) -> None:
         written.append({file.stat().st_mtime_ns for file in Path("multirun").rglob("result.json")})
     assert len(written[0]) == 2
     assert written[0] == written[1]  # what is done is not done again
+
+
+def test_a_sweep_that_was_killed_chooses_as_one_that_was_not(
+    da: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_arrays(da.folder / "data", None)
+    keys = ("dataset=arrays", "dataset.root=data", *SIDES, *MLP, "steps=12", "logger=[]")
+    often = ("checkpoint_every=3", "evaluate_every=4", "validator=snd", "callback=[]")
+    sweep = ("train", "-m", "method=source_only,target_only,mmd", *keys, *often)
+    assert da(*sweep, "hydra.sweep.dir=whole").code == 2
+    die_at_steps(monkeypatch, 8)
+    with pytest.raises(Killed):
+        da(*sweep, "hydra.sweep.dir=killed")
+    assert da(*sweep, "hydra.sweep.dir=killed").code == 2
+    seen = [
+        {
+            path.parent.name: (record["target"], record["curve"])
+            for path in Path(name).rglob("result.json")
+            if (record := json.loads(path.read_text()))
+        }
+        for name in ("whole", "killed")
+    ]
+    assert len(seen[0]) == 2
+    assert seen[0] == seen[1]
 
 
 def test_a_run_without_source_goes_on_with_the_classes_of_another(da: Any) -> None:
