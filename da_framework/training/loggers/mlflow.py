@@ -229,10 +229,10 @@ class Mlflow(MLFlowLogger, Tracker):
 
     def begin(self) -> None:
         """Finds the run that the folder names, or makes one."""
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
         from mlflow.tracking import MlflowClient
 
+        for name in ("mlflow", "alembic"):  # here, since its import sets them
+            logging.getLogger(name).setLevel(logging.ERROR)
         client = MlflowClient(self.uri or None)
         self._experiment_id = find_experiment(client, self.experiment_name)
         if self.sweep is not None:

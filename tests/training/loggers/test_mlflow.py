@@ -6,6 +6,8 @@ import logging
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
@@ -323,6 +325,17 @@ def swept(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
         patch.setenv("MLFLOW_TRACKING_URI", address)
         main(["train", "-m", *WATCHED, "method=mmd", "seed=1,2", "hydra.sweep.dir=sweeps/two"])
     return home
+
+
+@pytest.mark.slow
+def test_without_an_address_a_store_is_made_here_and_nothing_is_said_of_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "da_framework", "train", *WATCHED, "callback=[]"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "mlflow" not in (ended.stdout + ended.stderr).lower()
+    client = open_store(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (experiment,) = client.search_experiments(filter_string="name = 'da_framework'")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
 
 
 def rows(folder: Path) -> dict[str, list[tuple[int, float]]]:
