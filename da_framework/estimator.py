@@ -16,7 +16,7 @@ from torch import Tensor
 
 from da_framework.config.schema import check_config, instantiate
 from da_framework.core.batch import UNLABELLED, Outputs, Samples, Task
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, listed
 from da_framework.datasets.custom import label_names
 from da_framework.methods.base import Method
 from da_framework.methods.closed_form import ClosedForm
@@ -99,8 +99,10 @@ class Estimator(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: igno
                 f"x has {len(rows)} samples and y {len(labels)} labels: they must be equal"
             )
         labelled = is_labelled(labels)
-        known = labels[labelled]
-        check_classification_targets(known if known.dtype != object else known.astype(str))
+        if not labelled.any():
+            raise InputError("y has no label: the samples of a source have one each")
+        known = plain_labels(labels[labelled])
+        check_classification_targets(known)
         target = rows[~labelled]
         if x_target is not None:
             more = validate_data(self, x_target, dtype=np.float64, reset=False)
@@ -108,9 +110,7 @@ class Estimator(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: igno
         if not len(target):
             warn("there is no sample of a target: the source is taken for one", stacklevel=2)
             target = rows
-        self.classes_ = np.unique(known if known.dtype != object else [*known])
-        if not len(self.classes_):
-            raise InputError("y has no label: the samples of a source have one each")
+        self.classes_ = np.unique(known)
         if make_method(self.method).func.closed_form:
             self.method_ = self._solve(rows[labelled], known, target)
         else:
@@ -124,6 +124,10 @@ class Estimator(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: igno
 
     def _solve(self, source: NDArray[Any], y: NDArray[Any], target: NDArray[Any]) -> Method:
         """A method in closed form, given all samples at once."""
+        if more := set(make_method(self.method).func.roles) - {"source", "target"}:
+            raise InputError(
+                f"{self.method} learns from the role {listed(more)}, which Estimator is not given"
+            )
         names = tuple(map(str, self.classes_))
         counts = {"source": len(source), "target": len(target)}
         task = Task(names, ("source", "target"), counts, (source.shape[1],))
@@ -171,9 +175,7 @@ class Estimator(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: igno
         if labelled.all():
             return float(super().score(x, y, sample_weight))
         weight = None if sample_weight is None else np.asarray(sample_weight)[labelled]
-        known = labels[labelled]
-        # a column of labels and missing ones is of objects, or of numbers with a point
-        known = known if known.dtype != object else np.array([*known])
+        known = plain_labels(labels[labelled])
         return float(super().score(np.asarray(x)[labelled], known, weight))
 
     def outputs(
@@ -231,8 +233,7 @@ def validator_scorer(name: str, **keys: Any) -> Callable[[Any, Any, Any], float]
         labelled = is_labelled(labels)
         outputs: dict[str, Outputs] = {}
         if labelled.any():
-            known = labels[labelled]
-            known = known if known.dtype != object else np.array([*known])
+            known = plain_labels(labels[labelled])
             numbers = torch.as_tensor(np.searchsorted(estimator.classes_, known))
             outputs["source"] = estimator.outputs(rows[labelled], numbers, domain="source")
         if not labelled.all():
@@ -263,6 +264,11 @@ def is_labelled(labels: NDArray[Any]) -> NDArray[np.bool_]:
     if labels.dtype.kind == "f":
         return np.asarray(~np.isnan(labels) & (labels != UNLABELLED))
     return np.array([name not in (None, str(UNLABELLED)) for name in label_names(labels)], bool)
+
+
+def plain_labels(known: NDArray[Any]) -> NDArray[Any]:
+    """Labels in a type of their own, where they stood beside missing ones as objects."""
+    return known if known.dtype != object else np.array([*known])
 
 
 @cache

@@ -148,6 +148,8 @@ def test_a_validator_scores_what_it_does_in_training() -> None:
         (lambda: Estimator("dan").fit(X, Y, T), "method=dan: there is no such method"),
         (lambda: Estimator("tca", componets=3).fit(X, Y, T), "did you mean method.components"),
         (lambda: Estimator("tca").fit(X, np.full(len(X), -1), T), "y has no label"),
+        (lambda: Estimator("tca").fit(X, np.full(len(X), None), T), "y has no label"),
+        (lambda: Estimator("tradaboost").fit(X, Y, T), "learns from the role target_labelled"),
         (lambda: validator_scorer("entrpy"), "validator=entrpy: there is no such validator"),
         (
             lambda: validator_scorer("entropy")(Estimator("coral").fit(X, Y, T), X, Y),

@@ -57,6 +57,8 @@ SAYINGS = {
     "workers": "there are no workers: samples are held in memory, or mapped from files",
 }
 """What to say of keys that have no like."""
+CHECKED_LATER = ("evaluate", "rank", "data_check")
+"""Commands whose keys are few, and checked when they run."""
 MODEL = re.compile(
     r"(wide_)?res(net|next)\d|vgg\d|densenet\d|(mobile|shuffle|squeeze|google|mnas)net|efficientnet"
     r"|convnext|alexnet|vit_|swin|inception|regnet",
@@ -106,11 +108,7 @@ def explain_overrides(
                 keyed.append(override)
         try:
             lines += unknown_keys(keyed, choices, name)
-            if name not in (
-                "evaluate",
-                "rank",
-                "data_check",
-            ):  # whose keys are few and checked when it runs
+            if name not in CHECKED_LATER:
                 lines += unknown_additions(keyed, choices, name)
         except HydraException as wrong:
             lines += str(wrong).splitlines()
@@ -144,22 +142,24 @@ def unknown_options(override: Override, group: str, options: list[str]) -> list[
     else:
         value = override.value()
         chosen = value if isinstance(value, list) else [value]
-    lines = []
-    for name in chosen:
-        if str(name) not in options:
-            near = get_close_matches(str(name), options, n=len(options), cutoff=0.4)
-            # a name that was not typed to its end is nearer than one with other letters
-            near.sort(key=lambda option: not option.startswith(str(name)))
-            if group == "network" and MODEL.match(str(name)):
-                backbone = override_word("network.backbone", str(name))
-                lines.append(
-                    f"network={name}: models are backbones: network=torchvision {backbone}, "
-                    "or network=timm with it"
-                )
-                continue
-            ordered = [*near, *(option for option in options if option not in near)]
-            lines.append(f"{group}={name}: there is no such {group}; there are {listed(ordered)}")
-    return lines
+    return [
+        unknown_option(group, str(name), options) for name in chosen if str(name) not in options
+    ]
+
+
+def unknown_option(group: str, name: str, options: list[str]) -> str:
+    """What to type in the place of a name that a group lacks."""
+    if group == "network" and MODEL.match(name):
+        backbone = override_word("network.backbone", name)
+        return (
+            f"network={name}: models are backbones: network=torchvision {backbone}, "
+            "or network=timm with it"
+        )
+    near = get_close_matches(name, options, n=len(options), cutoff=0.4)
+    # a name that was not typed to its end is nearer than one with other letters
+    near.sort(key=lambda option: not option.startswith(name))
+    ordered = [*near, *(option for option in options if option not in near)]
+    return f"{group}={name}: there is no such {group}; there are {listed(ordered)}"
 
 
 def every_job(override: Override) -> list[str]:
