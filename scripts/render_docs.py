@@ -61,6 +61,7 @@ def render_parts() -> dict[str, str]:
         **validator_tables(),
         "estimates": render_recorded_estimates("digits"),
         "estimates_amazon": render_recorded_estimates("amazon"),
+        "estimates_office": render_recorded_estimates("office"),
         "estimates_shares": render_recorded_estimates("digits_shares"),
         "images": render_matrix("office_caltech10/images"),
         "amazon_domains": render_domain_accuracy("dann_2016/amazon"),

@@ -14,7 +14,7 @@ from da_framework.results.statistics import accuracy_curve, figures_per_evaluati
 from da_framework.results.validator_quality import checkpoints_by_task, render_choices
 
 PREFIX = "estimate/"
-RECORDED = ("digits", "amazon")
+RECORDED = ("digits", "amazon", "office")
 """The sweeps whose errors are quoted, of ``experiments/estimates``."""
 AGREEMENT = "agreement.recorded.json"
 """The errors of ``gde`` there, which compares two runs."""
