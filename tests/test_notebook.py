@@ -328,6 +328,7 @@ def test_two_runs_in_a_process_and_one_in_a_thread_are_alike(run: da_framework.R
     assert not equal(weights(fit(seed=2)), weights(run))
 
 
+@pytest.mark.slow
 def test_a_program_without_a_file_trains(tmp_path: Path) -> None:
     program = """
 import numpy as np, torch, da_framework
