@@ -236,10 +236,10 @@ class Mlflow(MLFlowLogger, Tracker):
         client = MlflowClient(self.uri or None)
         self._experiment_id = find_experiment(client, self.experiment_name)
         if self.sweep is not None:
-            place = next((p for p in self.folder.parents if p.name == self.sweep), self.folder)
+            above = next((p for p in self.folder.parents if p.name == self.sweep), self.folder)
             tags = {"sweep": self.sweep}
-            with wait_for_lock(place / ".mlflow", "begins the run of the sweep"):
-                file = place / ".mlflow" / "id"
+            with wait_for_lock(above / ".mlflow", "begins the run of the sweep"):
+                file = above / ".mlflow" / "id"
                 self.parent = self.find_run(client, file, name=self.sweep, tags=tags)[0]
         tags = self.given_tags | ({"mlflow.parentRunId": self.parent} if self.parent else {})
         file = RunFolder(self.folder).mlflow_id
@@ -248,6 +248,9 @@ class Mlflow(MLFlowLogger, Tracker):
             points = client.get_metric_history(self._run_id, key)
             self.logged |= {(key, point.step) for point in points}
         self.client = client
+        if urlparse(self.uri).scheme in ("http", "https"):
+            place = f"{self.uri.rstrip('/')}/#/experiments/{self._experiment_id}"
+            log.info("MLflow: %s/runs/%s", redact(place), self._run_id)
 
     def find_run(
         self, client: Any, file: Path, *, name: str, tags: Mapping[str, str]
@@ -318,11 +321,12 @@ class Mlflow(MLFlowLogger, Tracker):
 
     @contextmanager
     def environment(self) -> Iterator[None]:
-        """How MLflow is told, for a while, to be quick, and that a store of files is meant."""
+        """How MLflow is told, for a while, to be quick and quiet, and that files are meant."""
         told = {
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
             "MLFLOW_HTTP_REQUEST_TIMEOUT": str(max(1, round(self.patience))),
             "MLFLOW_ALLOW_FILE_STORE": "true",
+            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         }
         before = {name: os.environ.get(name) for name in told}
         os.environ.update({name: value for name, value in told.items() if before[name] is None})
