@@ -21,6 +21,7 @@ from da_framework.config import plugins, run_names
 from da_framework.config.schema import check_config, instantiate, to_plain
 from da_framework.config.settings import Settings
 from da_framework.core.errors import InputError, MissingRoleError, listed
+from da_framework.core.quoting import override
 from da_framework.core.seeding import mix
 from da_framework.datasets.base import Dataset
 from da_framework.datasets.datamodule import Domains
@@ -199,6 +200,7 @@ def build(
     check_config_requirements(plan)
     dataset = dataset or instantiate(config["dataset"])
     dataset.continue_from(samples_begun_with(config) if former is None else former)
+    refuse_other_classes(plan, dataset)
     domains = build_data(plan, dataset)
     task = replace(domains.task, teachers=build_teachers(plan, domains))
     with torch.random.fork_rng():
@@ -211,6 +213,23 @@ def build(
     if config.get("compile") and initialise:
         method.network.compile()  # when it is first used
     return Run(domains, build_module(config, method), config, dataset)
+
+
+def refuse_other_classes(plan: Plan, dataset: Dataset) -> None:
+    """Raises where a target alone has classes that the run begun with has not learnt.
+
+    Raises:
+        InputError: and nobody has said which of them are to be learnt.
+    """
+    given = plan.config["dataset"].get("source_classes")
+    begun = plan.initialise and plan.config.get("init_from") is not None
+    if begun and not dataset.source and not given and dataset.unknown:
+        raise InputError(
+            f"init_from={plan.config['init_from']}: the run learnt the classes "
+            f"{listed(dataset.known)}, the target also has {listed(dataset.unknown)}; "
+            "init_head=fresh begins with a head of its own, "
+            f"{override('dataset.source_classes', dataset.known)} takes these for unknown"
+        )
 
 
 def build_data(plan: Plan, dataset: Dataset) -> Domains:

@@ -69,6 +69,25 @@ def test_without_the_source_a_table_is_read_as_the_run_read_it(da: Any) -> None:
     assert "targets are scaled by their own rows" in taken.err + taken.out
 
 
+def test_other_classes_of_a_target_alone_need_a_head_of_their_own(da: Any) -> None:
+    random = np.random.default_rng(0)
+    (da.folder / "data").mkdir()
+    for name, classes in (("s", "ab"), ("more", "abc"), ("others", "xyz")):
+        y = np.array([*classes])[np.arange(30) % len(classes)]
+        np.savez(f"data/{name}.npz", x=random.normal(size=(30, 3)).astype(np.float32), y=y)
+    keys = ("dataset=arrays", "dataset.root=data", "steps=2")
+    assert da.train(*keys, "dataset.pair=[s,more]", "method=source_only", run="first").code == 0
+    keys = (*keys, "dataset.source=[]", "method=target_only", "dataset.labels_per_class=3")
+    for target, words in (("more", "a, b, the target also has c;"), ("others", "also has x, y, z")):
+        own = (*keys, f"dataset.target=[{target}]", "init_from=first")
+        refused = da.train(*own, run="no")
+        assert (refused.code, refused.err.count("\n")) == (2, 1)
+        assert words in refused.err
+        assert da.train(*own, "init_head=fresh", run=target).code == 0
+    known = ("dataset.target=[more]", "dataset.source_classes=[a,b]", "init_from=first")
+    assert da.train(*keys, *known, run="known").code == 0
+
+
 def test_a_finished_run_is_evaluated_without_what_it_began_with(da: Any) -> None:
     first = start(da)
     da.train("method=control", first, run="second")
