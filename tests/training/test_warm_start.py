@@ -77,15 +77,15 @@ def test_other_classes_of_a_target_alone_need_a_head_of_their_own(da: Any) -> No
         np.savez(f"data/{name}.npz", x=random.normal(size=(30, 3)).astype(np.float32), y=y)
     keys = ("dataset=arrays", "dataset.root=data", "steps=2")
     assert da.train(*keys, "dataset.pair=[s,more]", "method=source_only", run="first").code == 0
-    keys = (*keys, "dataset.source=[]", "method=target_only", "dataset.labels_per_class=3")
+    alone = (*keys, "dataset.source=[]", "method=target_only", "dataset.labels_per_class=3")
     for target, words in (("more", "a, b, the target also has c;"), ("others", "also has x, y, z")):
-        own = (*keys, f"dataset.target=[{target}]", "init_from=first")
+        own = (*alone, f"dataset.target=[{target}]", "init_from=first")
         refused = da.train(*own, run="no")
         assert (refused.code, refused.err.count("\n")) == (2, 1)
         assert words in refused.err
         assert da.train(*own, "init_head=fresh", run=target).code == 0
     known = ("dataset.target=[more]", "dataset.source_classes=[a,b]", "init_from=first")
-    assert da.train(*keys, *known, run="known").code == 0
+    assert da.train(*alone, *known, run="known").code == 0
 
 
 def test_a_finished_run_is_evaluated_without_what_it_began_with(da: Any) -> None:
