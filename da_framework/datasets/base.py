@@ -229,7 +229,15 @@ class Dataset(ABC):
 
     def sample_name(self, name: str, row: int) -> str:
         """What a person finds a sample of a domain by."""
-        return f"row {row} of {name}"
+        return self.place_name(name, self.place_of(name, row))
+
+    def place_of(self, name: str, row: int) -> int:
+        """Where a sample stands among the inspections of its domain, broken ones counted."""
+        return row
+
+    def place_name(self, name: str, place: int) -> str:
+        """What a person finds by what is inspected, or labelled, at a place of a domain."""
+        return f"row {place} of {name}"
 
     def describe_sample(self, name: str, row: int) -> Mapping[str, str]:
         """What else a person sees of a sample of a domain, by its names; never its label."""

@@ -214,7 +214,7 @@ class Discovered(Dataset):
         for name in sources:
             given = self._class_names[name]
             if None in given:
-                first = self.sample_name(name, given.index(None))
+                first = self.place_name(name, given.index(None))
                 raise InputError(
                     f"the source {name} has {given.count(None)} samples without a label, the "
                     f"first is {first}: a source has all; leave "
@@ -249,7 +249,7 @@ class Discovered(Dataset):
             "in targets too it is one; if it means that nothing is known, leave these samples out",
             name,
             len(rows),
-            self.sample_name(name, rows[0]),
+            self.place_name(name, rows[0]),
         )
 
     def _all_classes(self, domains: Iterable[str]) -> tuple[str, ...]:

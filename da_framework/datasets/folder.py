@@ -52,9 +52,6 @@ class Folder(ImageDataset, Discovered):
         files: Sequence[ImageFile] = self.read_once(name, lambda: self._find_files(name))
         return files
 
-    def sample_name(self, name: str, row: int) -> str:
-        return str(self.image_files(name)[row].path)
-
     def ignored(self, name: str) -> Sequence[Path]:
         return find_other_files(self.root / name, self.files(name))
 

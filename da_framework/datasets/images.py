@@ -126,6 +126,7 @@ class ImageDataset(Dataset):
         self.in_memory = in_memory
         self.cache = cache
         self._fingerprints: dict[str, str] = {}
+        self._whole: dict[str, list[int]] = {}
         super().__init__(**others)
 
     @abstractmethod
@@ -160,12 +161,14 @@ class ImageDataset(Dataset):
                 "them; da data check looks at all):",
                 *shorten_list(broken),
             )
-        kept = [image for number, image in enumerate(images) if number not in decoded.broken]
-        if not kept:
+        whole = [number for number in range(len(images)) if number not in decoded.broken]
+        if not whole:
             raise InputError(f"none of the {len(images)} images of {name} can be read")
         if broken:
             log.info("%s: %d images cannot be read and are left out", name, len(broken))
             self.skipped[name] = broken
+        self._whole[name] = whole
+        kept = [images[number] for number in whole]
         label_of: dict[str | None, int] = {None: UNLABELLED}
         label_of |= {name: label for label, name in enumerate(self.classes)}
         return Domain(
@@ -173,6 +176,14 @@ class ImageDataset(Dataset):
             np.array([label_of[image.label] for image in kept], dtype=np.int64),
             None if images[0].test is None else np.array([bool(image.test) for image in kept]),
         )
+
+    def place_of(self, name: str, row: int) -> int:
+        if name not in self._whole:
+            self.load(name)
+        return self._whole[name][row]
+
+    def place_name(self, name: str, place: int) -> str:
+        return str(self.image_files(name)[place].path)
 
     def inspections(self, name: str) -> Sequence[Callable[[bool], SampleReport]]:
         return [

@@ -134,8 +134,8 @@ class Table(Discovered):
             Labels(files[start], given[start:end]) for start, end in pairwise(cuts) if end > start
         ]
 
-    def sample_name(self, name: str, row: int) -> str:
-        return place_of_row(self._rows(name).index[row])
+    def place_name(self, name: str, place: int) -> str:
+        return place_of_row(self._rows(name).index[place])
 
     def describe_sample(self, name: str, row: int) -> Mapping[str, str]:
         return describe_row(self._rows(name).iloc[row], without=self.label)

@@ -279,6 +279,6 @@ def own_picture(data: Dataset, places: Sequence[tuple[str, int]]) -> Callable[[i
 
     def picture(row: int) -> Any:
         domain, position = places[row]
-        return inspections(domain)[position](True).thumbnail
+        return inspections(domain)[data.place_of(domain, position)](True).thumbnail
 
     return picture

@@ -15,6 +15,7 @@ from da_framework.core.labels import UNLABELLED
 from da_framework.datasets.augmentations import BatchRandom, Distortion
 from da_framework.datasets.folder import Folder
 from da_framework.datasets.images import crop_middle
+from da_framework.training.audit_pool import own_picture
 from tests.datasets.roles import TRANSDUCTIVE
 
 ROLES: dict[str, Any] = {**TRANSDUCTIVE, "source": ["s"], "target": ["t"]}
@@ -230,3 +231,29 @@ def test_a_turn_of_a_rectangle_is_no_shear(shape: tuple[int, int]) -> None:
         Quarter(),
     )
     torch.testing.assert_close(turned, x, atol=1e-4, rtol=0)
+
+
+def test_a_sample_is_called_by_its_own_file_though_others_are_left_out(tmp_path: Path) -> None:
+    root = tmp_path
+    for place, shade in (("s/cat", 10), ("s/dog", 20), ("t/cat", 110), ("t/dog", 210)):
+        (root / place).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (8, 8), (shade + number,) * 3).save(root / place / f"{number}.png")
+    for broken in ("t/cat/0.png", "t/cat/2.png", "t/dog/0.png"):
+        (root / broken).write_bytes(b"no picture")
+    data = folder(root, on_error="skip")
+    picture = own_picture(data, [("t", row) for row in range(3)])
+    called = [Path(data.sample_name("t", row)) for row in range(3)]
+    assert [path.relative_to(root / "t").as_posix() for path in called] == [
+        "cat/1.png",
+        "dog/1.png",
+        "dog/2.png",
+    ]
+    for row, path in enumerate(called):
+        assert data.classes[data["t"].y[row]] == path.parent.name
+        shade = np.asarray(Image.open(path))[0, 0, 0]
+        assert (data["t"].x[row] == shade).all()
+        assert (np.asarray(picture(row)) == shade).all()
+    # what is inspected, or labelled, are all files of the domain
+    assert len(data.inspections("t")) == 6
+    assert Path(data.place_name("t", 0)).name == "0.png"
