@@ -1,16 +1,22 @@
 """Simulates audits of recorded runs, and fills the table of experiments/audit.
 
-da train experiments=audit/digits
-python scripts/audit_labels.py multirun/audit-digits
+    python scripts/audit_labels.py multirun/audit-digits
+    python scripts/audit_labels.py --best multirun/estimates-amazon multirun/estimates-office
+
+Without ``--best`` the runs are those of ``experiments=audit/digits``: DANN beside what does not
+adapt. With it they may be of many methods, as those of experiments/estimates: of each task and
+seed the best is audited beside what does not adapt, and beside the second best.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from da_framework.audit.pool import Pool
 from da_framework.audit.simulation import simulate_pair
 from da_framework.core.files import write_text
 from da_framework.core.rounding import format_percent, format_signed
@@ -22,29 +28,73 @@ from da_framework.training.audit_pool import gather_pool
 ROOT = Path(__file__).resolve().parents[1] / "experiments" / "audit"
 BEGIN, END = "<!-- labels -->", "<!-- /labels -->"
 """Around the table in the README."""
+BEST, END_BEST = "<!-- best -->", "<!-- /best -->"
+"""Around that of many methods."""
 BASELINE, ADAPTED = "source_only", "dann"
 ORDERS = 200
 
 
 def simulate_runs(sweep: Path, *, alpha: float) -> list[dict[str, Any]]:
     """Labels until a verdict for each task and seed."""
-    runs: dict[tuple[str, int], dict[str, RunRecord]] = {}
-    for record in gather_records([sweep]):
-        place = task_of(record), record["config"]["seed"]
-        runs.setdefault(place, {})[record["choices"]["method"]] = record
     rows = []
-    for (task, seed), pair in sorted(runs.items()):
-        pool = gather_pool(
-            [pair[name]["folder"] for name in (BASELINE, ADAPTED)],
-            pick="last",
-            dataset={},
-            data_dir=pair[BASELINE]["config"]["dataset"]["data_dir"],  # who runs this trained them
-            trust=(),
-        )
+    for (task, seed), pair in sorted(runs_by_place([sweep]).items()):
+        pool = pool_of([pair[name] for name in (BASELINE, ADAPTED)])
         found = simulate_pair(pool, 1, 0, alpha=alpha, orders=ORDERS, seed=0)
         rows.append({"task": task, "seed": seed, "samples": pool.size, **found._asdict()})
         print(rows[-1], file=sys.stderr, flush=True)
     return rows
+
+
+def simulate_best(sweeps: Sequence[Path], *, alpha: float) -> list[dict[str, Any]]:
+    """Labels until a verdict on the best run of each task and seed, beside two others."""
+    rows = []
+    for (task, seed), runs in sorted(runs_by_place(sweeps).items()):
+        names = [BASELINE, *sorted(runs.keys() - {BASELINE})]
+        pool = pool_of([runs[name] for name in names])
+        second, best = (pool.answers == pool.labels).sum(1).argsort(kind="stable")[-2:].tolist()
+        for other in dict.fromkeys((0, second)):
+            if other == best:
+                continue
+            found = simulate_pair(pool, best, other, alpha=alpha, orders=ORDERS, seed=0)
+            pair = {"best": names[best], "beside": names[other], "samples": pool.size}
+            rows.append({"task": task, "seed": seed, **pair, **found._asdict()})
+            print(rows[-1], file=sys.stderr, flush=True)
+    return rows
+
+
+def runs_by_place(sweeps: Sequence[Path]) -> dict[tuple[str, int], dict[str, RunRecord]]:
+    """Runs of each task and seed, by method."""
+    runs: dict[tuple[str, int], dict[str, RunRecord]] = {}
+    for record in gather_records(sweeps):
+        place = task_of(record), record["config"]["seed"]
+        runs.setdefault(place, {})[record["choices"]["method"]] = record
+    return runs
+
+
+def pool_of(records: Sequence[RunRecord]) -> Pool:
+    """The test samples of runs that were trained here."""
+    return gather_pool(
+        [record["folder"] for record in records],
+        pick="last",
+        dataset={},
+        data_dir=records[0]["config"]["dataset"]["data_dir"],
+        trust=(),
+    )
+
+
+def render_best(rows: list[dict[str, Any]]) -> str:
+    """The table of the best beside others in Markdown."""
+    heads = "task, seed, best, beside, gain in points, differ on, median, random: median, wrong"
+    columns = heads.split(", ")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for row in rows:
+        numbers = ("-" if row[key] is None else row[key] for key in ("median", "random"))
+        lines.append(
+            f"| {row['task']} | {row['seed']} | `{row['best']}` | `{row['beside']}` "
+            f"| {format_signed(100 * row['gain'])} | {row['differ']} of {row['samples']} "
+            f"| {' | '.join(map(str, numbers))} | {format_percent(row['wrong'])} |"
+        )
+    return "\n".join(lines)
 
 
 def render_table(rows: list[dict[str, Any]]) -> str:
@@ -74,14 +124,23 @@ def render_table(rows: list[dict[str, Any]]) -> str:
 def main(arguments: list[str]) -> None:
     """Simulates, records and fills the table."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("sweep", type=Path)
+    parser.add_argument("sweeps", type=Path, nargs="+")
+    parser.add_argument("--best", action="store_true", help="of many methods, beside two others")
     parsed = parser.parse_args(arguments)
-    rows = simulate_runs(parsed.sweep, alpha=0.05)
-    write_text(ROOT / "labels.recorded.json", json.dumps(rows, indent=1) + "\n")
+    if parsed.best:
+        rows = simulate_best(parsed.sweeps, alpha=0.05)
+        fill("best.recorded.json", rows, render_best(rows), BEST, END_BEST)
+    else:
+        rows = simulate_runs(*parsed.sweeps, alpha=0.05)
+        fill("labels.recorded.json", rows, render_table(rows), BEGIN, END)
+
+
+def fill(name: str, rows: list[dict[str, Any]], table: str, begin: str, end: str) -> None:
+    """Records rows, and puts their table between two marks of the page."""
+    write_text(ROOT / name, json.dumps(rows, indent=1) + "\n")
     readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
-    table = render_table(rows)
-    write_text(readme, f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.partition(END)[2]}")
+    before, _, rest = readme.read_text().partition(begin)
+    write_text(readme, f"{before}{begin}\n\n{table}\n\n{end}{rest.partition(end)[2]}")
     print(table)
 
 

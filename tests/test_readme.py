@@ -45,7 +45,10 @@ def test_the_table_of_gains_is_the_recorded_one() -> None:
 def test_the_table_of_audits_is_the_recorded_one() -> None:
     audits = loaded("audit_labels", ROOT / "scripts" / "audit_labels.py")
     rows = json.loads((audits.ROOT / "labels.recorded.json").read_text())
-    assert audits.render_table(rows) in (audits.ROOT / "README.md").read_text()
+    page = (audits.ROOT / "README.md").read_text()
+    assert audits.render_table(rows) in page
+    best = json.loads((audits.ROOT / "best.recorded.json").read_text())
+    assert audits.render_best(best) in page
 
 
 def test_the_two_commands_at_the_top_are_those_of_ci() -> None:
