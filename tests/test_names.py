@@ -13,6 +13,7 @@ from PIL import Image
 
 from da_framework.core.terminal import open_console
 from da_framework.core.text import csv_text, markdown, printable
+from da_framework.results.model_card import BEGIN, END
 from da_framework.results.verified import write_verified
 from tests.conftest import Commands, Ended
 from tests.odd_names import ESCAPES
@@ -92,7 +93,8 @@ def test_a_run_says_its_domains_and_draws_its_figures(odd: Commands) -> None:
 
 def test_a_card_renders_its_names_as_themselves(odd: Commands) -> None:
     parsed = tokens(Path("run/MODEL.md").read_text(encoding="utf-8"))
-    assert not [token for token in parsed if token.type.startswith(("html", "image"))]
+    shown = [token for token in parsed if token.type.startswith(("html", "image"))]
+    assert [token.content.strip() for token in shown] == [BEGIN, END]  # where an audit's part is
     links = [token.attrs["href"] for token in parsed if token.type == "link_open"]
     assert len(links) == 1  # the paper
     assert "arxiv.org" in str(links[0])

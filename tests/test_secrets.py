@@ -200,10 +200,11 @@ IN_PYTHON: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("keys", IN_PYTHON.values(), ids=IN_PYTHON.keys())
 def test_python_refuses_one(da: Commands, planted: Path, keys: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="leave it to the environment") as refused:
+    refusal = "leave it to the environment|is of runs that have a folder"
+    with pytest.raises(InputError, match=refusal) as refused:
         da_framework.fit(method="dann", source=(X, Y), target=X, **keys)
     assert_unseen(da, Ended(1, "", str(refused.value)))
-    with pytest.raises(InputError, match="leave it to the environment"):
+    with pytest.raises(InputError, match=refusal):
         da_framework.Estimator("dann", **keys).fit(X, Y, X)
     assert not list(da.folder.iterdir())
 

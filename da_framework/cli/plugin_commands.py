@@ -80,7 +80,7 @@ def find_commands(ours: Iterable[str]) -> tuple[dict[str, PluginCommand], list[s
 
 def read_commands() -> Iterator[PluginCommand]:
     """What the entry points say, in an order that does not depend on how packages were found."""
-    for point in sorted(plugins.read_points(GROUP)):
+    for point in sorted(plugins.read_points(GROUP), key=lambda point: (point.name, point.value)):
         plugin = point.dist.name if point.dist else point.value.partition(".")[0]
         yield PluginCommand(point.name, plugin, point.module, point.attr or "main")
 

@@ -4,8 +4,9 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
+from importlib.metadata import PackageNotFoundError, distribution, entry_points
 from pathlib import Path
+from typing import Any
 
 from da_framework.config.source_code import find_module
 from da_framework.core.errors import InputError
@@ -36,8 +37,11 @@ def conf_dir() -> Path:
 
 
 @cache
-def read_points(group: str) -> tuple[EntryPoint, ...]:
-    """The entry points of a group; kept, since every installed package is read for them."""
+def read_points(group: str) -> tuple[Any, ...]:
+    """The entry points of a group; kept, since every installed package is read for them.
+
+    Where the package importlib_metadata is in use, they are partly of its own type.
+    """
     return tuple(entry_points(group=group))
 
 

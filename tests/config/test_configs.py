@@ -51,6 +51,11 @@ def test_keys_are_the_constructors(group: str, name: str) -> None:
             "logger.wandb.job_type=x",
             "logger.wandb.tags=[]",
         ] * (name == "wandb")
+        overrides += [
+            "logger.mlflow.sweep=null",
+            "logger.mlflow.tags.method=x",
+            "logger.mlflow.tags.dataset=x",
+        ] * (name == "mlflow")
     check_config(composed(*overrides), Settings)
 
 
