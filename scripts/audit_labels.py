@@ -129,7 +129,7 @@ def main(arguments: list[str]) -> None:
     parsed = parser.parse_args(arguments)
     if parsed.best:
         rows = simulate_best(parsed.sweeps, alpha=0.05)
-        fill("best.recorded.json", rows, render_best(rows), BEST, END_BEST)
+        fill("labels_best.recorded.json", rows, render_best(rows), BEST, END_BEST)
     else:
         rows = simulate_runs(*parsed.sweeps, alpha=0.05)
         fill("labels.recorded.json", rows, render_table(rows), BEGIN, END)

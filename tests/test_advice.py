@@ -57,6 +57,7 @@ def with_advice(words: list[str], advice: list[str]) -> list[str]:
     return [*(word for word in words if word.partition("=")[0] not in keys), *advice]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "prepare", "chosen"),
     [
@@ -109,6 +110,7 @@ def test_what_an_error_advises_is_typed_and_trains(
     assert again.code == 0, again.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["init_from", "teachers"])
 def test_a_run_that_is_asked_for_is_given_and_goes_on(da: Any, key: str) -> None:
     """Folders that a message only stands for are those of a run that is trained as it says."""

@@ -55,6 +55,7 @@ def test_the_documents_show_commands() -> None:
     assert len(SHOWN) > 60  # a pattern that finds none would pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", SHOWN)
 def test_every_shown_command_is_one(da: Any, words: list[str]) -> None:
     name, rest = split_command([word for word in words if word not in ("{", "}")])

@@ -47,7 +47,7 @@ def test_the_table_of_audits_is_the_recorded_one() -> None:
     rows = json.loads((audits.ROOT / "labels.recorded.json").read_text())
     page = (audits.ROOT / "README.md").read_text()
     assert audits.render_table(rows) in page
-    best = json.loads((audits.ROOT / "best.recorded.json").read_text())
+    best = json.loads((audits.ROOT / "labels_best.recorded.json").read_text())
     assert audits.render_best(best) in page
 
 

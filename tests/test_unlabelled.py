@@ -284,6 +284,7 @@ def test_every_validator_chooses_or_says_what_it_needs(da: Any) -> None:
         assert record["chosen"]["score"] == max(score for score in scores if score is not None)
 
 
+@pytest.mark.slow
 def test_a_sweep_of_which_a_job_needs_labels_goes_on(da: Any) -> None:
     write_arrays(da.folder / "data", None)
     keys = ("dataset=arrays", "dataset.root=data", *SIDES, *MLP, "steps=4", "logger=[]")
@@ -299,6 +300,7 @@ def test_a_sweep_of_which_a_job_needs_labels_goes_on(da: Any) -> None:
     assert written[0] == written[1]  # what is done is not done again
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_killed_chooses_as_one_that_was_not(
     da: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,6 +325,7 @@ def test_a_sweep_that_was_killed_chooses_as_one_that_was_not(
     assert seen[0] == seen[1]
 
 
+@pytest.mark.slow
 def test_a_run_without_source_goes_on_with_the_classes_of_another(da: Any) -> None:
     for kind, (reader, write, keys) in FORMATS.items():
         if kind not in ("no y", "pictures"):

@@ -297,6 +297,7 @@ def test_a_card_that_somebody_has_written_stays(runs: Any) -> None:
     assert card.count("- audited by") == 1  # in the place of what was there
 
 
+@pytest.mark.slow
 def test_what_was_found_is_sent_to_the_run_at_wandb(
     da: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
