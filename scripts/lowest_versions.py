@@ -94,7 +94,9 @@ def make_environment(folder: Path, project: Mapping[str, Any]) -> Path:
 def run_tests(python: Path, report: Path, tests: Sequence[str], *, jobs: int) -> None:
     """Runs the fast tests; the report is JUnit's."""
     quiet = [word for name in QUIET for word in ("-W", f"ignore::{name}")]
-    command = [str(python), "-m", "pytest", "-n", str(jobs), *quiet, f"--junitxml={report}", *tests]
+    own = "--deselect=tests/test_repository.py::test_every_lowest_version_was_tried"  # reads RECORD
+    wanted = [*quiet, own, f"--junitxml={report}", *tests]
+    command = [str(python), "-m", "pytest", "-n", str(jobs), *wanted]
     settings = {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
     subprocess.run(command, cwd=ROOT, env=os.environ | settings, check=False)
 
