@@ -86,7 +86,7 @@ def method_index() -> str:
         "[what each method gains](../experiments/method_gains/index.md).",
     ]
     methods = {name: summary for name, summary, _ in list_group("method")}
-    fits = {name: method_settings(method_target(name)) for name in methods}
+    fits = {name: method_settings(name) for name in methods}
     for setting, meaning in SETTINGS.items():
         rows = [
             f"| [`{name}`]({name}.md) | {summary} | {gain(name, 'two_moons')} "
@@ -125,7 +125,7 @@ def method_page(name: str) -> str:
     target = method_target(name)
     summary, _, rest = source_docstring(target).partition("\n")
     text = inspect.cleandoc(rest).partition("\nArgs:\n")[0]
-    settings = [SETTINGS[setting] for setting in method_settings(target)]
+    settings = [SETTINGS[setting] for setting in method_settings(name)]
     parts = [
         f"# `{name}`",
         summary,

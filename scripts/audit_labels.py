@@ -20,6 +20,7 @@ from da_framework.audit.pool import Pool
 from da_framework.audit.simulation import simulate_pair
 from da_framework.core.files import write_text
 from da_framework.core.rounding import format_percent, format_signed
+from da_framework.core.text import replace_marked
 from da_framework.results.cells import task_of
 from da_framework.results.record_schema import RunRecord
 from da_framework.results.tables import gather_records
@@ -139,8 +140,7 @@ def fill(name: str, rows: list[dict[str, Any]], table: str, begin: str, end: str
     """Records rows, and puts their table between two marks of the page."""
     write_text(ROOT / name, json.dumps(rows, indent=1) + "\n")
     readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(begin)
-    write_text(readme, f"{before}{begin}\n\n{table}\n\n{end}{rest.partition(end)[2]}")
+    write_text(readme, replace_marked(readme.read_text(), begin, end, table))
     print(table)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from da_framework.audit.betting import betting_wealth
 from da_framework.core.files import write_text
 from da_framework.core.rounding import format_percent
+from da_framework.core.text import replace_marked
 
 ROOT = Path(__file__).resolve().parents[1] / "experiments" / "audit"
 BEGIN, END = "<!-- validity -->", "<!-- /validity -->"
@@ -86,8 +87,7 @@ def main() -> None:
     rows = simulate_pools(ORDERS)
     write_text(ROOT / "validity.recorded.json", json.dumps(rows, indent=1) + "\n")
     readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
-    write_text(readme, f"{before}{BEGIN}\n\n{render_table(rows)}\n\n{END}{rest.partition(END)[2]}")
+    write_text(readme, replace_marked(readme.read_text(), BEGIN, END, render_table(rows)))
 
 
 if __name__ == "__main__":

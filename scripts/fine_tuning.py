@@ -19,6 +19,7 @@ from typing import Any
 
 from da_framework.core.files import write_text
 from da_framework.core.rounding import format_fixed
+from da_framework.core.text import replace_marked
 from da_framework.results.folder import RunFolder
 from da_framework.results.statistics import half_interval
 
@@ -140,8 +141,7 @@ def main(arguments: Sequence[str]) -> None:
     rows = gather_rows()
     write_text(ROOT / "fine_tuning.recorded.json", json.dumps(rows, indent=1) + "\n")
     readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
-    write_text(readme, f"{before}{BEGIN}\n\n{render_table(rows)}\n\n{END}{rest.partition(END)[2]}")
+    write_text(readme, replace_marked(readme.read_text(), BEGIN, END, render_table(rows)))
     print(render_table(rows))
 
 

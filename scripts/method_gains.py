@@ -22,6 +22,7 @@ from typing import Any
 from da_framework.config.plugins import conf_dir
 from da_framework.core.files import write_text
 from da_framework.core.rounding import format_fixed, format_signed
+from da_framework.core.text import replace_marked
 from da_framework.methods.base import Method
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import RunRecord
@@ -205,10 +206,7 @@ def main(arguments: Sequence[str]) -> None:
                 methods[label] = {"setting": situation, **tasks}
     write_text(ROOT / "gains.recorded.json", json.dumps(methods, indent=1) + "\n")
     readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
-    write_text(
-        readme, f"{before}{BEGIN}\n\n{render_table(methods)}\n\n{END}{rest.partition(END)[2]}"
-    )
+    write_text(readme, replace_marked(readme.read_text(), BEGIN, END, render_table(methods)))
     print(render_table(methods))
 
 

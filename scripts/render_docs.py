@@ -12,6 +12,7 @@ from typing import Any
 import da_framework
 from da_framework.cli.new_method import file_contents
 from da_framework.core.rounding import format_fixed
+from da_framework.core.text import replace_marked
 from da_framework.results.cells import sides
 from da_framework.results.estimate_quality import render_estimates
 from da_framework.results.experiments import find_tables
@@ -158,10 +159,9 @@ def render_document(text: str) -> str:
     for name, content in render_parts().items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         if begin in text:
-            before, _, rest = text.partition(begin)
-            if end not in rest:
+            if end not in text.partition(begin)[2]:
                 raise SystemExit(f"{begin} has no {end}")
-            text = f"{before}{begin}\n\n{content}\n\n{end}{rest.partition(end)[2]}"
+            text = replace_marked(text, begin, end, content)
     return text
 
 

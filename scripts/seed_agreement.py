@@ -14,6 +14,7 @@ from typing import Any
 
 from da_framework.core.files import write_text
 from da_framework.core.rounding import format_fixed, format_percent, format_signed
+from da_framework.core.text import replace_marked
 from da_framework.results.cells import task_of
 from da_framework.results.record_schema import RunRecord
 from da_framework.results.tables import gather_records
@@ -90,9 +91,7 @@ def main(arguments: list[str]) -> None:
     rows.sort(key=lambda row: (row["sweep"], row["method"]))
     write_text(FILE, json.dumps(rows, indent=1) + "\n")
     readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
-    table = render_table(rows)
-    write_text(readme, f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.partition(END)[2]}")
+    write_text(readme, replace_marked(readme.read_text(), BEGIN, END, render_table(rows)))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from da_framework.callbacks.base import Callback, Evaluation, Table, run_title
 from da_framework.core.text import printable
 from da_framework.core.types import Index
 from da_framework.datasets.base import Dataset, as_image
+from da_framework.datasets.splits import sample_places
 from da_framework.results.confusion_figure import draw_confusion
 from da_framework.results.figure_process import draw_or_warn
 from da_framework.results.folder import RunFolder
@@ -66,11 +67,7 @@ class Confusion(Callback):
         confidence, predicted = oracle.logits.softmax(1).max(1)
         wrong = (predicted != oracle.y).nonzero().flatten()
         order = confidence[wrong].argsort(descending=True, stable=True)[: self.misclassified]
-        places = [
-            (part.domain, position)
-            for part in dataset.split_roles().test
-            for position in part.rows.tolist()
-        ]
+        places = sample_places(dataset.split_roles().test)
         rows = []
         for at in wrong[order].tolist():
             domain, position = places[int(oracle.row[at])]

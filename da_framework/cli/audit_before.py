@@ -4,9 +4,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from da_framework.audit.pool import Pool
 from da_framework.audit.simulation import foretell_labels
 from da_framework.cli.shift import as_figures, describe, shares_table
+from da_framework.config.plugins import conf_dir
 from da_framework.core.errors import InputError
 from da_framework.core.rounding import format_fixed, format_p, format_percent
 from da_framework.core.text import printable
@@ -16,15 +19,11 @@ from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import Pick
 from da_framework.results.statistics import named_figures
 
-LEVEL = 0.05
-"""Share of equal domains that are called different."""
-PERMUTATIONS, DRAWS = 199, 100
-
 
 def find_audit_shift(pool: Pool) -> dict[str, Any]:
     """Whether source and target differ in the features of the first run, and how.
 
-    The figures are those of ``da shift``; without two sides, ``missing`` says why.
+    The figures are those of ``da shift`` by its defaults; without two sides, ``missing`` says why.
     """
     try:
         sides = pool.sides()
@@ -36,20 +35,22 @@ def find_audit_shift(pool: Pool) -> dict[str, Any]:
             "missing": f"a test needs {FEWEST} samples of either side, and there are {held} of the "
             f"held-out source and {seen} of the target"
         }
-    shift = examine_shift(sides.source, sides.target, permutations=PERMUTATIONS, draws=DRAWS)
+    keys: Any = OmegaConf.load(conf_dir() / "shift.yaml")
+    shift = examine_shift(
+        sides.source, sides.target, permutations=keys.permutations, draws=keys.draws
+    )
     right = (sides.source.logits.argmax(1) == sides.source.y).double().mean().item()
     found = {
         "source": list(sides.domains[0]),
         "target": list(sides.domains[1]),
         "features_of": pool.runs[0],
         "adapted": sides.adapted,
-        "level": LEVEL,
+        "level": keys.level,
         "classes": list(sides.classes),
         "classifier_accuracy": right,
-        **as_figures(shift, LEVEL),
+        **as_figures(shift, keys.level),
     }
-    # the level stands beside it
-    return {**found, "words": describe(found).removesuffix(f" at the level {LEVEL}")}
+    return {**found, "words": describe(found, level=False)}
 
 
 def shift_lines(shift: dict[str, Any], *, name: str, table: bool) -> Iterator[Any]:
@@ -99,15 +100,13 @@ def find_estimates(pool: Pool, *, pick: Pick) -> list[dict[str, Any]]:
         point = next((p for p in record.get("curve", ()) if p["step"] == step), None)
         method = record["choices"]["method"]
         estimates = named_figures(point, PREFIX) if point else {}
-        twin = next((n for n, own in enumerate(records) if differ_in_seed(record, own)), None)
+        twin = next((n for n, other in enumerate(records) if differ_in_seed(record, other)), None)
         if twin is not None:
             estimates["gde"] = 1 - pool.differ(number, twin) / pool.size
         for estimator, value in estimates.items():
             off_by = errors.get(estimator, {}).get(method)
-            found.append(
-                {"run": run, "estimator": estimator, "value": value, "method": method}
-                | {"off_by": off_by}
-            )
+            own = {"run": run, "estimator": estimator, "value": value}
+            found.append({**own, "method": method, "off_by": off_by})
     return found
 
 

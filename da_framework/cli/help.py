@@ -15,12 +15,11 @@ COLUMN = 36
 NARROWEST = 24
 
 
-def print_help(name: str, summary: str, words: Sequence[str]) -> None:
+def print_help(name: str, words: Sequence[str]) -> None:
     """Prints what a command does, its parts and its keys.
 
     Args:
         name: of the command.
-        summary: what it does, in a line.
         words: the other arguments; options of groups among them are heeded.
     """
     chosen = {
@@ -31,7 +30,7 @@ def print_help(name: str, summary: str, words: Sequence[str]) -> None:
         if "." not in group and set(options) <= set(option_names(group))
     }
     told = command_help(name.replace(" ", "_"), chosen)
-    print("\n".join(render_help(name, summary, told, output_width())))
+    print("\n".join(render_help(name, told, output_width())))
 
 
 def output_width() -> int:
@@ -40,18 +39,17 @@ def output_width() -> int:
     return max(NARROWEST, shutil.get_terminal_size().columns if tells else WIDTH)
 
 
-def render_help(name: str, summary: str, told: CommandHelp, width: int) -> Iterator[str]:
+def render_help(name: str, told: CommandHelp, width: int) -> Iterator[str]:
     """The lines of a command's help.
 
     Args:
         name: of the command.
-        summary: what it does, in a line.
         told: what its config says of itself.
         width: of a line, in characters.
     """
     examples = [line.strip() for line in told.introduction if line.startswith(" ")]
     words = [line for line in told.introduction if not line.startswith(" ")]
-    yield from textwrap.wrap(" ".join(words) or summary, width)
+    yield from textwrap.wrap(" ".join(words), width)
     yield ""
     yield from (f"  {line}" for line in examples)
     parts = {group: names for group, names in told.choices.items() if option_names(group)}

@@ -84,18 +84,8 @@ def print_setting(setting: str) -> None:
             *(f"  {name}: {what}" for name, what in SETTINGS.items()),
         )
     print(f"{setting}: {SETTINGS[setting]}")
-    fitting = [
-        entry for entry in list_group("method") if setting in method_settings(target_of(entry[0]))
-    ]
+    fitting = [entry for entry in list_group("method") if setting in method_settings(entry[0])]
     print_entries("method", fitting)
-
-
-def target_of(method: str) -> str:
-    """What ``method=NAME`` builds."""
-    from da_framework.config.key_help import find_config, own_target
-
-    file = find_config(f"method/{method}")
-    return (file and own_target(file)) or ""
 
 
 def print_option(name: str) -> None:
@@ -133,7 +123,7 @@ def describe_option(group: str, name: str) -> Iterator[str]:
         except ImportError:
             links = []
         yield from (f"  {link.rstrip('.,)')}" for link in dict.fromkeys(links))
-        if group == "method" and (settings := method_settings(target)):
+        if group == "method" and (settings := method_settings(name)):
             yield f"  setting: {', '.join(settings)}"
     if keys := option_keys(group, name):
         yield ""

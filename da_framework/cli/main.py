@@ -156,7 +156,7 @@ def run_command(name: str, rest: list[str]) -> None:
     if command.hydra and {"-h", "--help"} & {*rest}:
         from da_framework.cli.help import print_help
 
-        print_help(name, command.help, rest)
+        print_help(name, rest)
     elif command.hydra:
         from da_framework.cli.hydra_app import run_hydra
 

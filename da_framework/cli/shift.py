@@ -215,11 +215,16 @@ def as_figures(shift: Shift, level: float) -> dict[str, Any]:
     }
 
 
-def describe(found: dict[str, Any]) -> str:
-    """What follows, in a sentence."""
-    level, remaining = found["level"], found["remaining"]
+def describe(found: dict[str, Any], *, level: bool = True) -> str:
+    """What follows, in a sentence.
+
+    Args:
+        found: the figures.
+        level: whether that of the tests is said, where nothing is seen.
+    """
+    remaining = found["remaining"]
     if not found["tests"]["differ"]:
-        return f"no shift is seen at the level {level}"
+        return "no shift is seen" + (f" at the level {found['level']}" if level else "")
     if remaining is None:
         return "a shift is seen; the source has too few samples of some classes to say what remains"
     if remaining["differ"]:

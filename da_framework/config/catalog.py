@@ -27,24 +27,20 @@ GROUPS = (
 
 def list_group(group: str) -> Iterator[tuple[str, str, str]]:
     """Name, one-line summary and origin of every config of a group."""
-    for origin, root in config_roots():
-        folder = root / group
-        for file in sorted(folder.rglob("*.yaml")):
-            yield (
-                file.relative_to(folder).with_suffix("").as_posix(),
-                summarize_config(file),
-                origin,
-            )
+    return ((name, summarize_config(file), origin) for name, file, origin in option_files(group))
 
 
 def option_names(group: str) -> list[str]:
     """The names that a group can be set to, ours first."""
-    folders = [root / group for _, root in config_roots()] if group else []
-    return [
-        file.relative_to(folder).with_suffix("").as_posix()
-        for folder in folders
-        for file in sorted(folder.rglob("*.yaml"))
-    ]
+    return [name for name, _, _ in option_files(group)]
+
+
+def option_files(group: str) -> Iterator[tuple[str, Path, str]]:
+    """Name, file and origin of every config of a group, ours first."""
+    for origin, root in config_roots():
+        folder = root / group
+        for file in sorted(folder.rglob("*.yaml")):
+            yield file.relative_to(folder).with_suffix("").as_posix(), file, origin
 
 
 def summarize_config(file: Path) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from da_framework.config.definitions import class_constants
+from da_framework.config.key_help import find_config, own_target
 
 SETTINGS = {
     "baseline": "transfers nothing: what others must beat",
@@ -18,9 +19,10 @@ SETTINGS = {
 """What there is at hand, by the name of the setting."""
 
 
-def method_settings(target: str) -> list[str]:
-    """The settings of the method class ``package.module.Name``, of ``SETTINGS``."""
-    return list(_settings(class_constants(target)))
+def method_settings(name: str) -> list[str]:
+    """The settings that ``method=NAME`` is made for, of ``SETTINGS``."""
+    file = find_config(f"method/{name}")
+    return list(_settings(class_constants((file and own_target(file)) or "")))
 
 
 def _settings(flags: dict[str, object]) -> Iterator[str]:

@@ -156,3 +156,9 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def replace_marked(text: str, begin: str, end: str, content: str) -> str:
+    """A document with what stands between two marks of it replaced, a blank line on either side."""
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n\n{content}\n\n{end}{rest.partition(end)[2]}"

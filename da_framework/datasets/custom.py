@@ -196,18 +196,12 @@ class Discovered(Dataset):
                 for own in part.names
             ]
         learnt = {*former, *(own for name in sources for own in self._class_names[name])}
-        if any(number_value(own) == NOT_LABELLED for own in learnt if own is not None):
+        if any(map(is_minus_one, learnt)):
             return
         for name in targets:
-            if any(
-                number_value(own) == NOT_LABELLED
-                for own in self._class_names[name]
-                if own is not None
-            ):
-                self._class_names[name] = [
-                    None if own is None or number_value(own) == NOT_LABELLED else own
-                    for own in self._class_names[name]
-                ]
+            self._class_names[name] = [
+                None if is_minus_one(own) else own for own in self._class_names[name]
+            ]
 
     def _check_labels(self, sources: Sequence[str]) -> None:
         """Raises where a source lacks labels, or they are no classes."""
@@ -239,11 +233,7 @@ class Discovered(Dataset):
 
     def _point_out_minus_one(self, name: str) -> None:
         """Logs that -1 is learnt as a class, which stands for no label in much other software."""
-        rows = [
-            row
-            for row, own in enumerate(self._class_names[name])
-            if number_value(own or "") == NOT_LABELLED
-        ]
+        rows = [row for row, own in enumerate(self._class_names[name]) if is_minus_one(own)]
         log.warning(
             "the source %s has the label -1 %d times, first in %s: it is learnt as a class, and "
             "in targets too it is one; if it means that nothing is known, leave these samples out",
@@ -293,6 +283,11 @@ def match_spellings(spelled: Mapping[str, Iterable[str]]) -> dict[str, dict[str,
         file: {spelling: name.get(spelling, spelling) for spelling in spellings}
         for file, spellings in spelled.items()
     }
+
+
+def is_minus_one(name: str | None) -> bool:
+    """Whether a class is called by the number that stands for no label."""
+    return name is not None and number_value(name) == NOT_LABELLED
 
 
 def label_names(labels: Iterable[Any]) -> list[str | None]:

@@ -71,6 +71,11 @@ class SplitRules:
         return {name: label for label, name in enumerate(self.classes)}
 
 
+def sample_places(parts: Iterable[DomainRows]) -> list[tuple[str, int]]:
+    """The domain and position of every sample of these parts, in their order."""
+    return [(part.domain, row) for part in parts for row in part.rows.tolist()]
+
+
 class DomainSplitter:
     """Splits one domain; every choice is drawn by the split seed, the domain and its purpose alone.
 

@@ -62,7 +62,9 @@ def read_verified(folder: Path) -> Verified | None:
     facts: Any = read_json(file, WHAT)
     with explain_damage(file, WHAT):
         found = Verified(brief_facts(facts), tuple(describe_facts(facts)))
-        here = weights_hash(folder, {"last": "last", "chosen": "chosen"}[facts["pick"]])
+        if facts["pick"] not in ("last", "chosen"):  # it becomes part of a path
+            raise ValueError("its pick is none")
+        here = weights_hash(folder, facts["pick"])
         # weights that were removed to save space are no others
         return Verified("void", (VOID,)) if here not in (None, facts["weights"]) else found
 

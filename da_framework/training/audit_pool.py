@@ -20,7 +20,7 @@ from da_framework.core.text import printable
 from da_framework.datasets.answers import CANNOT_TELL
 from da_framework.datasets.base import Dataset, as_image
 from da_framework.datasets.inference import NewImages, open_new_samples
-from da_framework.datasets.splits import DomainRows
+from da_framework.datasets.splits import DomainRows, sample_places
 from da_framework.results.folder import RunFolder
 from da_framework.training.build import Run
 from da_framework.training.prediction import as_target_samples
@@ -217,7 +217,7 @@ def answer_own(
     domains, method = built.domains, built.module.method
     outputs: Outputs = method.evaluate_samples(domains.test)
     data, parts = domains.dataset, domains.dataset.split_roles().test
-    places = [(part.domain, row) for part in parts for row in part.rows.tolist()]
+    places = sample_places(parts)
     unknown = ["unknown"] if method.setting == "open" or data.unknown else []
     names = (*data.known, *unknown)
     oracle = domains.oracle.tolist()

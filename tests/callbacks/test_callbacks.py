@@ -27,6 +27,7 @@ from da_framework.callbacks.tsne import TSNE
 from da_framework.core.batch import UNLABELLED, Outputs, Task
 from da_framework.core.errors import InputError
 from da_framework.datasets.base import Dataset
+from da_framework.datasets.splits import DomainRows
 from da_framework.results import tsne_figure
 from da_framework.results.confusion_figure import draw_confusion, share_by_class
 from da_framework.results.figure import save_figure
@@ -368,7 +369,7 @@ class Pictures(Dataset):
         self.shape = (3, 300, 200) if pictures else (4,)
 
     def split_roles(self) -> Any:
-        parts = [SimpleNamespace(domain=name, rows=np.array([5, 7, 9, 11])) for name in ("t", "u")]
+        parts = [DomainRows(name, np.array([5, 7, 9, 11]), True) for name in ("t", "u")]
         return SimpleNamespace(test=parts)
 
     def __getitem__(self, name: str) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from da_framework.cli.list import main, target_of
+from da_framework.cli.list import main
 from da_framework.config import plugins
 from da_framework.config.catalog import (
     GROUPS,
@@ -171,7 +171,7 @@ def test_methods_of_a_setting(
 
 
 def test_every_method_has_a_setting_and_every_setting_a_method() -> None:
-    by_method = {name: method_settings(target_of(name)) for name in option_names("method")}
+    by_method = {name: method_settings(name) for name in option_names("method")}
     assert all(by_method.values())
     assert {setting for settings in by_method.values() for setting in settings} == {*SETTINGS}
 
