@@ -20,7 +20,7 @@ import da_framework
 from da_framework.core.errors import InputError
 from da_framework.training.build import Run
 from tests.conftest import Commands
-from tests.wandb_files import figures, records
+from tests.wandb_files import figures, whole
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(90, 4)).astype(np.float32)
@@ -297,7 +297,7 @@ def test_a_project_of_ones_own_trains(
         return
     wandb.finish()
     (of_wandb,) = tmp_path.rglob("run-*.wandb")
-    rows_of_wandb = figures([*records(of_wandb)])
+    rows_of_wandb = figures(whole(of_wandb))
     assert sum("score" in own for own in rows_of_wandb) == 5
     assert sum("train/domain" in own for own in rows_of_wandb) == 4
     assert sum("test/accuracy" in own for own in rows_of_wandb) == 1
