@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 # processes side by side would take each other's cores; read when torch is imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,6 +22,10 @@ import torch
 
 from da_framework.cli.main import main
 from tests.browser import browser as browser
+
+# a test that passes today passes tomorrow; --hypothesis-profile=default draws other cases
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 # the background of a shell ignores Ctrl-C, and nohup a lost terminal: tests send both
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -313,27 +313,6 @@ def test_features_that_are_cut_cost_one_panel_of_a_figure(
 # journals and caches
 
 
-def test_a_journal_is_cut_before_what_is_damaged(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from da_framework.cli.search import mend_journal
-
-    journal = tmp_path / "journal.log"
-    mend_journal(journal)
-    assert journal.read_bytes() == b""
-    lines = [b'{"op_code":0}\n', b'{"op_code":1}\n']
-    for tail in (b"", b'{"op_c', b"\0" * 9):
-        journal.write_bytes(b"".join(lines) + tail)
-        mend_journal(journal)
-        assert journal.read_bytes() == b"".join(lines)
-    assert capsys.readouterr().out == ""  # half a line is what a kill leaves
-    for middle in (b"\0\0\n", b"[]\n", b"{\n"):
-        journal.write_bytes(lines[0] + middle + lines[1])
-        mend_journal(journal)
-        assert journal.read_bytes() == lines[0]
-        assert "is damaged; trials that it has lost are looked up" in capsys.readouterr().out
-
-
 @pytest.mark.slow
 def test_a_search_whose_journal_is_empty_trains_nothing_twice(da: Any) -> None:
     keys = ("search", *da.small, "steps=4", "seed=1,2", "trials=2", "folder=search")

@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,14 +18,15 @@ from omegaconf import OmegaConf
 from da_framework.cli.exit import exit_on_user_error
 from da_framework.cli.help import output_width, render_keys
 from da_framework.cli.hydra_app import run_hydra
+from da_framework.cli.search_journal import JOURNAL, mend_journal
 from da_framework.cli.sweeps import redirect_to_log
 from da_framework.config import plugins
 from da_framework.config import run_names as names
 from da_framework.config.key_help import own_keys
 from da_framework.config.schema import check_config
-from da_framework.core.damage import explain_damage, is_there, read_bytes
+from da_framework.core.damage import explain_damage
 from da_framework.core.errors import INTERRUPTED, PREEMPTED, InputError, PreemptedError, one_line
-from da_framework.core.files import atomic_write, run_lock, write_text
+from da_framework.core.files import run_lock, write_text
 from da_framework.core.quoting import hydra_text
 from da_framework.core.seeding import mix
 from da_framework.core.types import Count
@@ -47,7 +47,6 @@ The search's own keys:"""
 SCALED = re.compile(r"([^=]+)=(log|interval)\((.*)\)")
 PRUNED = 4
 STATES = {"COMPLETE": "done", "PRUNED": "pruned", "RUNNING": "failed"}
-JOURNAL = "journal of a search"
 BEGIN_ANEW = "move it away, and the same command begins anew"
 NOTE = "chosen by target labels: this says what tuning could reach, and is no result of a method"
 
@@ -198,29 +197,6 @@ def parse_number(text: str) -> int | float | None:
         return value if math.isfinite(value := float(text)) else None
     except ValueError:
         return None
-
-
-def mend_journal(journal: Path) -> None:
-    """Begins a journal, or cuts it before the first line that is damaged.
-
-    What followed is told once more: the trials that were run are in their folders.
-    """
-    content = read_bytes(journal, JOURNAL) if is_there(journal) else b""
-    lines = content.splitlines(keepends=True)
-    sound = b"".join([*takewhile(is_journal_line, lines)])
-    if not journal.is_file() or sound != content:
-        with atomic_write(journal) as partial:
-            partial.write_bytes(sound)
-    if content[len(sound) :].count(b"\n"):
-        print(f"warning: {journal} is damaged; trials that it has lost are looked up")
-
-
-def is_journal_line(line: bytes) -> bool:
-    """Whether this is a whole entry of a journal."""
-    try:
-        return line.endswith(b"\n") and isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 class Search:
@@ -415,23 +391,14 @@ class Search:
 
 
 def check_study(study: Any) -> None:
-    """Refuses a study that no search of ours has written.
+    """Refuses a study whose trials do not fit together.
 
     Raises:
-        ValueError: it is none; says why.
+        ValueError: says why.
     """
-    what = study.user_attrs.get("what", [])
-    if not isinstance(what, list) or not all(isinstance(word, str) for word in what):
-        raise ValueError("it does not say what is searched")
-    for number, trial in enumerate(study.trials):
-        value = trial.value if trial.state.name == "COMPLETE" else 0.0
-        if not (
-            trial.number == number
-            and trial.state.name in STATES
-            and isinstance(value, float)
-            and math.isfinite(value)
-        ):
-            raise ValueError(f"trial {number} is none of ours")
+    for trial in study.trials:
+        if trial.state.name == "COMPLETE" and not trial.values:
+            raise ValueError(f"trial {trial.number} has ended without a value")
 
 
 def main(arguments: list[str]) -> None:
