@@ -279,7 +279,8 @@ def accuracy_curve(record: RunRecord) -> list[tuple[int, float]]:
     if "readings" in record:
         return [(int(step), float(value)) for step, value in record["readings"]]
     name: Literal["oracle/accuracy"] = "oracle/accuracy"
-    return [(point["step"], point[name]) for point in record.get("curve", ()) if name in point]
+    evaluations = record.get("curve", ())
+    return [(point["step"], float(point[name])) for point in evaluations if name in point]
 
 
 def named_figures(point: CurvePoint, prefix: str) -> dict[str, float]:
@@ -289,7 +290,7 @@ def named_figures(point: CurvePoint, prefix: str) -> dict[str, float]:
     """
     figures: Mapping[str, Any] = point
     return {
-        name.removeprefix(prefix): value
+        name.removeprefix(prefix): float(value)
         for name, value in figures.items()
         if name.startswith(prefix) and value is not None
     }

@@ -11,10 +11,12 @@ from scipy import stats
 from da_framework.results.cells import Cell, differing_keys
 from da_framework.results.record_schema import schema_error
 from da_framework.results.statistics import (
+    accuracy_curve,
     describe_negative_transfer,
     holm_correction,
     last_diagnosis,
     mean_over_seeds,
+    named_figures,
     paired_gains,
 )
 from tests.run_records import table_record
@@ -108,3 +110,10 @@ def test_a_figure_of_the_curve_is_a_number(value: Any) -> None:
     error = schema_error({**record, "curve": [{"step": 0, "diagnosis/spread": value}]})
     assert error.startswith("curve.0: ")
     assert error.endswith("diagnosis/spread is no number")
+
+
+def test_a_whole_figure_of_the_curve_is_read_as_any_other() -> None:
+    curve = [{"step": 0, "oracle/accuracy": 0, "source/accuracy": 1}]
+    record: Any = {**table_record(), "curve": curve}
+    assert accuracy_curve(record) == [(0, 0.0)]
+    assert named_figures(record["curve"][0], "source/") == {"accuracy": 1.0}
