@@ -9,34 +9,48 @@ import pytest
 from da_framework.cli.search_journal import is_entry, mend_journal
 from tests.test_damage import JOURNAL, journal_lines
 
-OF_TRIAL = {"worker_id": "one", "trial_id": 0}
 WRONG: dict[str, Any] = {
-    "not begun": {**OF_TRIAL, "op_code": 8, "user_attr": {"begun": None}},
-    "begun so often": {**OF_TRIAL, "op_code": 8, "user_attr": {"begun": 3}},
-    "a step that is none": {**OF_TRIAL, "op_code": 7, "step": "2", "intermediate_value": 0.5},
-    "worth nothing": {**OF_TRIAL, "op_code": 7, "step": 2, "intermediate_value": float("nan")},
-    "a key that is none": {
-        **{**OF_TRIAL, "op_code": 5, "param_name": True, "param_value_internal": 0},
-        "distribution": "{}",
-    },
-    "of no time": {"worker_id": "one", "op_code": 4, "study_id": 0, "datetime_start": "noon"},
-    "of another study": {
-        "worker_id": "one",
-        "op_code": 2,
-        "study_id": 1,
-        "user_attr": {"what": []},
-    },
+    "of another study": {**JOURNAL[1], "study_id": 1},
+    "of no time": {**JOURNAL[2], "datetime_start": "noon"},
+    "a key that is none": {**JOURNAL[3], "param_name": True},
+    "not begun": {**JOURNAL[4], "user_attr": {"begun": None}},
+    "begun so often": {**JOURNAL[4], "user_attr": {"begun": 3}},
+    "a step that is none": {**JOURNAL[5], "step": "2"},
+    "worth nothing": {**JOURNAL[5], "intermediate_value": float("nan")},
+    "worth two numbers": {**JOURNAL[7], "values": [0.5, 0.5]},
     "deleted": {"worker_id": "one", "op_code": 1, "study_id": 0},
-    "a truth": {"worker_id": "one", "op_code": True, "study_id": 0},
     "no mapping": [],
 }
+"""Entries of a journal with one thing changed, an operation that no search does, and no entry."""
 
 
 @pytest.mark.parametrize("entry", JOURNAL, ids=lambda entry: str(entry["op_code"]))
-def test_what_a_search_writes_is_an_entry(entry: Any) -> None:
+def test_an_entry_has_an_end(entry: Any) -> None:
     line = json.dumps(entry).encode()
     assert is_entry(line + b"\n")
-    assert not is_entry(line)  # cut at its end
+    assert not is_entry(line)
+
+
+def test_what_a_study_writes_is_an_entry(tmp_path: Path) -> None:
+    """By the installed version, whatever a trial does and however it ends."""
+    optuna = pytest.importorskip("optuna")
+    from optuna.storages.journal import JournalFileBackend
+
+    journal = tmp_path / "journal.log"
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.create_study(study_name="search", storage=storage, direction="maximize")
+    study.set_user_attr("what", ["method=dann,mmd"])
+    for number, end in enumerate(({"values": 0.5}, {"state": optuna.trial.TrialState.PRUNED})):
+        trial = study.ask()
+        trial.set_user_attr("begun", 1)
+        trial.suggest_categorical("method", ["dann", "mmd"])
+        trial.suggest_float("optimizer.lr", 1e-4, 0.1, log=True)
+        trial.suggest_int("steps", 1, 9)
+        trial.report(0.25, 2)
+        study.tell(number, **end)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 2 + 2 * 7
+    assert all(map(is_entry, lines))
 
 
 @pytest.mark.parametrize("wrong", WRONG)
