@@ -34,7 +34,7 @@ RECORD: Any = json.loads((FINISHED / "result.json").read_text())
 KEPT: Any = [table_record(), table_record(seed=2)]
 
 few = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-many = settings(few, max_examples=int(os.environ.get("CASES", "100")))
+many = settings(few, max_examples=int(os.environ.get("CASES", "300")))
 
 
 @pytest.fixture
