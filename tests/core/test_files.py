@@ -178,7 +178,7 @@ WRITING = {
     "cli/streams.py",  # the terminal
     "core/damage.py",  # advises to: it writes nothing
     "cli/reproduce.py",  # a log
-    "cli/search_journal.py",  # the same, and the journal by atomic_write
+    "cli/search_journal.py",  # the journal, by atomic_write
     "cli/sweeps.py",  # a log
     "datasets/downloads.py",  # synced when all has come
     "datasets/image_cache.py",  # synced block by block
