@@ -50,7 +50,7 @@ def write_label_page(path: Path, pool: Pool, questions: Questions) -> None:
         "questions": [
             {
                 "question": question,
-                "sample": sample,
+                "sample": pool.blind_name(int(questions.order[question - 1])),
                 "cell": csv_cell(printable(sample)),
                 "picture": picture_url(pool, int(questions.order[question - 1])),
                 "cells": shown_cells(pool, int(questions.order[question - 1])),
@@ -100,7 +100,8 @@ def write_page(
         before: what is known without them: ``shift``, ``estimates``, ``foretold`` of each pair.
     """
     samples, labels = answered_prefix(questions.order, questions.answers)
-    names = list(pool.runs)
+    names = pool.short_names
+    short = dict(zip(pool.runs, names, strict=True))
     pairs = []
     for (a, b), verdict in findings.pairs.items():
         draws = pool.compare(a, b, samples, labels)
@@ -136,7 +137,7 @@ def write_page(
             for sample in pool.last_examples(questions.order, questions.asked, UNASKED)
         ],
         "shift": before["shift"],
-        "estimates": before["estimates"],
+        "estimates": [own | {"run": short[own["run"]]} for own in before["estimates"]],
     }
     fill_template(path, "page.html", data)
 
@@ -158,7 +159,7 @@ def example(pool: Pool, sample: int, label: int | None) -> dict[str, Any]:
         else pool.classes[label],
         "answers": [
             [run, pool.classes[answer]]
-            for run, answer in zip(pool.runs, pool.answers[:, sample].tolist(), strict=True)
+            for run, answer in zip(pool.short_names, pool.answers[:, sample].tolist(), strict=True)
         ],
     }
 

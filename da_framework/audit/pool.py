@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ IntArray = NDArray[np.int64]
 """Positions of samples, or of classes."""
 UNKNOWN = -1
 """In the place of a label that is not known."""
+HIDDEN = "..."
+"""In the place of a folder's name that nobody may see who labels."""
 
 
 class Sides(NamedTuple):
@@ -78,6 +81,24 @@ class Pool:
     def size(self) -> int:
         """How many samples there are."""
         return len(self.samples)
+
+    @cached_property
+    def short_names(self) -> list[str]:
+        """The models' names, as far as it takes to tell them apart: the ends of their paths."""
+        paths = [PurePath(run).parts for run in self.runs]
+        longest = max(map(len, paths))
+        for length in range(1, longest):
+            names = ["/".join(parts[-length:]) for parts in paths]
+            if len(set(names)) == len(names):
+                return names
+        return list(self.runs)
+
+    def blind_name(self, sample: int) -> str:
+        """The name of a sample without folders that are called as a class: they would answer."""
+        *folders, file = self.samples[sample].split("/")
+        classes = {name.strip().casefold() for name in self.classes}
+        hidden = [HIDDEN if part.strip().casefold() in classes else part for part in folders]
+        return "/".join((*hidden, file))
 
     @property
     def digest(self) -> str:

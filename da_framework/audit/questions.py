@@ -107,8 +107,10 @@ class Questions:
                 f"{where}: {number[:20]!r} is no question; there are {len(self.order)}"
             )
         question = int(number)
-        sample = pool.samples[self.order[question - 1]]
-        if printable(answer.sample.strip()) != printable(sample.strip()):
+        place = int(self.order[question - 1])
+        sample = pool.samples[place]
+        known = (sample, pool.blind_name(place))
+        if printable(answer.sample.strip()) not in [printable(name.strip()) for name in known]:
             raise InputError(
                 f"{where}: question {question} is about {sample}, not {answer.sample}: is it a "
                 "file of another audit?"
@@ -140,6 +142,8 @@ class Questions:
         writer.writerow(COLUMNS)
         for question, sample in self.listed(pool):
             label = self.answers.get(question)
+            if label is None:
+                sample = pool.blind_name(int(self.order[question - 1]))
             word = "" if label is None else CANNOT_TELL if label == UNKNOWN else pool.classes[label]
             writer.writerow(csv_row([question, printable(sample), printable(word)]))
         write_text(self.folder / QUESTIONS, stream.getvalue())

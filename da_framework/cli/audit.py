@@ -128,7 +128,7 @@ def audit(pool: Pool, settings: AuditSettings) -> None:
     write_label_page(folder / LABEL_PAGE, pool, questions)
     write_sheet(folder / SHEET, pool, questions)
     write_page(folder / PAGE, pool, questions, findings, before={**before, "foretold": foretold})
-    names = short_names(pool.runs)
+    names = pool.short_names
     console = open_console()
     for line in (
         *shift_lines(before["shift"], name=names[0], table=not findings.labels),
@@ -218,7 +218,7 @@ def lines_of(
     foretold: Foretold,
 ) -> Iterator[Any]:
     """What is said of an audit."""
-    names = short_names(pool.runs)
+    names = pool.short_names
     differ = len(pool.deciding)
     yield f"{pool.size} samples; not all runs agree on {differ} ({share(differ, pool.size)})"
     if not differ:
@@ -318,7 +318,7 @@ def simulate(pool: Pool, settings: AuditSettings) -> None:
             "samples have none that a run knows"
         )
     table = Table(title=f"labels until a verdict, over {settings.orders} orders")
-    names = short_names(pool.runs)
+    names = pool.short_names
     columns = ("gain", "differ on", "median", "9 of 10", "random, median", "wrong", "undecided")
     for column in ("run", "beside", *columns):
         table.add_column(column, justify="left" if column in ("run", "beside") else "right")
@@ -348,9 +348,3 @@ def simulated_cells(found: Simulated, pool: Pool) -> list[str]:
 def share(part: int, whole: int) -> str:
     """A part of a whole, in percent."""
     return format_percent(part / whole) if whole else "0%"
-
-
-def short_names(runs: Sequence[str]) -> list[str]:
-    """The names of folders, as far as they tell them apart."""
-    names = [Path(run).name for run in runs]
-    return names if len(set(names)) == len(names) else list(runs)

@@ -116,7 +116,10 @@ def match_answers(
         found = places.get(printable(answer.sample.strip()), [])
         if len(found) != 1:
             many = "no sample of the target is" if not found else f"{len(found)} samples are"
-            raise InputError(f"{answer.where}: {many} called {answer.sample[:80]}")
+            mend = "; da audit writes its name once it has read the answer" * (
+                "..." in answer.sample
+            )
+            raise InputError(f"{answer.where}: {many} called {answer.sample[:80]}{mend}")
         domain, row = found[0]
         if number == len(classes):
             continue

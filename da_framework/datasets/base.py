@@ -5,8 +5,9 @@ before torch is imported.
 """
 
 import hashlib
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
@@ -243,6 +244,10 @@ class Dataset(ABC):
         """What else a person sees of a sample of a domain, by its names; never its label."""
         return {}
 
+    def hash_sample(self, name: str, row: int) -> str:
+        """A hash of what a sample of a domain holds, whatever it is called; not of its label."""
+        return hash_values(self.describe_sample(name, row) or self[name].x[row])
+
     def licence(self, name: str) -> str:
         """What may be done with a domain's samples, as far as is known."""
         return "not known"
@@ -397,7 +402,14 @@ class Dataset(ABC):
 
     def answered_names(self) -> list[str]:
         """Samples whose labels the file ``labelled`` gives."""
-        return [self.sample_name(name, row) for name in self.target for row in self.answered(name)]
+        return [self.sample_name(*place) for place in self._answered_places()]
+
+    def answered_hashes(self) -> list[str]:
+        """The same samples by what they hold."""
+        return sorted({self.hash_sample(*place) for place in self._answered_places()})
+
+    def _answered_places(self) -> Iterator[tuple[str, int]]:
+        return ((name, row) for name in self.target for row in self.answered(name))
 
     def visible_labels(self, part: DomainRows) -> IntArray:
         """The labels of a part that may be seen, those that were answered among them."""
@@ -511,6 +523,15 @@ def as_image(x: Array) -> Array | None:
         low, high = x.min(), x.max()
         x = (255 * (x - low) / max(high - low, 1e-12)).astype(np.uint8)
     return np.broadcast_to(x.transpose(1, 2, 0), (*x.shape[1:], 3))
+
+
+def hash_values(sample: Array | bytes | Mapping[str, str]) -> str:
+    """A hash of what a sample holds: an array, a file's bytes, or the cells of a row by name."""
+    if isinstance(sample, Mapping):
+        sample = json.dumps(sorted(sample.items())).encode(errors="surrogateescape")
+    elif not isinstance(sample, bytes):
+        sample = np.ascontiguousarray(sample).tobytes()
+    return hashlib.sha256(sample).hexdigest()[:16]
 
 
 def hide_labels(y: IntArray) -> IntArray:

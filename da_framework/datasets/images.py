@@ -20,7 +20,7 @@ from da_framework.core.labels import UNLABELLED
 from da_framework.core.pictures import describe_failure, open_picture
 from da_framework.core.room import in_words, memory_limit, require_memory
 from da_framework.core.types import Count, External, Irrelevant
-from da_framework.datasets.base import Array, Dataset, Domain, Roles, SampleReport
+from da_framework.datasets.base import Array, Dataset, Domain, Roles, SampleReport, hash_values
 from da_framework.datasets.image_cache import (
     DecodedImages,
     decode_in_memory,
@@ -184,6 +184,10 @@ class ImageDataset(Dataset):
 
     def place_name(self, name: str, place: int) -> str:
         return str(self.image_files(name)[place].path)
+
+    def hash_sample(self, name: str, row: int) -> str:
+        path = self.image_files(name)[self.place_of(name, row)].path
+        return hash_values(self.content(name, path))
 
     def inspections(self, name: str) -> Sequence[Callable[[bool], SampleReport]]:
         return [

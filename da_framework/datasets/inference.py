@@ -21,7 +21,7 @@ from da_framework.datasets.arrays import (
     mark_finite_series,
     read_archive,
 )
-from da_framework.datasets.base import SAMPLES_AT_ONCE, Array, mark_finite
+from da_framework.datasets.base import SAMPLES_AT_ONCE, Array, hash_values, mark_finite
 from da_framework.datasets.columns import (
     Preparation,
     complete,
@@ -118,6 +118,10 @@ class NewSamples(ABC):
         """What else a person sees of a sample that ``blocks`` has named; never its label."""
         return {}
 
+    def hash_sample(self, names: Sequence[str], x: Array) -> str:
+        """A hash of what a sample holds, as of ``Dataset.hash_sample``."""
+        return hash_values(self.describe(names) or x)
+
     def name(self, file: Path) -> str:
         """A file's path below the root."""
         return file.relative_to(self.root).as_posix() if self.root.is_dir() else file.name
@@ -172,6 +176,10 @@ class NewImages(NewSamples):
                 "without them):",
                 *shorten_list(self.broken),
             )
+
+    def hash_sample(self, names: Sequence[str], x: Array) -> str:
+        file = self.root / names[0] if self.root.is_dir() else self.root
+        return hash_values(file.read_bytes())
 
 
 class NewArrays(NewSamples):
@@ -262,10 +270,20 @@ class NewTable(NewSamples):
 
     def describe(self, names: Sequence[str]) -> Mapping[str, str]:
         name, row = names
+        return describe_row(self._rows(name).iloc[int(row)], without=self.keys.get("label"))
+
+    def hash_sample(self, names: Sequence[str], x: Array) -> str:
+        name, row = names
+        columns = self.inputs.get("columns") or self.keys.get("text")
+        rows = self._rows(name)
+        cells = (rows[[*columns]] if columns else rows).iloc[int(row)]
+        return hash_values(describe_row(cells, without=self.keys.get("label")))
+
+    def _rows(self, name: str) -> Any:
         file = self.root / name if self.root.is_dir() else self.root
         if file not in self._described:
             self._described[file] = self.read(file, names=self.keys.get("text", ()))
-        return describe_row(self._described[file].iloc[int(row)], without=self.keys.get("label"))
+        return self._described[file]
 
     def read(self, file: Path, *, names: Sequence[str] = (), texts: Sequence[str] = ()) -> Any:
         """The rows of a file, indexed by file and line."""

@@ -13,7 +13,7 @@ import numpy as np
 from da_framework.core.errors import InputError, listed
 from da_framework.core.quoting import override
 from da_framework.core.types import External
-from da_framework.datasets.base import Array, Domain, Roles, SampleReport
+from da_framework.datasets.base import Array, Domain, Roles, SampleReport, hash_values
 from da_framework.datasets.columns import (
     CategoryEncoding,
     ColumnKeys,
@@ -139,6 +139,9 @@ class Table(Discovered):
 
     def describe_sample(self, name: str, row: int) -> Mapping[str, str]:
         return describe_row(self._rows(name).iloc[row], without=self.label)
+
+    def hash_sample(self, name: str, row: int) -> str:
+        return hash_values(describe_row(self._feature_rows(name).iloc[row], without=None))
 
     # features
 

@@ -164,6 +164,7 @@ class RunOutcome(TypedDict):
     rows: NotRequired[dict[str, int]]
     skipped: NotRequired[dict[str, Any]]
     audited: NotRequired[list[str]]
+    audited_content: NotRequired[list[str]]
     environment: Environment
     steps: NotRequired[int]
     peak_memory_mib: NotRequired[float]

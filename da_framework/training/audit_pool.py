@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +41,7 @@ class Answers(NamedTuple):
         predicted: of each sample.
         samples: their names.
         content: a hash of them.
+        hashes: of what each holds, whatever it is called.
         labels: names of their true classes, where they are known.
         picture: a small image of a sample.
         description: what else a person sees of a sample.
@@ -50,6 +52,7 @@ class Answers(NamedTuple):
     predicted: NDArray[np.int64]
     samples: tuple[str, ...]
     content: str
+    hashes: Callable[[], Sequence[str]]
     labels: tuple[str | None, ...]
     picture: Callable[[int], Any]
     description: Callable[[int], Mapping[str, str]]
@@ -89,7 +92,7 @@ def gather_pool(
     ]
     first = every[0]
     for run in runs:
-        refuse_audited(run, first.samples)
+        refuse_audited(run, every)
     for run, answers in zip(runs[1:], every[1:], strict=True):
         if answers.samples != first.samples or answers.content != first.content:
             raise InputError(
@@ -121,23 +124,37 @@ def gather_pool(
     )
 
 
-def refuse_audited(run: str, samples: Sequence[str]) -> None:
+def refuse_audited(run: str, every: Sequence[Answers]) -> None:
     """Refuses a run that has learnt from labels of these very samples, as an audit gave them.
+
+    Args:
+        run: its folder.
+        every: answers of all runs: samples that one has learnt from are not among its own.
 
     Raises:
         InputError: it has.
     """
     record: Any = RunFolder(Path(run)).read_record()
-    learnt = {printable(name) for name in record.get("audited", ())}
-    pool = {printable(name) for name in samples}
-    # an audit of a folder names files from there on, the data set from its root on
-    tails = {name.split("/", n)[-1] for name in learnt for n in range(name.count("/") + 1)}
-    if count := len(pool & (learnt | tails)):
+    if learnt := set(record.get("audited_content", ())):
+        count = len(learnt.intersection(chain.from_iterable(own.hashes() for own in every)))
+    else:  # of a record that has their names alone
+        count = count_names(record.get("audited", ()), every[0].samples)
+    if count:
         raise InputError(
             f"run={run}: it has learnt from labels of {count} of these samples "
             "(dataset.labelled), so its verdict is void: other samples in dataset.root, or a run "
             "without them"
         )
+
+
+def count_names(learnt: Sequence[str], samples: Sequence[str]) -> int:
+    """How many of the samples are called as those that were learnt from, or as ends of them.
+
+    An audit of a folder names files from there on, the data set from its root on.
+    """
+    names = {printable(name) for name in learnt}
+    tails = {name.split("/", n)[-1] for name in names for n in range(name.count("/") + 1)}
+    return len({printable(name) for name in samples} & (names | tails))
 
 
 def answer_new(
@@ -187,6 +204,7 @@ def answer_new(
         np.concatenate(predicted),
         tuple(map(":".join, samples)),
         content.hexdigest(),
+        lambda: [reader.hash_sample(*sample) for sample in zip(samples, x, strict=True)],
         (None,) * len(samples),
         picture,
         lambda row: reader.describe(samples[row]),
@@ -226,6 +244,7 @@ def answer_own(
         outputs.logits.argmax(1).cpu().numpy(),
         tuple(data.sample_name(*place) for place in places),
         describe_content(data, parts),
+        lambda: [data.hash_sample(*place) for place in places],
         tuple(None if label == UNLABELLED else names[label] for label in oracle),
         own_picture(data, places),
         lambda row: data.describe_sample(*places[row]),

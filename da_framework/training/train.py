@@ -201,6 +201,7 @@ def summarize(run: "Run") -> "RunOutcome":
         "rows": {**run.domains.task.rows, "test": len(run.domains.oracle)},
         "skipped": dataset.skipped,
         "audited": dataset.answered_names(),
+        "audited_content": dataset.answered_hashes(),
         "environment": cast("Environment", {**records.environment(), **module.machine}),
         "steps": module.step,
         "peak_memory_mib": peak_memory(),

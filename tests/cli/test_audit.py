@@ -494,6 +494,82 @@ def test_runs_that_scale_the_same_samples_otherwise_are_compared(da: Any) -> Non
     assert state("b")["about"]["samples"] != before
 
 
+@pytest.mark.parametrize("name", ["rows", "arrays"])
+def test_answers_that_were_learnt_from_are_known_by_what_samples_hold(da: Any, name: str) -> None:
+    random = np.random.default_rng(0)
+    Path("rows").mkdir()
+    Path("arrays").mkdir()
+    for domain in ("s", "t", "u"):
+        x, y = random.normal(3, 9, (40, 2)).astype(np.float32), np.arange(40) % 2
+        lines = [
+            f"{one:.3f},{two:.3f},{'no' if own else 'yes'}"
+            for (one, two), own in zip(x, y, strict=True)
+        ]
+        Path("rows", f"{domain}.csv").write_text("\n".join(["p,q,label", *lines]) + "\n")
+        np.savez(f"arrays/{domain}.npz", x=x, y=y)
+    kind, ending = ("table", "csv") if name == "rows" else ("arrays", "npz")
+    places = (f"dataset={kind}", f"dataset.root={name}", "dataset.source=[s]", "dataset.target=[t]")
+    keys = (*places, "dataset.val=0.2", "method=source_only", "steps=2")
+    assert da.train(*keys, run="plain").code == 0
+    assert da.train(*keys, "seed=2", run="other").code == 0
+    audited = ("run=[plain,other]", f"trust=[{name}]", "accuracy=true", "ask=5")
+    assert da("audit", *audited).code == 0
+    head, *rows = read_questions()
+    answers = [[*row[:2], "1" if name == "arrays" else "yes"] for row in rows]
+    with Path("answers.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([head, *answers])
+    ended = da.train(*keys, "dataset.labelled=answers.csv", "method=joint", run="learnt")
+    assert ended.code == 0, ended.err
+    learnt = json.loads(Path("learnt/result.json").read_text())
+    assert len(set(learnt["audited_content"])) == 5
+    Path("elsewhere").mkdir()
+    for domain, copy in (("t", "copy"), ("u", "t")):
+        shutil.copy(f"{name}/{domain}.{ending}", f"elsewhere/{copy}.{ending}")
+    new = ("run=[plain,learnt]", f"dataset={kind}", "out=new")
+    refused = da("audit", *new, f"dataset.root=elsewhere/copy.{ending}")
+    assert (refused.code, refused.err.count("\n")) == (2, 1), refused.err
+    assert "has learnt from labels of 5 of these samples" in refused.err
+    taken = da("audit", *new, f"dataset.root=elsewhere/t.{ending}")  # others, of the same name
+    assert taken.code == 0, taken.err
+
+
+def test_runs_are_called_by_what_tells_them_apart() -> None:
+    pool = pictured_pool()
+    for runs, names in (
+        (("runs/a/dann", "runs/a/mmd"), ["dann", "mmd"]),
+        (("runs/a/dann", "runs/b/dann"), ["a/dann", "b/dann"]),
+        (("a/x/dann", "b/x/dann"), ["a/x/dann", "b/x/dann"]),
+        (("dann", "x/dann"), ["dann", "x/dann"]),
+    ):
+        assert replace(pool, runs=runs).short_names == names
+
+
+def test_folders_called_as_classes_are_not_named_to_who_labels(tmp_path: Path) -> None:
+    pool = pictured_pool()
+    samples = tuple(f"phone/{'Cup' if n % 2 else 'else'}/cup{n}.png" for n in range(pool.size))
+    pool = replace(pool, samples=samples)
+    questions = Questions(tmp_path, {}, pool.order(0, accuracy=False), asked=6)
+    write_label_page(tmp_path / "label.html", pool, questions)
+    text = (tmp_path / "label.html").read_text()
+    data = json.loads(text.partition("const data = ")[2].partition(";\n")[0])
+    for own in data["questions"]:
+        assert own["sample"] == own["cell"].replace("/Cup/", "/.../")
+    questions.write(pool, {})
+    file = tmp_path / QUESTIONS
+    assert "/Cup/" not in file.read_text()
+    assert "phone/.../cup" in file.read_text()
+    file.write_text(
+        "\n".join(line + "cup" * (n > 2) for n, line in enumerate(file.read_text().splitlines()))
+    )
+    questions.read(file, pool)
+    questions.write(pool, {})
+    assert sorted(questions.answers) == [3, 4, 5, 6]
+    for line in file.read_text().splitlines()[1:]:  # what was answered has its name
+        question, sample, _ = line.split(",")
+        place = int(questions.order[int(question) - 1])
+        assert sample == (samples[place] if int(question) > 2 else pool.blind_name(place))
+
+
 # the page of questions
 
 
