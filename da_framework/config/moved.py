@@ -5,6 +5,7 @@ A record is read through these tables; a name that is typed ends in an error wit
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 MODULES = {
@@ -67,6 +68,7 @@ FIGURES = {"f1": "macro_f1", "precision": "macro_precision"}
 _OLD = re.compile(r"^da_framework\.(" + "|".join(map(re.escape, MODULES)) + r")(?=\.|$)")
 
 
+@lru_cache(maxsize=4096)  # a report of thousands of records asks for the same few
 def moved_target(target: str) -> str:
     """What a ``_target_`` is called now."""
     return _OLD.sub(lambda match: f"da_framework.{MODULES[match[1]]}", target)
@@ -105,7 +107,7 @@ def moved_record(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def moved_figures(node: Any) -> Any:
     """Figures of picks or of domains, by the names that they have now."""
-    if not isinstance(node, Mapping):
+    if not isinstance(node, dict):
         return node
     return {FIGURES.get(key, key): moved_figures(value) for key, value in node.items()}
 
@@ -115,6 +117,7 @@ def moved_key(path: str) -> str:
     return VALUES[path][0] if path in VALUES else KEYS.get(path, path)
 
 
+@lru_cache(maxsize=4096)
 def moved_name(path: str, key: str) -> str:
     """What a key below a path is called now; one with dots of its own stays as it is."""
     now = moved_key(f"{path}.{key}")

@@ -3,7 +3,8 @@
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -67,14 +68,15 @@ class Draft(NamedTuple):
         record: of the run.
         config: that can change a number.
         texts: of the keys with such numbers, as they are.
-        alike: for the runs of this method that are otherwise alike, and for those of any.
+        alike: for the runs of this method that are otherwise alike, and for those of any; empty
+            where no number was taken out.
         value: of the key that stands apart.
     """
 
     record: RunRecord
     config: dict[str, Any]
     texts: Mapping[str, str]
-    alike: tuple[str, str]
+    alike: tuple[str, ...]
     value: Value | None
 
     @property
@@ -120,17 +122,21 @@ def draft_config(record: RunRecord, over: str) -> Draft:
     config = without_keys(relevant_config(record["config"]), ("seed", over))
     texts = {
         key: value if isinstance(value, str) else json.dumps(value)
-        for key, value in flatten(config).items()
-        if (key in PATHS or is_seed(key)) and value not in ("null", "[]")
+        for key, value in leaves(config)
+        if (key in PATHS or is_seed(key)) and value not in (None, [])
     }
     for key, text in texts.items():
         replace_value(config, key, NUMBER.sub("#", text))
-    method = record["choices"]["method"]
-    shared = {name: value for name, value in config.items() if name != "method"}
-    alike = json.dumps([task_of(record), method, config], sort_keys=True)
-    wide = json.dumps([task_of(record), shared], sort_keys=True)
+    alike: tuple[str, ...] = ()
+    if texts:
+        method = record["choices"]["method"]
+        shared = {name: value for name, value in config.items() if name != "method"}
+        alike = (
+            json.dumps([task_of(record), method, config], sort_keys=True),
+            json.dumps([task_of(record), shared], sort_keys=True),
+        )
     value = flatten(record["config"]).get(over) if over else None
-    return Draft(record, config, texts, (alike, wide), value)
+    return Draft(record, config, texts, alike, value)
 
 
 def assign_cell(draft: Draft, pairs: Pairs) -> Cell:
@@ -227,23 +233,38 @@ def sides(record: RunRecord) -> tuple[list[str], list[str]]:
     return record["domains"]["source"], record["domains"]["target"]
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
-    """The values of a config by dotted key."""
-    values: dict[str, Value] = {}
+def flatten(config: Mapping[str, Any]) -> dict[str, Value]:
+    """The values of a config by dotted key: numbers and texts as they are, all else as JSON."""
+    return {
+        key: value
+        if isinstance(value, int | float | str) and not isinstance(value, bool)
+        else json.dumps(value)
+        for key, value in leaves(config)
+    }
+
+
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a config with their dotted keys."""
     for name, value in config.items():
-        if isinstance(value, Mapping):
-            values |= flatten(value, f"{prefix}{name}.")
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{name}.")
         else:
-            plain = isinstance(value, int | float | str) and not isinstance(value, bool)
-            values[f"{prefix}{name}"] = value if plain else json.dumps(value)
-    return values
+            yield f"{prefix}{name}", value
 
 
 def setting_of(record: RunRecord) -> list[str]:
     """The overrides of a run beyond method, domains and seed: what a reader tells it by."""
+    return list(setting_words(record["command"]))
+
+
+@cache  # of every run several times, and it takes its time
+def setting_words(command: str) -> tuple[str, ...]:
+    """The overrides of a command beyond method, domains and seed, in order."""
     apart = ("method=", "seed=", "dataset.source=", "dataset.target=", "dataset.pair=")
-    overrides = relevant_overrides(shlex.split(record["command"])[2:])
-    return sorted(word.removeprefix("method.") for word in overrides if not word.startswith(apart))
+    words = relevant_overrides(shlex.split(command)[2:])
+    return tuple(
+        sorted(word.removeprefix("method.") for word in words if not word.startswith(apart))
+    )
 
 
 def common_words(records: Sequence[RunRecord]) -> list[str]:

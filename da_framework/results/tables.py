@@ -21,8 +21,8 @@ from da_framework.results import page
 from da_framework.results.cells import (
     Cell,
     Value,
-    assign_cells,
     common_words,
+    draft_config,
     flatten,
     group_by_cell,
     setting_of,
@@ -138,7 +138,7 @@ def unusable_reason(record: Any) -> str:
     if reason := schema_error(record):
         return reason
     try:
-        assign_cells([record])
+        draft_config(record, "")
         setting_of(record)
     except Exception as error:  # what a record of another program makes of itself has no type
         return f"{type(error).__name__}: {error}"

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -18,6 +18,7 @@ from da_framework.results.statistics import (
     mean_over_seeds,
     named_figures,
     paired_gains,
+    paired_test,
 )
 from tests.run_records import table_record
 
@@ -117,3 +118,10 @@ def test_a_whole_figure_of_the_curve_is_read_as_any_other() -> None:
     record: Any = {**table_record(), "curve": curve}
     assert accuracy_curve(record) == [(0, 0.0)]
     assert named_figures(record["curve"][0], "source/") == {"accuracy": 1.0}
+
+
+@given(st.lists(st.floats(-50, 50), min_size=3, max_size=12))
+def test_the_paired_test_is_that_of_scipy(points: list[float]) -> None:
+    assume(max(points) - min(points) > 1e-6)
+    expected = stats.ttest_1samp(points, 0.0).pvalue
+    assert paired_test(points) == pytest.approx(expected, rel=1e-6, abs=1e-12)
