@@ -28,12 +28,15 @@ from da_framework.methods.distillation import Distillation as Distillation
 from da_framework.methods.dsan import DSAN as DSAN
 from da_framework.methods.entropy_minimization import EntropyMinimization as EntropyMinimization
 from da_framework.methods.fine_tuning import FineTuning as FineTuning
+from da_framework.methods.fishr import Fishr as Fishr
 from da_framework.methods.fixmatch import FixMatch as FixMatch
 from da_framework.methods.gfk import GFK as GFK
+from da_framework.methods.group_dro import GroupDRO as GroupDRO
 from da_framework.methods.importance_weighting import ImportanceWeighting as ImportanceWeighting
 from da_framework.methods.information_maximization import (
     InformationMaximization as InformationMaximization,
 )
+from da_framework.methods.irm import IRM as IRM
 from da_framework.methods.jan import JAN as JAN
 from da_framework.methods.jda import JDA as JDA
 from da_framework.methods.joint import Joint as Joint
@@ -61,6 +64,7 @@ from da_framework.methods.relational_distillation import (
 from da_framework.methods.shot import SHOT as SHOT
 from da_framework.methods.shot_im import SHOTIM as SHOTIM
 from da_framework.methods.source_only import SourceOnly as SourceOnly
+from da_framework.methods.spectral_decoupling import SpectralDecoupling as SpectralDecoupling
 from da_framework.methods.structural_noise import StructuralNoise as StructuralNoise
 from da_framework.methods.subspace_alignment import SubspaceAlignment as SubspaceAlignment
 from da_framework.methods.swd import SWD as SWD
@@ -69,6 +73,7 @@ from da_framework.methods.tca import TCA as TCA
 from da_framework.methods.tradaboost import TrAdaBoost as TrAdaBoost
 from da_framework.methods.uan import UAN as UAN
 from da_framework.methods.vada import VADA as VADA
+from da_framework.methods.vrex import VREx as VREx
 from da_framework.methods.wdgrl import WDGRL as WDGRL
 from da_framework.networks.network import Network as Network
 from da_framework.notebook import fit as fit

@@ -144,7 +144,9 @@ def is_complete(target: str) -> bool:
     """Whether a method trains without anything else to be typed."""
     needs = class_constants(target)
     others = {"target_labelled", *(("source",) if needs.get("needs_init_from") else ())}
-    wanted = needs.get("needs_init_from") or needs.get("needs_teachers")
+    wanted = any(
+        needs.get(flag) for flag in ("needs_init_from", "needs_teachers", "compares_sources")
+    )
     return not (wanted or needs.get("closed_form") or others & {*needs.get("roles", ())})
 
 

@@ -8,6 +8,7 @@ from da_framework.config.key_help import find_config, own_target
 SETTINGS = {
     "baseline": "transfers nothing: what others must beat",
     "unsupervised": "a labelled source, a target without labels",
+    "generalization": "labelled sources, and a target that is never seen",
     "few-labels": "a labelled source, and some labels of the target",
     "source-free": "a trained network, a target without labels, and no source",
     "fine-tuning": "a trained network, and some labels of the target",
@@ -39,7 +40,7 @@ def _settings(flags: dict[str, object]) -> Iterator[str]:
     elif labels:
         yield "few-labels" if source else "fine-tuning"
     elif source:
-        yield "unsupervised"
+        yield "generalization" if flags.get("generalizes") else "unsupervised"
     elif begins:
         yield "source-free"
     if flags.get("setting") in ("partial", "open"):

@@ -6,7 +6,7 @@ A schedule has no state: resumed at any step it gives the value it would have ha
 import math
 from abc import ABC, abstractmethod
 
-from da_framework.core.types import Finite, NonNegative, Positive
+from da_framework.core.types import Finite, NonNegative, Positive, Share
 
 
 class Schedule(ABC):
@@ -25,6 +25,26 @@ class Constant(Schedule):
 
     def __call__(self, progress: float) -> float:
         return self.value
+
+
+class Step(Schedule):
+    r"""One value up to a share of training, another from there on.
+
+    .. math:: \lambda_p = b \; \text{where} \; p < a, \quad \lambda_p = c \; \text{else}
+
+    Args:
+        at: share of training a, in [0, 1].
+        before: the value b.
+        after: the value c.
+    """
+
+    def __init__(self, at: Share, before: Finite, after: Finite) -> None:
+        self.at = at
+        self.before = before
+        self.after = after
+
+    def __call__(self, progress: float) -> float:
+        return self.before if progress < self.at else self.after
 
 
 class SigmoidRamp(Schedule):

@@ -100,6 +100,10 @@ class Method(nn.Module):
     """Whether it learns from former runs, and so needs ``teachers``."""
     keeps_teachers: ClassVar[bool] = False
     """Whether their networks are part of it, so that it is not brought back without them."""
+    generalizes: ClassVar[bool] = False
+    """Whether its target is tested and never seen, so that a validator sees sources alone."""
+    compares_sources: ClassVar[bool] = False
+    """Whether it learns from how sources differ, and so needs several."""
     needs_batch_norm: ClassVar[bool] = False
     """Whether it is nothing without batch norm in the network."""
     exempt_from: ClassVar[Mapping[str, str]] = {}

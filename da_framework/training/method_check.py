@@ -42,6 +42,9 @@ FALL = 0.05
 SMALL = ({"source": 5, "target": 3}, {"source": 2, "target": 7}, {"source": 2, "target": 2})
 """Sizes of small and unequal batches."""
 
+SOURCES = ("straight", "halfway")
+"""Two domains of the known shift, both as sources."""
+
 Check = Callable[[Mapping[str, Any]], tuple[bool | None, str]]
 """What a method must do: whether it does, and the figure."""
 
@@ -204,7 +207,7 @@ def takes_several_sources(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     """With two sources its terms are finite."""
     if "source" not in method_class(config).roles:
         return None, "takes none"
-    run = build({**config, "dataset": config["dataset"] | {"source": ["straight", "halfway"]}})
+    run = build({**config, "dataset": config["dataset"] | {"source": list(SOURCES)}})
     wrong = [
         f"{name} is {term.value.item()}"
         for objective in run.module.method.objectives(run.domains.batch(0))
@@ -247,6 +250,30 @@ def ignores_target_labels(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     return not wrong, f"differs in {', '.join(wrong[:3])}" if wrong else "equal"
 
 
+def never_sees_the_target(config: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """With another target, of other samples and fewer, it ends with the same state and scores."""
+    method = method_class(config)
+    if not method.generalizes:
+        return None, "does not claim to"
+    config = short_config(config)
+    expected = fit_config(config).module
+    other = instantiate(config["dataset"])
+    for name in other.target:
+        domain = other[name]
+        half = len(domain.y) // 2
+        x = 3 * np.roll(domain.x[:half], 1, axis=0) - 7
+        other.replace(name, domain._replace(x=x.astype(domain.x.dtype), y=domain.y[:half]))
+    actual = fit_config(config, dataset=other).module
+    wrong = differing_tensors(expected.state_dict(), actual.state_dict())
+    if wrong:
+        return False, f"differs in {', '.join(wrong[:3])}"
+    scores = [
+        [row["score"] for row in module.history if "score" in row] for module in (expected, actual)
+    ]
+    same = scores[0] == scores[1]
+    return same, f"{'equal' if same else 'the scores differ'} under another target"
+
+
 def splits_ignore_target_labels(config: Mapping[str, Any]) -> tuple[bool | None, str]:
     """Whatever the target's labels are, the same samples train, validate and test."""
     for protocol in ("inductive", "transductive"):
@@ -272,11 +299,13 @@ def validators_never_see_test_samples(config: Mapping[str, Any]) -> tuple[bool |
     shown: list[Tensor] = []
 
     def watch(outputs: Mapping[str, Outputs]) -> float:
-        shown.append(outputs["target"].x)
+        shown.extend(seen.x for role, seen in outputs.items() if role == "target")
         return 0.0
 
     run.module.validator = watch
     fit_run(run, config)
+    if not shown:
+        return run.module.method.generalizes, "are shown the source alone"
     seen, tested = torch.cat(shown), run.domains.test.x
     count = int((tested[:, None] == seen).all(2).any(1).sum())
     return count == 0, f"{count} of {len(tested)} in {len(shown)} evaluations"
@@ -386,6 +415,7 @@ CHECKS = (
     takes_extra_terms,
     resumes_bit_for_bit,
     ignores_target_labels,
+    never_sees_the_target,
     splits_ignore_target_labels,
     validators_never_see_test_samples,
     two_processes_equal_one,
@@ -406,6 +436,8 @@ def fit_for_method(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     method = method_class(config)
     if "target_labelled" in method.roles:
         config["dataset"] = config["dataset"] | {"labels_per_class": 5}
+    if method.compares_sources and len(config["dataset"].get("source") or ()) == 1:
+        config["dataset"] = config["dataset"] | {"source": list(SOURCES)}
     if method.closed_form:
         identity = {"_target_": "da_framework.networks.mlp.Identity", "_partial_": True}
         config["network"] = config["network"] | {"backbone": identity, "bottleneck": []}

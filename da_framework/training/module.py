@@ -318,11 +318,15 @@ class Adaptation(pl.LightningModule):
         """What the validator makes of these outputs; none where that is not finite.
 
         Raises:
-            InputError: it needs a role that the data has not.
+            InputError: it needs a role that the data has not, or that is not for it to see.
         """
+        generalizes = self.method.generalizes
+        seen = validation.without("target") if generalizes else validation
         try:
-            score = float(self.validator(validation))
+            score = float(self.validator(seen))
         except KeyError as error:
+            if generalizes:
+                raise InputError(self.unseen_target_advice(seen)) from None
             raise InputError(
                 f"the validator needs the role {error}, but the data has {listed(validation)}; "
                 "validator=entropy and validator=information_maximization need the target alone"
@@ -330,13 +334,26 @@ class Adaptation(pl.LightningModule):
         if math.isfinite(score):
             return score
         if self.step > 0:
-            name = getattr(self.validator, "func", self.validator).__name__
+            name = validator_name(self.validator)
             add_verdict(
                 *(self.trainer, self, "validator"),
                 f"the validator {name} gave {score}: an evaluation without a finite score is never "
                 "chosen",
             )
         return None
+
+    def unseen_target_advice(self, seen: Validation) -> str:
+        """Why a validator of a method that never sees the target has no score, and what to do."""
+        kind, name = type(self.method).__name__, validator_name(self.validator)
+        if "source" in seen:
+            return (
+                f"validator={name} reads the target, which {kind} never sees: "
+                "validator=source_accuracy"
+            )
+        return (
+            f"{kind} never sees the target, so it is chosen by held-out source samples, and there "
+            "are none: dataset.val=0.1"
+        )
 
     def reverse(self) -> Outputs:
         """The held-out source as seen by a copy of the method that is trained the other way.
@@ -561,6 +578,11 @@ class Adaptation(pl.LightningModule):
         """Rows of all processes in rank order, with gradient: the global batch."""
         every: Tensor = self.all_gather(x, sync_grads=x.requires_grad)  # type: ignore[assignment]
         return every.flatten(0, 1)
+
+
+def validator_name(validator: Validator) -> str:
+    """What a validator is called."""
+    return str(getattr(validator, "func", validator).__name__)
 
 
 def shown_figures(reading: Mapping[str, Any]) -> dict[str, float]:

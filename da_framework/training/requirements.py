@@ -13,6 +13,7 @@ from torch import nn
 
 from da_framework.config.settings import INIT_DEFAULTS
 from da_framework.core.errors import InputError, listed
+from da_framework.core.quoting import override
 from da_framework.datasets.datamodule import Domains
 from da_framework.methods.base import Method
 from da_framework.methods.extra import Extra
@@ -175,6 +176,20 @@ def extra_terms_have_roles(plan: Plan, domains: Domains) -> str:
     return ""
 
 
+def has_several_sources(plan: Plan, domains: Domains) -> str:
+    """A method that learns from how sources differ is given several."""
+    if not plan.method.compares_sources or domains.task.sources != 1:
+        return ""
+    source, target = domains.dataset.source[0], domains.dataset.target[-1]
+    others = [name for name in domains.dataset.names if name not in (source, target)]
+    sides = {"source": [source, *others], "target": [target]}
+    return f"{plan.name} compares sources, and there is only one source, {source}: " + (
+        " ".join(override(f"dataset.{side}", names) for side, names in sides.items())
+        if others
+        else f"beside the target {target} the data needs two other domains at least"
+    )
+
+
 def columns_can_be_compared(plan: Plan, domains: Domains) -> str:
     """A method in closed form compares rows column by column, so domains have the same columns."""
     if not (plan.from_scratch and plan.method.closed_form and domains.task.widths):
@@ -255,6 +270,7 @@ OF_CONFIG: tuple[Callable[[Plan], str], ...] = (
 OF_DATA: tuple[Callable[[Plan, Domains], str], ...] = (
     can_balance_classes,
     extra_terms_have_roles,
+    has_several_sources,
     columns_can_be_compared,
 )
 OF_NETWORK: tuple[Callable[[Plan, Domains, Network], str], ...] = (

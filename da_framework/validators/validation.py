@@ -29,3 +29,15 @@ class Validation(dict[str, Outputs]):
         super().__init__(outputs)
         self.evaluate_samples = evaluate_samples
         self.reverse = reverse
+
+    def without(self, role: str) -> "Validation":
+        """The same with a role hidden; what asks for it is told that it is not there."""
+
+        def hidden() -> Outputs:
+            raise KeyError(role)
+
+        return Validation(
+            {name: outputs for name, outputs in self.items() if name != role},
+            evaluate_samples=self.evaluate_samples,
+            reverse=hidden,
+        )

@@ -152,6 +152,7 @@ def test_every_name_can_be_shown(group: str, capsys: pytest.CaptureFixture[str])
         ("source-free", "shot", "dann"),
         ("unsupervised", "dann", "shot"),
         ("unsupervised", "adda", "fine_tuning"),
+        ("generalization", "irm", "dann"),
         ("few-labels", "mme", "dann"),
         ("fine-tuning", "lwf", "joint"),
         ("teachers", "progressive", "lwf"),

@@ -65,7 +65,7 @@ def test_a_baseline_transfers_nothing(name: str) -> None:
     if item.baseline and item.closed_form:
         assert "return {}" in inspect.getsource(item.solve)  # type: ignore[attr-defined]
         return
-    inherited = ("terms", "method_terms", "objectives", "updated", "refresh")
+    inherited = ("terms", "method_terms", "all_terms", "objectives", "updated", "refresh")
     plain = all(getattr(item, part) is getattr(Method, part) for part in inherited)
     assert item.baseline == (plain and len({*item.roles, *item.optional}) == 1)
 

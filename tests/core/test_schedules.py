@@ -8,6 +8,7 @@ from da_framework.core.schedules import (
     InverseDecay,
     Schedule,
     SigmoidRamp,
+    Step,
     as_schedule,
 )
 
@@ -76,3 +77,8 @@ def test_ramp_only_rises_and_stays_below_its_height() -> None:
     assert values == sorted(values)
     assert len(set(values)) == len(values)
     assert values[-1] < 1
+
+
+def test_a_step_has_its_second_value_from_its_place_on() -> None:
+    step = Step(at=0.25, before=1.0, after=-3.0)
+    assert [step(p) for p in (0.0, 0.2499, 0.25, 1.0)] == [1.0, 1.0, -3.0, -3.0]

@@ -107,6 +107,15 @@ class DetachedMMD(Method):
             return {"mmd": Term(mmd(source.features, target.features, bandwidths=widths))}
 
 
+class LearnsFromTheTarget(Method):
+    """It claims never to see the target, which is in its loss."""
+
+    generalizes: ClassVar = True
+
+    def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
+        return {"size": Term(target.features.square().mean())}
+
+
 class PassADomain(Method):
     """A critic whose batch norm sees a domain at a time, which erases the shift it should see."""
 
@@ -259,6 +268,16 @@ class UnevenBreaks(Method):
 def test_a_broken_method_is_caught(kind: type[Method], checked: Any, keys: dict[str, Any]) -> None:
     passed, detail = checked(broken(kind, **keys))
     assert passed is False, detail
+
+
+def test_a_target_that_is_seen_after_all_is_caught() -> None:
+    chosen = compose("validator=source_accuracy", name="check")["validator"]
+    seeing = broken(LearnsFromTheTarget) | {"validator": chosen}
+    passed, detail = check.never_sees_the_target(seeing)
+    assert passed is False
+    assert detail.startswith("differs in method.network")
+    blind = config("spectral_decoupling")
+    assert check.never_sees_the_target(blind) == (True, "equal under another target")
 
 
 def test_an_exemption_from_nothing_is_caught() -> None:

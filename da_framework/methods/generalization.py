@@ -1,0 +1,84 @@
+"""Methods for a target that is never seen: they learn from several sources alone."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Unpack
+
+from jaxtyping import Float
+from torch import Tensor
+
+from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.schedules import Schedule, as_schedule
+from da_framework.core.types import NonNegative
+from da_framework.losses.invariance import domain_means
+from da_framework.methods.base import Method, MethodKeys
+from da_framework.networks.network import Network
+
+
+class Generalization(Method):
+    """A method of domain generalisation: the target is tested, and never seen.
+
+    Sources have equal shares of a batch, so that the mean over its samples is the mean of the
+    sources' risks. One pass over all of them gives the risk of each.
+    """
+
+    roles: ClassVar[tuple[str, ...]] = ("source",)
+    optional: ClassVar[tuple[str, ...]] = ()
+    generalizes: ClassVar[bool] = True
+
+    def risks(self, source: Outputs) -> Float[Tensor, " e"]:
+        """The classification loss of each source that has a sample in the batch."""
+        return domain_means(self.label_losses(source, "source"), source.domain)
+
+
+class PenaltyKeys(MethodKeys):
+    """The keys of every method that adds a penalty on what the sources have not in common.
+
+    Attributes:
+        weight: w of the penalty; a number, or a function of progress.
+    """
+
+    weight: Schedule | NonNegative
+
+
+class PenalizedGeneralization(Generalization):
+    r"""A penalty on what differs between sources, beside their mean risk.
+
+    .. math:: \min_{f,\, c} \; \frac{1}{\max(1, w)} \left( L_y(c \circ f) + w \, P \right)
+
+    Where w > 1 all is divided by it, as in the code of the IRM paper: a penalty that begins late,
+    and then weighs thousands of times as much, would else come with steps as much larger.
+
+    Args:
+        network: encoder and head.
+        task: classes, domains and samples.
+        weight: w of the penalty; a number, or a function of progress.
+    """
+
+    compares_sources: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        weight: Schedule | NonNegative,
+        **base: Unpack[MethodKeys],
+    ) -> None:
+        super().__init__(network, task, **base)
+        self.weight = as_schedule(weight)
+
+    def penalty(self, source: Outputs) -> Float[Tensor, ""]:
+        """P of a batch."""
+        raise NotImplementedError
+
+    def all_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
+        weight = self.weight(self.progress)
+        terms = {
+            **self.classification(outputs),
+            "penalty": Term(self.penalty(outputs["source"]), weight),
+            **self.extras(outputs),
+        }
+        return {
+            name: term._replace(weight=term.weight / max(1.0, weight))
+            for name, term in terms.items()
+        }
