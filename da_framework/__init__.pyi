@@ -17,10 +17,13 @@ from da_framework.methods.bsp import BSP as BSP
 from da_framework.methods.bss import BSS as BSS
 from da_framework.methods.can import CAN as CAN
 from da_framework.methods.cdan import CDAN as CDAN
+from da_framework.methods.cdann_between_sources import CDANNBetweenSources as CDANNBetweenSources
 from da_framework.methods.co_tuning import CoTuning as CoTuning
 from da_framework.methods.control import Control as Control
 from da_framework.methods.coral import CORAL as CORAL
+from da_framework.methods.coral_between_sources import CORALBetweenSources as CORALBetweenSources
 from da_framework.methods.dann import DANN as DANN
+from da_framework.methods.dann_between_sources import DANNBetweenSources as DANNBetweenSources
 from da_framework.methods.deep_coral import DeepCORAL as DeepCORAL
 from da_framework.methods.deep_jdot import DeepJDOT as DeepJDOT
 from da_framework.methods.delta import DELTA as DELTA
@@ -49,7 +52,10 @@ from da_framework.methods.mcd import MCD as MCD
 from da_framework.methods.mdan import MDAN as MDAN
 from da_framework.methods.mdd import MDD as MDD
 from da_framework.methods.mean_teacher import MeanTeacher as MeanTeacher
+from da_framework.methods.mixup import Mixup as Mixup
+from da_framework.methods.mldg import MLDG as MLDG
 from da_framework.methods.mmd import MMD as MMD
+from da_framework.methods.mmd_between_sources import MMDBetweenSources as MMDBetweenSources
 from da_framework.methods.mme import MME as MME
 from da_framework.methods.nearest_neighbor import NearestNeighbor as NearestNeighbor
 from da_framework.methods.optimal_transport import OptimalTransport as OptimalTransport
@@ -61,6 +67,7 @@ from da_framework.methods.pseudo_label import PseudoLabel as PseudoLabel
 from da_framework.methods.relational_distillation import (
     RelationalDistillation as RelationalDistillation,
 )
+from da_framework.methods.rsc import RSC as RSC
 from da_framework.methods.shot import SHOT as SHOT
 from da_framework.methods.shot_im import SHOTIM as SHOTIM
 from da_framework.methods.source_only import SourceOnly as SourceOnly

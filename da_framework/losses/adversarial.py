@@ -1,8 +1,10 @@
 """What a domain discriminator is trained on."""
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import cross_entropy, softplus
+
+from da_framework.losses.invariance import domain_means
 
 
 def domain_adversarial(
@@ -29,3 +31,27 @@ def domain_adversarial(
     if weights is not None:
         source, target = weights[:n] * source, weights[n:] * target
     return (source.mean() + target.mean()) / 2
+
+
+def domain_cross_entropy(
+    logits: Float[Tensor, "n e"],
+    domain: Int[Tensor, " n"],
+    *,
+    weights: Float[Tensor, " n"] | None = None,
+) -> Float[Tensor, ""]:
+    r"""Cross-entropy of telling several domains apart; each weighs the same, whatever its samples.
+
+    .. math:: -\frac1E \sum_e \frac{\sum_{i \in e} w_i \log p_{ie}}{\sum_{i \in e} w_i}
+
+    A blind discriminator costs log E. Of two domains it is ``domain_adversarial`` of the difference
+    of their logits.
+
+    Args:
+        logits: of being of each domain.
+        domain: of each sample; some may have none.
+        weights: w of the samples in their domain's mean; ``None`` is 1 for all.
+    """
+    losses = cross_entropy(logits, domain, reduction="none")
+    if weights is None:
+        return domain_means(losses, domain).mean()
+    return (domain_means(weights * losses, domain) / domain_means(weights, domain)).mean()

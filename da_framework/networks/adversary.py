@@ -58,3 +58,17 @@ class Discriminator(nn.Module):
     def forward(self, features: Float[Tensor, "rows d"]) -> Float[Tensor, " rows"]:
         logits: Tensor = self.layers(features)
         return logits.squeeze(1)
+
+
+class DomainClassifier(nn.Sequential):
+    """Tells several domains apart: hidden layers with ReLU, then a logit for each domain.
+
+    Args:
+        inputs: width of the features.
+        hidden: widths of the hidden layers.
+        domains: how many there are.
+    """
+
+    def __init__(self, inputs: int, hidden: list[Count], domains: int) -> None:
+        widths = [inputs, *hidden]
+        super().__init__(*dense(widths, dropout=0.0), nn.Linear(widths[-1], domains))

@@ -6,7 +6,7 @@ from torch.autograd import gradcheck
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.testing import assert_close
 
-from da_framework.losses.adversarial import domain_adversarial
+from da_framework.losses.adversarial import domain_adversarial, domain_cross_entropy
 
 LOGITS = torch.tensor([1.3, -0.4, 0.2, 2.0, -1.1], dtype=torch.float64)
 
@@ -62,3 +62,19 @@ def test_weights_are_factors_within_a_domain_s_mean() -> None:
     assert actual.item() == pytest.approx(expected)
     unweighted = domain_adversarial(logits, n=3, weights=torch.ones_like(weights))
     assert_close(unweighted, domain_adversarial(logits, n=3))
+
+
+def test_of_several_domains_each_weighs_the_same_and_two_are_the_binary_loss() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(9, 3, dtype=torch.float64, generator=generator)
+    domain = torch.tensor([0, 0, 0, 0, 0, 1, 1, 2, 2])
+    log_p = logits.log_softmax(1)
+    each = [-log_p[domain == number, number].mean() for number in range(3)]
+    assert_close(domain_cross_entropy(logits, domain), sum(each) / 3)
+    binary = domain_adversarial(logits[:7, 0] - logits[:7, 1], n=5)
+    assert_close(domain_cross_entropy(logits[:7, :2], domain[:7]), binary)
+    weights = torch.rand(9, dtype=torch.float64, generator=generator)
+    mean = sum(
+        -(weights * log_p[:, n])[domain == n].sum() / weights[domain == n].sum() for n in range(3)
+    )
+    assert_close(domain_cross_entropy(logits, domain, weights=weights), mean / 3)
