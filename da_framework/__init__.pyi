@@ -29,6 +29,7 @@ from da_framework.methods.deep_jdot import DeepJDOT as DeepJDOT
 from da_framework.methods.delta import DELTA as DELTA
 from da_framework.methods.distillation import Distillation as Distillation
 from da_framework.methods.dsan import DSAN as DSAN
+from da_framework.methods.easy_tl import EasyTL as EasyTL
 from da_framework.methods.entropy_minimization import EntropyMinimization as EntropyMinimization
 from da_framework.methods.fine_tuning import FineTuning as FineTuning
 from da_framework.methods.fishr import Fishr as Fishr

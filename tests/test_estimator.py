@@ -26,6 +26,7 @@ LABELS = np.concatenate([Y, np.full(len(T), -1)])
 DANN: dict[str, Any] = {"steps": 8, "evaluate_every": 4, "trainer__accelerator": "cpu"}
 SHALLOW = (
     "coral",
+    "easy_tl",
     "gfk",
     "jda",
     "linear_svm",
