@@ -16,7 +16,7 @@ FLOORS = (
     {"cli"},
     {"training"},
     {"accuracy_estimators", "audit", "callbacks", "validators"},
-    {"methods", "metrics", "results"},
+    {"methods", "metrics", "results", "stream_methods"},
     {"datasets", "networks", "losses", "config"},
     {"core"},
 )

@@ -49,6 +49,11 @@ COMMANDS = {
         "classes of new samples, without labels: da predict run=... dataset.root=...",
         hydra=True,
     ),
+    "stream": Command(
+        "stream",
+        "adapt while the target passes once, batch by batch: da stream run=... stream_method=tent",
+        hydra=True,
+    ),
     "export": Command(
         "export",
         "a finished run for other programs, by torch.export and ONNX: da export run=...",

@@ -11,6 +11,7 @@ from da_framework.config.source_code import source_file
 GROUPS = (
     "method",
     "term",
+    "stream_method",
     "dataset",
     "network",
     "validator",

@@ -366,6 +366,7 @@ def test_no_payload_runs(hostile: Path, reader: str) -> None:
 
 COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
     "evaluate": (2, ("run=run",)),
+    "stream": (2, ("run=run", "stream_method=frozen")),
     "predict": (2, ("run=run", "dataset.root=new.csv", "dataset=table")),
     "export": (2, ("run=run", "formats=[pt2]")),
     "rank": (2, ("run=[run]", "dataset=two_moons", "dataset.labels_per_class=3")),

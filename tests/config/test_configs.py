@@ -8,7 +8,9 @@ from pkgutil import resolve_name
 
 import pytest
 import torch
+import yaml
 
+from da_framework.cli.stream import stream
 from da_framework.config.plugins import conf_dir
 from da_framework.config.schema import check_config, instantiate
 from da_framework.config.settings import Settings
@@ -20,8 +22,9 @@ CONF = conf_dir()
 GROUPS = [
     (path.parent.name, path.stem)
     for path in sorted(CONF.glob("*/*.yaml"))
-    if path.parent.name != "experiments"
+    if path.parent.name not in ("experiments", "stream_method")
 ]
+STREAM_METHODS = [path.stem for path in sorted((CONF / "stream_method").glob("*.yaml"))]
 METHODS = [name for group, name in GROUPS if group == "method"]
 EXPERIMENTS = [
     path.relative_to(CONF / "experiments").with_suffix("").as_posix()
@@ -33,6 +36,25 @@ SHAPES: dict[str, tuple[int, ...]] = {"cnn1d": (9, 32), "recurrent": (9, 32), "t
 """Inputs of networks that take no images."""
 LISTS = ("logger", "callback", "term")
 composed = cache(compose)  # a method's config is read by several tests
+
+
+@pytest.mark.parametrize("name", STREAM_METHODS)
+def test_keys_of_a_stream_method_are_the_constructors(name: str) -> None:
+    """A group of ``da stream`` alone: its files are read as they are."""
+    node = yaml.safe_load((CONF / "stream_method" / f"{name}.yaml").read_text())
+    check_config({"stream_method": node}, lambda stream_method: None)
+    made = resolve_name(node["_target_"])
+    assert node["_target_"].split(".")[:3] == ["da_framework", "stream_methods", name]
+    message = inspect.getdoc(made) or ""
+    assert re.search(r"https://\S+", message)
+    assert re.search(r"\b(19|20)\d\d\b", message)
+    assert ".. math::" in message
+    assert instantiate(node).func is made
+
+
+def test_the_keys_of_a_stream_are_those_of_its_command() -> None:
+    keys = yaml.safe_load((CONF / "stream.yaml").read_text()).keys() - {"hydra", "defaults"}
+    assert keys | {"stream_method"} == inspect.signature(stream).parameters.keys()
 
 
 @pytest.mark.parametrize(("group", "name"), GROUPS, ids=lambda part: part)

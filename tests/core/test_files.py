@@ -175,6 +175,8 @@ def test_what_was_downloaded_has_its_name_only_once_it_is_there(tmp_path: Path) 
 WRITING = {
     *("callbacks/checkpoints.py", "callbacks/tsne.py", "cli/export.py", "cli/predict.py"),
     *("core/array_cache.py", "core/files.py", "datasets/digits_files.py", "training/resume.py"),
+    "cli/stream.py",
+    "training/streaming.py",
     "cli/streams.py",  # the terminal
     "core/damage.py",  # advises to: it writes nothing
     "cli/reproduce.py",  # a log

@@ -1,0 +1,1 @@
+"""Methods that learn while the target streams by: each batch is predicted, then learnt from."""

@@ -1,0 +1,126 @@
+"""What every stream method is: it predicts a batch, then learns from it."""
+
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Num
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from da_framework.core.batch import as_input
+
+MakeOptimizer = Callable[[list[nn.Parameter]], Optimizer]
+"""A partial optimizer, as ``conf/stream_method/*.yaml`` name one."""
+
+
+class StreamMethod(nn.Module):
+    """What every stream method is: it predicts a batch of the target, then learns from it.
+
+    It is given a trained model and inputs, and never a label, a domain or what comes later. All
+    that it learns is in parameters, buffers and its optimizer: ``state`` is then whole, and a
+    stream goes on from it bit for bit. Random numbers are torch's, which the stream reseeds before
+    every batch.
+
+    The model stays in evaluation mode, so that nothing is dropped out; nothing of it is trained but
+    what ``train_only`` names.
+
+    Args:
+        model: a run's trained method, which makes features and logits of inputs; it is changed.
+    """
+
+    needs_source: ClassVar[bool] = False
+    """Whether ``prepare`` is given inputs of the source, without labels, before the stream."""
+    needs_linear_head: ClassVar[bool] = False
+    """Whether the logits must be a linear function of the features, by the network's own head."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+        self.optimizer: Optimizer | None = None
+        self.recoveries = 0
+        self._start: dict[str, Any] | None = None
+
+    @property
+    def network(self) -> Any:
+        """The model's network: encoder and head."""
+        return self.model.network
+
+    def outputs(self, x: Num[Tensor, "n ..."]) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n k"]]:
+        """Features and logits of the model as it is now."""
+        features, logits = self.model(as_input(x))
+        return features, logits
+
+    def logits(self, x: Num[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
+        """Logits of the model as it is now."""
+        return self.outputs(x)[1]
+
+    def prepare(self, source: Num[Tensor, "n ..."]) -> None:
+        """Before the stream, where ``needs_source``: inputs of the source, without labels."""
+
+    @torch.no_grad()
+    def predict(self, x: Num[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
+        """Probabilities of the classes; nothing is learnt."""
+        return self.logits(x).softmax(1)
+
+    def predict_then_adapt(self, x: Num[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
+        """Probabilities of a batch's classes, and then what is learnt from it.
+
+        Args:
+            x: inputs, as the data set has them: images of bytes, or numbers.
+        """
+        return self.predict(x)
+
+    def train_only(self, parameters: Iterable[nn.Parameter], optimizer: MakeOptimizer) -> None:
+        """Has an optimizer train these parameters, and no others."""
+        trained = list(parameters)
+        for parameter in trained:
+            parameter.requires_grad_()
+        self.optimizer = optimizer(trained)
+
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """What the optimizer trains; empty where there is none."""
+        groups = [] if self.optimizer is None else self.optimizer.param_groups
+        return [parameter for group in groups for parameter in group["params"]]
+
+    def beginnings(self) -> list[Tensor]:
+        """What the trained parameters were at the stream's begin."""
+        assert self._start is not None, "remember comes first"
+        places = {id(value): name for name, value in self.named_parameters()}
+        return [self._start["module"][places[id(parameter)]] for parameter in self.trained]
+
+    def descend(self, loss: Float[Tensor, ""]) -> None:
+        """One step of the optimizer."""
+        assert self.optimizer is not None
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+    def state(self) -> dict[str, Any]:
+        """All that it has learnt: a copy."""
+        optimizer = None if self.optimizer is None else self.optimizer.state_dict()
+        return deepcopy(
+            {
+                "module": dict(self.state_dict()),
+                "optimizer": optimizer,
+                "recoveries": self.recoveries,
+            }
+        )
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Goes back to a state."""
+        self.load_state_dict(state["module"])
+        if self.optimizer is not None:
+            self.optimizer.load_state_dict(deepcopy(state["optimizer"]))
+        self.recoveries = state["recoveries"]
+
+    def remember(self) -> None:
+        """Keeps what it is now as what ``reset`` goes back to; the stream does so at its begin."""
+        self._start = self.state()
+
+    def reset(self) -> None:
+        """Forgets all that it has learnt from the stream."""
+        assert self._start is not None, "remember comes first"
+        self.load_state({**self._start, "recoveries": self.recoveries})
