@@ -151,6 +151,20 @@ def test_scaled_inputs_are_scaled_again() -> None:
     assert_array_equal(wide.predict(1000 * T), unscaled.predict(T))
 
 
+@pytest.mark.parametrize("labels", [[0, 1], ["no", "yes"], [False, True]])
+def test_without_a_source_labels_are_those_of_the_run_before(
+    labels: list[Any], tmp_path: Path
+) -> None:
+    before = fit(method="source_only", source=(X, np.array(labels)[Y]), target=T)
+    before.save(tmp_path / "before")
+    after = fit(method="shot", source=None, target=T, init_from=tmp_path / "before")
+    assert_array_equal(after.model().labels, np.array(labels))
+    assert after.predict(T).dtype == before.predict(T).dtype
+    after.save(tmp_path / "after")
+    loaded = da_framework.load(tmp_path / "after")
+    assert_array_equal(loaded.predict(T), after.predict(T))
+
+
 def test_the_chosen_weights_are_kept() -> None:
     run = fit(steps=60, validator="source_accuracy")  # of equal ones, the first is chosen
     chosen = run.module.picks["chosen"]

@@ -59,7 +59,10 @@ class Memory(Arrays):
 
     def label_values(self) -> list[Any]:
         """The classes that are learnt, as the labels that were given."""
-        values: dict[str | None, Any] = {}
+        learnt = self.former.get("classes", ())  # by a run that is gone on from, without its source
+        values: dict[str | None, Any] = dict(
+            zip(learnt, self.former.get("labels", learnt), strict=True)
+        )
         for name in self.domains[::-1]:  # as the source writes them, where there is one
             if (y := self._held[name].y) is not None:
                 series = self._windows(name).series
