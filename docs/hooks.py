@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import latex2mathml.converter
 from formulas import to_markdown
+from gallery_pages import example_names, gallery_index, gallery_page
 from mkdocs.structure.files import File, Files
 
 import da_framework
@@ -35,6 +36,8 @@ def on_files(files: Files, config: Any) -> Files:
     pages = {
         "methods/index.md": method_index(),
         **{f"methods/{name}.md": method_page(name) for name, _, _ in list_group("method")},
+        "gallery/index.md": gallery_index(),
+        **{f"gallery/{name}.md": gallery_page(name) for name in example_names()},
         "api.md": api_page(),
         "results.md": results_page(),
         "changelog.md": (ROOT / "CHANGELOG.md").read_text("utf-8"),
