@@ -44,6 +44,7 @@ from da_framework.methods.irm import IRM as IRM
 from da_framework.methods.jan import JAN as JAN
 from da_framework.methods.jda import JDA as JDA
 from da_framework.methods.joint import Joint as Joint
+from da_framework.methods.jpda import JPDA as JPDA
 from da_framework.methods.l2_sp import L2SP as L2SP
 from da_framework.methods.linear_svm import LinearSVM as LinearSVM
 from da_framework.methods.lwf import LwF as LwF

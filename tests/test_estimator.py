@@ -29,6 +29,7 @@ SHALLOW = (
     "easy_tl",
     "gfk",
     "jda",
+    "jpda",
     "linear_svm",
     "nearest_neighbor",
     "optimal_transport",

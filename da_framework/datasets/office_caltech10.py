@@ -32,7 +32,7 @@ DOMAINS = ("amazon", "caltech10", "dslr", "webcam")
 LICENCE = "none stated; Office-31 and Caltech-256 are distributed for research"
 
 Features = Literal["surf", "decaf6", "googlenet", "mobilenet_v2"]
-Scale = Literal["zscore", "l2", "none"]
+Scale = Literal["zscore", "standardize", "l2", "none"]
 
 
 class OfficeCaltech10(Published):
@@ -48,8 +48,9 @@ class OfficeCaltech10(Published):
     Args:
         features: which; or by domain.
         normalize: ``zscore``: samples divided by their sum, then every column of a domain brought
-            to mean 0 and deviation 1, as is usual for SURF; ``l2``: samples of length √d, so that
-            networks see numbers of about 1; ``none``; or by domain.
+            to mean 0 and deviation 1, as is usual for SURF; ``standardize``: the columns alone;
+            ``l2``: samples of length √d, so that networks see numbers of about 1; ``none``; or by
+            domain.
         data_dir: the folder that holds ``office_caltech10/``.
     """
 
@@ -108,6 +109,7 @@ class OfficeCaltech10(Published):
         x = arrays[f"{name}_X"].astype(np.float64)
         if normalize == "zscore":
             x = x / np.maximum(x.sum(1, keepdims=True), 1e-12)
+        if normalize in ("zscore", "standardize"):
             x = (x - x.mean(0)) / np.maximum(x.std(0), 1e-12)
         elif normalize == "l2":
             x = x * (

@@ -71,15 +71,39 @@ class JDA(TCA):
     def solve(
         self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
     ) -> Mapping[str, Tensor]:
-        k, classes = self.lift_training(source, target), len(self.task.classes)
-        differences = difference_of_means(source, target) * classes**0.5
+        k = self.lift_training(source, target)
+        pseudo_labels: Tensor | None = None  # the first round has none
         for _ in range(self.rounds):
-            self.keep(self.fit_components(k, differences))
+            self.keep(self.fit_round(k, source, y, target, pseudo_labels))
             self.keep(self.learn(self.transform(source, source=True), y))
             pseudo_labels = self.judge(self.transform(target, source=False)).argmax(1)
-            within = torch.cat([_class_shares(y, classes), -_class_shares(pseudo_labels, classes)])
-            differences = torch.cat([differences[:, :1], within.to(k)], dim=1)
         return {}
+
+    def fit_round(
+        self,
+        k: Float[Tensor, "rows r"],
+        source: Float[Tensor, "n d"],
+        y: Int[Tensor, " n"],
+        target: Float[Tensor, "m d"],
+        pseudo_labels: Int[Tensor, " m"] | None,
+    ) -> Mapping[str, Tensor]:
+        """Components of a round, by the labels that the round before gave the target."""
+        classes = len(self.task.classes)
+        differences = difference_of_means(source, target) * classes**0.5
+        if pseudo_labels is not None:
+            differences = torch.cat([differences, class_differences(y, pseudo_labels, classes)], 1)
+        return self.fit_components(k, differences)
+
+
+def class_differences(
+    y: Int[Tensor, " n"], pseudo_labels: Int[Tensor, " m"], classes: int
+) -> Float[Tensor, "rows k"]:
+    """A column a class: one over their number on the source's samples, minus that on the target's.
+
+    A class without samples in one of the domains has zeros there.
+    """
+    shares = [_class_shares(labels, classes) for labels in (y, pseudo_labels)]
+    return torch.cat([shares[0], -shares[1]])
 
 
 def _class_shares(y: Int[Tensor, " rows"], classes: int) -> Float[Tensor, "rows k"]:

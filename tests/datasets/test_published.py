@@ -9,6 +9,7 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
+import scipy.stats
 from PIL import Image, ImageDraw
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -69,6 +70,15 @@ def test_layers_are_fitted_to_the_training_rows_of_both_sides_and_to_no_label() 
 def needs(data: Any) -> None:
     if not data.files(data.names[-1])[0].is_file():
         pytest.skip(f"DA_DATA has no {data.folder}")
+
+
+def test_standardize_is_of_columns_alone() -> None:
+    data = office("surf", "standardize")
+    needs(data)
+    counts = office("surf", "none")["dslr"].x.astype(float)
+    x = data["dslr"].x
+    np.testing.assert_allclose(x, scipy.stats.zscore(counts), atol=1e-5)
+    assert not np.allclose(x, office("surf", "zscore")["dslr"].x, atol=0.1)
 
 
 def test_surf_gives_the_published_nearest_neighbours() -> None:

@@ -16,6 +16,8 @@ DETERMINISTIC = (
     "jda_2013/digits",
     "easy_tl_2019/office_caltech10",
     "easy_tl_2019/office_caltech10_classifier",
+    "jpda_2020/office_caltech10",
+    "jpda_2020/office_caltech10_joint",
 )
 QUICK = ("webcam-dslr", "dslr-webcam", "mnist-usps")
 """Columns of the smallest data; the others are for CI."""
