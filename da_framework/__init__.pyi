@@ -11,6 +11,7 @@ from da_framework.estimator import validator_scorer as validator_scorer
 from da_framework.methods.adabn import AdaBN as AdaBN
 from da_framework.methods.adda import ADDA as ADDA
 from da_framework.methods.afn import AFN as AFN
+from da_framework.methods.artl import ARTL as ARTL
 from da_framework.methods.base import Method as Method
 from da_framework.methods.bnm import BNM as BNM
 from da_framework.methods.bsp import BSP as BSP
@@ -43,6 +44,7 @@ from da_framework.methods.information_maximization import (
 from da_framework.methods.irm import IRM as IRM
 from da_framework.methods.jan import JAN as JAN
 from da_framework.methods.jda import JDA as JDA
+from da_framework.methods.jgsa import JGSA as JGSA
 from da_framework.methods.joint import Joint as Joint
 from da_framework.methods.jpda import JPDA as JPDA
 from da_framework.methods.l2_sp import L2SP as L2SP

@@ -25,10 +25,12 @@ BOTH = np.concatenate([X, T])
 LABELS = np.concatenate([Y, np.full(len(T), -1)])
 DANN: dict[str, Any] = {"steps": 8, "evaluate_every": 4, "trainer__accelerator": "cpu"}
 SHALLOW = (
+    "artl",
     "coral",
     "easy_tl",
     "gfk",
     "jda",
+    "jgsa",
     "jpda",
     "linear_svm",
     "nearest_neighbor",

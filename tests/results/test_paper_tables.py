@@ -16,11 +16,19 @@ DETERMINISTIC = (
     "jda_2013/digits",
     "easy_tl_2019/office_caltech10",
     "easy_tl_2019/office_caltech10_classifier",
+    "jgsa_2017/office_caltech10",
+    "jgsa_2017/digits",
     "jpda_2020/office_caltech10",
     "jpda_2020/office_caltech10_joint",
+    "meda_2018/office_caltech10",
+    "meda_2018/office_caltech10_pca",
+    "meda_2018/office_caltech10_tca",
+    "meda_2018/digits",
 )
 QUICK = ("webcam-dslr", "dslr-webcam", "mnist-usps")
 """Columns of the smallest data; the others are for CI."""
+LONG = ("jgsa", "artl", "jpda")
+"""Methods that take seconds there too."""
 
 
 def cells() -> Any:
@@ -29,7 +37,7 @@ def cells() -> Any:
         for method, row in paper["rows"].items():
             for column, value in zip(paper["columns"], row, strict=True):
                 name = f"{table}-{method}-{column}"
-                marks = () if column in QUICK else (pytest.mark.slow,)
+                marks = () if column in QUICK and method not in LONG else (pytest.mark.slow,)
                 yield pytest.param(table, method, column, value, id=name, marks=marks)
 
 
