@@ -112,7 +112,8 @@ class ARTL(ClosedForm):
         classes = len(self.task.classes)
         means = difference_of_means(rows[:sources], rows[sources:]) * classes**0.5
         e = torch.cat([means, class_differences(labels[:sources], labels[sources:], classes)], 1)
-        return e / torch.linalg.matrix_norm(e.T @ e).sqrt()
+        root: Tensor = e / torch.linalg.matrix_norm(e.T @ e).sqrt()
+        return root
 
     def fit(
         self,

@@ -85,15 +85,13 @@ class JGSA(ClosedForm):
         centred = u - u.mean(0)
         d = x.shape[1]
         eye = torch.eye(d).to(x)
-        gain = torch.block_diag(self.discrimination * between, self.variance * centred.T @ centred)
-        plain = torch.cat(
-            [
-                torch.cat(
-                    [self.closeness * eye + self.discrimination * within, -self.closeness * eye], 1
-                ),
-                torch.cat([-self.closeness * eye, (self.closeness + self.variance) * eye], 1),
-            ]
-        )
+        gain = x.new_zeros(2 * d, 2 * d)
+        gain[:d, :d] = self.discrimination * between
+        gain[d:, d:] = self.variance * centred.T @ centred
+        plain = torch.zeros_like(gain)
+        plain[:d, :d] = self.closeness * eye + self.discrimination * within
+        plain[:d, d:] = plain[d:, :d] = -self.closeness * eye
+        plain[d:, d:] = (self.closeness + self.variance) * eye
         plain.diagonal().add_(NUGGET)
         classes = len(self.task.classes)
         means = difference_of_means(x, u) * classes**0.5

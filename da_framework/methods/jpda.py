@@ -130,4 +130,5 @@ def least_directions(
     root = vectors[:, kept] / values[kept].sqrt()
     root = root - still @ torch.linalg.solve(still.T @ loss @ still, still.T @ loss @ root)
     _, chosen = torch.linalg.eigh(root.T @ loss @ root)
-    return root @ chosen[:, :components]
+    directions: Tensor = root @ chosen[:, :components]
+    return directions
