@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from da_framework.core.errors import InputError
-from da_framework.core.types import NonNegative
+from da_framework.core.types import NonNegative, Share
 
 
 class StreamNorm(nn.Module):
@@ -59,6 +59,43 @@ class StreamNorm(nn.Module):
         )
 
 
+class RobustNorm(nn.Module):
+    r"""Batch norm whose statistics follow those of what is learnt from, a little at a time.
+
+    .. math:: \mu \leftarrow (1 - \alpha) \mu + \alpha \mu_b, \qquad
+        \sigma^2 \leftarrow (1 - \alpha) \sigma^2 + \alpha \sigma_b^2
+
+    In training mode a batch moves the statistics and is normalised by what they then are; in
+    evaluation mode they are used as they are. Yuan, Xie, Li, "Robust Test-Time Adaptation in
+    Dynamic Scenarios", CVPR 2023, eq. 1-2. https://arxiv.org/abs/2303.13899
+
+    Args:
+        norm: the batch norm that it replaces; scale and shift are the same tensors.
+        alpha: α, the share of a batch.
+    """
+
+    mean: Tensor
+    var: Tensor
+
+    def __init__(self, norm: _BatchNorm, alpha: Share) -> None:
+        super().__init__()
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        self.weight, self.bias, self.eps, self.alpha = norm.weight, norm.bias, norm.eps, alpha
+        self.register_buffer("mean", norm.running_mean.clone())
+        self.register_buffer("var", norm.running_var.clone())
+        self.train(norm.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalises a batch; in training mode the statistics move first."""
+        if not self.training or x.numel() == x.shape[1]:
+            return batch_norm(x, self.mean, self.var, self.weight, self.bias, eps=self.eps)
+        var, mean = torch.var_mean(x, [0, *range(2, x.dim())], correction=0)
+        mean, var = torch.lerp(self.mean, mean, self.alpha), torch.lerp(self.var, var, self.alpha)
+        self.mean, self.var = mean.detach(), var.detach()
+        return scale_and_shift(x, mean, var, self.weight, self.bias, self.eps)
+
+
 def scale_and_shift(
     x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
@@ -70,7 +107,9 @@ def scale_and_shift(
     return x * factor.view(shape) + shift.view(shape)
 
 
-def replace_batch_norm(network: nn.Module, make: type[nn.Module], setting: float) -> None:
+def replace_batch_norm(
+    network: nn.Module, make: type[StreamNorm] | type[RobustNorm], setting: float
+) -> None:
     """Puts another module into the place of every batch norm that has statistics of training.
 
     Args:
@@ -97,10 +136,13 @@ def replace_batch_norm(network: nn.Module, make: type[nn.Module], setting: float
 
 def affine_parameters(network: nn.Module) -> Iterator[nn.Parameter]:
     """Scales and shifts of all normalisation layers, each once."""
-    kinds = (StreamNorm, _BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+    kinds = (
+        *(StreamNorm, RobustNorm, _BatchNorm, _InstanceNorm),
+        *(nn.LayerNorm, nn.GroupNorm, nn.RMSNorm),
+    )
     seen: set[int] = set()
     for module in network.modules():
-        if not isinstance(module, kinds) and not hasattr(module, "normalises"):
+        if not isinstance(module, kinds):
             continue
         for parameter in module.parameters(recurse=False):
             if id(parameter) not in seen:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from da_framework.core.batch import as_input
+from da_framework.core.errors import InputError
+from da_framework.datasets.augmentations import BatchRandom, View
 
 MakeOptimizer = Callable[[list[nn.Parameter]], Optimizer]
 """A partial optimizer, as ``conf/stream_method/*.yaml`` name one."""
@@ -30,7 +32,7 @@ class StreamMethod(nn.Module):
         model: a run's trained method, which makes features and logits of inputs; it is changed.
     """
 
-    needs_source: ClassVar[bool] = False
+    needs_source: bool = False
     """Whether ``prepare`` is given inputs of the source, without labels, before the stream."""
     needs_linear_head: ClassVar[bool] = False
     """Whether the logits must be a linear function of the features, by the network's own head."""
@@ -73,8 +75,17 @@ class StreamMethod(nn.Module):
         return self.predict(x)
 
     def train_only(self, parameters: Iterable[nn.Parameter], optimizer: MakeOptimizer) -> None:
-        """Has an optimizer train these parameters, and no others."""
+        """Has an optimizer train these parameters, and no others.
+
+        Raises:
+            InputError: there are none.
+        """
         trained = list(parameters)
+        if not trained:
+            raise InputError(
+                "the run's network has none of the weights that the stream method trains; "
+                "stream_method=t3a and lame train none"
+            )
         for parameter in trained:
             parameter.requires_grad_()
         self.optimizer = optimizer(trained)
@@ -124,3 +135,10 @@ class StreamMethod(nn.Module):
         """Forgets all that it has learnt from the stream."""
         assert self._start is not None, "remember comes first"
         self.load_state({**self._start, "recoveries": self.recoveries})
+
+
+def augment(view: View, x: Num[Tensor, "n ..."]) -> Num[Tensor, "n ..."]:
+    """Inputs seen another way, by torch's random numbers; images of bytes become numbers."""
+    x = as_input(x)
+    seed = int(torch.randint(2**31, ()))
+    return view(x, BatchRandom(len(x), slice(None), seed=seed, like=x))
