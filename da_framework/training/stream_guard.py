@@ -19,7 +19,8 @@ class Limits(TypedDict):
     """What a guard takes for collapse.
 
     Attributes:
-        window: samples that are looked back at.
+        window: samples that are looked back at; for diversity, as many of each class that the
+            source model predicts.
         min_diversity: the least that the predictions may be spread over classes, as a share of how
             far the source model's are.
         min_entropy: the least entropy of the predictions, as a share of the source model's, where
@@ -38,17 +39,19 @@ class Guard:
     """Notices collapse without a label, by comparison with the source model on the same samples.
 
     A stream of one class looks like a collapse to whoever sees the predictions alone. So the source
-    model predicts every batch too, and the last ``window`` samples are looked at: are the method's
-    predictions of far fewer classes than the source model's; are they certain and other than
-    those; are the trained weights far from where they began, or not finite? Then the method is
-    reset.
+    model predicts every batch too. Are the method's predictions of far fewer classes than the
+    source model's, on the last samples of each class that this predicts, however long ago they
+    came; are the last ones certain and other than the source model's; are the trained weights far
+    from where they began, or not finite? Then the method is reset.
 
     A method is on probation at first and after a reset: it learns, and the source model's
     predictions are given, for ``window`` samples, and twice as many after every further reset. So
     what collapses at once does no harm, and what collapses again and again less and less.
 
     What it cannot notice is a method that is wrong in as many classes as the source model is right
-    in, with weights near their beginning: batch norm's statistics of one class do that.
+    in, with weights near their beginning: batch norm's statistics of one class do that. And where
+    the source model scatters what is of one class over several, a method that is right looks like a
+    collapse: a guarded stream is then as good as the source model, and no better.
 
     Args:
         source: the source model, of which a copy is kept.
@@ -63,6 +66,7 @@ class Guard:
     def reset(self) -> None:
         """Forgets the stream."""
         self.seen: deque[tuple[int, int, float, float]] = deque(maxlen=self.limits["window"])
+        self.by_class: dict[int, deque[int]] = {}
         self.probation = self.limits["window"]
         self.resets = 0
         self.begun: list[Tensor] = []
@@ -86,6 +90,7 @@ class Guard:
             self.resets += 1
             self.probation = self.limits["window"] * 2 ** min(self.resets, 40)
             self.seen.clear()
+            self.by_class.clear()
         return given, reason
 
     def note(self, ours: Float[Tensor, "n k"], theirs: Float[Tensor, "n k"]) -> None:
@@ -97,6 +102,9 @@ class Guard:
         ]
         own, entropy, other, other_entropy = fields
         self.seen.extend(zip(own, other, entropy, other_entropy, strict=True))
+        share = max(1, self.limits["window"] // ours.shape[1])
+        for label, usual in zip(own, other, strict=True):
+            self.by_class.setdefault(usual, deque(maxlen=share)).append(label)
 
     def find_collapse(self, method: StreamMethod, *, finite: bool) -> str:
         """Why a method is taken to have collapsed; empty if it has not."""
@@ -105,12 +113,16 @@ class Guard:
             return "weights or predictions are no longer finite"
         if drift > self.limits["max_drift"]:
             return f"the weights moved by {drift:.2g} of their norm"
+        labels = [label for held in self.by_class.values() for label in held]
+        if len(labels) < self.limits["window"] // 4:
+            return ""
+        usual = spread_over_classes([c for c, held in self.by_class.items() for _ in held])
+        spread = spread_over_classes(labels)
+        if spread < self.limits["min_diversity"] * usual:
+            return f"predictions are of {spread:.2g} classes, the source model's of {usual:.2g}"
         if len(self.seen) < self.limits["window"]:
             return ""
         own, other, entropy, other_entropy = zip(*self.seen, strict=True)
-        spread, usual = spread_over_classes(own), spread_over_classes(other)
-        if spread < self.limits["min_diversity"] * usual:
-            return f"predictions are of {spread:.2g} classes, the source model's of {usual:.2g}"
         agree = sum(a == b for a, b in zip(own, other, strict=True)) / len(own)
         share = sum(entropy) / max(sum(other_entropy), 1e-12)
         if share < self.limits["min_entropy"] and agree < 0.5:
@@ -135,13 +147,20 @@ class Guard:
     def state(self) -> dict[str, Any]:
         """All that it knows of the stream: a copy."""
         return deepcopy(
-            {"seen": list(self.seen), "probation": self.probation, "resets": self.resets}
+            {
+                "seen": list(self.seen),
+                "by_class": {n: (list(held), held.maxlen) for n, held in self.by_class.items()},
+                "probation": self.probation,
+                "resets": self.resets,
+            }
         )
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Goes back to a state."""
         self.reset()
         self.seen.extend(state["seen"])
+        for label, (held, size) in state["by_class"].items():
+            self.by_class[label] = deque(held, maxlen=size)
         self.probation, self.resets = state["probation"], state["resets"]
 
 

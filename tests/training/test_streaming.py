@@ -29,7 +29,7 @@ from tests.stream_methods.models import adam, image_model, images, small_model
 METHODS = sorted((conf_dir() / "stream_method").glob("*.yaml"))
 COUNT, SIZE = 48, 6
 X = torch.cat(images(4, 12))
-LIMITS: Limits = {"window": 12, "min_diversity": 0.5, "min_entropy": 0.05, "max_drift": 1.0}
+LIMITS: Limits = {"window": 12, "min_diversity": 0.6, "min_entropy": 0.05, "max_drift": 1.0}
 
 
 def arrived(**keys: Any) -> Arrival:
