@@ -26,6 +26,8 @@ from da_framework.core.seeding import mix
 Picture = NDArray[np.float64]
 """Height, width and channels, in [0, 1]."""
 Draw = np.random.Generator
+Number = float | int
+"""As the published tables have them."""
 SMALL = 64
 """Pixels of the shorter side from which on an image has the parameters of ImageNet-C."""
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -93,17 +95,17 @@ def check_corruptions(names: Sequence[str], shape: Sequence[int], dtype: str) ->
 # noise
 
 
-def gaussian_noise(x: Picture, scale: float, draw: Draw) -> Picture:
+def gaussian_noise(x: Picture, scale: Number, draw: Draw) -> Picture:
     """Normal noise of a standard deviation."""
     return clip(x + draw.normal(scale=scale, size=x.shape))
 
 
-def shot_noise(x: Picture, photons: float, draw: Draw) -> Picture:
+def shot_noise(x: Picture, photons: Number, draw: Draw) -> Picture:
     """Poisson noise of so many photons in white."""
     return clip(draw.poisson(x * photons) / photons)
 
 
-def impulse_noise(x: Picture, share: float, draw: Draw) -> Picture:
+def impulse_noise(x: Picture, share: Number, draw: Draw) -> Picture:
     """A share of the values becomes 0 or 1, either as likely."""
     struck = draw.uniform(size=x.shape) < share
     return np.where(struck, draw.integers(2, size=x.shape), x).astype(np.float64)
@@ -112,12 +114,12 @@ def impulse_noise(x: Picture, share: float, draw: Draw) -> Picture:
 # blur
 
 
-def defocus_blur(x: Picture, c: tuple[float, float], draw: Draw) -> Picture:
+def defocus_blur(x: Picture, c: tuple[Number, Number], draw: Draw) -> Picture:
     """Averages over a disk: its radius, and how far its edge is softened."""
     return spread(x, soft_disk(*c))
 
 
-def glass_blur(x: Picture, c: tuple[float, int, int], draw: Draw) -> Picture:
+def glass_blur(x: Picture, c: tuple[Number, int, int], draw: Draw) -> Picture:
     """Pixels change places with near ones, between two blurs: their width, how near, how often."""
     width, reach, times = c
     blurred = blur(x, width)
@@ -134,7 +136,7 @@ def glass_blur(x: Picture, c: tuple[float, int, int], draw: Draw) -> Picture:
     return clip(blur(blurred, width))
 
 
-def motion_blur(x: Picture, c: tuple[float, float], draw: Draw) -> Picture:
+def motion_blur(x: Picture, c: tuple[Number, Number], draw: Draw) -> Picture:
     """A trail in a direction within 45 degrees of the horizontal: its length and its width."""
     return clip(trail(x, *c, draw.uniform(-45, 45)))
 
@@ -148,7 +150,7 @@ def zoom_blur(x: Picture, factors: NDArray[np.float64], draw: Draw) -> Picture:
 # weather
 
 
-def snow(x: Picture, c: tuple[float, ...], draw: Draw) -> Picture:
+def snow(x: Picture, c: tuple[Number, ...], draw: Draw) -> Picture:
     """Flakes that fall, and a whiter picture.
 
     Of the flakes: mean and deviation of the noise they are made of, how near they are, from where
@@ -162,13 +164,13 @@ def snow(x: Picture, c: tuple[float, ...], draw: Draw) -> Picture:
     return clip(stays * x + (1 - stays) * white + layer + np.rot90(layer, 2, (0, 1)))
 
 
-def frost(x: Picture, c: tuple[float, float], draw: Draw) -> Picture:
+def frost(x: Picture, c: tuple[Number, Number], draw: Draw) -> Picture:
     """A layer of frost over the picture: the shares of either. The frost is drawn here."""
     stays, share = c
     return clip(stays * x + share * ice(x.shape[:2], draw))
 
 
-def fog(x: Picture, c: tuple[float, float], draw: Draw) -> Picture:
+def fog(x: Picture, c: tuple[Number, Number], draw: Draw) -> Picture:
     """A fractal of fog: how thick, and how fast its detail decays."""
     thick, decay = c
     side = 2 ** math.ceil(math.log2(max(x.shape[:2])))
@@ -179,7 +181,7 @@ def fog(x: Picture, c: tuple[float, float], draw: Draw) -> Picture:
     return clip((x + thick * cloud) * highest / (highest + thick))
 
 
-def brightness(x: Picture, more: float, draw: Draw) -> Picture:
+def brightness(x: Picture, more: Number, draw: Draw) -> Picture:
     """The value of every colour (in HSV) is raised; hue and saturation stay."""
     value = x.max(2, keepdims=True)
     raised = np.clip(value + more, 0, 1)
@@ -190,13 +192,13 @@ def brightness(x: Picture, more: float, draw: Draw) -> Picture:
 # digital
 
 
-def contrast(x: Picture, factor: float, draw: Draw) -> Picture:
+def contrast(x: Picture, factor: Number, draw: Draw) -> Picture:
     """Nearer to the mean of each channel."""
     mean = x.mean((0, 1), keepdims=True)
     return clip((x - mean) * factor + mean)
 
 
-def elastic_transform(x: Picture, c: tuple[float, float, float], draw: Draw) -> Picture:
+def elastic_transform(x: Picture, c: tuple[Number, Number, Number], draw: Draw) -> Picture:
     """Sheared and locally pulled about.
 
     As shares of the shorter side: how far pixels are pulled, how smooth the pull is, and how far
@@ -222,7 +224,7 @@ def elastic_transform(x: Picture, c: tuple[float, float, float], draw: Draw) -> 
     return clip(np.stack(channels, 2))
 
 
-def pixelate(x: Picture, share: float, draw: Draw) -> Picture:
+def pixelate(x: Picture, share: Number, draw: Draw) -> Picture:
     """Larger pixels: sides are brought to a share and back, each pixel a mean of what it covers."""
     height, width = x.shape[:2]
     small = (max(1, int(width * share)), max(1, int(height * share)))
@@ -254,7 +256,7 @@ def clip(x: Any) -> Picture:
     return picture
 
 
-def blur(x: Picture, width: float) -> Picture:
+def blur(x: Picture, width: Number) -> Picture:
     """A Gaussian blur of each channel, edges repeated."""
     return gaussian_filter(x, (width, width, 0), mode="nearest")
 
@@ -264,7 +266,7 @@ def grey(x: Picture) -> Picture:
     return x if x.shape[2] == 1 else (x @ LUMA)[..., None]
 
 
-def soft_disk(radius: float, soft: float) -> NDArray[np.float64]:
+def soft_disk(radius: Number, soft: Number) -> NDArray[np.float64]:
     """Weights of a disk about the middle, whose edge a Gaussian softens; their sum is 1."""
     reach = max(8, math.ceil(radius))
     across = np.arange(-reach, reach + 1)
@@ -282,7 +284,7 @@ def spread(x: Picture, kernel: NDArray[np.float64]) -> Picture:
     return clip(correlate(x, kernel[..., None], mode="mirror"))
 
 
-def trail(x: Picture, length: float, width: float, angle: float) -> Picture:
+def trail(x: Picture, length: Number, width: Number, angle: Number) -> Picture:
     """Averages along a line from each pixel, by a Gaussian that begins there.
 
     Args:
@@ -304,7 +306,7 @@ def trail(x: Picture, length: float, width: float, angle: float) -> Picture:
     return out
 
 
-def zoom_in(x: Picture, factor: float) -> Picture:
+def zoom_in(x: Picture, factor: Number) -> Picture:
     """The middle of a picture, as large as the whole was; linear between pixels."""
     height, width = x.shape[:2]
     rows, columns = math.ceil(height / factor), math.ceil(width / factor)
@@ -314,7 +316,7 @@ def zoom_in(x: Picture, factor: float) -> Picture:
     return near[top : top + height, left : left + width]
 
 
-def plasma(side: int, decay: float, draw: Draw) -> NDArray[np.float64]:
+def plasma(side: int, decay: Number, draw: Draw) -> NDArray[np.float64]:
     """A fractal by midpoints and chance (diamond and square), in [0, 1].
 
     Args:
