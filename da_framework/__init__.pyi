@@ -8,6 +8,7 @@ from da_framework.core.batch import Term as Term
 from da_framework.datasets.datamodule import Domains as Domains
 from da_framework.estimator import Estimator as Estimator
 from da_framework.estimator import validator_scorer as validator_scorer
+from da_framework.methods.aad import AaD as AaD
 from da_framework.methods.adabn import AdaBN as AdaBN
 from da_framework.methods.adda import ADDA as ADDA
 from da_framework.methods.afn import AFN as AFN
@@ -49,6 +50,9 @@ from da_framework.methods.joint import Joint as Joint
 from da_framework.methods.jpda import JPDA as JPDA
 from da_framework.methods.l2_sp import L2SP as L2SP
 from da_framework.methods.linear_svm import LinearSVM as LinearSVM
+from da_framework.methods.local_structure_clustering import (
+    LocalStructureClustering as LocalStructureClustering,
+)
 from da_framework.methods.lwf import LwF as LwF
 from da_framework.methods.m3sda import M3SDA as M3SDA
 from da_framework.methods.mcc import MCC as MCC
@@ -62,6 +66,7 @@ from da_framework.methods.mmd import MMD as MMD
 from da_framework.methods.mmd_between_sources import MMDBetweenSources as MMDBetweenSources
 from da_framework.methods.mme import MME as MME
 from da_framework.methods.nearest_neighbor import NearestNeighbor as NearestNeighbor
+from da_framework.methods.nrc import NRC as NRC
 from da_framework.methods.optimal_transport import OptimalTransport as OptimalTransport
 from da_framework.methods.osbp import OSBP as OSBP
 from da_framework.methods.pada import PADA as PADA

@@ -15,7 +15,10 @@ from da_framework.training.method_check import fit_for_method, fit_run, method_c
 
 METHODS = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
 VALIDATORS = sorted(path.stem for path in (conf_dir() / "validator").glob("*.yaml"))
-FITTED = ("can", "importance_weighting", "jda", "kliep", "kmm", "nearest_neighbor", "pada", "shot")
+FITTED = (
+    *("aad", "can", "importance_weighting", "jda", "kliep", "kmm", "nearest_neighbor", "nrc"),
+    *("pada", "shot"),
+)
 """Methods that keep what they fit to samples."""
 
 
