@@ -1,7 +1,6 @@
 """``da shift``: whether source and target differ, and how, before anything is trained."""
 
 import json
-from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from da_framework.config.schema import check_config, instantiate, to_plain
 from da_framework.core.batch import Outputs, Samples, as_input, samples_per_pass
 from da_framework.core.errors import InputError, MissingRoleError, listed
 from da_framework.core.files import write_text
+from da_framework.core.quoting import override
 from da_framework.core.rounding import format_fixed, format_p, format_percent
 from da_framework.core.terminal import open_console
 from da_framework.core.text import printable
@@ -67,12 +67,15 @@ def find_shift(
             f"level={level} cannot be reached with permutations={permutations}: "
             f"permutations={round(2 / level)}"
         )
+    data = instantiate(dataset)
     try:
-        domains = Domains(instantiate(dataset), ["source", "target"], seed=seed)
+        domains = Domains(data, ["source", "target"], seed=seed)
     except MissingRoleError as error:
+        last = data.target or data.names[-1:]
+        first = [name for name in data.names if name not in last][:1]
+        sides = [override("dataset.source", first), override("dataset.target", last)]
         raise InputError(
-            f"a shift is of a source and a target, and there is no {error.role}: "
-            "dataset.source=[mnist] dataset.target=[usps]"
+            f"a shift is of a source and a target, and there is no {error.role}: {' '.join(sides)}"
         ) from None
     source, target = draw_samples(domains, rows, seed)
     check_samples(domains, source, target)
@@ -151,12 +154,12 @@ def make_features(network: Network, samples: Samples) -> Float[Tensor, "rows d"]
         InputError: words are no features, or some are not finite.
     """
     size = samples_per_pass(samples.x.shape, 512)
+    if samples.x.dtype == torch.int32 and not any(True for _ in network.encoder.parameters()):
+        raise InputError("numbers of words are no features: network=text makes some of them")
     chunks = [samples.at(slice(i, i + size)) for i in range(0, len(samples.y), size)]
     with torch.no_grad():
         passes = [network.encoder(as_input(c.x), c.domain).flatten(1) for c in chunks]
     features = torch.cat(passes)
-    if samples.x.dtype == torch.int32 and features.shape[1] == prod(samples.x.shape[1:]):
-        raise InputError("numbers of words are no features: network=text makes some of them")
     if not features.isfinite().all():
         raise InputError("the features of some samples are not finite: da data check")
     return features.float()

@@ -63,8 +63,8 @@ def check_images(view: View, x: "Tensor") -> None:
     if x.dim() != 4:
         raise InputError(
             f"{type(view).__name__} sees images, but the inputs are {tuple(x.shape[1:])}: "
-            "dataset.weak=null and dataset.strong=null leave samples as they are, "
-            "augmentations.Jitter is for features"
+            "dataset.weak=null leaves samples as they are, and for dataset.strong there is "
+            "augmentations.Jitter, which is for features"
         )
 
 

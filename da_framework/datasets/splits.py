@@ -287,8 +287,8 @@ def split_domains(
             raise InputError(
                 f"no sample of the target {domain.name} is left to test on: "
                 + (
-                    f"labels_per_class={domain.rules.labels_per_class} takes them all; "
-                    "protocol=inductive keeps a test part"
+                    f"dataset.labels_per_class={domain.rules.labels_per_class} takes them all; "
+                    "dataset.protocol=inductive keeps a test part"
                     if len(few)
                     else f"dataset.test={domain.rules.test} of {len(domain.y)} samples; raise it"
                 )

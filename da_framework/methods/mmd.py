@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.quoting import override
 from da_framework.core.types import Positive
 from da_framework.losses.mmd import Bandwidth, MMDEstimator, bandwidths, gaussian, mmd
 from da_framework.methods.ramped import RampedKeys, RampedMethod
@@ -85,7 +86,13 @@ class MMD(RampedMethod):
         nearest = torch.cdist(source, target, compute_mode="donot_use_mm_for_euclid_dist").square()
         largest = gaussian(nearest, self.widths(source, target)).max().item()
         if largest < 1e-6:
+            fitted = override("method.factors", [0.5, 1.0, 2.0])
+            mend = (
+                f"method.bandwidth=mean {fitted} fits their widths to the features"
+                if self.bandwidth == "fixed"
+                else f"larger factors widen them: {fitted}"
+            )
             yield (
-                f"the kernels see nothing: the largest value between source and target is "
-                f"{largest:.0e}; method.bandwidth=mean fits their widths to the features"
+                "the kernels see nothing: the largest value between source and target is "
+                f"{largest:.0e}; {mend}"
             )

@@ -16,7 +16,7 @@ class SHOTIM(Method):
     .. math:: \min_{f} \; w \left( \overline{H(p(T))} - H(\overline{p(T)}) \right)
 
     The encoder moves the target to where the head is sure. No source sample is needed:
-    ``dataset.source=[] init_from=<run>``.
+    ``dataset.source=[] init_from=runs/...``.
 
     Liang, Hu, Feng, "Do We Really Need to Access the Source Data? Source Hypothesis Transfer for
     Unsupervised Domain Adaptation", ICML 2020, eq. 3. https://arxiv.org/abs/2002.08546

@@ -50,8 +50,8 @@ def log_setup(run: Run, resume: Path | None, notes: Sequence[str]) -> None:
         log.info("%s: each is read by an input adapter of its own", task.columns)
         if "target_labelled" not in task.rows:
             log.info(
-                "warning: no labelled target row is learnt from: only init_from=<run> could know "
-                "what its columns mean; dataset.labels_per_class=3 labels some"
+                "warning: no labelled target row is learnt from: only init_from=runs/... could "
+                "know what its columns mean; dataset.labels_per_class=3 labels some"
             )
     if dataset.unknown and run.module.method.setting != "open":
         log.info(

@@ -71,7 +71,7 @@ def test_a_network_makes_the_features(da: Any) -> None:
         (("rows=5",), "rows"),
         (("dataset.root=nowhere",), "nowhere"),
         (("steps=3",), "steps"),
-        (("dataset.source=[]",), "there is no source: dataset.source="),
+        (("dataset.source=[]",), "there is no source: 'dataset.source=[s]'"),
         (("out=.", "draws=3", "permutations=39"), ".: Is a directory"),
     ],
 )

@@ -187,7 +187,7 @@ def test_impossible_domains_are_refused(roles: dict[str, Any], message: str) -> 
         ),
         (
             {"labels_per_class": "all", "protocol": "transductive"},
-            "labels_per_class=all takes them all; protocol=inductive",
+            "dataset.labels_per_class=all takes them all; dataset.protocol=inductive",
         ),
         ({"test": 0.0}, r"dataset.test=0.0 of 100 samples; raise it"),
     ],
