@@ -8,7 +8,12 @@ from warnings import warn
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
@@ -34,7 +39,12 @@ def gives_probabilities(estimator: Any) -> bool:
     return bool(getattr(estimator, "method_").gives_probabilities)  # noqa: B009 raises before fit
 
 
-class Estimator(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped bases
+class Estimator(
+    ClassifierMixin,  # type: ignore[misc]  # untyped bases
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
     """A method as a classifier of scikit-learn.
 
     Samples of the target stand among those of the source, with the label that scikit-learn has for
@@ -57,8 +67,10 @@ class Estimator(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: igno
             (``optimizer__lr=0.01``), as in ``da_framework.fit``. They are checked in ``fit``.
 
     Attributes:
-        classes_: the labels of the source, sorted.
+        classes_: the labels of the source, sorted. A method for a target with other classes also
+            predicts ``unknown``, or -1 where labels are numbers.
         n_features_in_: columns of x.
+        feature_names_in_: their names, where x is a frame.
         method_: what was fitted.
 
     Raises:
@@ -120,6 +132,7 @@ class Estimator(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: igno
                 method=self.method, source=pair, target=target, **given
             ).module.method
         self.method_.eval()
+        self._n_features_out = self._pass(rows[:1], domain="target").features.shape[1]
         return self
 
     def _solve(self, source: NDArray[Any], y: NDArray[Any], target: NDArray[Any]) -> Method:
@@ -157,8 +170,23 @@ class Estimator(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: igno
     ) -> NDArray[Any]:
         """Labels of samples of a domain."""
         number = self.outputs(x, domain=domain).logits.argmax(1).numpy()
-        labels: NDArray[Any] = self.classes_[number]
+        unknown = "unknown" if self.classes_.dtype.kind in "OSU" else UNLABELLED
+        known = self.classes_
+        if number.max(initial=0) >= len(known):
+            known = np.append(known, np.array([unknown], object if known.dtype == object else None))
+        labels: NDArray[Any] = known[number]
         return labels
+
+    def decision_function(
+        self, x: ArrayLike, *, domain: Literal["source", "target"] = "target"
+    ) -> NDArray[Any]:
+        """The logits, a column a class; of two classes, by how much the second is ahead.
+
+        They order the classes of a sample also where they are no logarithms of probabilities: the
+        nearest neighbour's are distances, and the support vector machine's margins.
+        """
+        logits: NDArray[Any] = self.outputs(x, domain=domain).logits.numpy()
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     @available_if(gives_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(
@@ -193,8 +221,14 @@ class Estimator(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: igno
             domain: the side that they are of.
         """
         check_is_fitted(self)
+        return self._pass(validate_data(self, x, reset=False, dtype=np.float64), y, domain=domain)
+
+    def _pass(
+        self, x: NDArray[Any], y: Tensor | None = None, *, domain: Literal["source", "target"]
+    ) -> Outputs:
+        """What the method makes of samples, in the precision that it is fitted in."""
         dtype = np.float64 if self.method_.closed_form else np.float32
-        rows = torch.tensor(validate_data(self, x, dtype=dtype, reset=False))
+        rows = torch.tensor(x.astype(dtype, copy=False))
         labels = torch.full((len(rows),), UNLABELLED) if y is None else y
         samples = as_samples(rows, labels, domain=int(domain == "target"))
         with torch.no_grad():

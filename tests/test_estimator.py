@@ -6,7 +6,9 @@ import sys
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -168,6 +170,56 @@ def test_a_validator_scores_what_it_does_in_training() -> None:
 def test_what_cannot_be_is_said(act: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         act()
+
+
+@pytest.mark.parametrize("method", ["coral", "tca", "dann"])
+def test_a_frame_s_columns_are_known_by_name(method: str) -> None:
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    keys = {"coral": {}, "tca": {"components": 2}, "dann": DANN}[method]
+    model = Estimator(method, **keys).fit(frame, Y, frame + 0.3)
+    assert_array_equal(model.feature_names_in_, ["a", "b", "c"])
+    assert model.n_features_in_ == 3
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(frame.rename(columns={"a": "z"}))
+    features = model.set_output(transform="pandas").transform(frame)
+    assert list(features.columns) == list(model.get_feature_names_out())
+    assert len(features) == len(frame)
+    assert features.shape[1] == (2 if method == "tca" else model.method_.network.feature_dim)
+
+
+@pytest.mark.parametrize("labels", [Y, np.array(["a", "b", "c"])[np.arange(80) % 3]])
+@pytest.mark.parametrize("method", ["coral", "nearest_neighbor", "linear_svm"])
+def test_decisions_order_the_classes_as_predictions_do(method: str, labels: Any) -> None:
+    model = Estimator(method).fit(X, labels, T)
+    decisions = model.decision_function(T)
+    two = len(model.classes_) == 2
+    assert decisions.shape == ((60,) if two else (60, 3))
+    number = (decisions > 0).astype(int) if two else decisions.argmax(1)
+    assert_array_equal(model.classes_[number], model.predict(T))
+
+
+@pytest.mark.parametrize(
+    ("method", "given"), [("uan", False), ("linear_svm", False), ("mcc", True)]
+)
+def test_probabilities_are_there_where_a_method_gives_some(method: str, given: bool) -> None:
+    keys = {} if method == "linear_svm" else DANN
+    model = Estimator(method, **keys).fit(X, Y, T)
+    assert hasattr(model, "predict_proba") == given
+    if not given:
+        with pytest.raises(AttributeError, match="has no attribute 'predict_proba'"):
+            model.predict_proba(T)
+
+
+@pytest.mark.parametrize(
+    ("labels", "unknown"), [(Y, -1), (np.array(["no", "yes"])[Y], "unknown")], ids=["0/1", "names"]
+)
+def test_what_is_of_no_class_is_unknown(labels: Any, unknown: Any) -> None:
+    model = Estimator("osbp", **DANN).fit(X, labels, 30 * T)
+    last: Any = model.method_.network.head[-1]
+    with torch.no_grad():
+        last.bias[2] = 1e6
+    assert set(model.predict(T)) == {unknown}
+    assert set(model.classes_) == set(labels)
 
 
 def test_a_missing_target_is_said() -> None:

@@ -135,6 +135,38 @@ def test_predictions_are_those_of_the_logits(run: da_framework.Run) -> None:
     assert_array_equal(run.predict(pd.DataFrame(T)), run.predict(torch.as_tensor(T)))
 
 
+def test_predictions_of_a_frame_keep_its_rows(run: da_framework.Run) -> None:
+    frame = pd.DataFrame(T, index=[f"row {n}" for n in range(len(T))]).iloc[::-1]
+    for given in (frame, (frame, Y[::-1])):
+        predicted, shares = run.predict(given), run.predict_proba(given)
+        assert isinstance(predicted, pd.Series)
+        assert predicted.index.equals(frame.index)
+        assert shares.index.equals(frame.index)
+        assert list(shares.columns) == [0, 1]
+        assert_array_equal(
+            predicted.sort_index(), pd.Series(run.predict(T), frame.index[::-1]).sort_index()
+        )
+        assert_array_equal(shares.idxmax(axis=1), predicted)
+    assert isinstance(run.predict(T), np.ndarray)
+
+
+def test_what_is_no_probability_is_not_called_so() -> None:
+    run = fit(method="uan", steps=2)
+    with pytest.raises(InputError, match=r"UAN gives no probabilities: predict\(x\)"):
+        run.predict_proba(T)
+    assert run.model().logits(T).argmax(1).tolist() == [
+        [0, 1, "unknown"].index(label) for label in run.predict(T)
+    ]
+
+
+@pytest.mark.parametrize("shape", [(90, 5), (90, 1, 6, 6), (90, 2, 9)])
+def test_a_network_by_name_fits_inputs_of_any_shape(shape: tuple[int, ...]) -> None:
+    x = RANDOM.normal(size=shape).astype(np.float32)
+    run = fit(source=(x, Y), target=x, network__backbone__widths=[8, 16], steps=2)
+    assert len(run.predict(x)) == 90
+    assert run.module.method.network.encoder.width == 16
+
+
 def test_evaluation_is_that_of_the_record(run: da_framework.Run) -> None:
     figures = run.evaluate(T, Y)
     assert figures["accuracy"] == (run.predict(T) == Y).mean()

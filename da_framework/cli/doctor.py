@@ -1,6 +1,5 @@
 """``da doctor``: whether a finished run aligned its domains, in plain words, and what to try."""
 
-import argparse
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from da_framework.cli.arguments import ArgumentParser
 from da_framework.core.damage import explain_damage, is_there, read_each, read_text
 from da_framework.core.errors import InputError
 from da_framework.core.labels import LABELLED_ROLES
@@ -195,7 +195,7 @@ def read_finished(folder: Path) -> RunRecord:
 
 def main(arguments: list[str]) -> None:
     """``da doctor RUN``: whether a finished run aligned its domains, and what to try."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="da doctor", description=main.__doc__, epilog="example: da doctor runs/mine"
     )
     parser.add_argument("run", nargs="+", help="folders of finished runs")

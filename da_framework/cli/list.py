@@ -1,12 +1,12 @@
 """``da list``: names, what they are and where they come from."""
 
-import argparse
 import re
 import sys
 from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import chain
 
+from da_framework.cli.arguments import ArgumentParser
 from da_framework.cli.plugin_commands import find_commands, render_commands
 from da_framework.config.catalog import GROUPS, list_group, option_names, render_methods
 from da_framework.core.errors import InputError
@@ -14,7 +14,7 @@ from da_framework.core.errors import InputError
 
 def main(arguments: list[str]) -> None:
     """``da list [GROUP | NAME ...]``: what there is to choose from, or one of it with its keys."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="da list",
         description=main.__doc__,
         epilog="examples: da list method; da list dann mmd; da list method setting=source-free",
@@ -96,7 +96,11 @@ def print_option(name: str) -> None:
     """
     groups = [group for group in GROUPS if name in option_names(group)]
     if not groups:
+        from da_framework.config.method_settings import SETTINGS
+
         known = [*GROUPS, *chain.from_iterable(map(option_names, GROUPS))]
+        if "=" in name:
+            known = [f"setting={setting}" for setting in SETTINGS]
         near = get_close_matches(name, known, n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ": da list has all of them"
         raise InputError(f"there is no {name!r} to choose{hint}")

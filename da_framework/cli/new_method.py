@@ -1,11 +1,11 @@
 """``da new-method``: the three files of a method that works, to begin with."""
 
-import argparse
 import keyword
 import re
 from pathlib import Path
 from string import Template
 
+from da_framework.cli.arguments import ArgumentParser
 from da_framework.config import plugins
 from da_framework.core.errors import InputError
 from da_framework.core.files import write_text
@@ -198,7 +198,7 @@ def file_contents(name: str, root: Path, module: str, *, apart: bool) -> dict[Pa
 
 def main(arguments: list[str]) -> None:
     """``da new-method NAME [--package FOLDER]``: files to begin a method with."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="da new-method",
         description=main.__doc__,
         epilog="example: da new-method foo --package ../my_da",

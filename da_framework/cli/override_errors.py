@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -33,6 +33,7 @@ ELSEWHERE = {
     "trainer.devices": "gpus devices num_gpus ngpus gpu",
     "trainer.accelerator": "accelerator device",
     "trainer.precision": "precision amp fp16",
+    "out": "output_file out_file save_to output output_dir out_dir save_dir",
     "hydra.run.dir": "output_dir out_dir save_dir output log_dir logdir",
     "optimizer.clip": "gradient_clip_val clip max_grad_norm grad_clip",
     "network.pretrained": "pretrained",
@@ -50,11 +51,17 @@ ELSEWHERE = {
     "early_stopping": "patience early_stop early_stopping_patience",
     "seed": "random_seed manual_seed random_state seed_everything",
     "init_from": "ckpt checkpoint ckpt_path resume resume_from pretrained_path",
+    "run": "ckpt checkpoint ckpt_path model model_path checkpoint_path run_dir run_id",
+    "pick": "weights which best",
 }
-"""Our keys, and what people call them elsewhere."""
+"""Our keys, and what people call them elsewhere; of two, the first that a command has."""
+NO_KEYS_OF_TRAINING = ("out", "run", "pick")
+"""Among them, those that other commands have."""
 SAYINGS = {
     "num_workers": "there are no workers: samples are held in memory, or mapped from files",
     "workers": "there are no workers: samples are held in memory, or mapped from files",
+    "max_time": "here it is +trainer.max_time=00:01:00:00 (a day is the first of the four), after "
+    "which the same command continues; under a Trainer of your own, Trainer(max_time=...)",
 }
 """What to say of keys that have no like."""
 CHECKED_LATER = ("evaluate", "rank", "data_check")
@@ -67,13 +74,19 @@ MODEL = re.compile(
 """Names of models that torchvision and timm have."""
 
 
-def elsewhere_hint(key: str) -> str:
-    """What a key that people know from elsewhere is here; nothing if it is none of them."""
+def elsewhere_hint(key: str, known: Collection[str] | None = None) -> str:
+    """What a key that people know from elsewhere is here; nothing if it is none of them.
+
+    Args:
+        key: that was typed.
+        known: the keys that the command has; ``None``: as ``da train``, with all of its parts.
+    """
     last = key.rpartition(".")[2]
     if saying := SAYINGS.get(key, SAYINGS.get(last)):
         return saying
     for ours, theirs in ELSEWHERE.items():
-        if {key, last} & {*theirs.split()} and key != ours:
+        there = ours not in NO_KEYS_OF_TRAINING if known is None else ours in known
+        if {key, last} & {*theirs.split()} and key != ours and there:
             return f"here it is {ours}"
     return ""
 
@@ -182,7 +195,7 @@ def unknown_keys(overrides: list[Override], choices: list[list[str]], name: str)
         if key not in known and not override.is_add() and not override.is_force_add():
             near = get_close_matches(key, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"see da {name} --help"
-            hint = elsewhere_hint(key) or hint
+            hint = elsewhere_hint(key, None if name == "train" else known) or hint
             hint = f"it is now {now}" if (now := moved_key(key)) != key else hint
             lines.append(f"{key}: there is no such key; {hint}")
     return lines

@@ -1,9 +1,9 @@
 """``da report``: finished runs as a table, and as files."""
 
-import argparse
 import sys
 from pathlib import Path
 
+from da_framework.cli.arguments import ArgumentParser
 from da_framework.core.terminal import open_console
 from da_framework.results.estimate_quality import render_estimates
 from da_framework.results.report import make_report, markdown_lines
@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
 
     A terminal gets a table as wide as it is, a pipe or a file Markdown.
     """
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="da report",
         description=main.__doc__,
         epilog="example: da report multirun --html report.html",

@@ -1,6 +1,5 @@
 """``da reproduce``: runs what is missing of a paper's table, and shows it beside our numbers."""
 
-import argparse
 import re
 import signal
 import subprocess
@@ -9,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from da_framework.cli.arguments import ArgumentParser
 from da_framework.config.plugins import NEEDS, require_package
 from da_framework.core.errors import InputError, PreemptedError, listed
 from da_framework.core.files import run_lock, wait_for_lock, write_text
@@ -35,7 +35,7 @@ JOBLIB = "hydra/launcher=joblib"
 
 def main(arguments: list[str]) -> None:
     """``da reproduce TABLE``: runs what is missing; ends with 1 if a cell is outside or not run."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="da reproduce",
         description=main.__doc__,
         epilog="example: da reproduce jda_2013/office_caltech10 --jobs 2",

@@ -1,6 +1,5 @@
 """``da sync``: sends to W&B what runs have kept while it was out of reach."""
 
-import argparse
 import os
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from collections.abc import Sequence
 from os.path import realpath
 from pathlib import Path
 
+from da_framework.cli.arguments import ArgumentParser
 from da_framework.core.damage import file_size, read_each
 from da_framework.core.errors import InputError
 from da_framework.core.files import run_lock
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         InputError: the server cannot be reached, or has not taken all of them.
     """
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="da sync",
         description="Send runs to W&B that were offline, or not sent to the end.",
         epilog="example: da sync runs multirun",

@@ -13,7 +13,6 @@ import torch
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
@@ -132,11 +131,11 @@ class Run:
         classes = (*self.dataset.known, *unknown)
         return Model(method=method, inputs=self.inputs(), classes=classes)
 
-    def predict(self, x: Any, *, pick: Literal["last", "chosen"] = "last") -> NDArray[Any]:
+    def predict(self, x: Any, *, pick: Literal["last", "chosen"] = "last") -> Any:
         """The label of each sample; see ``Model.predict``."""
         return self.model(pick).predict(x)
 
-    def predict_proba(self, x: Any, *, pick: Literal["last", "chosen"] = "last") -> NDArray[Any]:
+    def predict_proba(self, x: Any, *, pick: Literal["last", "chosen"] = "last") -> Any:
         """The probability of each class; see ``Model.predict_proba``."""
         return self.model(pick).predict_proba(x)
 

@@ -38,8 +38,10 @@ class Model:
         unknown = self.classes[len(values) :]
         return np.array([*values, *unknown], dtype=object if unknown else None)
 
-    def predict(self, x: Any) -> NDArray[Any]:
+    def predict(self, x: Any) -> Any:
         """The label of each sample, as samples of the last target.
+
+        Of a frame of pandas, a series with the index of its rows; of everything else, an array.
 
         Args:
             x: an array, a tensor, a frame, a data set or a loader, as ``da_framework.fit`` takes
@@ -48,19 +50,28 @@ class Model:
         Raises:
             InputError: these are not samples of the kind that the model was trained on.
         """
-        labels: NDArray[Any] = self.labels[self.logits(x).argmax(1).numpy()]
-        return labels
+        labels = self.labels[self.logits(x).argmax(1).numpy()]
+        return in_rows_of(x, labels, name="label")
 
-    def predict_proba(self, x: Any) -> NDArray[Any]:
+    def predict_proba(self, x: Any) -> Any:
         """The softmax of the logits: a row a sample, a column a class of ``labels``.
+
+        Of a frame of pandas, a frame with the index of its rows and the labels as columns.
 
         Args:
             x: as ``predict`` takes it.
 
         Raises:
-            InputError: these are not samples of the kind that the model was trained on.
+            InputError: these are not samples of the kind that the model was trained on, or what
+                the method decides by are no probabilities.
         """
-        return self.logits(x).double().softmax(1).numpy()
+        if not self.method.gives_probabilities:
+            raise InputError(
+                f"{type(self.method).__name__} gives no probabilities: predict(x) has the labels, "
+                "and logits(x) what they are decided by"
+            )
+        shares = self.logits(x).double().softmax(1).numpy()
+        return in_rows_of(x, shares, columns=self.labels)
 
     def evaluate(self, x: Any, y: Any = None) -> dict[str, Any]:
         """How well the samples' labels are met: ``accuracy``, ``macro_f1`` and others.
@@ -111,3 +122,20 @@ def as_target_samples(x: Tensor, model: Model) -> Samples:
     last = len(model.method.task.domains) - 1
     count = torch.arange(len(x), device=x.device)
     return Samples(x, torch.full_like(count, UNLABELLED), torch.full_like(count, last), count)
+
+
+def in_rows_of(x: Any, values: NDArray[Any], **keys: Any) -> Any:
+    """Values of samples with the index of the frame of pandas that the samples came in.
+
+    Args:
+        x: the samples; of a pair, the first.
+        values: a row, or a value, of each.
+        keys: of the frame, or of the series.
+    """
+    given = x[0] if isinstance(x, tuple) and len(x) == 2 else x
+    if not (hasattr(given, "iloc") and hasattr(given, "columns")):
+        return values
+    import pandas as pd
+
+    make = pd.Series if values.ndim == 1 else pd.DataFrame
+    return make(values, index=given.index, **keys)

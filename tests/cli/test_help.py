@@ -119,3 +119,37 @@ def test_what_is_mistyped_leads_to_what_there_is(da: Any) -> None:
     ended = da("reprot")
     assert ended.code == 2
     assert ended.err.startswith("'reprot' is no command; did you mean da report")
+
+
+@pytest.mark.parametrize(
+    ("words", "nearest"),
+    [
+        ("rank bi=leep", "bi: there is no such key; did you mean by?"),
+        ("evaluate pik=last", "did you mean pick?"),
+        ("evaluate checkpoint=runs/a", "here it is run"),
+        ("predict output=x.csv", "here it is out"),
+        ("predict rn=a", "did you mean run?"),
+        ("export format=onnx", "did you mean formats?"),
+        ("check methd=dann", "did you mean method?"),
+        ("features netwrk=timm", "did you mean network?"),
+        ("data check oout=x", "did you mean out?"),
+        ("audit runs=[a,b]", "did you mean run?"),
+        ("shift perm=10", "did you mean permutations?"),
+        ("search method=dann,mmd trails=3", "did you mean trials?"),
+        ("train output=x", "here it is hydra.run.dir"),
+        ("train entity=x logger=[]", "here it is logger.wandb.entity"),
+        ("train max_time=3", "here it is +trainer.max_time="),
+        ("reproduce --sed 1", "--sed (did you mean --seeds?)"),
+        ("report --validtors .", "--validtors (did you mean --validators?)"),
+        ("list --markdwn", "--markdwn (did you mean --markdown?)"),
+        ("list settng=open-set", "did you mean setting=open-set"),
+        ("new-method foo --pakage x", "--pakage (did you mean --package?)"),
+        ("sync --hlp .", "--hlp (did you mean --help?)"),
+        ("doctor --hlp .", "--hlp (did you mean --help?)"),
+    ],
+)
+def test_the_nearest_key_is_said_by_every_command(da: Any, words: str, nearest: str) -> None:
+    ended = da(*words.split())
+    assert ended.code == 2
+    assert nearest in ended.err
+    assert not any(da.folder.iterdir())

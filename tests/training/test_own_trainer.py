@@ -126,6 +126,16 @@ def test_limits_of_steps_stop_and_schedules_run_over_all(
     assert watch.epochs[-1] == steps
 
 
+@pytest.mark.parametrize("limit", ["00:00:00:01", {"seconds": 1}])
+def test_a_limit_of_time_stops_with_an_evaluation(limit: Any, tmp_path: Path) -> None:
+    run = prepare(steps=10**6, evaluate_every=10**6)
+    own = trainer(tmp_path, max_time=limit)
+    own.fit(run.module, run.domains)
+    assert 0 < run.module.step == own.global_step < 10**6
+    assert run.module.picks["last"]["step"] == run.module.step
+    assert run.module.method.progress == (run.module.step - 1) / 10**6
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
