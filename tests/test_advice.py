@@ -215,7 +215,89 @@ def three_classes(da: Commands) -> None:
         np.savez(f"{name}.npz", x=x, y=np.arange(60) % 3)
 
 
+def trained(*words: str) -> Callable[[Commands], None]:
+    """Trains the run that a stream passes through."""
+
+    def train(da: Commands) -> None:
+        assert da("train", *words, *SMALL[:2], "callback=[]", "hydra.run.dir=first").code == 0
+
+    return train
+
+
+def after(*steps: Callable[[Commands], object]) -> Callable[[Commands], None]:
+    def prepare(da: Commands) -> None:
+        for step in steps:
+            step(da)
+
+    return prepare
+
+
+def without_source(da: Commands) -> None:
+    normed = (*MOONS.split(), "network.backbone.batch_norm=true")
+    trained(*normed, "method=source_only")(da)
+    Path("first").rename("start")
+    trained(*normed, "method=shot_im", "dataset.source=[]", "init_from=start")(da)
+
+
+def more_classes_than_samples(da: Commands) -> None:
+    x = RANDOM.normal(size=(60, 4)).astype(np.float32)
+    np.savez("s.npz", x=x, y=np.arange(60) % 6)
+    np.savez("t.npz", x=x[:5] + 1, y=np.arange(5))
+
+
+STREAM = "run=first stream_method=frozen out=s"
 CASES: dict[str, list[Case]] = {
+    "cli/stream.py": [
+        Case(
+            STREAM, "again=true", "stream", after(first, lambda da: da("stream", *STREAM.split()))
+        ),
+        Case(
+            "run=first stream_method=eata",
+            "+dataset.source=[mnist]",
+            "stream",
+            without_source,
+            {"mnist": "straight"},
+        ),
+    ],
+    "datasets/arrival.py": [
+        *(
+            Case(
+                f"{STREAM} order=class trust=[.]",
+                f"order={order}",
+                "stream",
+                after(arrays(40, 2, labels=False), trained(*ARRAYS.split(), "method=source_only")),
+            )
+            for order in ("iid", "domain")
+        ),
+        Case(
+            f"{STREAM} order=gradual trust=[p]",
+            "corruption=[gaussian_noise]",
+            "stream",
+            after(
+                lambda da: pictures(Path("p"), count=20),
+                trained(*PHOTOS.split(), "method=source_only"),
+            ),
+        ),
+    ],
+    "methods/easy_tl.py": [
+        Case(
+            f"{ARRAYS.replace('mlp', 'identity')} method=easy_tl dataset.val=0.0",
+            "method=coral",
+            "train",
+            more_classes_than_samples,
+        )
+    ],
+    "networks/stream_norm.py": [
+        Case("run=first stream_method=tent", "stream_method=lame", "stream", first)
+    ],
+    "stream_methods/base.py": [
+        Case(
+            "run=first stream_method=shot_online",
+            "stream_method=t3a",
+            "stream",
+            trained("dataset=two_moons", "network=identity", "method=source_only"),
+        )
+    ],
     "cli/features.py": [
         Case(
             "dataset=two_moons network=mlp feature_cache=null",
@@ -405,14 +487,27 @@ CASES: dict[str, list[Case]] = {
     ],
     "training/module.py": [
         Case(
-            f"{MOONS} dataset.source=[] method=shot init_from=first validator=source_accuracy",
-            piece,
+            f"{MOONS} dataset.source=[straight,halfway] method=irm validator=entropy",
+            "validator=source_accuracy",
             "train",
-            first,
-        )
-        for piece in ("validator=entropy", "validator=information_maximization")
+        ),
+        Case(
+            f"{MOONS} dataset.source=[straight,halfway] method=irm dataset.val=0.0",
+            "dataset.val=0.1",
+            "train",
+        ),
+        *(
+            Case(
+                f"{MOONS} dataset.source=[] method=shot init_from=first validator=source_accuracy",
+                piece,
+                "train",
+                first,
+            )
+            for piece in ("validator=entropy", "validator=information_maximization")
+        ),
     ],
     "training/requirements.py": [
+        Case(f"{MOONS} method=irm", "dataset.{}={}"),
         Case(
             f"{MOONS} method=shot", "init_from=runs/...", prepare=first, meant={"runs/...": "first"}
         ),
@@ -773,7 +868,16 @@ TOLD: dict[str, dict[str, str]] = {
     "cli/shift.py": dict.fromkeys(
         ("network.bottleneck=[]", "network.pretrained=true", "network=timm"), NETWORK
     ),
+    "cli/stream.py": {
+        "order={}": REPEATED,
+        "+dataset.target=[{}]": "is of targets that have columns of their own",
+    },
     "cli/train.py": {"hydra/launcher=local": PROCESSES},
+    "datasets/arrival.py": dict.fromkeys(("order=class", "order=gradual"), REPEATED),
+    "networks/stream_norm.py": dict.fromkeys(
+        ("network=convnet", "network=mlp", "network.backbone.batch_norm=true"),
+        "are of another training, with which tests of streams begin",
+    ),
     "datasets/base.py": {
         "init_from=runs/...": "leads on to the labels of a target, which are missing as well"
     },
