@@ -48,6 +48,7 @@ from da_framework.methods.jda import JDA as JDA
 from da_framework.methods.jgsa import JGSA as JGSA
 from da_framework.methods.joint import Joint as Joint
 from da_framework.methods.jpda import JPDA as JPDA
+from da_framework.methods.kernel_svm import KernelSVM as KernelSVM
 from da_framework.methods.l2_sp import L2SP as L2SP
 from da_framework.methods.linear_svm import LinearSVM as LinearSVM
 from da_framework.methods.local_structure_clustering import (
@@ -55,6 +56,7 @@ from da_framework.methods.local_structure_clustering import (
 )
 from da_framework.methods.lwf import LwF as LwF
 from da_framework.methods.m3sda import M3SDA as M3SDA
+from da_framework.methods.map_svm import MapSVM as MapSVM
 from da_framework.methods.mcc import MCC as MCC
 from da_framework.methods.mcd import MCD as MCD
 from da_framework.methods.mdan import MDAN as MDAN

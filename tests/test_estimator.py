@@ -29,11 +29,13 @@ DANN: dict[str, Any] = {"steps": 8, "evaluate_every": 4, "trainer__accelerator":
 SHALLOW = (
     "artl",
     "coral",
+    "coral_svm",
     "easy_tl",
     "gfk",
     "jda",
     "jgsa",
     "jpda",
+    "kernel_svm",
     "linear_svm",
     "nearest_neighbor",
     "optimal_transport",
