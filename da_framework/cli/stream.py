@@ -29,7 +29,12 @@ from da_framework.core.terminal import open_console
 from da_framework.core.text import csv_row, printable
 from da_framework.core.types import ConfigNode, Count, External, Index, Irrelevant, NonNegative
 from da_framework.datasets.arrival import SEVERITIES, Arrival, Order, arrange
-from da_framework.datasets.corruptions import CORRUPTIONS, check_corruptions, corrupt_images
+from da_framework.datasets.corruptions import (
+    CORRUPTIONS,
+    check_corruptions,
+    corrupt_images,
+    find_range,
+)
 from da_framework.datasets.datamodule import Domains
 from da_framework.datasets.splits import sample_places
 from da_framework.methods.base import Method
@@ -136,7 +141,7 @@ def stream(
     built = rebuild(finished, dataset)
     domains = built.domains
     samples = domains.test
-    check_corruptions(names, samples.x.shape[1:], str(samples.x.dtype).removeprefix("torch."))
+    check_corruptions(names)
     if domains.task.widths and len(domains.dataset.target) > 1:
         raise InputError(
             "the targets have columns of their own, and a stream does not say which domain a "
@@ -337,7 +342,12 @@ def make_stream_method(node: Any, model: Method, domains: Domains, seed: int) ->
 def reader(
     domains: Domains, arrival: Arrival, names: Sequence[str], seed: int, device: torch.device
 ) -> Callable[[slice], Tensor]:
-    """What gives the inputs of a batch, corrupted as the stream says."""
+    """What gives the inputs of a batch, corrupted as the stream says.
+
+    Raises:
+        InputError: there is a corruption, and the inputs are no images.
+    """
+    black, white = pixel_range(domains) if names else (0, 255)
 
     def read(batch: slice) -> Tensor:
         rows = arrival.rows[batch]
@@ -348,11 +358,22 @@ def reader(
                 [names[number] for number in arrival.corruption[batch]],
                 arrival.severity[batch].tolist(),
                 [mix(seed, "corruption", row) for row in rows.tolist()],
+                black=black,
+                white=white,
             )
             x = torch.as_tensor(changed)
         return x.to(device)
 
     return read
+
+
+def pixel_range(domains: Domains) -> tuple[float | int, float | int]:
+    """Black and white of the target's images."""
+    x = domains.test.x
+    name = str(x.dtype).removeprefix("torch.")
+    if name == "uint8":
+        return find_range(x.shape[1:], name, 0, 255)
+    return find_range(x.shape[1:], name, float(x[:].min()), float(x[:].max()))
 
 
 @torch.no_grad()

@@ -35,23 +35,32 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def corrupt_images(
-    x: NDArray[np.uint8], names: Sequence[str], severities: Sequence[int], seeds: Sequence[int]
-) -> NDArray[np.uint8]:
+    x: NDArray[Any],
+    names: Sequence[str],
+    severities: Sequence[int],
+    seeds: Sequence[int],
+    *,
+    black: Number = 0,
+    white: Number = 255,
+) -> NDArray[Any]:
     """Images, each with a corruption of its own.
 
     Args:
-        x: images of bytes: samples, channels, height, width.
+        x: images, of bytes or of numbers: samples, channels, height, width.
         names: of the corruption of each.
         severities: of each, 1 to 5; 0 leaves it as it is.
         seeds: of what is drawn for each.
+        black: the lowest value that a pixel may have.
+        white: the highest.
     """
     out = x.copy()
     for number, (name, severity, seed) in enumerate(zip(names, severities, seeds, strict=True)):
         if severity:
             draw = np.random.Generator(np.random.PCG64(mix(seed, name)))
-            picture = x[number].transpose(1, 2, 0) / 255
-            changed = corrupt(picture, name, severity, draw).transpose(2, 0, 1)
-            out[number] = np.floor(255 * np.clip(changed, 0, 1) + 0.5)
+            pixels = x[number].transpose(1, 2, 0).astype(np.float64)
+            changed = clip(corrupt((pixels - black) / (white - black), name, severity, draw))
+            pixels = black + (white - black) * changed.transpose(2, 0, 1)
+            out[number] = np.floor(pixels + 0.5) if x.dtype == np.uint8 else pixels
     return out
 
 
@@ -69,13 +78,8 @@ def corrupt(picture: Picture, name: str, severity: int, draw: Draw) -> Picture:
     return function(picture, table[severity - 1], draw)
 
 
-def check_corruptions(names: Sequence[str], shape: Sequence[int], dtype: str) -> None:
-    """Refuses names that are none, and inputs that are no images.
-
-    Args:
-        names: of corruptions.
-        shape: of one input.
-        dtype: of the inputs.
+def check_corruptions(names: Sequence[str]) -> None:
+    """Refuses names that are none.
 
     Raises:
         InputError: with what is possible.
@@ -85,11 +89,34 @@ def check_corruptions(names: Sequence[str], shape: Sequence[int], dtype: str) ->
             raise InputError(
                 f"corruption={name}: there is no such corruption; they are {listed(CORRUPTIONS)}"
             )
-    if names and (dtype != "uint8" or len(shape) != 3 or shape[0] not in (1, 3)):
+
+
+def find_range(
+    shape: Sequence[int], dtype: str, low: Number, high: Number
+) -> tuple[Number, Number]:
+    """Black and white of images: 0 and 255 of bytes; of numbers 0 and 1, or -1 and 1.
+
+    Args:
+        shape: of one input.
+        dtype: of the inputs.
+        low: the lowest value of all inputs.
+        high: the highest.
+
+    Raises:
+        InputError: they are no images of one or three channels, or of another range.
+    """
+    if len(shape) != 3 or shape[0] not in (1, 3):
         raise InputError(
-            f"corruption={names[0]}: corruptions are of images of bytes in one or three channels, "
-            f"and the inputs are {tuple(shape)} of {dtype}"
+            f"corruptions are of images of one or three channels, and the inputs are {tuple(shape)}"
         )
+    if dtype == "uint8":
+        return 0, 255
+    if low < -1 or high > 1:
+        raise InputError(
+            f"corruptions are of images whose numbers are between 0 and 1, or -1 and 1, and the "
+            f"inputs are between {low:.3g} and {high:.3g}"
+        )
+    return (0, 1) if low >= 0 else (-1, 1)
 
 
 # noise
@@ -186,7 +213,7 @@ def brightness(x: Picture, more: Number, draw: Draw) -> Picture:
     value = x.max(2, keepdims=True)
     raised = np.clip(value + more, 0, 1)
     # a colour is its value times what hue and saturation make of it
-    return np.where(value > 0, x / np.where(value > 0, value, 1), 1.0) * raised
+    return clip(np.where(value > 0, x / np.where(value > 0, value, 1), 1.0) * raised)
 
 
 # digital
@@ -258,7 +285,8 @@ def clip(x: Any) -> Picture:
 
 def blur(x: Picture, width: Number) -> Picture:
     """A Gaussian blur of each channel, edges repeated."""
-    return gaussian_filter(x, (width, width, 0), mode="nearest")
+    blurred: Picture = gaussian_filter(x, (width, width, 0), mode="nearest")
+    return blurred
 
 
 def grey(x: Picture) -> Picture:
@@ -313,7 +341,8 @@ def zoom_in(x: Picture, factor: Number) -> Picture:
     top, left = (height - rows) // 2, (width - columns) // 2
     near = zoom(x[top : top + rows, left : left + columns], (factor, factor, 1), order=1)
     top, left = (near.shape[0] - height) // 2, (near.shape[1] - width) // 2
-    return near[top : top + height, left : left + width]
+    middle: Picture = near[top : top + height, left : left + width]
+    return middle
 
 
 def plasma(side: int, decay: Number, draw: Draw) -> NDArray[np.float64]:
@@ -328,7 +357,7 @@ def plasma(side: int, decay: Number, draw: Draw) -> NDArray[np.float64]:
     step, chance = side, 100.0
 
     def set_middles(middles: Any, corners: Sequence[NDArray[np.float64]]) -> None:
-        mean = sum(corners) / 4
+        mean = np.mean(corners, axis=0)
         field[middles] = mean + chance * draw.uniform(-chance, chance, size=mean.shape)
 
     while step > 1:
@@ -349,7 +378,8 @@ def plasma(side: int, decay: Number, draw: Draw) -> NDArray[np.float64]:
         )
         step, chance = half, chance / decay
     field -= field.min()
-    return field / max(field.max(), 1e-12)
+    cloud: NDArray[np.float64] = field / max(field.max(), 1e-12)
+    return cloud
 
 
 def ice(shape: Sequence[int], draw: Draw) -> NDArray[np.float64]:

@@ -98,7 +98,8 @@ def affinities(
         neighbours: how many are nearest.
     """
     if kind == "linear":
-        return features @ features.T
+        cosine: Tensor = features @ features.T
+        return cosine
     count = min(neighbours, len(features) - 1)
     distance = torch.cdist(features, features)
     if not count:

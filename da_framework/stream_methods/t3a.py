@@ -66,7 +66,7 @@ class T3A(StreamMethod):
     def predict_then_adapt(self, x: Num[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
         features, logits = self.outputs(x)
         label, entropies = logits.argmax(1), row_entropy(logits)
-        for number in label.unique().tolist():
+        for number in torch.unique(label).tolist():
             here = label == number
             pool = torch.cat([self.supports[number], normalize(features[here])])
             value = torch.cat([self.entropies[number], entropies[here]])

@@ -211,7 +211,7 @@ def test_what_cannot_be_is_a_line(da: Any, run: Path) -> None:
     assert "stream_method=tents" in refused(da, "stream_method=tents")
     assert "batch_size" in refused(da, "batch_size=0")
     assert "severity" in refused(da, "severity=6")
-    assert "corruptions are of images of bytes" in refused(da, "corruption=[fog]")
+    assert "corruptions are of images of one or three channels" in refused(da, "corruption=[fog]")
     assert "there is no such corruption" in refused(da, "corruption=[smog]")
     assert "there is no result.json" in refused(da, "run=nowhere")
 

@@ -17,6 +17,7 @@ from da_framework.datasets.corruptions import (
     check_corruptions,
     corrupt,
     corrupt_images,
+    find_range,
     plasma,
     soft_disk,
     trail,
@@ -338,11 +339,27 @@ def test_a_blur_keeps_the_mean_of_a_point() -> None:
     assert (y[..., 0].sum(0) * across**2).sum() == pytest.approx(4, rel=0.01)
 
 
+@pytest.mark.parametrize(("black", "white"), [(0.0, 1.0), (-1.0, 1.0)])
+def test_images_of_numbers_are_corrupted_as_those_of_bytes(black: float, white: float) -> None:
+    x = (255 * picture()).astype(np.uint8).transpose(2, 0, 1)[None]
+    numbers = (black + (white - black) * x / 255).astype(np.float32)
+    bytes_, ours = (
+        corrupt_images(own, ["fog"], [3], [1], black=low, white=high)
+        for own, low, high in ((x, 0, 255), (numbers, black, white))
+    )
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose((ours - black) / (white - black) * 255, bytes_, atol=0.51)
+
+
 def test_what_cannot_be_corrupted_is_refused() -> None:
-    check_corruptions(["fog"], (3, 8, 8), "uint8")
-    check_corruptions([], (7,), "float32")
+    check_corruptions(["fog"])
     with pytest.raises(InputError, match="corruption=smog: there is no such corruption"):
-        check_corruptions(["smog"], (3, 8, 8), "uint8")
-    for shape, dtype in (((7,), "float32"), ((3, 8, 8), "float32"), ((4, 8, 8), "uint8")):
-        with pytest.raises(InputError, match="of images of bytes in one or three channels"):
-            check_corruptions(["fog"], shape, dtype)
+        check_corruptions(["fog", "smog"])
+    assert find_range((3, 8, 8), "uint8", 0, 7) == (0, 255)
+    assert find_range((1, 8, 8), "float32", 0.0, 1.0) == (0, 1)
+    assert find_range((1, 8, 8), "float32", -0.5, 1.0) == (-1, 1)
+    for shape in ((7,), (4, 8, 8)):
+        with pytest.raises(InputError, match="of images of one or three channels"):
+            find_range(shape, "uint8", 0, 1)
+    with pytest.raises(InputError, match="between 0 and 1, or -1 and 1, and the inputs are bet"):
+        find_range((1, 8, 8), "float32", -2.0, 1.0)

@@ -39,7 +39,7 @@ def small_model(*, seed: int = 0, batch_norm: bool = True) -> Model:
     for _ in range(5):
         network(1 + 2 * torch.randn(32, WIDTH).double())
     with torch.no_grad():
-        network.head[0].weight *= 6  # some predictions are sure, others are not
+        next(network.head.parameters()).mul_(6)  # some predictions are sure, others are not
     return Model(network.eval())
 
 

@@ -47,7 +47,7 @@ def test_the_gradient_is_that_at_the_sharpest_point() -> None:
     norm = math.sqrt(sum(float((g**2).sum()) for g in gradients))
     with torch.no_grad():
         for weight, gradient in zip(other.trained, gradients, strict=True):
-            weight += 0.2 * gradient / norm
+            weight.add_(gradient, alpha=0.2 / norm)
     above = torch.autograd.grad(row_entropy(other.logits(x)).mean(), other.trained)
     method = sar(margin=None, radius=0.2, optimizer=sgd(0.3))
     run(method, [x])

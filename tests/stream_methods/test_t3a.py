@@ -1,5 +1,7 @@
 """T3A: prototypes begin as the head's rows, and are means of sure features."""
 
+from typing import Any
+
 import torch
 from torch.nn.functional import normalize
 from torch.testing import assert_close
@@ -12,7 +14,7 @@ from tests.stream_methods.models import CLASSES, Model, batches, run, small_mode
 def plain_model() -> Model:
     """Of a head with rows of unit length and no bias."""
     model = small_model()
-    head = model.network.head[0]
+    head: Any = model.network.head[0]
     with torch.no_grad():
         head.weight.copy_(normalize(head.weight))
         head.bias.zero_()
@@ -23,7 +25,7 @@ def test_with_only_the_head_s_rows_it_is_the_head() -> None:
     (x,) = batches(1)
     assert_close(T3A(plain_model(), supports=5).predict(x), plain_model()(x)[1].softmax(1))
     features = small_model()(x)[0]
-    rows = normalize(small_model().network.head[0].weight)
+    rows = normalize(next(small_model().network.head.parameters()))
     assert_close(T3A(small_model(), supports=5).classify(features), features @ rows.T)
 
 
@@ -44,7 +46,7 @@ def test_with_one_support_a_class_it_is_the_surest_sample_or_the_row() -> None:
 
 def test_it_is_a_loop_by_hand() -> None:
     model = small_model()
-    head = model.network.head[0]
+    head: Any = model.network.head[0]
     rows = head.weight.detach()
     entropies = row_entropy(head(rows).detach())
     pools = [
@@ -58,7 +60,7 @@ def test_it_is_a_loop_by_hand() -> None:
             entropy = float(row_entropy(own[None]))
             pools[int(own.argmax())].append((entropy, normalize(feature, dim=0)))
         pools = [sorted(pool, key=lambda pair: pair[0])[:4] for pool in pools]
-        means = [sum(feature for _, feature in pool) for pool in pools]
+        means = [torch.stack([feature for _, feature in pool]).sum(0) for pool in pools]
         centres = torch.stack([normalize(mean, dim=0) for mean in means])
         expected.append((features @ centres.T).softmax(1))
     assert_close(run(T3A(small_model(), supports=4), batches()), torch.cat(expected))
