@@ -84,7 +84,8 @@ def laplacian_objective(
         w: affinities, times their weight.
     """
     divergence = -torch.special.entr(z).sum() - (z * log_p).sum()
-    return divergence - (w * (z @ z.T)).sum() / 2
+    value: Tensor = divergence - (w * (z @ z.T)).sum() / 2
+    return value
 
 
 def affinities(
