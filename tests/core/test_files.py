@@ -178,7 +178,6 @@ WRITING = {
     "cli/stream.py",
     "training/streaming.py",
     "cli/streams.py",  # the terminal
-    "datasets/corruptions.py",  # into memory
     "core/damage.py",  # advises to: it writes nothing
     "cli/reproduce.py",  # a log
     "cli/search_journal.py",  # the journal, by atomic_write
