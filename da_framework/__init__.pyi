@@ -62,6 +62,7 @@ from da_framework.methods.mcd import MCD as MCD
 from da_framework.methods.mdan import MDAN as MDAN
 from da_framework.methods.mdd import MDD as MDD
 from da_framework.methods.mean_teacher import MeanTeacher as MeanTeacher
+from da_framework.methods.mix_style import MixStyle as MixStyle
 from da_framework.methods.mixup import Mixup as Mixup
 from da_framework.methods.mldg import MLDG as MLDG
 from da_framework.methods.mmd import MMD as MMD
@@ -85,6 +86,7 @@ from da_framework.methods.source_only import SourceOnly as SourceOnly
 from da_framework.methods.spectral_decoupling import SpectralDecoupling as SpectralDecoupling
 from da_framework.methods.structural_noise import StructuralNoise as StructuralNoise
 from da_framework.methods.subspace_alignment import SubspaceAlignment as SubspaceAlignment
+from da_framework.methods.swad import SWAD as SWAD
 from da_framework.methods.swd import SWD as SWD
 from da_framework.methods.target_only import TargetOnly as TargetOnly
 from da_framework.methods.tca import TCA as TCA

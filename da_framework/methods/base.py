@@ -196,6 +196,9 @@ class Method(nn.Module):
     def updated(self, objective: Objective) -> None:
         """After an objective's step: moving averages and the like."""
 
+    def evaluated(self, outputs: Mapping[str, Outputs]) -> None:
+        """After every evaluation, given what a validator is; what is kept belongs in buffers."""
+
     def refresh(self, outputs: Mapping[str, Outputs]) -> None:
         """Before every epoch, given the outputs over the training samples of ``refreshes``.
 

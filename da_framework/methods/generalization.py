@@ -37,15 +37,18 @@ class PenaltyKeys(MethodKeys):
 
     Attributes:
         weight: w of the penalty; a number, or a function of progress.
+        l2: of the squared norm of all weights, within what a large w divides.
     """
 
     weight: Schedule | NonNegative
+    l2: NonNegative
 
 
 class PenalizedGeneralization(Generalization):
     r"""A penalty on what differs between sources, beside their mean risk.
 
-    .. math:: \min_{f,\, c} \; \frac{1}{\max(1, w)} \left( L_y(c \circ f) + w \, P \right)
+    .. math::
+        \min_{\theta} \; \frac{1}{\max(1, w)} \left( L_y + w \, P + l \lVert \theta \rVert^2 \right)
 
     Where w > 1 all is divided by it, as in the code of the IRM paper: a penalty that begins late,
     and then weighs thousands of times as much, would else come with steps as much larger.
@@ -54,6 +57,8 @@ class PenalizedGeneralization(Generalization):
         network: encoder and head.
         task: classes, domains and samples.
         weight: w of the penalty; a number, or a function of progress.
+        l2: of the squared norm of all weights, within what a large w divides; an optimizer's
+            ``weight_decay`` of twice as much is the same, but not divided.
     """
 
     compares_sources: ClassVar[bool] = True
@@ -64,10 +69,12 @@ class PenalizedGeneralization(Generalization):
         task: Task,
         *,
         weight: Schedule | NonNegative,
+        l2: NonNegative = 0.0,
         **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, **base)
         self.weight = as_schedule(weight)
+        self.l2 = l2
 
     def penalty(self, source: Outputs) -> Float[Tensor, ""]:
         """P of a batch."""
@@ -78,12 +85,18 @@ class PenalizedGeneralization(Generalization):
         terms = {
             **self.classification(outputs),
             "penalty": Term(self.penalty(outputs["source"]), weight),
+            **({"l2": Term(self.squared_norm(), self.l2)} if self.l2 else {}),
             **self.extras(outputs),
         }
         return {
             name: term._replace(weight=term.weight / max(1.0, weight))
             for name, term in terms.items()
         }
+
+    def squared_norm(self) -> Float[Tensor, ""]:
+        """Of all weights that are trained."""
+        weights = [p for p in self.network.parameters() if p.requires_grad]
+        return torch.stack([p.square().sum() for p in weights]).sum()
 
 
 class BetweenSources(Generalization):

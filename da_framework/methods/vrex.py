@@ -28,6 +28,7 @@ class VREx(PenalizedGeneralization):
         network: encoder and head.
         task: classes, domains and samples.
         weight: w of the penalty; a number, or a function of progress.
+        l2: of the squared norm of all weights, within what a large w divides.
     """
 
     def penalty(self, source: Outputs) -> Float[Tensor, ""]:

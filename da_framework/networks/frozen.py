@@ -53,3 +53,37 @@ class Averaged(Frozen):
             averaged.lerp_(latest, 1 - keep)
         for buffer, other_buffer in zip(self.module.buffers(), module.buffers(), strict=True):
             buffer.copy_(other_buffer)
+
+
+class RunningMean(Frozen):
+    r"""The mean of a module's weights over the steps at which they were added.
+
+    .. math:: \bar\theta \leftarrow \bar\theta + \frac{1}{n} (\theta - \bar\theta)
+
+    Buffers that are no whole numbers, such as the statistics of batch norm, are averaged alike.
+    Before anything is added it is the module as it was.
+
+    Attributes:
+        count: n, how many were added.
+    """
+
+    count: torch.Tensor
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__(module)
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def add(self, module: nn.Module) -> None:
+        """One more.
+
+        Args:
+            module: of the same kind.
+        """
+        self.count += 1
+        latest = module.state_dict()
+        for name, mean in self.module.state_dict().items():
+            if mean.is_floating_point():
+                mean += (latest[name] - mean) / self.count
+            else:
+                mean.copy_(latest[name])

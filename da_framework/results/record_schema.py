@@ -156,9 +156,13 @@ class Environment(TypedDict):
 
 
 class RunOutcome(TypedDict):
-    """The part of a record that a trained run adds: its figures, and what they stand on."""
+    """The part of a record that a trained run adds: its figures, and what they stand on.
+
+    ``selection`` says what each of the picks was chosen by, where the target is never seen.
+    """
 
     baseline: NotRequired[bool]
+    selection: NotRequired[dict[str, str]]
     domains: DomainNames
     classes: NotRequired[list[str]]
     rows: NotRequired[dict[str, int]]

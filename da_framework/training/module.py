@@ -265,6 +265,7 @@ class Adaptation(pl.LightningModule):
         """Scores the model: the validator sees hidden labels, the results true ones."""
         validation, oracle = self.outputs_to_judge()
         reading = self.read(validation, oracle)
+        self.method.evaluated(self.visible(validation))
         self.pick(reading)
         self.record(shown_figures(reading))
         evaluation = Evaluation(
@@ -320,12 +321,11 @@ class Adaptation(pl.LightningModule):
         Raises:
             InputError: it needs a role that the data has not, or that is not for it to see.
         """
-        generalizes = self.method.generalizes
-        seen = validation.without("target") if generalizes else validation
+        seen = self.visible(validation)
         try:
             score = float(self.validator(seen))
         except KeyError as error:
-            if generalizes:
+            if self.method.generalizes:
                 raise InputError(self.unseen_target_advice(seen)) from None
             raise InputError(
                 f"the validator needs the role {error}, but the data has {listed(validation)}; "
@@ -341,6 +341,10 @@ class Adaptation(pl.LightningModule):
                 "chosen",
             )
         return None
+
+    def visible(self, validation: Validation) -> Validation:
+        """What method and validator may see: not the target where that is never seen."""
+        return validation.without("target") if self.method.generalizes else validation
 
     def unseen_target_advice(self, seen: Validation) -> str:
         """Why a validator of a method that never sees the target has no score, and what to do."""

@@ -42,6 +42,12 @@ log = logging.getLogger(__name__)
 
 LARGE_INPUT = 100.0
 """A number among the inputs above which training may diverge for that reason alone."""
+SELECTION = {
+    "last": "nothing: the last step",
+    "chosen": "held-out samples of the sources",
+    "oracle": "labels of the target, which no method may use",
+}
+"""What the picks of a run are chosen by whose target is never seen."""
 RATES = (("optimizer", "lr"), ("method", "weight"))
 """Keys that are lowered where training diverges."""
 
@@ -194,7 +200,7 @@ def dataset_alone(dataset: ConfigNode) -> None:
 def summarize(run: "Run") -> "RunOutcome":
     """What a trained run adds to its record: the three numbers, and what they stand on."""
     module, dataset = run.module, run.domains.dataset
-    return {
+    outcome: RunOutcome = {
         "baseline": module.method.baseline,
         "domains": {"source": list(dataset.source), "target": list(dataset.target)},
         "classes": list(dataset.known),
@@ -222,6 +228,9 @@ def summarize(run: "Run") -> "RunOutcome":
         if "oracle" in module.picks
         else "the tested target has no labels: its accuracy is not known",
     }
+    if module.method.generalizes:
+        outcome["selection"] = dict(SELECTION)
+    return outcome
 
 
 def evaluation_curve(history: Sequence[Mapping[str, Any]]) -> "list[CurvePoint]":

@@ -25,6 +25,16 @@ def test_a_weight_above_one_divides_the_whole_loss(tiny: Any, weight: float) -> 
     torch.testing.assert_close(objective.total, (label + 3 * weight) / max(1, weight))
 
 
+def test_the_weights_own_norm_is_divided_as_well(tiny: Any, gradient: Any) -> None:
+    method = tiny.method(Size, domains=3, weight=8.0, l2=0.1)
+    (objective,) = method.objectives(tiny.batch("source", domains=3))
+    label = objective.terms["source"].value
+    weights = torch.cat([p.flatten() for p in method.network.parameters()])
+    total = (label + 3 * 8.0 + 0.1 * weights.square().sum()) / 8
+    torch.testing.assert_close(objective.total, total)
+    torch.testing.assert_close(gradient(objective.total, method), gradient(total, method))
+
+
 def test_the_risks_are_each_source_s_loss(tiny: Any) -> None:
     method, batch = tiny.method(Size, domains=4, weight=0.0), tiny.batch("source", domains=4)
     source = method.outputs(batch)["source"]
@@ -85,4 +95,6 @@ def test_one_that_does_not_compare_sources_takes_one(da: Any) -> None:
     assert ended.code == 0, ended.err
     record = da.record()
     assert record["choices"]["validator"] == "source_accuracy"
+    assert record["selection"]["chosen"] == "held-out samples of the sources"
+    assert record["selection"].keys() == record["target"].keys()
     assert record["target"]["chosen"]["score"] == record["source"]["chosen"]["accuracy"]
