@@ -86,7 +86,7 @@ COMMANDS = {
     "reproduce": Command("reproduce", "a paper's table beside our numbers: da reproduce --list"),
     "report": Command("report", "a table of finished runs: da report FOLDER ..."),
     "doctor": Command("doctor", "did a finished run align its domains, and what to try: da doctor"),
-    "sync": Command("sync", "send runs to W&B that were offline: da sync FOLDER ..."),
+    "sync": Command("sync", "send runs to W&B or MLflow that were offline: da sync FOLDER ..."),
     "list": Command("list", "what there is to choose from"),
     "new-method": Command(
         "new_method", "the files to begin a method with, here or in a package of its own"

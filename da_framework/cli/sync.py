@@ -1,20 +1,30 @@
-"""``da sync``: sends to W&B what runs have kept while it was out of reach."""
+"""``da sync``: sends to W&B and MLflow what runs have kept while these were out of reach."""
 
+import csv
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from inspect import signature
 from os.path import realpath
 from pathlib import Path
+from typing import Any
 
 from da_framework.cli.arguments import ArgumentParser
-from da_framework.core.damage import file_size, read_each
-from da_framework.core.errors import InputError
+from da_framework.core.damage import file_size, read_each, read_text
+from da_framework.core.errors import InputError, one_line
 from da_framework.core.files import run_lock
+from da_framework.core.text import printable_tree
+from da_framework.results.cells import sides
+from da_framework.results.folder import RunFolder, find_finished_runs
 from da_framework.training.loggers.wandb_connection import why_offline
 
 EMPTY = 7
 """Bytes of a file that holds no record yet."""
+PICKS = ("last", "chosen")
+"""The checkpoints that are sent to MLflow."""
+PATIENCE = 10.0
+"""Seconds that a server of MLflow may take for an answer, whatever a record says."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -25,7 +35,8 @@ def main(arguments: Sequence[str]) -> None:
     """
     parser = ArgumentParser(
         prog="da sync",
-        description="Send runs to W&B that were offline, or not sent to the end.",
+        description="Send runs to W&B, or to the MLflow store of MLFLOW_TRACKING_URI, that were "
+        "offline, or not sent to the end.",
         epilog="example: da sync runs multirun",
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="of runs")
@@ -33,6 +44,21 @@ def main(arguments: Sequence[str]) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"there is no folder {folder}")
+    lines = send_to_mlflow(folders)
+    if not lines or any(map(wandb_files, folders)):
+        send_to_wandb(folders)
+    for line in lines:
+        print(line)
+    if any("not sent" in line for line in lines):
+        raise InputError("MLflow does not have all of them; the same command tries them again")
+
+
+def send_to_wandb(folders: Sequence[Path]) -> None:
+    """Sends the runs below some folders to W&B, each once.
+
+    Raises:
+        InputError: the server cannot be reached, or has not taken all of them.
+    """
     files = sorted({file.resolve() for folder in folders for file in wandb_files(folder)})
     waiting = [file for file in files if not is_sent(file)]
     busy = [file for file in waiting if is_training(file.parents[2])]
@@ -63,6 +89,72 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{len(waiting) - len(left)} of {len(waiting)} sent")
     if left:
         raise InputError(*left, "were not sent; the same command tries them again")
+
+
+def send_to_mlflow(folders: Sequence[Path]) -> list[str]:
+    """Sends the finished runs below some folders to the MLflow store that this person uses.
+
+    The address is never that of a record, which may be a stranger's.
+
+    Returns:
+        A line for each run that was logged to MLflow: what was done.
+    """
+    places = {run.path.resolve(): run for f in folders for run in find_finished_runs(f)}
+    runs = [run for run in places.values() if mlflow_keys(run) is not None]
+    if not runs:
+        return []
+    from da_framework.training.loggers.mlflow import NO_ADDRESS, own_address
+
+    if (uri := own_address()) is None:
+        return [f"{run.path}: not sent to MLflow: {NO_ADDRESS}" for run in runs]
+    lines = []
+    for run in runs:
+        if is_training(run.path):
+            lines.append(f"{run.path}: is still training: left alone")
+        else:
+            try:
+                lines.append(f"{run.path}: {send_run(run, uri)}")
+            except (KeyError, TypeError, ValueError) as error:  # a record that is none of ours
+                lines.append(f"{run.path}: not sent to MLflow: {one_line(error, most=200)}")
+    return lines
+
+
+def mlflow_keys(run: RunFolder) -> dict[str, Any] | None:
+    """The keys by which a run was logged to MLflow; none if it was not, or cannot be read."""
+    try:
+        record: Any = run.read_record()
+        node = (record["config"].get("logger") or {}).get("mlflow")
+    except (InputError, TypeError, AttributeError):
+        return None
+    return dict(node) if isinstance(node, Mapping) else None
+
+
+def send_run(run: RunFolder, uri: str) -> str:
+    """Sends a run to an MLflow store, if that does not have it already; what was done, in words."""
+    from da_framework.training.loggers.mlflow import Mlflow, send_later
+    from da_framework.training.run_log import name_sides
+
+    record: Any = run.read_record()
+    keys = mlflow_keys(run) or {}
+    states: list[str] = []
+    send_later(run, lambda client, i: states.append(client.get_run(i).info.status), uri=uri)
+    if states == ["FINISHED"]:
+        return "MLflow has it already"
+    known = {key: keys[key] for key in signature(Mlflow).parameters if key in keys}
+    logger = Mlflow(**{**known, "uri": uri, "folder": str(run.path), "patience": PATIENCE})
+    logger.log_hyperparams(printable_tree({**record["config"], "code": record["code"]}))
+    logger.log_tag("domains", name_sides(*sides(record)))
+    for row in csv.DictReader(read_text(run.metrics, "figures of a run").splitlines()):
+        step = int(row.pop("step"))
+        logger.log_metrics({n: float(value) for n, value in row.items() if value}, step=step)
+    picks = record["target"].items()
+    accuracies = {f"target/{n}": pick["accuracy"] for n, pick in picks if "accuracy" in pick}
+    logger.log_metrics(accuracies, step=record["steps"])
+    logger.log_figures(run.drawn_figures(), record["steps"])
+    logger.log_checkpoints({f: [f.stem] for f in map(run.checkpoint, PICKS) if f.is_file()})
+    reached = logger.client is not None
+    logger.finish(done=True)
+    return "sent to MLflow" if reached else "not sent to MLflow"
 
 
 def wandb_files(folder: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from da_framework.results.cells import sides
 from da_framework.results.folder import RunFolder
 from da_framework.results.record import code_hash
 from da_framework.training.build import Run
+from da_framework.training.loggers.mlflow import send_verified
 from da_framework.training.loggers.tracker import Tracker
 from da_framework.training.loggers.wandb import Wandb
 
@@ -167,10 +168,11 @@ def collect_tables(run: Run, callbacks: Sequence[Any]) -> dict[str, Table]:
 
 
 def log_verified(folder: RunFolder, summary: Mapping[str, Any]) -> None:
-    """Sends what an audit has found to the run at W&B, where the run was logged there.
+    """Sends what an audit has found to the run at W&B and in MLflow, where it was logged there.
 
-    Out of reach it is kept in the run's folder, for ``da sync``.
+    Out of reach of W&B it is kept in the run's folder, for ``da sync``.
     """
+    send_verified(folder, summary)
     record: Any = folder.read_record()
     node = (record["config"].get("logger") or {}).get("wandb")
     if node is None or not folder.wandb_id.is_file():

@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -42,6 +42,14 @@ NO_NAME = re.compile(r"[^\w/. :-]", re.ASCII)
 """What the names of figures and parameters may not hold."""
 TABLES = "mlflow.loggedArtifacts"
 """The tag by which MLflow knows which artifacts are tables."""
+
+
+RUN_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
+"""What may be the id of a run."""
+TELLING = ("seed", "steps", "method._target_", "dataset._target_")
+"""Parameters by which a run in the store is known to be that of a record."""
+NO_ADDRESS = "MLFLOW_TRACKING_URI names no store, and here is no mlflow.db"
+"""Why nothing is sent; the address of a record may be a stranger's."""
 
 
 class Mlflow(MLFlowLogger, Tracker):
@@ -319,23 +327,103 @@ class Mlflow(MLFlowLogger, Tracker):
             self.attempt(lambda client: client.set_terminated(self.parent, "FINISHED"))
         self.client = None
 
-    @contextmanager
-    def environment(self) -> Iterator[None]:
-        """How MLflow is told, for a while, to be quick and quiet, and that files are meant."""
-        told = {
-            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-            "MLFLOW_HTTP_REQUEST_TIMEOUT": str(max(1, round(self.patience))),
-            "MLFLOW_ALLOW_FILE_STORE": "true",
-            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        }
-        before = {name: os.environ.get(name) for name in told}
-        os.environ.update({name: value for name, value in told.items() if before[name] is None})
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
+    def environment(self) -> AbstractContextManager[None]:
+        """How MLflow is told, for a while, to be quick and quiet."""
+        return quick_and_quiet(self.patience)
+
+
+@contextmanager
+def quick_and_quiet(patience: float) -> Iterator[None]:
+    """Tells MLflow, for a while, to be quick and quiet, and that files are meant.
+
+    Args:
+        patience: seconds that a server may take for an answer.
+    """
+    told = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(max(1, round(patience))),
+        "MLFLOW_ALLOW_FILE_STORE": "true",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update({name: value for name, value in told.items() if before[name] is None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+
+
+def own_address() -> str | None:
+    """The address of the store that this person uses; none where there is none.
+
+    It is never that of a record, which may be a stranger's: ``MLFLOW_TRACKING_URI``, or the store
+    that MLflow has made in the folder that one is in.
+    """
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
+    return "sqlite:///mlflow.db" if Path("mlflow.db").is_file() else None
+
+
+def send_later(folder: RunFolder, act: Callable[[Any, str], None], *, uri: str) -> str:
+    """Does something with the run that a folder names, in the store of an address.
+
+    Args:
+        folder: of a finished run that was logged to MLflow.
+        act: is given MLflow's client and the run's id.
+        uri: of the store.
+
+    Returns:
+        Why it was not done; empty if it was.
+    """
+    patience = 10.0
+    if reason := why_unreachable(uri, patience=patience):
+        return reason
+    try:
+        require_package("MLflow", "mlflow-skinny", "mlflow")
+        with quick_and_quiet(patience):
+            from mlflow.tracking import MlflowClient
+
+            for name in ("mlflow", "alembic"):  # here, since its import sets them
+                logging.getLogger(name).setLevel(logging.ERROR)
+            client: Any = MlflowClient(uri)
+            run_id = folder.mlflow_id.read_bytes().decode(errors="replace").strip()
+            if not RUN_ID.fullmatch(run_id):
+                return "the folder names no run"
+            record: Any = folder.read_record()
+            known = client.get_run(run_id).data.params
+            expected = dict(flatten(record["config"]))
+            if any(known.get(key) != expected[key] for key in TELLING if key in expected):
+                return f"the store's run {run_id} is another"
+            act(client, run_id)
+    except Exception as error:  # the stores' have no type in common
+        return one_line(redact(str(error)), most=200)
+    return ""
+
+
+def send_verified(folder: RunFolder, summary: Mapping[str, Any]) -> None:
+    """Adds what an audit has found to the run in MLflow, where the run was logged there.
+
+    Args:
+        folder: of the run.
+        summary: names and values: numbers become figures, texts tags.
+    """
+    if not folder.mlflow_id.is_file():
+        return
+    if (uri := own_address()) is None:
+        log.warning("%s: the verdict is not sent to MLflow: %s", folder.path, NO_ADDRESS)
+        return
+
+    def send(client: Any, run_id: str) -> None:
+        for name, value in summary.items():
+            if isinstance(value, int | float):
+                client.log_metric(run_id, name, value)
+            elif value is not None:
+                client.set_tag(run_id, name, printable(value)[:LONGEST])
+
+    if reason := send_later(folder, send, uri=uri):
+        log.warning("%s: the verdict is not sent to MLflow: %s", folder.path, reason)
 
 
 def find_experiment(client: Any, name: str) -> str:

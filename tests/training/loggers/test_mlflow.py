@@ -21,7 +21,8 @@ from PIL import Image
 from da_framework.callbacks.base import Table
 from da_framework.config import plugins
 from da_framework.core.errors import InputError
-from da_framework.training.loggers.mlflow import Mlflow, flatten
+from da_framework.results.folder import RunFolder
+from da_framework.training.loggers.mlflow import Mlflow, flatten, send_verified
 from da_framework.training.run_log import close_loggers
 from tests.conftest import SMALL, commanding
 from tests.killed import Killed, die_at_steps
@@ -408,3 +409,118 @@ def test_a_password_in_the_address_is_left_to_the_environment(da: Any) -> None:
     assert "a password in an address" in ended.err
     assert "long-password" not in ended.err
     assert not list(da.folder.iterdir())
+
+
+# afterwards
+
+
+def two_runs(da: Any) -> None:
+    for method, steps in (("source_only", 2), ("dann", 40)):
+        words = [*WATCHED, "callback=[]", f"method={method}", f"steps={steps}"]
+        words = [word for word in words if word not in ("steps=20", "callback=[confusion]")]
+        assert da("train", *words, f"hydra.run.dir={method}").code == 0
+
+
+@pytest.mark.slow
+def test_what_an_audit_found_is_sent_to_the_run_in_the_store_of_this_person(
+    da: Any, monkeypatch: pytest.MonkeyPatch, empty_store: Path
+) -> None:
+    from tests.cli.test_audit import RUNS, answer, state
+
+    shutil.copy(empty_store, da.folder / "mlflow.db")
+    address = f"sqlite:///{da.folder / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    two_runs(da)
+    assert da("audit", RUNS, "ask=400").code == 0
+    answer()
+    assert da("audit", RUNS).code == 0
+    client = open_store(address)
+    run = client.get_run((da.folder / "dann" / "mlflow.id").read_text())
+    (pair,) = state()["pairs"]
+    assert run.data.tags["verified/verdict"] == f"{pair['outcome']} beside source_only"
+    found = [run.data.metrics[f"verified/gain/{end}"] for end in ("low", "high")]
+    assert found == pytest.approx(pair["gain"])
+    assert run.info.status == "FINISHED"
+
+
+def finished(da: Any, address: str) -> Any:
+    """A small run that was logged to a store, and its folder."""
+    words = ("logger=mlflow", f"logger.mlflow.uri={address}", "callback=[confusion]")
+    small = [word for word in SMALL if not word.startswith(("logger", "callback"))]
+    assert da("train", *small, *words, "evaluate_every=5", "hydra.run.dir=run").code == 0
+    return RunFolder(da.folder / "run")
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is warned of, after a command in this process has taken the log's handlers away."""
+    lines: list[str] = []
+    log = logging.getLogger("da_framework.training.loggers.mlflow")
+    monkeypatch.setattr(log, "warning", lambda text, *words: lines.append(text % words))
+    return lines
+
+
+def test_an_address_in_a_record_is_not_gone_to(da: Any, empty_store: Path, said: list[str]) -> None:
+    (da.folder / "theirs").mkdir()
+    shutil.copy(empty_store, da.folder / "theirs" / "store.db")
+    address = f"sqlite:///{da.folder / 'theirs' / 'store.db'}"
+    folder = finished(da, address)
+    send_verified(folder, {"verified/labels": 3})
+    assert "MLFLOW_TRACKING_URI names no store, and here is no mlflow.db" in said[-1]
+    run = open_store(address).get_run(folder.mlflow_id.read_text())
+    assert "verified/labels" not in run.data.metrics
+    ended = da("sync", "run")
+    assert ended.code == 2
+    assert "run: not sent to MLflow: MLFLOW_TRACKING_URI names no store" in ended.out
+    assert not (da.folder / "mlflow.db").exists()
+
+
+def test_another_run_of_the_store_is_left_as_it_is(
+    da: Any, empty_store: Path, said: list[str]
+) -> None:
+    shutil.copy(empty_store, da.folder / "mlflow.db")
+    address = "sqlite:///mlflow.db"
+    folder = finished(da, address)
+    other = logger(da.folder / "other", address)
+    other.log_hyperparams({"seed": 7, "steps": 20})
+    close_loggers([other], done=True)
+    own = folder.mlflow_id.read_text()
+    for strange, why in ((str(other.run_id), "is another"), ("../x", "names no run")):
+        folder.mlflow_id.write_text(strange)
+        send_verified(folder, {"verified/labels": 3})
+        assert why in said[-1]
+    assert "verified/labels" not in open_store(address).get_run(other.run_id).data.metrics
+    folder.mlflow_id.write_text(own)
+    send_verified(folder, {"verified/labels": 3, "verified/verdict": "better", "none": None})
+    run = open_store(address).get_run(own)
+    assert run.data.metrics["verified/labels"] == 3
+    assert run.data.tags["verified/verdict"] == "better"
+
+
+def test_what_was_out_of_reach_is_sent_later(
+    da: Any, monkeypatch: pytest.MonkeyPatch, empty_store: Path
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    folder = finished(da, nowhere)
+    assert not folder.mlflow_id.exists()
+    shutil.copy(empty_store, da.folder / "store.db")
+    address = f"sqlite:///{da.folder / 'store.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    ended = da("sync", "run")
+    assert (ended.code, ended.out) == (0, "run: sent to MLflow\n")
+    client, run_id = open_store(address), folder.mlflow_id.read_text()
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    record = da.record()
+    assert run.data.params["steps"] == "20"
+    actual = points(client, run_id)
+    for pick in ("last", "chosen", "oracle"):
+        assert actual.pop(f"target/{pick}") == [(20, record["target"][pick]["accuracy"])]
+    assert actual == rows(folder.path)
+    files = {file.path for file in client.list_artifacts(run_id)}
+    assert files >= {"config.json", "confusion.png", "checkpoints"}
+    again = da("sync", "run")
+    assert (again.code, again.out) == (0, "run: MLflow has it already\n")
+    assert points(client, run_id).keys() >= actual.keys()
