@@ -186,11 +186,21 @@ def print_version() -> None:
 
 
 def complete(arguments: list[str]) -> None:
-    """Answers the shell: our commands for the first word, Hydra's completion behind it."""
+    """Answers the shell: our commands for the first word; keys, names, paths or options behind."""
     line = os.environ.get("COMP_LINE", "")
     typed = line.split()[1:]
     name, rest = split_command([*typed, ""])
-    if name in COMMANDS and COMMANDS[name].hydra and (rest != [""] or line.endswith(" ")):
+    behind = name in COMMANDS and (rest != [""] or line.endswith(" "))
+    word = "" if line.endswith(" ") or not typed else typed[-1]
+    if behind:
+        from da_framework.cli.completion import complete_options, complete_paths
+
+        command = COMMANDS[name]
+        own = complete_paths(word) if command.hydra else complete_options(command.module, word)
+        if offered := list(own):
+            print("\n".join(offered))
+            return
+    if behind and COMMANDS[name].hydra:
         cut = len(name) + 1
         os.environ["COMP_LINE"] = line.replace(f" {name}", "", 1)
         os.environ["COMP_POINT"] = str(int(os.environ.get("COMP_POINT", len(line))) - cut)

@@ -85,8 +85,10 @@ def print_run(record: RunRecord, folder: Path) -> None:
         f"trained for {record['seconds']['training']:.0f} s; written to {folder}:", soft_wrap=True
     )
     files = sorted(
-        file.name for file in folder.iterdir() if file.suffix in (".json", ".png", ".csv")
+        file.name for file in folder.iterdir() if file.suffix in (".csv", ".json", ".md", ".png")
     )
+    if RunFolder(folder).checkpoints.is_dir():
+        files.append(f"{RunFolder(folder).checkpoints.name}/")
     console.print(f"  {'  '.join(files)}", soft_wrap=True)
 
 

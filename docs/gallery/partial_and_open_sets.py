@@ -61,6 +61,6 @@ for name in (*"abcd", "unknown"):
     print(f"open, {name}: {np.mean(said[truth == name] == name):.1%} is right")
     points = x_target[said == name]
     right.scatter(*points.T, s=6, label=name, color="black" if name == "unknown" else None)
-right.set(title="open: what OSBP says of a target with one more class")
+right.set(title="open: what OSBP says of five groups")
 right.legend(fontsize=8)
 figure.savefig("partial_and_open_sets.png", dpi=100)

@@ -131,11 +131,19 @@ def test_nothing_heavy_is_imported(tmp_path: Path, arguments: list[str]) -> None
         ("da train dataset=two_moons dataset.ro", {"dataset.rows=", "dataset.rotation="}),
         ("da evaluate pi", {"pick="}),
         ("da rank dataset=two_moons dataset.labels", {"dataset.labels_per_class="}),
+        ("da predict run=ru", {"run=runs/"}),
+        ("da predict run=runs/", {"run=runs/first/", "run=runs/second/"}),
+        ("da train init_from=runs/se", {"init_from=runs/second/"}),
+        ("da predict run=nowhere/", set()),
+        ("da report --", {"--html", "--out", "--validators"}),
+        ("da reproduce --j", {"--jobs"}),
     ],
 )
 def test_the_shell_completes(
     da: Any, monkeypatch: pytest.MonkeyPatch, line: str, expected: set[str]
 ) -> None:
+    for name in ("first", "second", ".hidden"):
+        (da.folder / "runs" / name).mkdir(parents=True)
     monkeypatch.setenv("COMP_LINE", line)
     monkeypatch.setenv("COMP_POINT", str(len(line)))
     actual = set(da("-sc", "query=bash").out.split())
