@@ -46,8 +46,12 @@ from da_framework.results.statistics import (
     target_accuracy,
     to_frame,
 )
+from da_framework.results.terminal import print_table
 from da_framework.results.validator_quality import validator_scores
 from da_framework.results.verified import Verified, read_verified
+
+NARROW = 80
+"""Columns of a terminal below which a table would cut the figures of a run."""
 
 
 def print_run(record: RunRecord, folder: Path) -> None:
@@ -59,9 +63,9 @@ def print_run(record: RunRecord, folder: Path) -> None:
     known = target_accuracy(record) is not None
     measures = ("accuracy", "macro F1", "calibration error") if known else ("validator score",)
     source, target = ("+".join(names) for names in sides(record))
-    table = Table(title=printable(f"{record['choices']['method']}: {source} -> {target}"))
-    for column in ("target", "step", *measures):
-        table.add_column(column, justify="left" if column == "target" else "right")
+    title = printable(f"{record['choices']['method']}: {source} -> {target}")
+    heads = ["target", "step", *measures]
+    rows = []
     for pick, figures in picked_figures(record):
         values = (
             (
@@ -72,8 +76,16 @@ def print_run(record: RunRecord, folder: Path) -> None:
             if known
             else (format_figure(figures["score"]),)
         )
-        table.add_row(PICKS[pick].format(**record["choices"]), str(figures["step"]), *values)
-    console.print(table)
+        rows.append([PICKS[pick].format(**record["choices"]), str(figures["step"]), *values])
+    if console.width < NARROW:
+        print_table(console, title, [heads, *rows])
+    else:
+        table = Table(title=title)
+        for column in heads:
+            table.add_column(column, justify="left" if column == "target" else "right")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
     if not known:
         console.print(f"target accuracy: {NO_LABELS}")
     for verified in gather_verified([{**record, "folder": str(folder)}]).values():

@@ -53,6 +53,26 @@ def test_the_three_numbers_of_a_run_are_shown(
     assert "da.log" not in text
 
 
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 120])
+def test_no_figure_of_a_run_is_cut_however_narrow_the_terminal(
+    width: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in (("COLUMNS", str(width)), ("TERM", "dumb"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    for name in ("result.json", "MODEL.md"):
+        (tmp_path / "run" / name).touch()
+    print_run(table_record(0.5), tmp_path / "run")
+    out = capsys.readouterr().out
+    assert all(figure in out for figure in ("50.00%", "60.00%", "70.00%", "0.432", "0.057"))
+    assert "…" not in out
+    assert "\x1b" not in out
+    assert out.splitlines()[-1] == "  MODEL.md  result.json  checkpoints/"
+
+
 def test_the_interval_is_student_s() -> None:
     # mean 70, deviation 10, of three: 4.303 * 10 / sqrt(3)
     assert str(mean_over_seeds([0.6, 0.7, 0.8])) == "70.0 ± 24.8"
