@@ -1,0 +1,79 @@
+"""The site as a browser shows it: nothing is broken, too wide, or fetched from elsewhere."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser import Browser, browsing
+
+ROOT = Path(__file__).parents[1]
+WIDTHS = (390, 1280)
+FETCHED = re.compile(
+    r"""<(?:link|script|img|iframe|source)\b[^>]*?\b(?:src|href)=["']?(https?:)?//"""
+)
+"""What a page would fetch of another server; links are followed by readers alone."""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="needs the extra docs"),
+]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built strictly: a dead link or an unknown name is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+    command += ["--config-file", "docs/mkdocs.yml", "--site-dir", str(folder)]
+    surroundings = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    ended = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, env=surroundings
+    )
+    assert ended.returncode == 0, ended.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def narrow(browser: Browser) -> Iterator[Browser]:
+    yield browser
+    browser.ask("goog/cdp/execute", cmd="Emulation.clearDeviceMetricsOverride", params={})
+
+
+def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > 100
+    for page in pages:
+        text = re.sub(r'<link rel="?canonical[^>]*>', "", page.read_text())
+        assert not FETCHED.search(text), page
+    for style in site.rglob("*.css"):
+        assert not re.search(r"@import|url\(['\"]?https?:", style.read_text()), style
+
+
+@browsing
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_fits_and_its_pictures_and_formulas_are_whole(
+    site: Path, narrow: Browser, width: int
+) -> None:
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    narrow.ask("goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=metrics)
+    wrong = []
+    for page in sorted(site.rglob("*.html")):
+        narrow.open(page)
+        narrow.js("[...document.images].forEach((n) => n.loading = 'eager')")
+        found = narrow.js(
+            "({inner: innerWidth, wide: document.documentElement.scrollWidth,"
+            " broken: document.querySelectorAll('merror').length,"
+            " missing: [...document.images].filter((n) => n.complete && !n.naturalWidth).length})"
+        )
+        assert found["inner"] == width
+        if found["wide"] > width or found["broken"] or found["missing"]:
+            wrong.append((str(page.relative_to(site)), found))
+    assert wrong == []
+    narrow.js("document.body.insertAdjacentHTML('beforeend', '<p style=\"width:3000px\">x</p>')")
+    assert narrow.js("document.documentElement.scrollWidth") > width  # it would be seen
