@@ -186,6 +186,7 @@ WRITING = {
     "datasets/image_cache.py",  # synced block by block
     "results/folder.py",  # moves what is there
     *("audit/page.py", "results/page.py", "results/figure_process.py"),  # into memory
+    "datasets/corruptions.py",  # likewise
     "training/save.py",  # below a name that is published when all is there
     "results/contact_sheet.py",
     "training/memory.py",  # a counter of the system
