@@ -29,7 +29,6 @@ DANN: dict[str, Any] = {"steps": 8, "evaluate_every": 4, "trainer__accelerator":
 SHALLOW = (
     "artl",
     "coral",
-    "coral_svm",
     "easy_tl",
     "gfk",
     "jda",
@@ -37,6 +36,7 @@ SHALLOW = (
     "jpda",
     "kernel_svm",
     "linear_svm",
+    "map_svm",
     "nearest_neighbor",
     "optimal_transport",
     "pca",

@@ -22,12 +22,12 @@ class MapSVM(KernelSVM):
 
     .. math::
         f(x) = \sum_i \alpha_i \, x_i A x^\top + \beta, \qquad A = \begin{cases}
-        (C_S + \rho I)^{-1/2} (C_T + \rho I)^{1/2} & \text{coral} \\
-        P_S P_S^\top P_T P_T^\top & \text{subspace alignment} \\
-        G & \text{gfk} \end{cases}
+        (C_S + \rho I)^{-1/2} (C_T + \rho I)^{1/2} & \text{covariances} \\
+        P_S P_S^\top P_T P_T^\top & \text{subspaces} \\
+        G & \text{geodesic} \end{cases}
 
     So do the authors of CORAL classify in the paper's tables. The map stands on one side, in
-    training too, where neither side is of the target: but for that of ``gfk`` the kernel is not
+    training too, where neither side is of the target: but for ``geodesic`` the kernel is not
     symmetric, and the machine no optimum of anything. What the paper describes, recolouring the
     source and a linear machine on top, is ``method=coral`` with ``classifier: svm``.
 
@@ -37,9 +37,10 @@ class MapSVM(KernelSVM):
     Args:
         network: encoder; its head is not used.
         task: classes, domains and samples.
-        alignment: ``coral``, ``subspace_alignment`` or ``gfk``.
-        components: directions of each domain, of ``subspace_alignment`` and ``gfk``.
-        ridge: ρ, of ``coral``; 1 is the paper's.
+        alignment: of ``covariances`` as CORAL's, of ``subspaces`` as subspace alignment's, or the
+            ``geodesic`` flow kernel.
+        components: directions of each domain, of ``subspaces`` and ``geodesic``.
+        ridge: ρ, of ``covariances``; 1 is the paper's.
         cost: C, what a sample on the wrong side costs.
     """
 
@@ -51,7 +52,7 @@ class MapSVM(KernelSVM):
         network: Network,
         task: Task,
         *,
-        alignment: Literal["coral", "subspace_alignment", "gfk"],
+        alignment: Literal["covariances", "subspaces", "geodesic"],
         components: Count,
         ridge: Positive,
         cost: Positive,
@@ -65,7 +66,7 @@ class MapSVM(KernelSVM):
     def solve(
         self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
     ) -> Mapping[str, Tensor]:
-        if self.alignment == "coral":
+        if self.alignment == "covariances":
             if min(len(source), len(target)) < 2:
                 raise InputError("CORAL needs covariances: a domain of one sample has none")
             powers = ((source, -0.5), (target, 0.5))
@@ -73,7 +74,7 @@ class MapSVM(KernelSVM):
             return {"middle": roots[0] @ roots[1]}
         components = min(self.components, max(source.shape[1] // 2, 1))
         bases = [principal_directions(x, components) for x in (source, target)]
-        if self.alignment == "gfk":
+        if self.alignment == "geodesic":
             count = min(basis.shape[1] for basis in bases)
             root = geodesic_flow(*(basis[:, :count] for basis in bases))
             return {"middle": root @ root.T}
