@@ -757,6 +757,9 @@ TYPED: dict[str, dict[str, str]] = {
     "cli/override_errors.py": {
         "network.backbone={}": f"{NOTEBOOK}::test_words_from_elsewhere_lead_to_ours",
         "network=torchvision": f"{NOTEBOOK}::test_words_from_elsewhere_lead_to_ours",
+        "+trainer.max_time=00": "tests/training/test_train.py::"
+        "test_a_run_that_is_stopped_short_leaves_no_result",
+        "Trainer(max_time=...)": f"{OWN}::test_a_limit_of_time_stops_with_an_evaluation",
         "network=timm": f"{HERE}::test_models_are_backbones_of_timm_as_advised",
     },
     "cli/search.py": dict.fromkeys(
@@ -835,7 +838,10 @@ TYPED: dict[str, dict[str, str]] = {
         "optimizer=adamw": "tests/config/test_moved.py::test_it_is_a_cell_with_a_run_of_today"
     },
     "training/prediction.py": {
-        "evaluate(x, y)": f"{NOTEBOOK}::test_evaluation_is_that_of_the_record"
+        "evaluate(x, y)": f"{NOTEBOOK}::test_evaluation_is_that_of_the_record",
+        **dict.fromkeys(
+            ("logits(x)", "predict(x)"), f"{NOTEBOOK}::test_what_is_no_probability_is_not_called_so"
+        ),
     },
     "training/restore.py": dict.fromkeys(
         ("pick=chosen", "pick=last"), f"{HERE}::test_another_pick_is_whole_as_advised"

@@ -2,6 +2,8 @@
 
 import keyword
 import re
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from string import Template
 
@@ -9,6 +11,7 @@ from da_framework.cli.arguments import ArgumentParser
 from da_framework.config import plugins
 from da_framework.core.errors import InputError
 from da_framework.core.files import write_text
+from da_framework.core.quoting import OTHERWISE_READ
 
 METHOD = Template(r'''"""$summary."""
 
@@ -136,9 +139,13 @@ def new_method(name: str, package: Path | None) -> list[Path]:
     Raises:
         InputError: the name cannot be used, or a file is there already.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise InputError(
             f"{name!r} cannot be the name of a method: lower-case letters, digits and underscores"
+        )
+    if {name, class_name(name)} & {*keyword.kwlist} or OTHERWISE_READ.fullmatch(name):
+        raise InputError(
+            f"{name!r} cannot be the name of a method: it has a meaning of its own: {name}_method"
         )
     if (plugins.conf_dir() / "method" / f"{name}.yaml").exists():
         raise InputError(f"method={name} is there already: {plugins.conf_dir() / 'method'}")
@@ -152,6 +159,11 @@ def new_method(name: str, package: Path | None) -> list[Path]:
                 f"{root.resolve()}: {module!r} cannot be the name of a package: "
                 f"da new-method {name} --package my_da makes one"
             )
+        if not (root / "pyproject.toml").exists() and is_taken(module):
+            raise InputError(
+                f"{root.resolve()}: a package of the name {module} would hide that which is "
+                f"installed: da new-method {name} --package my_da makes one"
+            )
     else:
         root, module = checkout, "da_framework"
     files = file_contents(name, root, module, apart=apart)
@@ -163,11 +175,21 @@ def new_method(name: str, package: Path | None) -> list[Path]:
     return list(files)
 
 
+def class_name(name: str) -> str:
+    """The name of a method's class."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def is_taken(module: str) -> bool:
+    """Whether Python itself, or a package that is installed, has a module of this name."""
+    return module in sys.stdlib_module_names or module in packages_distributions()
+
+
 def file_contents(name: str, root: Path, module: str, *, apart: bool) -> dict[Path, str]:
     """The text of every file to be written."""
     values = {
         "name": name,
-        "kind": "".join(part.capitalize() for part in name.split("_")),
+        "kind": class_name(name),
         "summary": "Alignment of the two domains' mean features",
         "package": module,
         "project": module.replace("_", "-"),

@@ -219,10 +219,12 @@ def refuse_other_files(file: Path) -> None:
     """Raises where a file is what is found in the place of a download.
 
     Raises:
-        ValueError: it is a web page, or the pointer that Git LFS leaves for a file.
+        ValueError: it is a web page, the pointer that Git LFS leaves for a file, or empty.
     """
     with file.open("rb") as stream:
         begin = stream.read(200).lstrip().lower()
+    if not begin:
+        raise ValueError("it is empty")
     if begin.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
         raise ValueError("it is a web page: the address gave one in the place of the file")
     if begin.startswith(b"version https://git-lfs"):

@@ -17,7 +17,11 @@ WEIGHTS = "file of weights"
 ANOTHER = "other things than tensors are not read; network.weights names another"
 WEIGHT_SUFFIXES = tuple(f".{end}" for end in ("safetensors", "pt", "pth", "bin", "ckpt", "tar"))
 WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema", "teacher", "student")
-"""Keys below which checkpoints have the weights."""
+"""Keys below which checkpoints have the weights, those that are taken first before others."""
+NO_WEIGHTS = ("optim", "sched", "scaler")
+"""How keys begin that have tensors of something else."""
+DEEPEST = 4
+"""Mappings in each other, of which checkpoints have two."""
 
 
 def read_weights(file: str) -> dict[str, Tensor]:
@@ -44,12 +48,27 @@ def read_weights(file: str) -> dict[str, Tensor]:
             state: Any = load_file(path)
     else:
         state = read_torch(path, WEIGHTS, mend=ANOTHER)
-    if isinstance(state, Mapping):
-        wrapped = (state[key] for key in WRAPPERS if isinstance(state.get(key), Mapping))
-        state = next(wrapped, state)
-    if not isinstance(state, Mapping) or not all(isinstance(w, Tensor) for w in state.values()):
+    if not (weights := find_state(state)):
         raise InputError(f"{key}: it holds no state dict: names and their tensors")
-    return dict(state)
+    return weights
+
+
+def find_state(tree: Any, depth: int = DEEPEST) -> dict[str, Tensor]:
+    """The state dict in what a file holds; empty if there is none.
+
+    It is what is there, or below the first of the usual keys that has one, or else the largest
+    below another key; numbers and texts beside tensors are left out.
+    """
+    if not isinstance(tree, Mapping) or not depth:
+        return {}
+    tensors = {n: w for n, w in tree.items() if isinstance(n, str) and isinstance(w, Tensor)}
+    below = {
+        key: find_state(value, depth - 1)
+        for key, value in tree.items()
+        if isinstance(key, str) and not key.lower().startswith(NO_WEIGHTS)
+    }
+    usual = (below[key] for key in WRAPPERS if below.get(key))
+    return next(usual, max([tensors, *below.values()], key=len))
 
 
 def load_backbone_weights(

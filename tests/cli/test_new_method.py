@@ -65,7 +65,13 @@ def test_in_a_checkout_it_is_three_files(tmp_path: Path, monkeypatch: pytest.Mon
     [
         (["Foo"], "'Foo' cannot be the name of a method"),
         (["1foo"], "cannot be the name of a method"),
-        (["class"], "cannot be the name of a method"),
+        (["class"], "it has a meaning of its own: class_method"),
+        *(
+            (["null", "true", "none", "nan"][n : n + 1], "has a meaning of its own")
+            for n in range(4)
+        ),
+        (["foo", "--package", "torch"], "would hide that which is installed: da new-method foo"),
+        (["foo", "--package", "json"], "would hide that which is installed"),
         (["dann"], "method=dann is there already"),
         (["foo", "--package", "12"], "cannot be the name of a package"),
         (["foo", "--package", "da_framework"], "cannot be the name of a package"),

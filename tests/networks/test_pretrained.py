@@ -25,6 +25,7 @@ from da_framework.datasets.images import crop_middle
 from da_framework.networks.network import Network
 from da_framework.networks.timm import timm
 from da_framework.networks.torchvision import torchvision
+from da_framework.networks.weights import read_weights
 from da_framework.training.optimizers import sgd
 
 KEYS: dict[str, Any] = {
@@ -132,6 +133,32 @@ def test_weights_as_others_save_them(
     assert {"fc", "projector.0", "queue"} <= set(caplog.messages[0].rpartition(": ")[2].split(", "))
 
 
+@pytest.mark.parametrize("keys", [["net"], ["model", "state_dict"], ["ema", "model"], ["encoder"]])
+def test_weights_below_any_keys_are_found(keys: list[str], tmp_path: Path) -> None:
+    state = {"module.layer": torch.ones(2), "version": 3, "module.other": torch.zeros(1)}
+    tree: Any = state
+    for key in reversed(keys):
+        moments = {f"m{n}": torch.zeros(1) for n in range(9)}
+        tree = {key: tree, "epoch": 3, "optimizer": {"state": {0: moments}}, "optim": moments}
+    torch.save(tree, tmp_path / "own.pth")
+    assert read_weights(str(tmp_path / "own.pth")).keys() == {"module.layer", "module.other"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *([torch.zeros(2)], torch.zeros(2), {}, {"epoch": 3}, {3: torch.zeros(2)}),
+        {"a": {"b": {"c": {"d": {"e": torch.zeros(2)}}}}},
+        {"optimizer": {"m": torch.zeros(2)}},
+    ],
+    ids=str,
+)
+def test_what_holds_no_weights_is_refused(content: Any, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "own.pth")
+    with pytest.raises(InputError, match="it holds no state dict: names and their tensors"):
+        read_weights(str(tmp_path / "own.pth"))
+
+
 def test_padding_same_is_tensorflow_s() -> None:
     network = of_torchvision("mobilenet_v2", padding="same").eval()
     exact: Any = timm_library.create_model("mobilenetv2_100", num_classes=0, pad_type="same")
@@ -165,6 +192,7 @@ def test_a_file_of_other_weights_is_refused(
     Path("page.pth").write_text("<!DOCTYPE html><html><body>Sign in</body></html>")
     Path("page.safetensors").write_text("\n<html><body>Sign in</body></html>")
     Path("pointer.bin").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    torch.save({"a": 0, "b": {"c": "text"}}, "none.pth")
     torch.save({"a": 0} | models.resnet34().state_dict(), "deeper.pth")
     torch.save(models.resnet34().state_dict(), "deep.pth")
     torch.save(models.shufflenet_v2_x0_5().state_dict(), "other.pth")
@@ -179,7 +207,8 @@ def test_a_file_of_other_weights_is_refused(
         "page.pth": "it is a web page",
         "page.safetensors": "it is a web page",
         "pointer.bin": "it is a pointer of Git LFS: git lfs pull",
-        "deeper.pth": "no state dict",
+        "none.pth": "no state dict",
+        "deeper.pth": r"layer1\.2\.conv1\.weight \(64, 64, 3, 3\) there, missing here",
         "deep.pth": r"layer1\.2\.conv1\.weight \(64, 64, 3, 3\) there, missing here",
         "other.pth": r"conv1\.0\.weight \(24, 3, 3, 3\) there, missing here.* more",
     }
