@@ -82,7 +82,7 @@ def keep_picture(name: str, folder: Path) -> Path:
     content, limit = picture.read_bytes(), LIMITS[picture.suffix]
     if len(content) > limit:
         raise SystemExit(f"{picture.name} has {len(content)} bytes, of at most {limit}")
-    place = PICTURES / picture.name
+    place: Path = PICTURES / picture.name
     with atomic_write(place) as partial:
         partial.write_bytes(content)
     return place
