@@ -215,6 +215,9 @@ def command_help(name: str, chosen: Mapping[str, list[str]]) -> CommandHelp:
     for group, names in chosen.items():
         if group in choices or find_config(f"{group}/{names[0]}"):
             choices[group] = names
+    for group, names in [*choices.items()]:  # an option may choose one of another group
+        for below in filter(None, (find_config(f"{group}/{one}") for one in names)):
+            choices |= {g: n for g, n in chosen_in(below).items() if g not in chosen}
     for group, names in choices.items():
         for one in names:
             keys = merge(keys, option_keys(group, one))
@@ -224,10 +227,18 @@ def command_help(name: str, chosen: Mapping[str, list[str]]) -> CommandHelp:
 def _command_keys(file: Path, choices: dict[str, list[str]]) -> Keys:
     keys: Keys = {}
     for include in included(file):
-        if isinstance(include, dict):
-            ((group, names),) = include.items()
-            listed = names if isinstance(names, list) else [names] if names else []
-            choices[group.removeprefix("override ").lstrip("/")] = listed
-        elif include != "_self_" and (below := find_config(include)):
+        if isinstance(include, str) and include != "_self_" and (below := find_config(include)):
             keys = merge(keys, _command_keys(below, choices))
+    choices |= chosen_in(file)
     return merge(keys, own_keys(file))
+
+
+def chosen_in(file: Path) -> dict[str, list[str]]:
+    """What the ``defaults`` of a file set groups to."""
+    choices = {}
+    for include in included(file):
+        if isinstance(include, dict):
+            ((key, names),) = include.items()
+            group = key.removeprefix("override ").lstrip("/").partition("@")[0]
+            choices[group] = names if isinstance(names, list) else [names] if names else []
+    return choices

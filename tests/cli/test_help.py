@@ -82,6 +82,13 @@ def test_an_option_is_shown_with_its_own_keys(da: Any) -> None:
     assert "method=mcd: Maximum classifier discrepancy" in ended.out
 
 
+def test_what_a_method_chooses_of_another_part_is_shown() -> None:
+    assert command_help("train", {}).choices["validator"] == ["information_maximization"]
+    assert command_help("train", {"method": ["irm"]}).choices["validator"] == ["source_accuracy"]
+    typed = command_help("train", {"method": ["irm"], "validator": ["dev"]})
+    assert typed.choices["validator"] == ["dev"]
+
+
 @pytest.mark.parametrize("command", COMPOSED)
 def test_the_examples_come_first_and_compose(da: Any, command: str) -> None:
     ended = da(*command.split(), "--help")
