@@ -316,7 +316,13 @@ def make_stream_method(node: Any, model: Method, domains: Domains, seed: int) ->
         InputError: the model, or the data, does not have what it needs.
     """
     make = instantiate(node)
-    if make.func.needs_linear_head:
+    kind = getattr(make, "func", None)  # none where it is no partial
+    if not (isinstance(kind, type) and issubclass(kind, StreamMethod)):
+        raise InputError(
+            f"stream_method: {node['_target_']} is no stream method; it derives from StreamMethod, "
+            "and its config has _partial_: true"
+        )
+    if kind.needs_linear_head:
         linear = len(model.network.head) == 1 and isinstance(model.network.head[0], torch.nn.Linear)
         if not linear or type(model).forward is not Method.forward:
             raise InputError(

@@ -137,6 +137,11 @@ def nested_errors(value: Any, path: str) -> Iterator[str]:
             reason = one_line(error) if now == value["_target_"] else f"it is now {now}"
             yield f"{path}: cannot import {value['_target_']}: {reason}"
             return
+        try:
+            inspect.signature(target)
+        except (TypeError, ValueError):  # a module, a number, a builtin type
+            yield f"{path}: {value['_target_']} does not say what it takes; no config can build it"
+            return
         yield from config_errors(value, target, path, partial=bool(value.get("_partial_")))
     elif isinstance(value, Mapping):
         for key, below in value.items():
@@ -161,6 +166,12 @@ def type_errors(value: Any, hint: Any, path: str) -> Iterator[str]:
         for detail in error.errors():
             keys = mapping_keys(value)
             inside = [str(part) for part in detail["loc"] if isinstance(part, int) or part in keys]
+            if detail["type"] == "missing":
+                yield f"{path}.{detail['loc'][-1]}: missing"
+                continue
+            if detail["type"] == "extra_forbidden":
+                yield f"{'.'.join([path, *inside])}: there is no such key"
+                continue
             alternatives, _ = reasons.setdefault(".".join([path, *inside]), ([], detail["input"]))
             alternatives.append(detail["msg"][0].lower() + detail["msg"][1:])
         for where, (alternatives, given) in reasons.items():

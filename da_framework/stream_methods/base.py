@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from da_framework.core.batch import as_input
-from da_framework.core.errors import InputError
+from da_framework.core.errors import InputError, one_line
 from da_framework.datasets.augmentations import BatchRandom, View
 
 MakeOptimizer = Callable[[list[nn.Parameter]], Optimizer]
@@ -78,7 +78,7 @@ class StreamMethod(nn.Module):
         """Has an optimizer train these parameters, and no others.
 
         Raises:
-            InputError: there are none.
+            InputError: there are none, or torch refuses the optimizer's settings.
         """
         trained = list(parameters)
         if not trained:
@@ -88,7 +88,10 @@ class StreamMethod(nn.Module):
             )
         for parameter in trained:
             parameter.requires_grad_()
-        self.optimizer = optimizer(trained)
+        try:
+            self.optimizer = optimizer(trained)
+        except ValueError as error:
+            raise InputError(f"stream_method.optimizer: {one_line(error)}") from error
 
     @property
     def trained(self) -> list[nn.Parameter]:

@@ -194,8 +194,14 @@ def build(
     """
     config = check_config(config, Settings)
     make_method = instantiate(config["method"])
+    kind = getattr(make_method, "func", None)  # none where it is no partial
+    if not (isinstance(kind, type) and issubclass(kind, Method)):
+        raise InputError(
+            f"method: {config['method']['_target_']} is no method; it derives from Method, and its "
+            "config has _partial_: true"
+        )
     extra_terms = {name: instantiate(node) for name, node in (config.get("term") or {}).items()}
-    plan = Plan(config, make_method.func, initialise, extra_terms)
+    plan = Plan(config, kind, initialise, extra_terms)
     check_config_requirements(plan)
     dataset = dataset or instantiate(config["dataset"])
     dataset.continue_from(samples_begun_with(config) if former is None else former)

@@ -3,14 +3,16 @@
 import math
 from collections import deque
 from copy import deepcopy
-from typing import Any, TypedDict
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float, Num
+from pydantic import ConfigDict, Field
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from da_framework.core.batch import as_input
-from da_framework.core.types import Count, NonNegative, Positive, Share
+from da_framework.core.types import NonNegative, Positive, Share
 from da_framework.networks.frozen import Frozen
 from da_framework.stream_methods.base import StreamMethod
 
@@ -29,7 +31,9 @@ class Limits(TypedDict):
             their norm.
     """
 
-    window: Count
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    window: Annotated[int, Field(ge=1, le=2**31)]
     min_diversity: Share
     min_entropy: NonNegative
     max_drift: Positive

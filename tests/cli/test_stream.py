@@ -214,6 +214,27 @@ def test_what_cannot_be_is_a_line(da: Any, run: Path) -> None:
     assert "corruptions are of images of one or three channels" in refused(da, "corruption=[fog]")
     assert "there is no such corruption" in refused(da, "corruption=[smog]")
     assert "there is no result.json" in refused(da, "run=nowhere")
+    assert "stream_method.optimizer: Invalid learning rate" in refused(
+        da, "stream_method.optimizer.lr=-1"
+    )
+    other = "+stream_method={_target_: torch.nn.Identity, _partial_: true}"
+    assert "is no stream method" in refused(da, "~stream_method", other)
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("collapse=3", "collapse: input should be a valid dictionary"),
+        ("collapse.window=0", "collapse.window: input should be greater than or equal to 1"),
+        (f"collapse.window={10**30}", "collapse.window: input should be less than or equal to"),
+        ("collapse.min_entropy=nan", "collapse.min_entropy: input should be a finite number"),
+        ("collapse.max_drift=inf", "collapse.max_drift: input should be a finite number"),
+        ("~collapse.window", "collapse.window: missing"),
+        ("+collapse.more=1", "collapse.more: there is no such key"),
+    ],
+)
+def test_the_guard_s_limits_are_held_against_their_types(da: Any, word: str, line: str) -> None:
+    assert refused(da, word).startswith(line)
 
 
 def test_a_network_without_batch_norm_is_refused(da: Any) -> None:

@@ -244,3 +244,9 @@ def test_plain_resolves_references() -> None:
     assert to_plain(given) == {"a": 2, "b": {"c": 2, "d": [2]}}
     assert type(to_plain(given)["b"]["d"]) is list
     assert to_plain({"a": Constant}) == {"a": Constant}
+
+
+@pytest.mark.parametrize("target", ["builtins.dict", "os", "math.pi"])
+def test_what_does_not_say_what_it_takes_is_a_line(target: str) -> None:
+    with pytest.raises(InputError, match=f"^part: {target} does not say what it takes"):
+        check_config({"part": {"_target_": target}}, lambda part: None)

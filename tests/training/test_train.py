@@ -491,3 +491,9 @@ def test_what_will_be_trained_is_said_before(da: Any, method: str, what: str) ->
     ended = da.train(f"method={method}", *network, "steps=2")
     assert ended.code == 0
     assert re.search(what, ended.err + ended.out)
+
+
+def test_what_is_no_method_is_a_line(da: Any) -> None:
+    ended = da.train("~method", "+method={_target_: torch.nn.Identity, _partial_: true}")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("method: torch.nn.Identity is no method; it derives from Method")
