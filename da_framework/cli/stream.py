@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from pydantic import Field
 from rich.table import Table
-from torch import Tensor
+from torch import Tensor, nn
 
 from da_framework.cli.evaluate import count_trained_on
 from da_framework.config.run_names import slug
@@ -195,7 +195,7 @@ def run_stream(
         names: of the corruptions.
         keeper: what the stream goes on from.
     """
-    domains, model = built.domains, built.module.method
+    domains, model = built.domains, deployed(built.module.method)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     facts = describe_device(device)
     size, seed = int(keys["batch_size"]), int(keys["seed"])
@@ -256,7 +256,7 @@ def run_stream(
         "method": name,
         "config": json.loads(json.dumps(named, default=str)),
         "domains": list(domains.dataset.target),
-        "classes": class_names(model),
+        "classes": class_names(built.module.method),
         "order": keys["order"],
         "corruption": list(names),
         "severity": int(keys["severity"]) if names else 0,
@@ -309,7 +309,27 @@ def class_names(model: Method) -> list[str]:
     return [*model.task.classes, *(["unknown"] if model.setting == "open" else [])]
 
 
-def make_stream_method(node: Any, model: Method, domains: Domains, seed: int) -> StreamMethod:
+class Deployed(nn.Module):
+    """The network that predicts, alone, where a method has it beside the one that it trains.
+
+    Args:
+        method: a run's.
+    """
+
+    forward = Method.forward
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.network, self.task, self.setting = method.predictor, method.task, method.setting
+
+
+def deployed(method: Method) -> nn.Module:
+    """What a stream method is given of a run's: all of it, or the network that predicts."""
+    other = type(method).predictor is not Method.predictor
+    return Deployed(method) if other else method
+
+
+def make_stream_method(node: Any, model: nn.Module, domains: Domains, seed: int) -> StreamMethod:
     """The stream method of a config, around a model, with what it needs of the source.
 
     Raises:
@@ -383,7 +403,7 @@ def pixel_range(domains: Domains) -> tuple[float | int, float | int]:
 
 
 @torch.no_grad()
-def source_predictions(model: Method, x: Tensor) -> Tensor:
+def source_predictions(model: nn.Module, x: Tensor) -> Tensor:
     """Probabilities of the source model."""
     probabilities: Tensor = model(as_input(x))[1].softmax(1)
     return probabilities

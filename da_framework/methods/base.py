@@ -146,6 +146,11 @@ class Method(nn.Module):
         # seeded by the trainer every step, alike on all processes: for draws over the global batch
         self.generator = torch.Generator()
 
+    @property
+    def predictor(self) -> Network:
+        """The network that ``forward`` passes inputs through: another where that is an average."""
+        return self.network
+
     @classmethod
     def head_classes(cls, classes: int) -> int:
         """Logits of the network for so many classes; asked before it is built."""

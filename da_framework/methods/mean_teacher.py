@@ -60,6 +60,11 @@ class MeanTeacher(Method):
         self.threshold = threshold
         self.keep = keep
 
+    @property
+    def predictor(self) -> Network:
+        average: Network = self.teacher.module
+        return average
+
     def forward(
         self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
     ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:

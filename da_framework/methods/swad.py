@@ -63,6 +63,11 @@ class SWAD(Generalization):
         self.register_buffer("ceiling", torch.tensor(0.0))  # before the valley there is none
         self.register_buffer("ended", torch.tensor(False))
 
+    @property
+    def predictor(self) -> Network:
+        network: Network = self.mean.module if self.mean.count else self.network
+        return network
+
     def forward(
         self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None
     ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:

@@ -13,6 +13,11 @@ from da_framework.core.batch import as_input
 from da_framework.core.errors import InputError, one_line
 from da_framework.datasets.augmentations import BatchRandom, View
 
+JITTER = (
+    "~stream_method.view '+stream_method.view={_target_: "
+    "da_framework.datasets.augmentations.Jitter, noise: 0.1, drop: 0.0}'"
+)
+"""The words that put a view of features in the place of one of images."""
 MakeOptimizer = Callable[[list[nn.Parameter]], Optimizer]
 """A partial optimizer, as ``conf/stream_method/*.yaml`` name one."""
 
@@ -48,6 +53,14 @@ class StreamMethod(nn.Module):
     def network(self) -> Any:
         """The model's network: encoder and head."""
         return self.model.network
+
+    @property
+    def classes(self) -> int:
+        """How many can be predicted: the unknown too, where the run's method has a logit for it."""
+        task = getattr(self.model, "task", None)
+        if task is None:
+            return int(self.network.classes)
+        return len(task.classes) + (self.model.setting == "open")
 
     def outputs(self, x: Num[Tensor, "n ..."]) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n k"]]:
         """Features and logits of the model as it is now."""
@@ -108,6 +121,7 @@ class StreamMethod(nn.Module):
     def descend(self, loss: Float[Tensor, ""]) -> None:
         """One step of the optimizer."""
         assert self.optimizer is not None
+        require_gradient(loss)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -140,8 +154,29 @@ class StreamMethod(nn.Module):
         self.load_state({**self._start, "recoveries": self.recoveries})
 
 
+def require_gradient(loss: Float[Tensor, ""]) -> None:
+    """Refuses a loss from which nothing can be learnt.
+
+    Raises:
+        InputError: no gradient passes what the run's method predicts by.
+    """
+    if not loss.requires_grad:
+        raise InputError(
+            "no gradient passes what the run's method predicts by, and the stream method learns "
+            "by gradients; stream_method=lame and frozen do without"
+        )
+
+
 def augment(view: View, x: Num[Tensor, "n ..."]) -> Num[Tensor, "n ..."]:
-    """Inputs seen another way, by torch's random numbers; images of bytes become numbers."""
+    """Inputs seen another way, by torch's random numbers; images of bytes become numbers.
+
+    Raises:
+        InputError: the view is of inputs of another kind.
+    """
     x = as_input(x)
     seed = int(torch.randint(2**31, ()))
-    return view(x, BatchRandom(len(x), slice(None), seed=seed, like=x))
+    try:
+        return view(x, BatchRandom(len(x), slice(None), seed=seed, like=x))
+    except InputError as error:
+        reason = one_line(error).partition(": ")[0]  # what follows names keys of a data set
+        raise InputError(f"stream_method.view: {reason}; of features: {JITTER}") from None

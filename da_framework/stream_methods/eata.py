@@ -9,7 +9,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 
 from da_framework.core.types import Count, NonNegative, Positive, Share
 from da_framework.losses.entropy import row_entropy
-from da_framework.stream_methods.base import MakeOptimizer
+from da_framework.stream_methods.base import MakeOptimizer, require_gradient
 from da_framework.stream_methods.tent import Tent
 
 
@@ -67,7 +67,7 @@ class EATA(Tent):
         self.anchor: list[Tensor] = []
         # zeros: no prediction has been learnt from yet
         like = next(self.network.head.parameters())
-        self.register_buffer("mean", like.new_zeros(self.network.classes))
+        self.register_buffer("mean", like.new_zeros(self.classes))
 
     def prepare(self, source: Num[Tensor, "n ..."]) -> None:
         batches = source[: self.fisher_samples].split(64)  # type: ignore[no-untyped-call]
@@ -75,7 +75,9 @@ class EATA(Tent):
         self.importance = [torch.zeros_like(anchor) for anchor in self.anchor]
         for x in batches:
             logits = self.logits(x)
-            gradients = torch.autograd.grad(cross_entropy(logits, logits.argmax(1)), self.trained)
+            loss = cross_entropy(logits, logits.argmax(1))
+            require_gradient(loss)
+            gradients = torch.autograd.grad(loss, self.trained)
             for total, gradient in zip(self.importance, gradients, strict=True):
                 total += gradient.square() / len(batches)
 

@@ -112,9 +112,8 @@ class RoTTA(StreamMethod):
             age: in samples that have come since.
             entropy: of the teacher's prediction.
         """
-        classes = self.network.classes
         old = torch.sigmoid(age / len(self.label))
-        return self.timeliness * old + self.uncertainty * entropy / math.log(classes)
+        return self.timeliness * old + self.uncertainty * entropy / math.log(self.classes)
 
     def offer(self, x: Tensor, label: int, entropy: float) -> None:
         """Takes a sample into the memory, or does not; all others are older by one."""
@@ -127,8 +126,8 @@ class RoTTA(StreamMethod):
     def find_place(self, label: int, entropy: float) -> int | None:
         """The place of a new sample; none where it is not worth one."""
         taken = self.label != FREE
-        counts = torch.bincount(self.label[taken], minlength=self.network.classes)
-        if int(counts[label]) < len(self.label) / self.network.classes:
+        counts = torch.bincount(self.label[taken], minlength=self.classes)
+        if int(counts[label]) < len(self.label) / self.classes:
             if not bool(taken.all()):
                 return int((~taken).nonzero()[0])
             rivals = (counts == counts.max())[self.label]

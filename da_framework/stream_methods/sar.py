@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from da_framework.core.types import NonNegative, Positive, Share
 from da_framework.losses.entropy import row_entropy
-from da_framework.stream_methods.base import MakeOptimizer
+from da_framework.stream_methods.base import MakeOptimizer, require_gradient
 from da_framework.stream_methods.tent import Tent
 
 
@@ -71,6 +71,7 @@ class SAR(Tent):
         kept = self.reliable(entropies, logits.shape[1])
         if not kept.any():
             return shares
+        require_gradient(entropies)
         moves = self.climb(torch.autograd.grad(entropies[kept].mean(), self.trained))
         above = row_entropy(self.logits(x))[kept]
         still = self.reliable(above, logits.shape[1])

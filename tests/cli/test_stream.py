@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -267,3 +268,38 @@ def test_tent_learns(da: Any, run: Path) -> None:
     result(da, "stream_method.optimizer.lr=0.05")
     assert predictions(da) != predictions(da, "still")
     assert Tent.needs_source is False
+
+
+@pytest.mark.parametrize("name", ["mean_teacher", "swad"])
+def test_an_average_that_predicts_is_what_learns(da: Any, name: str) -> None:
+    """Not the network that was trained beside it, which predicts nothing."""
+    words = ("method.patience=1", "evaluate_every=1") if name == "swad" else ()
+    da.train_once(name, f"method={name}", "network.backbone.batch_norm=true", *words)
+    still = result(da, method="frozen", out="frozen")
+    assert still["accuracy"] == da.record()["target"]["last"]["accuracy"]
+    result(da, method="bn_statistics", out="statistics")
+    assert predictions(da, "statistics") != predictions(da, "frozen")
+    result(da, "stream_method.optimizer.lr=0.05")
+    assert predictions(da) != predictions(da, "statistics")
+
+
+def test_what_has_no_gradient_is_a_line(da: Any) -> None:
+    da.train_once("pointwise", "network.backbone.batch_norm=true")
+    words = ("method=kernel_svm", "init_from=run", "network.backbone.batch_norm=true")
+    assert da.train(*words, run="kernel").code == 0
+    for method in ("tent", "eata", "shot_online"):
+        ended = da("stream", "run=kernel", f"stream_method={method}")
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.startswith("no gradient passes what the run's method predicts by")
+
+
+def test_a_view_of_features_is_named_where_one_of_images_is_not_possible(
+    da: Any, run: Path
+) -> None:
+    line = refused(da, "stream_method=memo")
+    assert line.startswith("stream_method.view: Distortion sees images, but the inputs are (2,)")
+    words = shlex.split(line.partition("of features: ")[2].replace("\n", " "))
+    assert len(words) == 2
+    guide = Path(__file__).parents[2] / "docs" / "pages" / "guides" / "streams.md"
+    assert words[1] in guide.read_text("utf-8")
+    assert result(da, *words, method="memo")["samples"] == 200

@@ -1,5 +1,6 @@
 """Small models for stream methods: features, batch norm, a linear head."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -88,3 +89,14 @@ def sgd(lr: float, **keys: Any) -> Any:
 
 def adam(lr: float) -> Any:
     return lambda parameters: torch.optim.Adam(parameters, lr=lr)
+
+
+class Open(Model):
+    """A model that has a logit for the unknown, which the network has not."""
+
+    setting = "open"
+    task = SimpleNamespace(classes=("a", "b", "c"))
+
+    def forward(self, x: Tensor, domain: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        features, logits = self.network(x, domain)
+        return features, torch.cat([logits, 2 * logits.amax(1, keepdim=True)], 1)

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from da_framework.losses.entropy import row_entropy
 from da_framework.stream_methods.eata import EATA
 from da_framework.stream_methods.tent import Tent
-from tests.stream_methods.models import CLASSES, adam, batches, run, sgd
+from tests.stream_methods.models import CLASSES, Open, adam, batches, run, sgd
 from tests.stream_methods.models import small_model as model
 
 WITHOUT: dict[str, Any] = {
@@ -114,3 +114,9 @@ def test_it_is_a_loop_by_hand() -> None:
             weights = (least - entropies.detach()).exp()
             other.descend((weights * entropies)[kept].sum() / kept.sum())
     assert_close(run(method, batches()), torch.cat(expected))
+
+
+def test_the_unknown_is_a_class_as_well() -> None:
+    method = EATA(Open(model().network), optimizer=sgd(0.5), prior=0.0, **WITHOUT)
+    assert run(method, batches()).shape[1] == CLASSES + 1
+    assert_close(method.mean.sum(), torch.tensor(1.0).double())

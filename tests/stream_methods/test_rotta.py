@@ -12,7 +12,7 @@ from da_framework.datasets.augmentations import Jitter
 from da_framework.networks.stream_norm import RobustNorm
 from da_framework.stream_methods.frozen import Source
 from da_framework.stream_methods.rotta import FREE, RoTTA
-from tests.stream_methods.models import batches, run, sgd
+from tests.stream_methods.models import Open, batches, run, sgd
 from tests.stream_methods.models import small_model as model
 
 
@@ -21,7 +21,7 @@ def rotta(**keys: Any) -> RoTTA:
         "optimizer": sgd(0.5), "view": Jitter(noise=0.0, drop=0.0), "capacity": 6, "every": 4,
         "alpha": 0.05, "keep": 0.9, "timeliness": 1.0, "uncertainty": 1.0,
     }  # fmt: skip
-    return RoTTA(model(), **(given | keys))
+    return RoTTA(keys.pop("model", None) or model(), **(given | keys))
 
 
 def offer(method: RoTTA, *labels: int, entropy: float = 0.5) -> None:
@@ -119,3 +119,10 @@ def test_old_samples_count_less() -> None:
     method.learn()
     expected = (weights * -(taught * own.log()).sum(1)).mean()
     assert_close(losses[0], expected)
+
+
+def test_the_unknown_has_places_as_well() -> None:
+    method = rotta(model=Open(model().network), capacity=8)
+    run(method, batches())
+    assert {*held(method)} <= {0, 1, 2, 3}
+    assert 3 in held(method)
