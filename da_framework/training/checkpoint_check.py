@@ -80,7 +80,7 @@ def check_optimizer(state: Mapping[str, Any], optimizer: "Optimizer") -> None:
             expected, given = group[key], kept.get(key, group[key])
             if isinstance(expected, float | tuple) and given != expected:
                 raise ValueError(f"its optimizer has another {key}: {given}")
-        if not isinstance(kept["lr"], float):
+        if not isinstance(kept["lr"], float | int):
             raise ValueError(f"its optimizer has the rate {kept['lr']!r}")
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     if sum(len(kept["params"]) for kept in state["param_groups"]) != len(parameters):

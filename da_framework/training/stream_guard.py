@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float, Num
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter
 from torch import Tensor
 from typing_extensions import TypedDict
 
 from da_framework.core.batch import as_input
-from da_framework.core.types import NonNegative, Positive, Share
+from da_framework.core.types import Index, NonNegative, Positive, Share
 from da_framework.networks.frozen import Frozen
 from da_framework.stream_methods.base import StreamMethod
 
@@ -37,6 +37,15 @@ class Limits(TypedDict):
     min_diversity: Share
     min_entropy: NonNegative
     max_drift: Positive
+
+
+class GuardState(TypedDict):
+    """All that a guard knows of a stream."""
+
+    seen: list[tuple[int, int, float, float]]
+    by_class: dict[int, tuple[list[Index], Index | None]]
+    probation: int
+    resets: Index
 
 
 class Guard:
@@ -160,7 +169,12 @@ class Guard:
         )
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Goes back to a state."""
+        """Goes back to a state.
+
+        Raises:
+            ValueError: it is no state of a guard.
+        """
+        TypeAdapter(GuardState).validate_python(state)
         self.reset()
         self.seen.extend(state["seen"])
         for label, (held, size) in state["by_class"].items():

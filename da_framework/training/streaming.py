@@ -2,18 +2,23 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from da_framework.core.damage import DamagedError, explain_damage, is_there, read_torch
+from da_framework.core.errors import InputError
 from da_framework.core.files import atomic_write, set_aside
+from da_framework.core.types import Index
 from da_framework.datasets.arrival import Arrival
 from da_framework.stream_methods.base import StreamMethod
+from da_framework.training.checkpoint_check import check_optimizer
 from da_framework.training.step_seed import seed_step
 from da_framework.training.stream_guard import Guard
 
@@ -22,6 +27,13 @@ log = logging.getLogger(__name__)
 Reset = Literal["never", "domain"]
 """When a method forgets: never, or where another domain or corruption begins."""
 CHECKPOINT = "checkpoint of a stream"
+
+
+class Note(TypedDict):
+    """When a method was taken back to its beginning, in samples, and why."""
+
+    sample: Index
+    reason: str
 
 
 @dataclass
@@ -37,10 +49,10 @@ class Passed:
         batches: how many there were.
     """
 
-    predicted: list[int] = field(default_factory=list)
+    predicted: list[Index] = field(default_factory=list)
     confidence: list[float] = field(default_factory=list)
     entropy: list[float] = field(default_factory=list)
-    resets: list[dict[str, Any]] = field(default_factory=list)
+    resets: list[Note] = field(default_factory=list)
     seconds: float = 0.0
     batches: int = 0
 
@@ -79,8 +91,14 @@ class Keeper:
         with atomic_write(self.file) as partial:
             torch.save(content, partial)
 
-    def load(self, method: StreamMethod, guard: Guard | None) -> Passed:
-        """What the stream goes on from; the beginning where there is nothing, or it is damaged."""
+    def load(self, method: StreamMethod, guard: Guard | None, batches: Sequence[slice]) -> Passed:
+        """What the stream goes on from; the beginning where there is nothing, or it is damaged.
+
+        Args:
+            method: that it is put into.
+            guard: likewise.
+            batches: of the stream.
+        """
         if not is_there(self.file):
             return Passed()
         start = method.state()
@@ -89,9 +107,11 @@ class Keeper:
             with explain_damage(self.file, CHECKPOINT):
                 if content["key"] != self.key:
                     return Passed()
-                passed = Passed(**content["passed"])
-                if len({len(passed.predicted), len(passed.confidence), len(passed.entropy)}) > 1:
-                    raise ValueError("it has lists of unequal length")
+                passed = check_passed(content["passed"], method, batches)
+                if method.optimizer is not None:
+                    check_optimizer(content["method"]["optimizer"], method.optimizer)
+                if not isinstance(content["method"]["recoveries"], int):
+                    raise ValueError("it does not count recoveries")
                 method.load_state(content["method"])
                 if guard is not None:
                     guard.load_state(content["guard"])
@@ -105,6 +125,23 @@ class Keeper:
                 guard.reset()
             return Passed()
         return passed
+
+
+def check_passed(content: Any, method: StreamMethod, batches: Sequence[slice]) -> Passed:
+    """What came of the samples so far, as a checkpoint has it.
+
+    Raises:
+        ValueError: it is no such thing, or of another stream.
+    """
+    passed: Passed = TypeAdapter(Passed).validate_python(content)
+    if not 0 < passed.batches <= len(batches):
+        raise ValueError(f"it is of batch {passed.batches} of {len(batches)}")
+    count = batches[passed.batches - 1].stop
+    if {len(passed.predicted), len(passed.confidence), len(passed.entropy)} != {count}:
+        raise ValueError(f"it has not one prediction for each of {count} samples")
+    if max(passed.predicted) >= method.classes:
+        raise ValueError("it has a class that the model has not")
+    return passed
 
 
 def pass_stream(
@@ -133,10 +170,13 @@ def pass_stream(
         reset: whether the method forgets where another stage begins.
         guard: notices collapse.
         keeper: where the stream goes on from if it is stopped.
+
+    Raises:
+        InputError: what is predicted is no longer finite.
     """
     batches = arrival.batches(batch_size)
     method.remember()
-    passed = keeper.load(method, guard) if keeper else Passed()
+    passed = keeper.load(method, guard, batches) if keeper else Passed()
     for number in range(passed.batches, len(batches)):
         batch = batches[number]
         stage = int(arrival.stage[batch.start])
@@ -155,10 +195,24 @@ def pass_stream(
         passed.seconds += clock(x.device) - begin
         if method.recoveries > before:
             passed.resets.append({"sample": batch.stop, "reason": "the method's own recovery"})
+        require_finite(probabilities, f"after {batch.start} samples")
         passed.add(probabilities)
         if keeper and passed.batches % keeper.every == 0 and passed.batches < len(batches):
             keeper.save(method, guard, passed)
     return passed
+
+
+def require_finite(probabilities: Tensor, when: str) -> None:
+    """Refuses predictions that are none.
+
+    Raises:
+        InputError: some are not finite.
+    """
+    if not probabilities.isfinite().all():
+        raise InputError(
+            f"{when} the stream method's predictions are not finite: a lower "
+            "stream_method.optimizer.lr, or guard=true, which takes it back to its beginning"
+        )
 
 
 def clock(device: torch.device) -> float:
@@ -178,12 +232,17 @@ def predict_batches(
         x: inputs, in the order in which they are put into batches.
         batch_size: samples of a batch, at most.
         seed: of random numbers.
+
+    Raises:
+        InputError: what is predicted is not finite.
     """
     labels = []
     for number, begin in enumerate(range(0, len(x), batch_size)):
         batch = x[begin : begin + batch_size]
         seed_step(batch.device, seed, number, 0, purpose="source")
-        labels.append(predict(batch).argmax(1).cpu())
+        probabilities = predict(batch)
+        require_finite(probabilities, "on the held-out source")
+        labels.append(probabilities.argmax(1).cpu())
     return torch.cat(labels)
 
 

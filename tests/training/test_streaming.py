@@ -1,5 +1,6 @@
 """The loop of a stream: order, checkpoints, resets, and what a method is given."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from da_framework.config.plugins import conf_dir
 from da_framework.config.schema import instantiate
+from da_framework.core.errors import InputError
 from da_framework.datasets.arrival import Arrival, arrange
 from da_framework.stream_methods.base import StreamMethod
 from da_framework.stream_methods.frozen import Source
@@ -151,8 +153,71 @@ def test_damaged_checkpoints_begin_anew(tmp_path: Path) -> None:
 def test_another_stream_s_checkpoint_is_not_used(tmp_path: Path) -> None:
     file = tmp_path / "stream.ckpt"
     Keeper(file, "other", 1).save(made(METHODS[0]), None, Passed([1], [0.5], [0.1], batches=1))
-    assert Keeper(file, "key", 1).load(made(METHODS[0]), None) == Passed()
-    assert Keeper(file, "other", 1).load(made(METHODS[0]), None).predicted == [1]
+    batches = [slice(0, 1), slice(1, 2)]
+    assert Keeper(file, "key", 1).load(made(METHODS[0]), None, batches) == Passed()
+    assert Keeper(file, "other", 1).load(made(METHODS[0]), None, batches).predicted == [1]
+
+
+NOT_SO: list[tuple[str, Any]] = [
+    ("passed.predicted", "text"),
+    ("passed.predicted", [7] * 12),  # a class that the model has not
+    ("passed.predicted", [-1] * 12),
+    ("passed.predicted", [0]),
+    ("passed.entropy", None),
+    ("passed.batches", 99),
+    ("passed.batches", -1),
+    ("passed.batches", 1),
+    ("passed.resets", [{"sample": 6}]),
+    ("passed.seconds", "long"),
+    ("passed", [1]),
+    ("guard.seen", [1, 2]),
+    ("guard.by_class", {0: ([1], "many")}),
+    ("guard.probation", None),
+    ("guard", None),
+    ("method.recoveries", "none"),
+    ("method.optimizer.param_groups", []),
+    ("method.optimizer.state.0.exp_avg", torch.zeros(99)),
+    ("method.module", {}),
+    ("method", 3),
+]
+
+
+def test_a_checkpoint_of_other_types_begins_anew(tmp_path: Path) -> None:
+    def tent() -> Tent:
+        return Tent(image_model(), optimizer=adam(0.1), prior=0.0)
+
+    def guard() -> Guard:
+        return Guard(image_model(), LIMITS)
+
+    expected = without_seconds(passed_by(tent(), guard=guard()))
+    keeper = Keeper(tmp_path / "stream.ckpt", "key", 2)
+    passed_by(tent(), keeper, guard=guard())
+    begun = torch.load(keeper.file, weights_only=True)
+    for path, value in NOT_SO:
+        content = deepcopy(begun)
+        *above, last = path.split(".")
+        node: Any = content
+        for name in above:
+            node = node[int(name) if name.isdigit() else name]
+        node[last] = value
+        torch.save(content, keeper.file)
+        assert keeper.load(tent(), guard(), arrived().batches(SIZE)) == Passed(), path
+    torch.save(begun, keeper.file)
+    assert without_seconds(passed_by(tent(), keeper, guard=guard())) == expected
+
+
+def test_predictions_that_are_not_finite_are_a_line() -> None:
+    class Broken(Source):
+        def predict(self, x: Tensor) -> Tensor:
+            return super().predict(x) * torch.nan
+
+    with pytest.raises(InputError, match=r"^after 0 samples the stream method's predictions"):
+        passed_by(Broken(image_model()))
+    with pytest.raises(InputError, match=r"^on the held-out source"):
+        predict_batches(Broken(image_model()).predict, X, batch_size=SIZE, seed=1)
+    guarded = passed_by(Broken(image_model()), guard=Guard(image_model(), LIMITS))
+    assert np.isfinite(guarded.confidence).all()
+    assert guarded.resets[0]["reason"] == "weights or predictions are no longer finite"
 
 
 def test_it_forgets_where_a_domain_begins() -> None:
