@@ -119,12 +119,28 @@ class StreamMethod(nn.Module):
         return [self._start["module"][places[id(parameter)]] for parameter in self.trained]
 
     def descend(self, loss: Float[Tensor, ""]) -> None:
-        """One step of the optimizer."""
+        """One step of the optimizer, down the gradient of a loss."""
         assert self.optimizer is not None
         require_gradient(loss)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        self.step()
+
+    def step(self) -> None:
+        """One step of the optimizer, by the gradients that are there.
+
+        Raises:
+            InputError: it is beyond all numbers.
+        """
+        assert self.optimizer is not None
+        try:
+            self.optimizer.step()
+        except RuntimeError as error:
+            if "overflow" not in str(error):
+                raise
+            raise InputError(
+                f"stream_method.optimizer.lr is too large: {one_line(error)}"
+            ) from None
 
     def state(self) -> dict[str, Any]:
         """All that it has learnt: a copy."""

@@ -79,10 +79,9 @@ class SAR(Tent):
         if still.any():
             gradients = torch.autograd.grad(above[still].mean(), self.trained)
             self.move(moves, -1.0)
-            assert self.optimizer is not None
             for parameter, gradient in zip(self.trained, gradients, strict=True):
                 parameter.grad = gradient
-            self.optimizer.step()
+            self.step()
         else:
             self.move(moves, -1.0)
         if 0 <= float(self.average) < self.recover_below:

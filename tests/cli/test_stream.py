@@ -218,6 +218,9 @@ def test_what_cannot_be_is_a_line(da: Any, run: Path) -> None:
     assert "stream_method.optimizer: Invalid learning rate" in refused(
         da, "stream_method.optimizer.lr=-1"
     )
+    assert "stream_method.optimizer.lr is too large" in refused(
+        da, "stream_method.optimizer.lr=1e38"
+    )
     other = "+stream_method={_target_: torch.nn.Identity, _partial_: true}"
     assert "is no stream method" in refused(da, "~stream_method", other)
 
