@@ -51,6 +51,12 @@ def test_the_table_of_audits_is_the_recorded_one() -> None:
     assert audits.render_best(best) in page
 
 
+def test_the_table_of_streams_is_the_recorded_one() -> None:
+    gains = loaded("stream_gains", ROOT / "scripts" / "stream_gains.py")
+    recorded = json.loads((gains.ROOT / "streams.recorded.json").read_text())
+    assert gains.render(recorded) in (gains.ROOT / "README.md").read_text()
+
+
 def test_the_two_commands_at_the_top_are_those_of_ci() -> None:
     install, test = blocks(README, "bash")[:2]
     assert install.startswith("python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/da")

@@ -21,6 +21,7 @@ from PIL import Image
 from scipy.ndimage import correlate, gaussian_filter, map_coordinates, zoom
 
 from da_framework.core.errors import InputError, listed
+from da_framework.core.pictures import open_picture
 from da_framework.core.seeding import mix
 
 Picture = NDArray[np.float64]
@@ -270,7 +271,7 @@ def jpeg_compression(x: Picture, quality: int, draw: Draw) -> Picture:
     Image.fromarray(pixels[..., 0] if x.shape[2] == 1 else pixels).save(
         stream, "JPEG", quality=quality
     )
-    read = np.asarray(Image.open(stream), np.float64) / 255
+    read = np.asarray(open_picture(stream.getvalue()), np.float64) / 255
     return read.reshape(x.shape)
 
 

@@ -305,7 +305,7 @@ def test_a_file_with_another_hash_is_named(da: Any) -> None:
         (["dataset.target=[straight]"], "straight is source and target at once"),
         (["dataset.target=[]"], "dataset.target is empty"),
         (["dataset.source=[]"], "needs the role source, but dataset.source is empty"),
-        (["dataset.source=[]"], "methods that do without: bss, co_tuning"),
+        (["dataset.source=[]"], "methods that do without: aad, bss, co_tuning"),
         (["method=adabn"], "network.backbone.batch_norm=true"),
         (["method=adda"], "init_from=runs/"),
         (["method=joint"], "set dataset.labels_per_class=3"),

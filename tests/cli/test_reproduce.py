@@ -195,7 +195,10 @@ def test_what_cannot_be_reproduced_is_said(da: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     ended = da("reproduce", "jda_2013/objects")
     assert ended.code == 2
-    assert "the tables are cdan_2018/digits, dann_2016/amazon, " in ended.err
+    assert (
+        "the tables are cdan_2018/digits, coral_2016/office_caltech10, dann_2016/amazon"
+        in ended.err
+    )
     ended = da("reproduce", "jda_2013/digits", "method=no_such")
     assert ended.code == 2
     assert "reproduce.log" in ended.err

@@ -246,7 +246,7 @@ def test_a_whole_config_may_be_named() -> None:
 
 @pytest.mark.parametrize("file", RECORDED, ids=lambda file: file.stem)
 def test_all_that_our_records_name_may_be_named(file: Path) -> None:
-    apart = "agreement benchmark gains fine_tuning kills labels power_cuts validity"
+    apart = "agreement benchmark gains fine_tuning kills labels power_cuts streams validity"
     if file.stem.startswith(tuple(apart.split())):
         pytest.skip("holds no records of runs")
     for record in json.loads(file.read_text()):

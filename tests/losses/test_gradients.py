@@ -14,7 +14,7 @@ from torch.nn.functional import kl_div
 from torch.testing import assert_close
 
 from da_framework import losses
-from da_framework.losses.adversarial import domain_adversarial
+from da_framework.losses.adversarial import domain_adversarial, domain_cross_entropy
 from da_framework.losses.class_mmd import class_mmd
 from da_framework.losses.confusion import class_confusion
 from da_framework.losses.consistency import hard_consistency, squared_difference
@@ -24,7 +24,11 @@ from da_framework.losses.discrepancy import l1_discrepancy, sliced_wasserstein_d
 from da_framework.losses.distillation import angles, distillation, relative_distances
 from da_framework.losses.entropy import entropy, row_entropy
 from da_framework.losses.feature_norm import hard_norm, stepwise_norm
-from da_framework.losses.information import negative_mutual_information
+from da_framework.losses.information import (
+    negative_entropy_of_mean,
+    negative_mutual_information,
+)
+from da_framework.losses.invariance import fishr, gradient_variances, irm_penalty, risk_variance
 from da_framework.losses.joint_mmd import joint_mmd
 from da_framework.losses.margin_disparity import margin_disparity
 from da_framework.losses.mmd import (
@@ -96,6 +100,7 @@ def held_adversarial(weight: Tensor) -> Tensor:
 NOISE = normal(4, 3, seed=4)
 CASES = {
     domain_adversarial: Case(lambda z: domain_adversarial(z, n=2), (normal(5),)),
+    domain_cross_entropy: Case(lambda z: domain_cross_entropy(z, Y), (S,)),
     class_mmd: Case(lambda s, t: class_mmd(s, t, y=Y, p=P[:4], bandwidths=WIDTHS), (S, T)),
     class_confusion: Case(lambda z: class_confusion(z, temperature=2.0), (S,), held_confusion),
     squared_difference: Case(lambda z: squared_difference(z, OTHER, threshold=0.4), (S,)),
@@ -120,6 +125,12 @@ CASES = {
     ),
     hard_norm: Case(lambda z: hard_norm(z, radius=2.0), (S,)),
     negative_mutual_information: Case(negative_mutual_information, (S,)),
+    negative_entropy_of_mean: Case(negative_entropy_of_mean, (S,)),
+    irm_penalty: Case(lambda z: irm_penalty(z, Y, torch.tensor([0, 0, 1, 1, 1])), (S,)),
+    risk_variance: Case(risk_variance, (S[:, 0],)),
+    fishr: Case(
+        lambda f, z: fishr(gradient_variances(f, z, Y, torch.tensor([0, 0, 1, 1, 1]))), (OTHER, S)
+    ),
     joint_mmd: Case(
         lambda s, t: joint_mmd([s, 2 * s], [t, 3 * t], bandwidths=[WIDTHS, WIDTHS]), (S, T)
     ),
