@@ -270,7 +270,7 @@ def run_stream(
         "stages": stages_of(name_stages(arrival, domains, names), arrival.stage.tolist(), correct),
         "source": source,
         "mean_entropy": max(0.0, sum(passed.entropy) / count),
-        "resets": passed.resets,  # type: ignore[typeddict-item]
+        "resets": passed.resets,
         "guarded": bool(keys["guard"]),
         "seconds": passed.seconds,
         "seconds_per_sample": passed.seconds / count,
@@ -329,7 +329,7 @@ def deployed(method: Method) -> nn.Module:
     return Deployed(method) if other else method
 
 
-def make_stream_method(node: Any, model: nn.Module, domains: Domains, seed: int) -> StreamMethod:
+def make_stream_method(node: Any, model: Any, domains: Domains, seed: int) -> StreamMethod:
     """The stream method of a config, around a model, with what it needs of the source.
 
     Raises:

@@ -23,6 +23,8 @@ EMPTY = 7
 """Bytes of a file that holds no record yet."""
 PICKS = ("last", "chosen")
 """The checkpoints that are sent to MLflow."""
+OF_OTHERS = (InputError, AttributeError, KeyError, TypeError, ValueError)
+"""What a record makes of itself that is none of ours, or files that are damaged."""
 PATIENCE = 10.0
 """Seconds that a server of MLflow may take for an answer, whatever a record says."""
 
@@ -114,7 +116,7 @@ def send_to_mlflow(folders: Sequence[Path]) -> list[str]:
         else:
             try:
                 lines.append(f"{run.path}: {send_run(run, uri)}")
-            except (KeyError, TypeError, ValueError) as error:  # a record that is none of ours
+            except OF_OTHERS as error:
                 lines.append(f"{run.path}: not sent to MLflow: {one_line(error, most=200)}")
     return lines
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float, Num
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from torch import Tensor
 from typing_extensions import TypedDict
 
@@ -17,6 +17,7 @@ from da_framework.networks.frozen import Frozen
 from da_framework.stream_methods.base import StreamMethod
 
 
+@with_config(ConfigDict(extra="forbid"))
 class Limits(TypedDict):
     """What a guard takes for collapse.
 
@@ -30,8 +31,6 @@ class Limits(TypedDict):
         max_drift: the most that trained weights may be away from where they began, relative to
             their norm.
     """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
 
     window: Annotated[int, Field(ge=1, le=2**31)]
     min_diversity: Share

@@ -1,8 +1,14 @@
-"""Which files of W&B are sent."""
+"""Which files of W&B are sent, and what one run's damage does to others."""
 
+import json
 from pathlib import Path
 
+import pytest
+
+from da_framework.cli import sync
 from da_framework.cli.sync import EMPTY, wandb_files
+from da_framework.core.errors import InputError
+from da_framework.results.folder import RunFolder
 
 
 def test_a_link_to_what_is_elsewhere_is_not_followed(tmp_path: Path) -> None:
@@ -19,3 +25,29 @@ def test_a_link_to_what_is_elsewhere_is_not_followed(tmp_path: Path) -> None:
     link = tmp_path / "link"  # the folder itself may be one
     link.symlink_to(tmp_path / "other")
     assert wandb_files(link) == [link / "wandb" / "run-1" / "run-1.wandb"]
+
+
+def test_a_run_that_is_damaged_keeps_no_other_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow", reason="needs mlflow-skinny")
+    errors: dict[str, Exception] = {
+        "a": InputError("metrics.csv is damaged"),
+        "b": AttributeError("'int' object has no attribute 'items'"),
+        "c": KeyError("code"),
+    }
+    for name in (*errors, "d"):
+        (tmp_path / name).mkdir()
+        record = {"config": {"logger": {"mlflow": {"tags": 5}}}}
+        (tmp_path / name / "result.json").write_text(json.dumps(record))
+
+    def send(run: RunFolder, uri: str) -> str:
+        if error := errors.get(run.path.name):
+            raise error
+        return "sent to MLflow"
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///store.db")
+    monkeypatch.setattr(sync, "send_run", send)
+    lines = sync.send_to_mlflow([tmp_path])
+    assert [": not sent to MLflow: " in line for line in lines] == [True, True, True, False]
+    assert lines[0].endswith("metrics.csv is damaged")
