@@ -40,7 +40,7 @@ class Film(pl.Callback):
         self.frames.append(logits.softmax(dim=1)[:, 1].reshape(across.shape).cpu().numpy())
 
 
-films = {}
+films: dict[str, list[Any]] = {}
 for method, weight, seed in (
     ("source_only", {}, 1),
     ("dann", {"weight": 3.0}, 1),
