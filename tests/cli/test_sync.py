@@ -1,6 +1,5 @@
 """Which files of W&B are sent, and what one run's damage does to others."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -36,10 +35,7 @@ def test_a_run_that_is_damaged_keeps_no_other_back(
         "b": AttributeError("'int' object has no attribute 'items'"),
         "c": KeyError("code"),
     }
-    for name in (*errors, "d"):
-        (tmp_path / name).mkdir()
-        record = {"config": {"logger": {"mlflow": {"tags": 5}}}}
-        (tmp_path / name / "result.json").write_text(json.dumps(record))
+    runs = [RunFolder(tmp_path / name) for name in (*errors, "d")]
 
     def send(run: RunFolder, uri: str) -> str:
         if error := errors.get(run.path.name):
@@ -47,6 +43,9 @@ def test_a_run_that_is_damaged_keeps_no_other_back(
         return "sent to MLflow"
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///store.db")
+    monkeypatch.setattr(sync, "find_finished_runs", lambda folder: runs)
+    monkeypatch.setattr(sync, "mlflow_keys", lambda run: {})
+    monkeypatch.setattr(sync, "is_training", lambda folder: False)
     monkeypatch.setattr(sync, "send_run", send)
     lines = sync.send_to_mlflow([tmp_path])
     assert [": not sent to MLflow: " in line for line in lines] == [True, True, True, False]
