@@ -71,8 +71,9 @@ class SAR(Tent):
         kept = self.reliable(entropies, logits.shape[1])
         if not kept.any():
             return shares
-        require_gradient(entropies)
-        moves = self.climb(torch.autograd.grad(entropies[kept].mean(), self.trained))
+        loss = entropies[kept].mean()
+        require_gradient(loss)
+        moves = self.climb(torch.autograd.grad(loss, self.trained))
         above = row_entropy(self.logits(x))[kept]
         still = self.reliable(above, logits.shape[1])
         self.follow(above.detach().mean())
