@@ -1,4 +1,7 @@
-"""Tables that nothing random enters equal the paper's in every digit."""
+"""Tables that nothing random enters equal the paper's in every digit.
+
+Of methods that take long a cell here and there is run: ``DA_EVERY_CELL=1`` runs all.
+"""
 
 import os
 from typing import Any
@@ -28,7 +31,8 @@ DETERMINISTIC = (
 QUICK = ("webcam-dslr", "dslr-webcam", "mnist-usps")
 """Columns of the smallest data; the others are for CI."""
 LONG = ("jgsa", "artl", "jpda")
-"""Methods that take seconds there too."""
+"""Methods that take seconds there too, of which only those columns are run."""
+EVERY = "DA_EVERY_CELL" in os.environ
 
 
 def cells() -> Any:
@@ -36,6 +40,8 @@ def cells() -> Any:
         paper = compose(f"experiments={table}")["paper"]
         for method, row in paper["rows"].items():
             for column, value in zip(paper["columns"], row, strict=True):
+                if method in LONG and column not in QUICK and not EVERY:
+                    continue
                 name = f"{table}-{method}-{column}"
                 marks = () if column in QUICK and method not in LONG else (pytest.mark.slow,)
                 yield pytest.param(table, method, column, value, id=name, marks=marks)

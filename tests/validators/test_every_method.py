@@ -1,4 +1,4 @@
-"""Every validator with every method, on domains of different sizes."""
+"""Every validator and estimator of accuracy with every method, on domains of different sizes."""
 
 import math
 from collections.abc import Mapping
@@ -15,6 +15,8 @@ from da_framework.training.method_check import fit_for_method, fit_run, method_c
 
 METHODS = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
 VALIDATORS = sorted(path.stem for path in (conf_dir() / "validator").glob("*.yaml"))
+ESTIMATORS = {path.stem for path in (conf_dir() / "accuracy_estimator").glob("*.yaml")} - {"gde"}
+"""But for the one that needs a second run."""
 FITTED = (
     *("aad", "can", "importance_weighting", "jda", "kliep", "kmm", "nearest_neighbor", "nrc"),
     *("pada", "shot"),
@@ -55,6 +57,14 @@ def scores_of(method: str, judges: Mapping[str, Any]) -> dict[str, float | str]:
     return scores
 
 
+@pytest.fixture(scope="module")
+def estimators() -> Mapping[str, Any]:
+    config = compose("callback=[accuracy_estimators]")["callback"]["accuracy_estimators"]
+    built: Mapping[str, Any] = instantiate(config["accuracy_estimators"])
+    assert built.keys() == ESTIMATORS
+    return built
+
+
 def assert_scores(method: str, judges: Mapping[str, Any]) -> None:
     scores = scores_of(method, judges)
     assert scores.keys() == judges.keys()
@@ -66,6 +76,8 @@ def assert_scores(method: str, judges: Mapping[str, Any]) -> None:
         assert all(math.isfinite(score) for score in blind.values())
         assert {*scores.values()} - {*blind.values()} <= {"no role 'target'"}
         return
+    estimates = {name: scores[name] for name in ESTIMATORS & scores.keys()}
+    assert all(0 <= float(value) <= 1 for value in estimates.values()), estimates
     if not set(roles) <= {"source", "target"}:
         assert "which the way back does not have" in str(scores.pop("reverse_validation"))
     assert not {n: s for n, s in scores.items() if isinstance(s, str) or not math.isfinite(s)}
@@ -80,5 +92,8 @@ def test_what_is_kept_of_samples_fits_those_of_the_way_back(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_every_validator_scores_every_method(method: str, judges: Mapping[str, Any]) -> None:
-    assert_scores(method, judges)
+def test_every_validator_scores_every_method_and_every_estimate_is_a_share(
+    method: str, judges: Mapping[str, Any], estimators: Mapping[str, Any]
+) -> None:
+    assert not judges.keys() & estimators.keys()
+    assert_scores(method, {**judges, **estimators})
