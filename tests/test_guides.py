@@ -15,12 +15,13 @@ ELSEWHERE = {
     "guides/python.md": "tests/test_notebook.py, some of it with other libraries",
     "guides/plugins.md": "tests/test_plugin_guide.py, as files of a package",
     "guides/exporting.md": "below, beside an exported run",
+    "guides/records.md": "keys with their marks, of which nothing is to be run",
 }
 """Pages whose blocks are run by a test of their own."""
 
 
 def blocks(page: Path) -> list[str]:
-    return re.findall(r"^```python.*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```python[^\n]*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
 WITH_PYTHON = {

@@ -143,8 +143,8 @@ def one_line(error: object, *, most: int | None = None) -> str:
     return " ".join(str(error).split())[:most]
 
 
-def listed(names: Iterable[object]) -> str:
+def listed(names: Iterable[object], *, most: int = MOST_NAMES) -> str:
     """Names for a sentence: ``a, b, c``, or ``none``; of very many the first."""
     shown = list(map(printable, names))
-    more = [f"and {len(shown) - MOST_NAMES} more"] if len(shown) > MOST_NAMES else []
-    return ", ".join([*shown[:MOST_NAMES], *more]) or "none"
+    more = [f"and {len(shown) - most} more"] if len(shown) > most else []
+    return ", ".join([*shown[:most], *more]) or "none"

@@ -246,7 +246,7 @@ def build_data(plan: Plan, dataset: Dataset) -> Domains:
     try:
         domains = assign_roles(plan, dataset)
     except MissingRoleError as error:
-        able = listed(methods_without_role(error.role))
+        able = listed(methods_without_role(error.role), most=20)
         raise InputError(f"{error}; methods that do without: {able}") from None
     check_data_requirements(plan, domains)
     return domains
