@@ -239,6 +239,13 @@ def without_source(da: Commands) -> None:
     trained(*normed, "method=shot_im", "dataset.source=[]", "init_from=start")(da)
 
 
+def without_gradient(da: Commands) -> None:
+    normed = (*MOONS.split(), "network.backbone.batch_norm=true")
+    trained(*normed, "method=source_only")(da)
+    Path("first").rename("start")
+    trained(*normed, "method=kernel_svm", "init_from=start")(da)
+
+
 def more_classes_than_samples(da: Commands) -> None:
     x = RANDOM.normal(size=(60, 4)).astype(np.float32)
     np.savez("s.npz", x=x, y=np.arange(60) % 6)
@@ -291,12 +298,13 @@ CASES: dict[str, list[Case]] = {
         Case("run=first stream_method=tent", "stream_method=lame", "stream", first)
     ],
     "stream_methods/base.py": [
+        Case("run=first stream_method=tent", "stream_method=lame", "stream", without_gradient),
         Case(
             "run=first stream_method=shot_online",
             "stream_method=t3a",
             "stream",
             trained("dataset=two_moons", "network=identity", "method=source_only"),
-        )
+        ),
     ],
     "cli/features.py": [
         Case(
@@ -808,6 +816,10 @@ TYPED: dict[str, dict[str, str]] = {
     "results/validator_quality.py": {
         "callback=[validators]": f"{HERE}::test_a_callback_is_asked_for_as_advised"
     },
+    "stream_methods/base.py": {
+        "+stream_method.view={_target_": "tests/cli/test_stream.py::"
+        "test_a_view_of_features_is_named_where_one_of_images_is_not_possible"
+    },
     "training/audit_pool.py": {
         "dataset.root=FOLDER": "tests/cli/test_audit.py::test_new_samples_are_audited"
     },
@@ -914,6 +926,7 @@ TOLD: dict[str, dict[str, str]] = {
     "training/requirements.py": {"network.recompute=true": REPEATED},
     "training/resume.py": {"hydra.run.dir=...": "is of a kill between two writes, which is told"},
     "training/run_log.py": {"init_from=runs/...": "is the way of who has such a run already"},
+    "training/streaming.py": {"guard=true": "is of a model that has diverged, with other rates"},
     "training/train.py": {"trainer.strategy=ddp": PROCESSES},
 }
 """Advice that no test types, and the reason."""
