@@ -217,8 +217,13 @@ class RunRecord(TrainedRecord):
 
 def schema_error(record: Any) -> str:
     """The first key of this that no record has so, in words; empty if it is a record."""
+    return first_violation(schema(), record)
+
+
+def first_violation(schema: TypeAdapter[Any], node: Any) -> str:
+    """The first key of a node that is not as a schema has it, in words; empty if all are."""
     try:
-        schema().validate_python(record, strict=True)
+        schema.validate_python(node, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg'][0].lower()}{first['msg'][1:]}"

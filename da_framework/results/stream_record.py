@@ -6,13 +6,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NotRequired
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from da_framework.core.damage import explain_damage, is_there, read_json
 from da_framework.core.files import write_text
 from da_framework.core.types import Index, NonNegative, Share
-from da_framework.results.record_schema import Environment
+from da_framework.results.record_schema import Environment, first_violation
 
 RESULT = "stream.json"
 WHAT = "record of a stream"
@@ -114,12 +114,7 @@ def read_stream(folder: Path) -> StreamRecord | None:
 
 def schema_error(record: Any) -> str:
     """The first key that no record of a stream has so, in words; empty if it is one."""
-    try:
-        schema().validate_python(record, strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg'][0].lower()}{first['msg'][1:]}"
-    return ""
+    return first_violation(schema(), record)
 
 
 @cache
