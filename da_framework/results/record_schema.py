@@ -220,7 +220,7 @@ def schema_error(record: Any) -> str:
     return first_violation(schema(), record)
 
 
-def first_violation(schema: TypeAdapter[Any], node: Any) -> str:
+def first_violation(schema: Any, node: Any) -> str:
     """The first key of a node that is not as a schema has it, in words; empty if all are."""
     try:
         schema.validate_python(node, strict=True)
