@@ -1,5 +1,6 @@
 """What all tests share: processes side by side, and ``da`` in this process, in a folder."""
 
+import hashlib
 import json
 import logging
 import os
@@ -99,15 +100,17 @@ class Commands:
         run: str = "run",
         data: Callable[[], object] | None = None,
     ) -> None:
-        """A small run, trained by the first test that asks for its name, in whichever process.
+        """A small run, trained by the first test that asks for it, in whichever process.
 
         Args:
-            name: of folder, overrides and data; the later tests are given copies of what is new.
+            name: of what ``data`` writes; later tests with the same name, overrides and folder are
+                given copies of what is new.
             overrides: of the run.
             run: its folder.
             data: writes the files that it reads.
         """
-        kept = self.kept / name
+        words = hashlib.sha256(repr((run, *overrides)).encode()).hexdigest()
+        kept = self.kept / f"{name}-{words[:16]}"
         with FileLock(f"{kept}.lock"):
             if kept.exists():
                 shutil.copytree(kept, self.folder, dirs_exist_ok=True)
