@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from beartype import BeartypeConf
+from beartype.claw import beartype_packages
 from filelock import FileLock
 from hypothesis import settings
 
@@ -21,8 +23,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from da_framework.cli.main import main
-from tests.browser import browser as browser
+# types are held while tests run, with the shapes of tensors by jaxtyping (pyproject.toml); where
+# none are and functions are called most, by beartype alone, whose calls cost a fraction
+beartype_packages(
+    ["da_framework.audit", "da_framework.callbacks", "da_framework.config", "da_framework.core"],
+    conf=BeartypeConf(
+        claw_is_pep526=False,
+        is_pep484_tower=True,  # a whole number is a float, as mypy has it
+        claw_skip_package_names=("da_framework.core.terminal",),  # imports for its types alone
+    ),
+)
+
+from da_framework.cli.main import main  # noqa: E402
+from tests.browser import browser as browser  # noqa: E402
 
 # a test that passes today passes tomorrow; --hypothesis-profile=default draws other cases
 settings.register_profile("repeatable", derandomize=True)

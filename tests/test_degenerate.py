@@ -1,7 +1,6 @@
 """Degenerate data with every method, validator and callback: it works, or one line says why."""
 
 import math
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,10 +16,11 @@ from da_framework.core.errors import exit_message
 from da_framework.results.folder import RunFolder
 from da_framework.training.build import build, compose
 from da_framework.training.method_check import SourceFirst, fit_run, method_class
+from tests.selection import EVERY
 
 METHODS = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
 KINDS = ("adda", "coral", "dann", "jda", "joint", "kmm", "mcd", "mmd", "shot", "tradaboost", "uan")
-"""A method of each kind; all of them where DA_EVERY_METHOD is set."""
+"""A method of each kind; all of them where DA_EVERY_CASE is set."""
 VALIDATORS = sorted(path.stem for path in (conf_dir() / "validator").glob("*.yaml"))
 
 Sides = tuple[Any, Any, Any, Any]
@@ -145,7 +145,7 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS if "DA_EVERY_METHOD" in os.environ else KINDS)
+@pytest.mark.parametrize("method", METHODS if EVERY else KINDS)
 def test_every_method(method: str, roots: Mapping[str, Path], tmp_path: Path) -> None:
     wrong = {}
     for number, (data, root) in enumerate(roots.items()):

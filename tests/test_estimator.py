@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 import da_framework
 from da_framework.core.errors import InputError
 from da_framework.estimator import Estimator, validator_scorer
+from tests.selection import a_few
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(80, 3))
@@ -67,7 +68,7 @@ print("RESULTS", json.dumps([line for line in told if line[0] in ("failed", "xfa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", SHALLOW)
+@pytest.mark.parametrize("method", a_few("scikit-learn", SHALLOW, 3))
 def test_scikit_learn_s_own_checks_pass(method: str) -> None:
     pytest.importorskip("sklearn", minversion="1.6")  # which takes what is known to fail
     ended = subprocess.run(

@@ -15,6 +15,7 @@ from da_framework.config.catalog import list_group
 from da_framework.core.labels import UNLABELLED
 from da_framework.datasets.splits import DomainSplitter, SplitRules
 from tests.killed import Killed, die_at_steps
+from tests.selection import a_few
 from tests.shared_runs import KEYS
 
 SIDES = ("dataset.source=[s]", "dataset.target=[t]")
@@ -452,7 +453,9 @@ def test_a_folder_beside_those_of_the_classes_holds_the_others(da: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", [name for name, *_ in list_group("method")])
+@pytest.mark.parametrize(
+    "method", a_few("unlabelled", (name for name, *_ in list_group("method")), 20)
+)
 def test_every_method_that_needs_no_target_label(da: Any, method: str) -> None:
     write_arrays(da.folder / "data", None)
     keys = ("dataset=arrays", "dataset.root=data", *SIDES, "dataset.val=0.2")

@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, get_args, get_type_hints
@@ -181,12 +182,25 @@ def type_errors(value: Any, hint: Any, path: str) -> Iterator[str]:
 def type_adapter(hint: Any) -> Any:
     """What validates values of a type; none of another library's that has no schema."""
     try:
+        hash(hint)
+    except TypeError:  # annotated with what may change
+        return make_adapter(hint)
+    return kept_adapter(hint)
+
+
+def make_adapter(hint: Any) -> Any:
+    """As ``type_adapter``, anew."""
+    try:
         return TypeAdapter(hint, config=STRICT)
     except PydanticUserError:  # classes bring their own strictness
         try:
             return TypeAdapter(hint)
         except PydanticUserError:
             return None
+
+
+kept_adapter = cache(make_adapter)
+"""Most of what a run costs before it begins were adapters made again."""
 
 
 def as_meant(node: Any) -> Any:

@@ -46,14 +46,15 @@ def import_closure(modules: Iterable[str]) -> dict[str, Path]:
         raise ImportError(f"no source of {', '.join(lost)}")
     packages = {module.split(".")[0] for module in waiting}
     sources: dict[str, Path] = {}
+    seen = set(waiting)
     while waiting:
-        module = waiting.pop()
-        path = source_file(module)
-        if path is None or module in sources:
+        path = source_file(module := waiting.pop())
+        if path is None:  # what is imported of a module that is none itself
             continue
         sources[module] = path
-        names = imported_modules(path.read_text())
-        waiting += [name for name in names if name.split(".")[0] in packages]
+        names = {m for m in imported_modules(path.read_text()) if m.split(".")[0] in packages}
+        waiting += names - seen
+        seen |= names
     return sources
 
 

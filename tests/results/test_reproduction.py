@@ -28,6 +28,8 @@ from da_framework.results.reproduction import (
 from da_framework.training.build import compose
 from tests.run_records import SWEEP_PARAMS, paper_table, reproduced_record
 
+TABLES = find_tables()
+
 
 def test_a_row_may_have_a_band_of_its_own(tmp_path: Path) -> None:
     stated = paper_table(tmp_path, bands={"dann": [60, 66], "source_only": [40, 100]})
@@ -303,11 +305,9 @@ def test_a_mean_of_some_columns_is_held_beside_the_papers_of_the_same(tmp_path: 
     assert (high - low) / 2 == pytest.approx(1.5 * 1.5**0.5)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, stated in find_tables().items() if stated.recorded]
-)
+@pytest.mark.parametrize("name", [name for name, stated in TABLES.items() if stated.recorded])
 def test_what_is_recorded_has_the_keys_of_its_experiment(name: str) -> None:
-    stated = find_tables()[name]
+    stated = TABLES[name]
     for stage in (*stated.first, stated):
         method, *_ = stage.methods
         keys = compose(f"experiments={stage.name}", f"method={method}")
@@ -334,23 +334,25 @@ def test_a_mean_of_several_has_its_interval() -> None:
 
 
 def test_every_table_is_whole() -> None:
-    assert "jda_2013/office_caltech10" in find_tables()
-    for stated in find_tables().values():
+    assert "jda_2013/office_caltech10" in TABLES
+    for stated in TABLES.values():
         assert stated.paper.reason
         assert not any(
             isinstance(one, PaperTable) or one.folder == stated.folder for one in stated.first
         )
 
 
-@pytest.mark.parametrize("name", find_tables())
+@pytest.mark.parametrize("name", TABLES)
 def test_every_row_is_a_run_that_can_be_begun(name: str) -> None:
-    stated = find_tables()[name]
+    stated = TABLES[name]
+    rows: dict[str, list[str]] = {}
     for sweep in stated.sweeps(stated.select_cells(None)):
         values = {key: text for key, _, text in (word.partition("=") for word in sweep)}
         pair = re.findall(r"\[\w+,\w+\]", values.get("dataset.pair", ""))[-1:]
-        for method in values["method"].split(","):
-            overrides = (f"method={method}", *(f"dataset.pair={last}" for last in pair))
-            check_config(compose(f"experiments={name}", *overrides), Settings)
+        rows |= dict.fromkeys(values["method"].split(","), pair)
+    for method, pair in rows.items():
+        overrides = (f"method={method}", *(f"dataset.pair={last}" for last in pair))
+        check_config(compose(f"experiments={name}", *overrides), Settings)
 
 
 def test_a_table_may_be_another_s_and_of_another_measure(tmp_path: Path) -> None:
@@ -366,7 +368,7 @@ def test_a_table_may_be_another_s_and_of_another_measure(tmp_path: Path) -> None
 
 
 def test_a_second_stage_begins_where_the_first_writes() -> None:
-    table = find_tables()["shot_2020/digits"]
+    table = TABLES["shot_2020/digits"]
     (stage,) = table.first
     first: Any = OmegaConf.to_container(OmegaConf.load(stage.file))
     second: Any = OmegaConf.to_container(OmegaConf.load(table.file))

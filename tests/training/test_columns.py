@@ -16,6 +16,7 @@ from da_framework.training.method_check import (
     resumes_bit_for_bit,
     two_processes_equal_one,
 )
+from tests.selection import a_few
 
 CONF = conf_dir()
 METHODS = sorted(path.stem for path in (CONF / "method").glob("*.yaml"))
@@ -42,7 +43,7 @@ def overrides(root: Path, *more: str, source: str = "camera,scanner") -> list[st
     ]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", a_few("columns", METHODS, 20))
 def test_every_method_trains_on_them_or_says_why_not(root: Path, name: str) -> None:
     config = compose(f"method={name}", *overrides(root))
     with fit_for_method(config) as config:

@@ -16,6 +16,7 @@ from da_framework.training import feature_cache
 from da_framework.training.build import build, compose
 from da_framework.training.feature_cache import Shards, with_cached_features
 from da_framework.training.method_check import fit_config, fit_for_method, method_class
+from tests.selection import a_few
 
 METHODS = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
 STEPS = ("steps=6", "evaluate_every=3", "checkpoint_every=6", "flush_every=3")
@@ -29,7 +30,7 @@ def config(method: str, cache: object, *overrides: str) -> dict[str, Any]:
     )
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", a_few("cached features", METHODS, 16))
 def test_a_run_with_features_ends_where_one_with_inputs_does(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from da_framework.methods.base import Method
 from da_framework.networks.adversary import reverse_gradient
 from da_framework.training import method_check as check
 from da_framework.training.build import compose
+from tests.selection import a_few
 
 METHODS = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
 ONE = torch.ones(1)
@@ -56,11 +57,13 @@ def _this_module() -> Any:
 
 
 def check_cases() -> Iterator[Any]:
-    """All methods under all checks: the short ones of one method of each kind are fast."""
+    """The short ones of a method of each kind are fast; of all others a few are run."""
     short = [step for step in check.CHECKS if step not in LONG]
-    for name in METHODS:
-        marks = () if name in KINDS else pytest.mark.slow
-        yield pytest.param(short, name, id=f"short-{name}", marks=marks)
+    for name in KINDS:
+        yield pytest.param(short, name, id=f"short-{name}")
+    for name in a_few("short checks", (name for name in METHODS if name not in KINDS), 20):
+        yield pytest.param(short, name, id=f"short-{name}", marks=pytest.mark.slow)
+    for name in a_few("long checks", METHODS, 14):
         yield pytest.param(LONG, name, id=f"long-{name}", marks=pytest.mark.slow)
 
 

@@ -12,6 +12,7 @@ from da_framework.core.batch import Outputs
 from da_framework.core.errors import InputError
 from da_framework.training.build import build, compose
 from da_framework.training.method_check import fit_for_method, fit_run, method_class
+from tests.selection import a_few
 
 METHODS = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
 VALIDATORS = sorted(path.stem for path in (conf_dir() / "validator").glob("*.yaml"))
@@ -91,7 +92,7 @@ def test_what_is_kept_of_samples_fits_those_of_the_way_back(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", a_few("validators", METHODS, 16))
 def test_every_validator_scores_every_method_and_every_estimate_is_a_share(
     method: str, judges: Mapping[str, Any], estimators: Mapping[str, Any]
 ) -> None:
