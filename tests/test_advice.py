@@ -813,6 +813,10 @@ TYPED: dict[str, dict[str, str]] = {
     "results/estimate_quality.py": {
         "callback=[accuracy_estimators]": f"{HERE}::test_a_callback_is_asked_for_as_advised"
     },
+    "results/selection.py": {
+        "dataset.left_out=null": "tests/results/test_selection.py::"
+        "test_a_sweep_over_sources_left_out_is_reported_as_advised"
+    },
     "results/validator_quality.py": {
         "callback=[validators]": f"{HERE}::test_a_callback_is_asked_for_as_advised"
     },
@@ -923,7 +927,9 @@ TOLD: dict[str, dict[str, str]] = {
     "training/audit_pool.py": {"dataset.val=0": REPEATED},
     "training/method_check.py": {"{}=0": REPEATED},
     "training/module.py": {"trainer.devices=1": PROCESSES},
-    "training/requirements.py": {"network.recompute=true": REPEATED},
+    "training/requirements.py": dict.fromkeys(
+        ("network.recompute=true", "dataset.left_out={}"), REPEATED
+    ),
     "training/resume.py": {"hydra.run.dir=...": "is of a kill between two writes, which is told"},
     "training/run_log.py": {"init_from=runs/...": "is the way of who has such a run already"},
     "training/streaming.py": {"guard=true": "is of a model that has diverged, with other rates"},

@@ -7,6 +7,7 @@ from da_framework.cli.arguments import ArgumentParser
 from da_framework.core.terminal import open_console
 from da_framework.results.estimate_quality import render_estimates
 from da_framework.results.report import make_report, markdown_lines
+from da_framework.results.selection import render_selection
 from da_framework.results.tables import (
     draw_sensitivity,
     gather_records,
@@ -49,6 +50,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--estimates", action="store_true", help="how far off, by callback=[accuracy_estimators]"
     )
+    parser.add_argument(
+        "--selection", action="store_true", help="by what settings are chosen: dataset.left_out"
+    )
     parser.add_argument("--over", metavar="KEY", help="of the config: --picture draws its values")
     parser.add_argument("--picture", type=Path, metavar="PNG", help="accuracy over --over KEY")
     parsed = parser.parse_args(arguments)
@@ -62,6 +66,9 @@ def main(arguments: list[str]) -> None:
         return
     if parsed.estimates:
         print(render_estimates(records))
+        return
+    if parsed.selection:
+        print(render_selection(records))
         return
     against = parsed.against
     if against is None:

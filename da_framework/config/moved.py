@@ -42,7 +42,7 @@ CHOICES = {"optimizer": {"adam": "adamw"}}
 
 ADDED: dict[str, dict[str, Any]] = {
     "method": {"refresh_every": None, "class_weights": "none"},
-    "dataset": {"sampler": "shuffled", "labelled": None},
+    "dataset": {"sampler": "shuffled", "labelled": None, "left_out": None},
     "da_framework.datasets.arrays.Arrays": {"scale": "none", "window": None, "stride": None},
     "da_framework.datasets.table.Table": {
         "columns": "own",

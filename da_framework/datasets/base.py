@@ -69,6 +69,9 @@ class Roles(TypedDict):
             whatever part of the target they were in. They have then been trained on, and prove
             nothing of the run any more.
         pair: a source and a target, in the place of the two keys: for sweeps over pairs.
+        left_out: a source that is not trained on: all its training samples are what validators see
+            of the source, in the place of held-out samples of the others, and they do not see the
+            target. The other sources train on the samples that they would train on without it.
         strong: how the samples of the role ``target_strong`` are augmented; ``None``: there is no
             such role.
         weak: how training augments the samples of all other roles; ``None``: not at all.
@@ -88,6 +91,7 @@ class Roles(TypedDict):
     label_shift: Positive | None
     labelled: Annotated[str | None, External()]
     pair: Pair | None
+    left_out: str | None
     strong: Any
     weak: Any
 
@@ -168,6 +172,7 @@ class Dataset(ABC):
         label_shift: Positive | None = None,
         labelled: Annotated[str | None, External()] = None,
         pair: Pair | None = None,
+        left_out: str | None = None,
         strong: Any = None,
         weak: Any = None,
     ) -> None:
@@ -175,6 +180,7 @@ class Dataset(ABC):
             source, target = [pair[0]], [pair[1]]
         source = source or []
         self.source = tuple(source)
+        self.left_out = left_out
         self.target = (
             tuple(name for name in self.names if name not in source)
             if target is None
@@ -200,6 +206,8 @@ class Dataset(ABC):
         self._domains: dict[str, Domain] = {}
         self._answered: dict[str, dict[int, int]] | None = None
         self._check_names()
+        if left_out is not None:
+            self.source = tuple(name for name in source if name != left_out)
 
     def continue_from(self, former: Mapping[str, Any]) -> None:
         """Reads samples as a former run read its own, where there is no source to learn it from.
@@ -306,7 +314,8 @@ class Dataset(ABC):
     @property
     def domains(self) -> tuple[str, ...]:
         """The domains in use, sources first: the position is ``Samples.domain``."""
-        return (*self.source, *self.target)
+        left_out = () if self.left_out is None else (self.left_out,)
+        return (*self.source, *left_out, *self.target)
 
     def fingerprint(self, name: str) -> str:
         """A hash of the bytes a domain comes from."""
@@ -358,7 +367,9 @@ class Dataset(ABC):
             )
         # lazily: of domains that cannot be used, the first is named
         return split_domains(
-            map(self.domain_splitter, self.source), map(self.domain_splitter, self.target)
+            map(self.domain_splitter, self.source),
+            map(self.domain_splitter, self.target),
+            left_out=None if self.left_out is None else self.domain_splitter(self.left_out),
         )
 
     def domain_splitter(self, name: str) -> DomainSplitter:
@@ -448,6 +459,11 @@ class Dataset(ABC):
         if both := sorted(set(self.source) & set(self.target)):
             raise InputError(
                 f"{listed(both)} is source and target at once; the domains are {listed(self.names)}"
+            )
+        if self.left_out is not None and not set(self.source) > {self.left_out}:
+            raise InputError(
+                f"dataset.left_out={self.left_out}: it is one of several sources, and "
+                f"dataset.source has {listed(self.source)}"
             )
         if not self.target:
             raise InputError(f"dataset.target is empty; the domains are {listed(self.names)}")

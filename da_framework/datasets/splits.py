@@ -261,9 +261,17 @@ class DomainSplitter:
 
 
 def split_domains(
-    sources: Iterable[DomainSplitter], targets: Iterable[DomainSplitter]
+    sources: Iterable[DomainSplitter],
+    targets: Iterable[DomainSplitter],
+    *,
+    left_out: DomainSplitter | None = None,
 ) -> RoleSplit:
     """Splits domains and gives their samples their roles.
+
+    Args:
+        sources: trained on.
+        targets: worked on.
+        left_out: a source that validators alone see, whole, in the place of held-out samples.
 
     Raises:
         InputError: nothing of a target is left to test on, or a class has too few samples.
@@ -274,8 +282,12 @@ def split_domains(
     for domain in sources:
         rows, held_out = domain.split_source()
         train["source"].append(DomainRows(domain.name, rows, labelled=True))
-        if domain.rules.val:  # without, the source is trained on whole and validated on nowhere
+        # without a share, the source is trained on whole and validated on nowhere
+        if domain.rules.val and left_out is None:
             validation["source"].append(DomainRows(domain.name, held_out, labelled=True))
+    if left_out is not None:
+        rows = left_out.select_classes(left_out.training_rows(), left_out.rules.source_classes)
+        validation["source"].append(DomainRows(left_out.name, rows, labelled=True))
     for domain in targets:
         few = domain.choose_labelled()
         rows, val, test = (np.setdiff1d(part, few) for part in domain.split_target())

@@ -158,7 +158,7 @@ class Environment(TypedDict):
 class RunOutcome(TypedDict):
     """The part of a record that a trained run adds: its figures, and what they stand on.
 
-    ``selection`` says what each of the picks was chosen by, where the target is never seen.
+    ``selection`` says what each of the picks was chosen by, where choosing never sees the target.
     """
 
     baseline: NotRequired[bool]

@@ -322,10 +322,12 @@ class Adaptation(pl.LightningModule):
             InputError: it needs a role that the data has not, or that is not for it to see.
         """
         seen = self.visible(validation)
+        if self.domains.dataset.left_out is not None:
+            seen = seen.without("target")
         try:
             score = float(self.validator(seen))
         except KeyError as error:
-            if self.method.generalizes:
+            if self.method.generalizes or self.domains.dataset.left_out is not None:
                 raise InputError(self.unseen_target_advice(seen)) from None
             raise InputError(
                 f"the validator needs the role {error}, but the data has {listed(validation)}; "
@@ -347,13 +349,12 @@ class Adaptation(pl.LightningModule):
         return validation.without("target") if self.method.generalizes else validation
 
     def unseen_target_advice(self, seen: Validation) -> str:
-        """Why a validator of a method that never sees the target has no score, and what to do."""
+        """Why a validator that is not shown the target has no score, and what to do."""
         kind, name = type(self.method).__name__, validator_name(self.validator)
         if "source" in seen:
-            return (
-                f"validator={name} reads the target, which {kind} never sees: "
-                "validator=source_accuracy"
-            )
+            left_out = self.domains.dataset.left_out
+            why = f"{kind} never sees" if left_out is None else f"dataset.left_out={left_out} hides"
+            return f"validator={name} reads the target, which {why}: validator=source_accuracy"
         return (
             f"{kind} never sees the target, so it is chosen by held-out source samples, and there "
             "are none: dataset.val=0.1"

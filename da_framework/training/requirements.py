@@ -181,6 +181,11 @@ def has_several_sources(plan: Plan, domains: Domains) -> str:
     if not plan.method.compares_sources or domains.task.sources != 1:
         return ""
     source, target = domains.dataset.source[0], domains.dataset.target[-1]
+    if (left_out := domains.dataset.left_out) is not None:
+        return (
+            f"{plan.name} compares sources, and dataset.left_out={left_out} leaves only one, "
+            f"{source}: of two sources none can be left out"
+        )
     others = [name for name in domains.dataset.names if name not in (source, target)]
     sides = {"source": [source, *others], "target": [target]}
     return f"{plan.name} compares sources, and there is only one source, {source}: " + (

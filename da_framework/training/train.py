@@ -47,7 +47,7 @@ SELECTION = {
     "chosen": "held-out samples of the sources",
     "oracle": "labels of the target, which no method may use",
 }
-"""What the picks of a run are chosen by whose target is never seen."""
+"""What the picks of a run are chosen by whose target is not looked at in choosing."""
 RATES = (("optimizer", "lr"), ("method", "weight"))
 """Keys that are lowered where training diverges."""
 
@@ -228,7 +228,10 @@ def summarize(run: "Run") -> "RunOutcome":
         if "oracle" in module.picks
         else "the tested target has no labels: its accuracy is not known",
     }
-    if module.method.generalizes:
+    if dataset.left_out is not None:
+        chosen = f"the source {dataset.left_out}, which is left out of training"
+        outcome["selection"] = {**SELECTION, "chosen": chosen}
+    elif module.method.generalizes:
         outcome["selection"] = dict(SELECTION)
     return outcome
 
