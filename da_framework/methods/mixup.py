@@ -57,13 +57,34 @@ class Mixup(Generalization):
 
     def draw_share(self) -> float:
         """λ of this step, alike on all processes."""
-        seed = int(torch.randint(2**62, (1,), generator=self.generator))
-        return float(np.random.default_rng(seed).beta(self.concentration, self.concentration))
+        return draw_share(self.concentration, self.generator)
 
     def draw_partners(self, domain: Tensor) -> Tensor:
         """What each sample is mixed with; one of its own domain where columns differ."""
-        order = torch.randperm(len(domain), generator=self.generator).to(domain.device)
-        if self.task.widths:
-            order = order[domain[order].argsort(stable=True)]
-            return order[domain.argsort(stable=True).argsort()]
-        return order
+        return draw_partners(domain, self.generator, apart=bool(self.task.widths))
+
+
+def draw_share(concentration: float, generator: torch.Generator) -> float:
+    """A number of the distribution Beta(a, a).
+
+    Args:
+        concentration: a.
+        generator: of random numbers.
+    """
+    seed = int(torch.randint(2**62, (1,), generator=generator))
+    return float(np.random.default_rng(seed).beta(concentration, concentration))
+
+
+def draw_partners(domain: Tensor, generator: torch.Generator, *, apart: bool) -> Tensor:
+    """What each sample is mixed with: every sample once.
+
+    Args:
+        domain: the number of each sample's domain.
+        generator: of random numbers.
+        apart: whether each is mixed with one of its own domain.
+    """
+    order = torch.randperm(len(domain), generator=generator).to(domain.device)
+    if apart:
+        order = order[domain[order].argsort(stable=True)]
+        return order[domain.argsort(stable=True).argsort()]
+    return order
