@@ -85,7 +85,7 @@ class SHOTPlusPlus(Method):
         entropy, predicted = torch.special.entr(logits.softmax(1)).sum(1), logits.argmax(1)
         share = (entropy < entropy.mean()).double().mean().item()
         labels = torch.full_like(predicted, UNSURE)
-        for label in predicted.unique().tolist():
+        for label in torch.unique(predicted).tolist():
             rows = torch.nonzero(predicted == label).squeeze(1)
             labels[rows[entropy[rows].argsort(stable=True)][: int(share * len(rows))]] = label
         self.pseudo_labels.copy_(labels)
@@ -107,4 +107,4 @@ class SHOTPlusPlus(Method):
         known = (sure * losses).sum() / sure.sum().clamp_min(1)
         guessed = (~sure * squares).sum() / (~sure).sum().clamp_min(1)
         terms = {"sure": Term(known), "unsure": Term(guessed, self.weight * self.progress)}
-        yield Objective(terms | self.extras({"target": outputs}))
+        yield Objective({**terms, **self.extras({"target": outputs})})
