@@ -34,6 +34,7 @@ AGAINST = {
     "dann_2016/two_layers": [],
     "digits_pair/alignment": ["source_only", "control"],
     "digits_pair/few_labels": ["source_only", "target_only"],
+    "emoji/leave_one_out": ["source_only"],
     "fine_tuning/mixing": [],
     "office_caltech10/fine_tuned": ["source_only", "control"],
     "office_caltech10/heterogeneous": ["target_only"],

@@ -473,6 +473,10 @@ CASES: dict[str, list[Case]] = {
     "networks/convnet.py": [
         Case("dataset=two_moons", "{}network=mlp"),
         *(
+            Case(ARRAYS.replace("=mlp", "=lenet"), piece, prepare=bytes_of_images)
+            for piece in ("network=convnet", "{}network=mlp")
+        ),
+        *(
             Case(ARRAYS.replace("=mlp", "=convnet"), piece, prepare=series)
             for piece in ("network=cnn1d", "network=recurrent")
         ),

@@ -1,5 +1,6 @@
 """``da COMMAND --help`` for what Hydra runs: examples, parts, and every key with what it means."""
 
+import re
 import shutil
 import sys
 import textwrap
@@ -7,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from da_framework.config.catalog import list_group, option_names
 from da_framework.config.key_help import CommandHelp, Key, Keys, command_help
+from da_framework.core.errors import InputError
 
 WIDTH = 100
 """Of what goes to a file or a pipe; a terminal has its own."""
@@ -21,16 +23,34 @@ def print_help(name: str, words: Sequence[str]) -> None:
     Args:
         name: of the command.
         words: the other arguments; options of groups among them are heeded.
+
+    Raises:
+        InputError: a group does not have such an option.
     """
-    chosen = {
-        group: options
-        for word in words
-        for group, equals, value in [word.lstrip("+").partition("=")]
-        if equals and (options := [part for part in value.strip("[]").split(",") if part])
-        if "." not in group and set(options) <= set(option_names(group))
-    }
+    chosen = {}
+    for word in words:
+        group, _, value = word.lstrip("+").partition("=")
+        options = [part for part in value.strip("[]").split(",") if part]
+        known = [] if "." in group else option_names(group)
+        for name in options if known else ():
+            refuse_unknown_option(group, name, known)
+        if options and set(options) <= set(known):
+            chosen[group] = options
     told = command_help(name.replace(" ", "_"), chosen)
     print("\n".join(render_help(name, told, output_width())))
+
+
+def refuse_unknown_option(group: str, name: str, known: list[str]) -> None:
+    """Refuses a name that a group does not have, as the command itself would.
+
+    Raises:
+        InputError: with the names that there are.
+    """
+    if name in known or name == "null" or not re.fullmatch(r"[\w./-]+", name):
+        return  # what is no plain name is for Hydra to read
+    from da_framework.cli.override_errors import unknown_option
+
+    raise InputError(unknown_option(group, name, known))
 
 
 def output_width() -> int:

@@ -39,6 +39,7 @@ from da_framework.datasets.datamodule import Domains
 from da_framework.datasets.splits import sample_places
 from da_framework.methods.base import Method
 from da_framework.results.figure_process import draw_or_warn
+from da_framework.results.folder import RunFolder
 from da_framework.results.record import environment
 from da_framework.results.stream_figure import draw_stream
 from da_framework.results.stream_record import (
@@ -159,6 +160,8 @@ def stream(
     key = stream_key(finished, keys, data)
     title = [Path(run).name, method_name(stream_method), order]
     folder = Path(out) if out else Path("streams") / slug(title, hashed=[key])
+    if RunFolder(folder).key_file.exists() or RunFolder(folder).result.exists():
+        raise InputError(f"out={folder} is the folder of a run: name another folder")
     with run_lock(folder, key="out"):
         if not again and (record := read_stream(folder)) is not None:
             if record["key"] == key:
@@ -496,7 +499,7 @@ def main(config: Any) -> float | None:
     record, folder = stream(**config)
     open_console().print(stream_table(record))
     for note in record["resets"][:5]:
-        print(f"after {note['sample']} samples: reset ({note['reason']})")
+        print(f"after {note['sample']} samples: reset ({printable(note['reason'])})")
     if len(record["resets"]) > 5:
         print(f"and {len(record['resets']) - 5} more resets: {RESULT} has all")
     print(folder)

@@ -107,6 +107,11 @@ def arrange(
     number, degree = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
     for each in np.unique(placed):
         there = np.flatnonzero(placed == each)
+        if len(there) < corruptions:
+            raise InputError(
+                f"{corruptions} corruptions share {len(there)} samples, and some would have none: "
+                "name fewer"
+            )
         for corruption, part in enumerate(np.array_split(there, max(corruptions, 1))):
             number[part] = corruption
             if corruptions:

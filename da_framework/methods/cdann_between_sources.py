@@ -11,13 +11,12 @@ from da_framework.core.schedules import Schedule
 from da_framework.core.types import Count, Finite, NonNegative
 from da_framework.losses.adversarial import domain_cross_entropy
 from da_framework.methods.base import MethodKeys
-from da_framework.methods.dann_between_sources import DANNBetweenSources
-from da_framework.networks.adversary import DomainClassifier
+from da_framework.methods.generalization import AdversarialGeneralization
 from da_framework.networks.conditional import conditional_map
 from da_framework.networks.network import Network
 
 
-class CDANNBetweenSources(DANNBetweenSources):
+class CDANNBetweenSources(AdversarialGeneralization):
     r"""Conditional domain-adversarial training between sources: class by class none is told apart.
 
     .. math::
@@ -52,11 +51,16 @@ class CDANNBetweenSources(DANNBetweenSources):
         limit: Count,
         **base: Unpack[MethodKeys],
     ) -> None:
+        join = conditional_map(network.feature_dim, network.classes, limit=limit)
         super().__init__(
-            *(network, task), hidden=hidden, weight=weight, coefficient=coefficient, **base
+            *(network, task),
+            width=join.width,
+            hidden=hidden,
+            weight=weight,
+            coefficient=coefficient,
+            **base,
         )
-        self.join = conditional_map(network.feature_dim, network.classes, limit=limit)
-        self.discriminator = DomainClassifier(self.join.width, hidden, task.sources)
+        self.join = join
 
     def domain_loss(self, features: Tensor, source: Outputs) -> Tensor:
         classes = source.logits.shape[1]

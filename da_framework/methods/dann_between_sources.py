@@ -1,21 +1,19 @@
 """Domain-adversarial training between sources."""
 
-from collections.abc import Mapping
-from typing import ClassVar, Unpack
+from typing import Unpack
 
 from torch import Tensor
 
-from da_framework.core.batch import Outputs, Task, Term
-from da_framework.core.schedules import Schedule, as_schedule
+from da_framework.core.batch import Outputs, Task
+from da_framework.core.schedules import Schedule
 from da_framework.core.types import Count, Finite, NonNegative
 from da_framework.losses.adversarial import domain_cross_entropy
 from da_framework.methods.base import MethodKeys
-from da_framework.methods.generalization import Generalization
-from da_framework.networks.adversary import DomainClassifier, reverse_gradient
+from da_framework.methods.generalization import AdversarialGeneralization
 from da_framework.networks.network import Network
 
 
-class DANNBetweenSources(Generalization):
+class DANNBetweenSources(AdversarialGeneralization):
     r"""Domain-adversarial training between sources: none can be told from the others.
 
     .. math::
@@ -39,8 +37,6 @@ class DANNBetweenSources(Generalization):
         coefficient: λ of the gradient reversal, as a function of progress.
     """
 
-    compares_sources: ClassVar = True
-
     def __init__(
         self,
         network: Network,
@@ -51,16 +47,14 @@ class DANNBetweenSources(Generalization):
         coefficient: Schedule | Finite,
         **base: Unpack[MethodKeys],
     ) -> None:
-        super().__init__(network, task, **base)
-        self.discriminator = DomainClassifier(network.feature_dim, hidden, task.sources)
-        self.weight = weight
-        self.coefficient = as_schedule(coefficient)
-
-    def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
-        source = outputs["source"]
-        turned = reverse_gradient(source.features, self.coefficient(self.progress))
-        return {"domain": Term(self.domain_loss(turned, source), self.weight)}
+        super().__init__(
+            *(network, task),
+            width=network.feature_dim,
+            hidden=hidden,
+            weight=weight,
+            coefficient=coefficient,
+            **base,
+        )
 
     def domain_loss(self, features: Tensor, source: Outputs) -> Tensor:
-        """What the discriminator minimises, and behind gradient reversal the encoder maximises."""
         return domain_cross_entropy(self.discriminator(features), source.domain)

@@ -48,7 +48,9 @@ class ConvNet(nn.Sequential):
         if side < 1:
             raise InputError(
                 f"images of {shape[1]}x{shape[2]} pixels are too small for {len(channels)} blocks "
-                f"with kernel {kernel} and padding {padding}; raise dataset.size"
+                f"with kernel {kernel} and padding {padding}: "
+                f"{'' if padding else 'network=convnet pads them; '}network=mlp takes any size, "
+                "and where dataset.size is a key, larger ones"
             )
         layers: list[nn.Module] = []
         for inputs, outputs in zip([shape[0], *channels], channels, strict=False):

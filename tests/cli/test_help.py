@@ -160,3 +160,13 @@ def test_the_nearest_key_is_said_by_every_command(da: Any, words: str, nearest: 
     assert ended.code == 2
     assert nearest in ended.err
     assert not any(da.folder.iterdir())
+
+
+def test_of_an_option_that_is_not_there_it_says_so_as_the_command_does(da: Any) -> None:
+    for command, word in (("stream", "stream_method=nope"), ("train", "method=dan,nope")):
+        ended = da(command, word, "--help")
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.startswith(word.partition("=")[0])
+        assert "there is no such" in ended.err
+    for word in ("method=glob(d*)", "experiments=null", "seed=nope", "callback=[]"):
+        assert da("train", word, "--help").code == 0

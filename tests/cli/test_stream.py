@@ -94,6 +94,24 @@ def test_another_stream_s_folder_is_left_alone(da: Any, run: Path) -> None:
     assert (run / "out" / "stream.json").read_bytes() == before
 
 
+def test_a_run_s_folder_is_no_place_for_a_stream(da: Any, run: Path) -> None:
+    before = sorted(path.name for path in (run / "run").iterdir())
+    assert refused(da, "out=run", *MOONS) == "out=run is the folder of a run: name another folder\n"
+    (run / "begun").mkdir()
+    (run / "begun" / "key.txt").write_text("of a run that is not finished")
+    assert "out=begun is the folder of a run" in refused(da, "out=begun", *MOONS)
+    assert sorted(path.name for path in (run / "run").iterdir()) == before
+
+
+def test_what_a_record_says_of_resets_is_escaped(da: Any, run: Path) -> None:
+    record = result(da)
+    note = {"sample": 3, "reason": "\x1b[2Jall is well"}
+    (run / "out" / "stream.json").write_text(json.dumps(record | {"resets": [note]}))
+    ended = da("stream", "run=run", "stream_method=tent", "out=out", *MOONS)
+    assert ended.code == 0, ended
+    assert r"after 3 samples: reset (\x1b[2Jall is well)" in ended.out
+
+
 def test_a_stream_that_is_killed_goes_on_bit_for_bit(
     da: Any, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

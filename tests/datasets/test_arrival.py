@@ -97,6 +97,17 @@ def test_without_a_corruption_there_is_no_severity() -> None:
         arranged(order="gradual")
 
 
+@pytest.mark.parametrize("order", ["iid", "domain"])
+def test_no_corruption_is_left_without_a_sample(order: Any) -> None:
+    least = 50 if order == "domain" else 100  # of a domain, or of all
+    assert len({*arranged(order=order, corruptions=least).corruption.tolist()}) == least
+    with pytest.raises(InputError) as error:
+        arranged(order=order, corruptions=least + 1)
+    assert str(error.value) == (
+        f"{least + 1} corruptions share {least} samples, and some would have none: name fewer"
+    )
+
+
 def test_what_has_no_labels_is_not_put_in_their_order() -> None:
     unlabelled = np.where(Y == 2, -1, Y)
     with pytest.raises(InputError, match="order=class puts samples in order by their labels"):

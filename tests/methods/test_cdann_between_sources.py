@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
+from da_framework.methods import generalization
 from da_framework.methods.cdann_between_sources import CDANNBetweenSources
 
 KEYS: dict[str, Any] = {"hidden": [], "weight": 0.7, "coefficient": 0.5, "limit": 4096}
@@ -35,3 +36,16 @@ def test_a_blind_discriminator_costs_the_logarithm_of_the_sources(tiny: Any) -> 
         torch.nn.init.zeros_(weight)
     (objective,) = method.objectives(tiny.batch("source", domains=4))
     assert_close(objective.terms["domain"].value.item(), math.log(3))
+
+
+def test_its_one_discriminator_is_drawn_once(tiny: Any, monkeypatch: Any) -> None:
+    built: list[int] = []
+    kind = generalization.DomainClassifier
+
+    def counted(width: int, hidden: list[int], sources: int) -> Any:
+        built.append(width)
+        return kind(width, hidden, sources)
+
+    monkeypatch.setattr(generalization, "DomainClassifier", counted)
+    tiny.method(CDANNBetweenSources, domains=3, **KEYS)
+    assert built == [12]  # four features of each of three classes
