@@ -32,8 +32,8 @@ def print_help(name: str, words: Sequence[str]) -> None:
         group, _, value = word.lstrip("+").partition("=")
         options = [part for part in value.strip("[]").split(",") if part]
         known = [] if "." in group else option_names(group)
-        for name in options if known else ():
-            refuse_unknown_option(group, name, known)
+        for option in options if known else ():
+            refuse_unknown_option(group, option, known)
         if options and set(options) <= set(known):
             chosen[group] = options
     told = command_help(name.replace(" ", "_"), chosen)

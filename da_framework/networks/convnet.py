@@ -46,10 +46,10 @@ class ConvNet(nn.Sequential):
         for _ in channels:
             side = (side + 2 * padding - kernel + 1) // 2
         if side < 1:
+            pads = "" if padding else "network=convnet pads them; "
             raise InputError(
                 f"images of {shape[1]}x{shape[2]} pixels are too small for {len(channels)} blocks "
-                f"with kernel {kernel} and padding {padding}: "
-                f"{'' if padding else 'network=convnet pads them; '}network=mlp takes any size, "
+                f"with kernel {kernel} and padding {padding}: {pads}network=mlp takes any size, "
                 "and where dataset.size is a key, larger ones"
             )
         layers: list[nn.Module] = []

@@ -98,10 +98,10 @@ def test_a_method_runs_a_step_on_two_moons(name: str) -> None:
         compose(f"method={name}", "dataset.labels_per_class=3", name="check")
     ) as config:
         run = build(config)
-    method = run.module.method
+    method, train = run.module.method, run.domains.train
+    # as training begins
+    method.refresh({role: method.evaluate_samples(train[role]) for role in method.refreshes})
     if method.closed_form:
-        train = run.domains.train
-        method.refresh({role: method.evaluate_samples(train[role]) for role in method.refreshes})
         assert method.evaluate_samples(run.domains.test).logits.isfinite().all()
         return
     for objective in method.objectives(run.domains.batch(0)):
