@@ -16,6 +16,7 @@ from da_framework.cli.secrets import refuse_drawn_secrets
 from da_framework.cli.sweeps import run_job
 from da_framework.config.schema import to_plain
 from da_framework.core.errors import InputError
+from da_framework.results.baseline import describe_baseline
 from da_framework.results.folder import RunFolder
 from da_framework.results.model_card import write_card
 from da_framework.results.record_schema import RunRecord
@@ -71,7 +72,7 @@ def main(config: Any, *, callbacks: "Sequence[Callback]" = ()) -> float | None:
         with remove_unused_folder(folder):
             record = run()
         if record:
-            print_run(record, folder)
+            print_run(record, folder, beside=describe_baseline(record, folder))
     return chosen_score(record) if record else None
 
 

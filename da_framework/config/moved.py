@@ -42,7 +42,16 @@ CHOICES = {"optimizer": {"adam": "adamw"}}
 
 ADDED: dict[str, dict[str, Any]] = {
     "method": {"refresh_every": None, "class_weights": "none"},
-    "dataset": {"sampler": "shuffled", "labelled": None, "left_out": None},
+    "dataset": {
+        "sampler": "shuffled",
+        "labelled": None,
+        "label_shift": None,
+        "weak": None,
+        "left_out": None,
+    },
+    "network": {"batch_norm": False, "recompute": False},
+    "da_framework.datasets.digits.Digits": {"margin": None},
+    "da_framework.networks.convnet.ConvNet": {"dropout": 0.0},
     "da_framework.datasets.arrays.Arrays": {"scale": "none", "window": None, "stride": None},
     "da_framework.datasets.table.Table": {
         "columns": "own",
@@ -59,7 +68,12 @@ ADDED: dict[str, dict[str, Any]] = {
 }
 """Keys that have come since, of a part or of what builds it, and what was done without them."""
 
-ADDED_ALONE: dict[str, Any] = {"early_stopping": None}
+ADDED_ALONE: dict[str, Any] = {
+    "early_stopping": None,
+    "compile": False,
+    "channels_last": False,
+    "tf32": "convolutions",
+}
 """Likewise, keys of no part."""
 
 FIGURES = {"f1": "macro_f1", "precision": "macro_precision"}
@@ -81,12 +95,13 @@ def moved_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_added(name: str, part: Any) -> Any:
-    """A part of a config with the keys that have come since it was written."""
+    """A part of a config, and what is built within it, with the keys that have come since."""
     if not isinstance(part, Mapping):
         return part
     target = part.get("_target_")
     built = target if isinstance(target, str) else ""
-    return {**ADDED.get(name, {}), **ADDED.get(built, {}), **part}
+    inside = {key: with_added("", value) for key, value in part.items()}
+    return {**ADDED.get(name, {}), **ADDED.get(built, {}), **inside}
 
 
 def moved_record(record: Mapping[str, Any]) -> dict[str, Any]:

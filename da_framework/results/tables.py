@@ -46,7 +46,7 @@ from da_framework.results.statistics import (
     target_accuracy,
     to_frame,
 )
-from da_framework.results.terminal import print_table
+from da_framework.results.terminal import print_table, shown
 from da_framework.results.validator_quality import validator_scores
 from da_framework.results.verified import Verified, read_verified
 
@@ -54,10 +54,15 @@ NARROW = 80
 """Columns of a terminal below which a table would cut the figures of a run."""
 
 
-def print_run(record: RunRecord, folder: Path) -> None:
+def print_run(record: RunRecord, folder: Path, *, beside: str = "") -> None:
     """Prints the three numbers of a run, and where its files are.
 
     Where no label of the target is known, the validator's scores stand in their place.
+
+    Args:
+        record: of the run.
+        folder: that it is in.
+        beside: a sentence to compare its numbers with.
     """
     console = open_console()
     known = target_accuracy(record) is not None
@@ -86,6 +91,8 @@ def print_run(record: RunRecord, folder: Path) -> None:
         for row in rows:
             table.add_row(*row)
         console.print(table)
+    if beside:
+        console.print(shown(beside, console))
     if not known:
         console.print(f"target accuracy: {NO_LABELS}")
     for verified in gather_verified([{**record, "folder": str(folder)}]).values():
