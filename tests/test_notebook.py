@@ -282,7 +282,7 @@ def test_a_module_begins_with_its_weights() -> None:
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"method": "dan"}, "method=dan: there is no such method; there are dann"),
+        ({"method": "dan"}, "method=dan: there is no such method; nearest are dann"),
         (
             {"method__wieght": 1.0},
             "method.wieght: there is no such key; did you mean method.weight",

@@ -9,18 +9,26 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from da_framework.callbacks.base import Callback, Evaluation
+from da_framework.core.terminal import NARROW, open_console
 from da_framework.results.statistics import format_figure
 
 log = logging.getLogger(__name__)
 
+WIDE = 120
+"""Columns of a terminal from which on the bar is long."""
+
 
 class ProgressBar(Callback):
-    """Steps done, steps a second, time left, and the figures last read.
+    """Steps done, steps a second, time left, and the figures last read, as far as there is room.
+
+    What is logged meanwhile stands above the bar.
 
     Args:
         total: steps of training.
@@ -29,21 +37,23 @@ class ProgressBar(Callback):
 
     def __init__(self, total: int, *, refresh_rate: float = 4.0) -> None:
         self.total = total
+        console = open_console(stderr=True)
         self.bar = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}", markup=False),
+            *bar_columns(console.width),
+            console=console,
+            expand=True,
             refresh_per_second=refresh_rate,
             disable=not sys.stderr.isatty(),
         )
+        self.moved: list[tuple[logging.StreamHandler[Any], Any]] = []
         self.task = self.bar.add_task("", total=total, rate="", figures="")
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and not self.bar.disable:
             self.bar.start()
+            for handler in logging.getLogger().handlers:
+                if isinstance(handler, logging.StreamHandler) and handler.stream.isatty():
+                    self.moved.append((handler, handler.setStream(sys.stderr)))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_index: int
@@ -76,5 +86,36 @@ class ProgressBar(Callback):
                 "" if source is None else f", held-out source accuracy {source:.3f}",
             )
 
+    def on_exception(
+        self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self.stop()
+
     def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Leaves the bar as it is, and the cursor and the log as they were."""
+        for handler, stream in self.moved:
+            handler.setStream(stream)
+        self.moved.clear()
         self.bar.stop()
+
+
+def bar_columns(width: int) -> list[ProgressColumn]:
+    """What the bar consists of: on a narrow terminal, steps and the time left alone.
+
+    Args:
+        width: of the terminal.
+    """
+    if width < NARROW:
+        return [BarColumn(width // 3), MofNCompleteColumn(), TimeRemainingColumn()]
+    figures = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    return [
+        TextColumn("training"),
+        BarColumn(40 if width >= WIDE else 16),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}", markup=False, table_column=figures),
+    ]

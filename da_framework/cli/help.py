@@ -1,5 +1,6 @@
 """``da COMMAND --help`` for what Hydra runs: examples, parts, and every key with what it means."""
 
+import os
 import re
 import shutil
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from da_framework.config.catalog import list_group, option_names
 from da_framework.config.key_help import CommandHelp, Key, Keys, command_help
 from da_framework.core.errors import InputError
+from da_framework.core.text import encodable
 
 WIDTH = 100
 """Of what goes to a file or a pipe; a terminal has its own."""
@@ -54,9 +56,9 @@ def refuse_unknown_option(group: str, name: str, known: list[str]) -> None:
 
 
 def output_width() -> int:
-    """How many characters a line of help has."""
-    tells = sys.stdout.isatty()
-    return max(NARROWEST, shutil.get_terminal_size().columns if tells else WIDTH)
+    """How many characters a line of help has: as a terminal, or what ``COLUMNS`` asks for."""
+    told = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return max(NARROWEST, shutil.get_terminal_size().columns if told else WIDTH)
 
 
 def render_help(name: str, told: CommandHelp, width: int) -> Iterator[str]:
@@ -71,7 +73,8 @@ def render_help(name: str, told: CommandHelp, width: int) -> Iterator[str]:
     words = [line for line in told.introduction if not line.startswith(" ")]
     yield from textwrap.wrap(" ".join(words), width)
     yield ""
-    yield from (f"  {line}" for line in examples)
+    for line in examples:
+        yield from render_example(line, width)
     parts = {group: names for group, names in told.choices.items() if option_names(group)}
     if parts:
         yield from ["", *textwrap.wrap("Parts, part=name (da list PART, or da list NAME):", width)]
@@ -87,6 +90,29 @@ def render_help(name: str, told: CommandHelp, width: int) -> Iterator[str]:
         "running; --hydra-help has Hydra's own options."
     )
     yield from ["", *textwrap.wrap(after, width)]
+
+
+def render_example(example: str, width: int) -> Iterator[str]:
+    """An example with its comment beside it, or below where both do not fit.
+
+    A command that is wider goes on after a backslash, so that it can be typed as it stands.
+    """
+    if len(example) + 2 <= width:
+        yield f"  {example}"
+        return
+    command, sharp, comment = example.partition(" # ")
+    *lines, last = textwrap.wrap(
+        *(command.rstrip(), width - 2),
+        initial_indent="  ",
+        subsequent_indent="      ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    yield from (f"{line} \\" for line in lines)
+    yield last
+    if sharp:
+        indent = "      # "
+        yield from textwrap.wrap(comment, width, initial_indent=indent, subsequent_indent=indent)
 
 
 def listed_options(group: str) -> str:
@@ -120,8 +146,9 @@ def render_key(head: str, key: Key, width: int, column: int = COLUMN) -> Iterabl
     """A key with its meaning beside it, or below where one of the two is long."""
     narrow = width < column + NARROWEST
     indent = " " * (6 if narrow else column)
+    told = encodable(key.meaning, sys.stdout.encoding)
     meaning = textwrap.wrap(
-        key.meaning, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        told, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
     )
     first = f"  {head}"
     if meaning and not narrow and len(first) + 2 <= column:

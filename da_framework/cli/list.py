@@ -1,6 +1,7 @@
 """``da list``: names, what they are and where they come from."""
 
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -10,6 +11,8 @@ from da_framework.cli.arguments import ArgumentParser
 from da_framework.cli.plugin_commands import find_commands, render_commands
 from da_framework.config.catalog import GROUPS, list_group, option_names, render_methods
 from da_framework.core.errors import InputError
+from da_framework.core.terminal import NARROW
+from da_framework.core.text import wrap_line
 
 
 def main(arguments: list[str]) -> None:
@@ -62,11 +65,23 @@ def print_group(group: str) -> None:
 
 
 def print_entries(title: str, entries: list[tuple[str, str, str]]) -> None:
-    """Prints names with their summaries and origins below a title."""
+    """Prints names with their summaries and origins below a title.
+
+    A pipe gets a line for each; a terminal what fits, on a narrow one the name on a line of its
+    own.
+    """
     print(f"{title}=")
-    width = max((len(name) for name, _, _ in entries), default=0)
+    column = max((len(name) for name, _, _ in entries), default=0) + 4
+    screen = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for name, summary, origin in entries:
-        print(f"  {name:<{width}}  {summary}  [{origin}]")
+        line = f"  {name:<{column - 2}}{summary}  [{origin}]"
+        if screen is None or len(line) <= screen:
+            print(line)
+        elif screen < NARROW:
+            print(f"  {name}  [{origin}]")
+            print("\n".join(wrap_line(f"      {summary}", screen, indent=6)))
+        else:
+            print("\n".join(wrap_line(line, screen, indent=column)))
     print()
 
 
@@ -117,9 +132,10 @@ def describe_option(group: str, name: str) -> Iterator[str]:
 
     file = find_config(f"{group}/{name}")
     assert file is not None, name
+    width = output_width()
     yield f"{group}={name}"
     if summary := summarize_config(file):
-        yield f"  {summary}"
+        yield from wrap_line(f"  {summary}", width, indent=2)
     target = own_target(file)
     if target:
         try:
@@ -128,7 +144,7 @@ def describe_option(group: str, name: str) -> Iterator[str]:
             links = []
         yield from (f"  {link.rstrip('.,)')}" for link in dict.fromkeys(links))
         if group == "method" and (settings := method_settings(name)):
-            yield f"  setting: {', '.join(settings)}"
+            yield from wrap_line(f"  setting: {', '.join(settings)}", width)
     if keys := option_keys(group, name):
         yield ""
-        yield from render_keys(keys, output_width())
+        yield from render_keys(keys, width)

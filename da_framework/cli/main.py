@@ -17,6 +17,7 @@ from da_framework.cli.secrets import refuse_secrets
 from da_framework.cli.streams import prepare_streams
 from da_framework.core.signals import handle_signals
 from da_framework.core.terminal import clean_output
+from da_framework.core.text import wrap_line
 
 
 class Command(NamedTuple):
@@ -94,14 +95,11 @@ COMMANDS = {
 }
 """Every command, in the order of the help; its module is in this package."""
 
-ELSEWHERE = "{elsewhere}"
-"""Where the commands of installed packages stand."""
-USAGE = f"""usage: da COMMAND [key=value ...]
-
-{chr(10).join(f"  {name:<12}{command.help}" for name, command in COMMANDS.items())}
-{ELSEWHERE}
-`da train --help` lists the keys of training; `da train` alone is a first run; `da --version`.
-"""
+COLUMN = 14
+"""Where the help of a command begins."""
+FIRST_STEPS = (
+    "`da train --help` lists the keys of training; `da train` alone is a first run; `da --version`."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -149,10 +147,28 @@ def answer(name: str, rest: list[str]) -> None:
 
 def render_usage() -> str:
     """Every command with what it does; what is wrong with commands of packages is printed."""
+    from da_framework.cli.help import output_width
+
     theirs, wrong = find_commands(COMMANDS)
     for line in wrong:
         print(line, file=sys.stderr)
-    return USAGE.replace(ELSEWHERE, "".join(f"{line}\n" for line in render_commands(theirs)))
+    width = output_width()
+    ours = (f"  {name:<{COLUMN - 2}}{command.help}" for name, command in COMMANDS.items())
+    return "\n".join(
+        [
+            "usage: da COMMAND [key=value ...]",
+            "",
+            *(wrapped for line in ours for wrapped in wrap_line(line, width, indent=COLUMN)),
+            *(
+                wrapped
+                for line in render_commands(theirs)
+                for wrapped in wrap_line(line, width, indent=COLUMN)
+            ),
+            "",
+            *wrap_line(FIRST_STEPS, width),
+            "",
+        ]
+    )
 
 
 def run_command(name: str, rest: list[str]) -> None:

@@ -64,6 +64,10 @@ SAYINGS = {
     "which the same command continues; under a Trainer of your own, Trainer(max_time=...)",
 }
 """What to say of keys that have no like."""
+MOST_OPTIONS = 25
+"""Names of a group that are all said to who has typed another."""
+NEAREST = 10
+"""Of a larger group, those that are."""
 CHECKED_LATER = ("evaluate", "rank", "data_check")
 """Commands whose keys are few, and checked when they run."""
 MODEL = re.compile(
@@ -172,6 +176,11 @@ def unknown_option(group: str, name: str, options: list[str]) -> str:
     # a name that was not typed to its end is nearer than one with other letters
     near.sort(key=lambda option: not option.startswith(name))
     ordered = [*near, *(option for option in options if option not in near)]
+    if len(ordered) > MOST_OPTIONS:
+        return (
+            f"{group}={name}: there is no such {group}; nearest are {listed(ordered[:NEAREST])}; "
+            f"da list {group} shows all {len(ordered)}"
+        )
     return f"{group}={name}: there is no such {group}; there are {listed(ordered)}"
 
 

@@ -5,7 +5,7 @@ import math
 import re
 import shlex
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,19 +16,20 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from da_framework.cli.exit import exit_on_user_error
-from da_framework.cli.help import output_width, render_keys
+from da_framework.cli.help import output_width, render_key, render_keys
 from da_framework.cli.hydra_app import run_hydra
 from da_framework.cli.search_journal import JOURNAL, mend_journal
 from da_framework.cli.sweeps import redirect_to_log
 from da_framework.config import plugins
 from da_framework.config import run_names as names
-from da_framework.config.key_help import own_keys
+from da_framework.config.key_help import Key, Keys, own_keys
 from da_framework.config.schema import check_config
 from da_framework.core.damage import explain_damage
 from da_framework.core.errors import INTERRUPTED, PREEMPTED, InputError, PreemptedError, one_line
 from da_framework.core.files import run_lock, write_text
 from da_framework.core.quoting import hydra_text
 from da_framework.core.seeding import mix
+from da_framework.core.text import wrap_line
 from da_framework.core.types import Count
 from da_framework.results.folder import RunFolder
 from da_framework.results.statistics import format_figure
@@ -36,14 +37,15 @@ from da_framework.results.statistics import format_figure
 if TYPE_CHECKING:
     from da_framework.callbacks.pruning import Pruning
 
-USAGE = """usage: da search KEY=VALUES ... [key=value ...] [trials=20]
-
-Values of keys of `da train`, as in a sweep or of an interval:
-  method=dann,mmd                 one of these
-  'optimizer.lr=log(1e-4,1e-1)'   a number in between, even on a logarithmic scale
-  'method.weight=interval(0,2)'   whole where both bounds are; interval(0.0,2.0): any number
-
-The search's own keys:"""
+USAGE = "usage: da search KEY=VALUES ... [key=value ...] [trials=20]"
+FORMS = {
+    "method=dann,mmd": "one of these",
+    "'optimizer.lr=log(1e-4,1e-1)'": "a number in between, even on a logarithmic scale",
+    "'method.weight=interval(0,2)'": "whole where both bounds are; interval(0.0,2.0): any number",
+}
+"""What values a search can go through."""
+FORM_COLUMN = 34
+"""Where their meanings begin."""
 SCALED = re.compile(r"([^=]+)=(log|interval)\((.*)\)")
 PRUNED = 4
 STATES = {"COMPLETE": "done", "PRUNED": "pruned", "RUNNING": "failed"}
@@ -401,6 +403,23 @@ def check_study(study: Any) -> None:
             raise ValueError(f"trial {trial.number} has ended without a value")
 
 
+def render_usage(keys: Keys, width: int) -> Iterator[str]:
+    """What can be typed, and the keys of the search itself.
+
+    Args:
+        keys: of the search.
+        width: of a line, in characters.
+    """
+    yield from wrap_line(USAGE, width)
+    yield from [
+        "",
+        *wrap_line("Values of keys of `da train`, as in a sweep or of an interval:", width),
+    ]
+    for form, meaning in FORMS.items():
+        yield from render_key(form, Key("", meaning), width, FORM_COLUMN)
+    yield from ["", *wrap_line("The search's own keys:", width), *render_keys(keys, width)]
+
+
 def main(arguments: list[str]) -> None:
     """Searches, or goes on with it.
 
@@ -409,7 +428,7 @@ def main(arguments: list[str]) -> None:
     """
     defaults = plugins.conf_dir() / "search.yaml"
     if not arguments or {"-h", "--help"} & set(arguments):
-        print("\n".join([USAGE, *render_keys(own_keys(defaults), output_width())]))
+        print("\n".join(render_usage(own_keys(defaults), output_width())))
         return
     plugins.require_package("da search", "optuna", "search")
     known: Any = OmegaConf.load(defaults)

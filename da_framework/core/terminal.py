@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from da_framework.core.secrets import redact
-from da_framework.core.text import printable, printable_lines
+from da_framework.core.text import encodable, printable, printable_lines, wrap_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,8 +20,15 @@ COLOURS = re.compile(r"(\x1b\[(?:\d|[349]\d|[34]8;[25](?:;\d{1,3}){1,3}|;)*m)")
 """The escapes that change what a text looks like and not where it stands."""
 
 
+NARROW = 80
+"""Columns of a terminal below which lines are broken between words, not wherever it ends."""
+
+ROOMY = 1000
+"""Columns of a terminal that has room for any table."""
+
+
 class CleanStream:
-    """A stream to which no secret is written, and nothing that moves the cursor.
+    """A stream to which no secret is written, nothing that moves the cursor, and what it can show.
 
     On a terminal, colours are let through, and the bars of other libraries, whose texts begin with
     a carriage return. Consoles of ``rich`` write past it: ``open_console`` opens those.
@@ -44,8 +52,9 @@ class CleanStream:
         elif not (text.startswith("\r") or text.strip("\n") == "\x1b[A"):
             parts = COLOURS.split(text)
             text = "".join(part if n % 2 else printable_lines(part) for n, part in enumerate(parts))
-        encoding = getattr(stream, "encoding", None) or "utf-8"
-        written: int = stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            if len(parts) == 1 and (width := shutil.get_terminal_size().columns) < NARROW:
+                text = wrap_lines(text, width)
+        written: int = stream.write(encodable(text, getattr(stream, "encoding", None)))
         return written
 
     def writelines(self, lines: Any) -> None:
@@ -101,19 +110,87 @@ def print_traceback(
     sys.stderr.write(redact(printable_lines(text)))
 
 
+class EncodableStream:
+    """A stream to which nothing is written that its encoding does not have.
+
+    Args:
+        stream: that is written to.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes a text."""
+        written: int = self.stream.write(encodable(text, getattr(self.stream, "encoding", None)))
+        return written
+
+
 def open_console(**keys: Any) -> "Console":
     """A console of ``rich`` that takes text for text: no markup, no emoji, no escapes, no secrets.
+
+    Where it is narrow, lines are broken between words, and a table that does not fit has a line
+    for each figure.
 
     Args:
         keys: of ``rich.console.Console``.
     """
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     class PlainConsole(Console):
+        @property
+        def file(self) -> Any:
+            return EncodableStream(super().file)
+
+        @file.setter
+        def file(self, stream: Any) -> None:
+            self._file = stream
+
         def render_str(self, text: str, **how: Any) -> Any:
-            return super().render_str(redact(printable_lines(text)), **how)
+            return super().render_str(
+                encodable(redact(printable_lines(text)), self.encoding), **how
+            )
+
+        def print(self, *objects: Any, **how: Any) -> None:
+            objects = tuple(map(self._encodable, objects))
+            if self.width < NARROW:
+                fits = (self._fitting(each, **how) for each in objects)
+                objects = tuple(part for parts in fits for part in parts)
+            super().print(*objects, **how)
+
+        def _encodable(self, each: Any) -> Any:
+            if not isinstance(each, Text) or each.plain.isascii():
+                return each
+            plain = encodable(each.plain, self.encoding)
+            return each if plain == each.plain else Text(plain)
+
+        def _fitting(self, each: Any, *, soft_wrap: bool | None = None, **how: Any) -> list[Any]:
+            if soft_wrap and isinstance(each, str):
+                return [wrap_lines(each, self.width)]
+            roomy = self.options.update(max_width=ROOMY)
+            if (
+                not isinstance(each, Table)
+                or self.measure(each, options=roomy).maximum <= self.width
+            ):
+                return [each]
+            heads, *rows = zip(*([c.header, *c.cells] for c in each.columns), strict=True)
+            lines = [str(each.title)] if each.title else []
+            for name, *figures in rows:
+                lines.append(str(name))
+                lines += map(name_figure, map(str, heads[1:]), map(str, figures))
+            return [wrap_lines("\n".join(lines), self.width)]
 
     return PlainConsole(**{"highlight": False, "markup": False, "emoji": False} | keys)
+
+
+def name_figure(head: str, figure: str) -> str:
+    """A figure with the head of its column before it, on a line below its row's name."""
+    return f"  {figure}" if figure.startswith(f"{head} ") else f"  {head} {figure}"
 
 
 def _clean_argument(value: Any) -> Any:

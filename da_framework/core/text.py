@@ -4,9 +4,11 @@ Classes, domains, files, columns and folders may be called anything. Each functi
 place: the terminal, Markdown, a script within a page, a spreadsheet, a file's name, a figure.
 """
 
+import codecs
 import hashlib
 import json
 import re
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +16,13 @@ LONGEST_FILE_NAME = 48
 """Characters of a safe file name, less its hash."""
 RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 """What Windows takes for a device, whatever follows the dot."""
+SPELLED = {
+    **{"→": "->", "±": "+-", "†": "*", "χ²": "chi2", "²": "^2", "√": "sqrt", "…": "~"},
+    **{"α": "alpha", "β": "beta", "γ": "gamma", "Δ": "Delta", "ε": "epsilon", "η": "eta"},
+    **{"θ": "theta", "λ": "lambda", "μ": "mu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma"},
+    **{"Σ": "Sigma", "τ": "tau", "Φ": "Phi", "χ": "chi"},
+}
+"""Signs of ours, for terminals that cannot show them. What stands for a cut is as wide as it."""
 FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 """The beginning of a cell that a spreadsheet computes, whether neutralised already or not."""
 
@@ -39,6 +48,57 @@ def printable_lines(text: object) -> str:
     """A text of several lines, each ``printable``; tabs are kept."""
     lines = str(text).split("\n")
     return "\n".join("\t".join(map(_printable_or_blank, line.split("\t"))) for line in lines)
+
+
+def encodable(text: str, encoding: str | None) -> str:
+    """A text that can be written in an encoding: signs are spelled out, all else is escaped.
+
+    Args:
+        text: any.
+        encoding: of what is written to; none is UTF-8.
+    """
+    try:
+        known = codecs.lookup(encoding or "utf-8").name
+    except LookupError:
+        known = "ascii"
+    try:
+        text.encode(known)
+    except UnicodeEncodeError:
+        for sign, word in SPELLED.items():
+            text = text.replace(sign, word)
+    return text.encode(known, "backslashreplace").decode(known)
+
+
+def wrap_lines(text: str, width: int) -> str:
+    """A text whose lines are broken between words where they are wider, and go on indented.
+
+    Args:
+        text: of one line or several.
+        width: of a line, in characters. A word that is longer stays whole.
+    """
+    return "\n".join(
+        "\n".join(wrap_line(line, width)) if len(line) > width else line
+        for line in text.split("\n")
+    )
+
+
+def wrap_line(line: str, width: int, *, indent: int | None = None) -> list[str]:
+    """The lines that a line is broken into between words.
+
+    Args:
+        line: a line.
+        width: of each, in characters.
+        indent: of those that follow the first; none is two more than that of the first.
+    """
+    if indent is None:
+        indent = min(len(line) - len(line.lstrip(" ")), width // 2) + 2
+    return textwrap.wrap(
+        *(line, width),
+        subsequent_indent=" " * indent,
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def printable_tree(value: Any) -> Any:

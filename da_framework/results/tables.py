@@ -15,7 +15,7 @@ from da_framework.config.relevance import relevant_config
 from da_framework.core.damage import is_there, read_each, read_json
 from da_framework.core.errors import InputError, listed
 from da_framework.core.files import atomic_write, write_text
-from da_framework.core.terminal import open_console
+from da_framework.core.terminal import NARROW, open_console
 from da_framework.core.text import csv_cell, printable
 from da_framework.results import page
 from da_framework.results.cells import (
@@ -49,9 +49,6 @@ from da_framework.results.statistics import (
 from da_framework.results.terminal import print_table, shown
 from da_framework.results.validator_quality import validator_scores
 from da_framework.results.verified import Verified, read_verified
-
-NARROW = 80
-"""Columns of a terminal below which a table would cut the figures of a run."""
 
 
 def print_run(record: RunRecord, folder: Path, *, beside: str = "") -> None:

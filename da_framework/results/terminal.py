@@ -9,12 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from da_framework.core.rounding import format_fixed
-from da_framework.core.text import printable
+from da_framework.core.text import encodable, printable
 from da_framework.results.ranks import FEWEST_TASKS, Ranks, rank_notes
 from da_framework.results.report import Report
 
-PLAIN = {"→": "->", "±": "+-", "†": "*", "χ²": "chi2", "²": "^2"}
-"""For terminals that cannot show them."""
 SENTENCE = 18
 """Characters of a column from which on it may be wrapped."""
 GAP = 3
@@ -106,10 +104,4 @@ def print_ranks(console: Console, ranks: Ranks) -> None:
 def shown(text: str, console: Console) -> Text:
     """A text as the terminal can show it, whatever is in it."""
     plain = printable(text.replace("`", ""))  # a terminal has no code spans
-    try:
-        plain.encode(console.encoding)
-    except (UnicodeEncodeError, LookupError):
-        for sign, word in PLAIN.items():
-            plain = plain.replace(sign, word)
-        plain = plain.encode("ascii", "replace").decode()
-    return Text(plain)
+    return Text(encodable(plain, console.encoding))

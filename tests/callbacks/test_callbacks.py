@@ -1,6 +1,8 @@
+import io
 import logging
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -642,6 +644,33 @@ def test_on_a_terminal_the_bar_stands_and_evaluations_add_no_line(
     figures = bar.bar.tasks[0].fields["figures"]
     assert "source 0.5" in figures
     assert "domain 1.2" in figures
+
+
+@pytest.mark.parametrize(("width", "told"), [(40, False), (140, True)])
+def test_on_a_terminal_without_utf_8_the_bar_fits_and_the_log_stands_above_it(
+    width: int, *, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    handler = logging.StreamHandler(screen)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    bar = ProgressBar(10)
+    bar.on_train_start(TRAINER, MODULE)
+    bar.on_train_batch_end(TRAINER, Module(step=7, history=HISTORY), 0, 0, 0)
+    bar.bar.refresh()
+    logging.getLogger().warning("loss of λ " * 9)
+    bar.teardown(TRAINER, MODULE, "fit")
+    assert handler.stream is screen
+    written = screen.buffer.getvalue().decode("ascii")
+    plain = re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", written)
+    lines = [line.rstrip() for line in re.split(r"[\r\n]+", plain)]
+    assert max(map(len, lines)) <= width
+    assert any(line.startswith("loss of lambda") for line in lines), "on a line of its own"
+    assert any("7/10" in line for line in lines)
+    assert ("domain 1.2" in plain) is told
 
 
 # checkpoints

@@ -15,6 +15,7 @@ import torch
 
 from da_framework.cli import main as cli
 from da_framework.cli.main import COMMANDS
+from da_framework.config.catalog import option_names
 from da_framework.config.plugins import conf_dir
 from da_framework.datasets.digits_files import FILES
 
@@ -158,7 +159,6 @@ def test_the_shell_completes(
 @pytest.mark.parametrize(
     ("override", "nearest", "also"),
     [
-        ("method=dan", "dann", "source_only"),
         ("dataset=two_moon", "two_moons", "digits_full"),
         ("network=lnet", "lenet", "mlp"),
         ("validator=entrop", "entropy", "source_accuracy"),
@@ -174,6 +174,13 @@ def test_an_unknown_name_is_listed_among_those_there_are(
     assert start == f"{override.translate({91: None, 93: None})}: there is no such {group}"
     assert there.split(", ")[0] == nearest
     assert also in there.split(", ")
+
+
+def test_of_a_large_group_the_nearest_names_are_said(da: Any) -> None:
+    (line,) = lines(da, "method=dan")
+    assert line.startswith("method=dan: there is no such method; nearest are dann, mdan, ")
+    assert line.endswith(f"da list method shows all {len(option_names('method'))}")
+    assert "source_only" not in line
 
 
 def test_an_unknown_experiment_is_refused(da: Any) -> None:
@@ -424,7 +431,7 @@ def test_several_devices_in_a_sweep_are_refused_with_what_to_add(da: Any) -> Non
 def test_an_unknown_name_in_a_sweep_is_listed(da: Any) -> None:
     ended = da("train", *da.small, "-m", "method=dann,mmd1", "optimizer.lrr=1,2")
     output = message(da, ended).splitlines()
-    assert output[0].startswith("method=mmd1: there is no such method; there are mmd, ")
+    assert output[0].startswith("method=mmd1: there is no such method; nearest are mmd, ")
     assert output[1].startswith("optimizer.lrr: there is no such key")
 
 
