@@ -8,12 +8,13 @@ import griffe
 
 BLOCK = re.compile(r"^([ ]*)\.\. math::[ ]*(.*)\n((?:[ ]*\n|\1[ ]+\S.*(?:\n|$))*)", re.MULTILINE)
 INLINE = re.compile(r":math:`([^`]+)`")
+DEPARTURE = re.compile(r"(?<=\S)\n([ ]*)(?=Departures?:)")
 REFERENCE = re.compile(r":(?:class|func|meth|mod|attr):`~?([^`]+)`")
 
 
 def to_markdown(docstring: str) -> str:
     """A docstring whose formulas stand between dollar signs."""
-    text = BLOCK.sub(as_display, docstring)
+    text = DEPARTURE.sub(r"\n\n\1", BLOCK.sub(as_display, docstring))
     return REFERENCE.sub(r"`\1`", INLINE.sub(r"$\1$", text))
 
 

@@ -28,6 +28,8 @@ FORMULA = re.compile(
     r'<(span|div) class="arithmatex">\\(?P<open>[(\[])(?P<formula>.*?)\\[)\]]</\1>', re.DOTALL
 )
 OVERLINES = ("\u00af", "\u2015")
+CELL = re.compile(r"<td[^>]*>.*?</td>", re.DOTALL)
+LONG_CODE = re.compile(r"(?<=<code>)[^<]{25,}(?=</code>)")
 LINK = re.compile(r"(?<=\]\()(?!https?://|#|mailto:)([^)\s]+)(?=\))")
 
 
@@ -52,8 +54,13 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Draws formulas by MathML, which browsers know without a script."""
-    return FORMULA.sub(as_mathml, html)
+    """Draws formulas by MathML, which browsers know without a script, and lets cells break."""
+    return CELL.sub(lambda cell: LONG_CODE.sub(breakable, cell[0]), FORMULA.sub(as_mathml, html))
+
+
+def breakable(code: re.Match[str]) -> str:
+    """A long name that may be broken after a sign: its column would take the others' room."""
+    return re.sub(r"([/:.=,_]+)(?!$)", r"\1<wbr>", code[0])
 
 
 def as_mathml(formula: re.Match[str]) -> str:
@@ -98,7 +105,8 @@ def method_index() -> str:
             if setting in fits[name]
         ]
         head = ["| `method=` | what it does | two moons | digits |", "|---|---|---|---|"]
-        parts += [f"## {setting}", f"{meaning.capitalize()}.", "\n".join([*head, *rows])]
+        table = ['<div class="methods" markdown>', "", *head, *rows, "", "</div>"]
+        parts += [f"## {setting}", f"{meaning.capitalize()}.", "\n".join(table)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,6 +1,7 @@
 """Imports go down, no room imports its own floor, and nobody but a method names it."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +69,12 @@ def test_nobody_names_a_method(path: Path) -> None:
     assert not texts & (names - {"pca", "mmd"})
     modules = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
     assert not modules & {f"da_framework.methods.{name}" for name in names}
+
+
+def test_the_page_on_the_design_has_these_floors() -> None:
+    page = (PACKAGE.parent / "docs" / "pages" / "design.md").read_text()
+    rows = re.findall(r"^\| \d+ \| (.*) \|$", page, flags=re.MULTILINE)
+    assert [set(re.findall(r"`(\w+)`", row)) for row in rows] == list(FLOORS[1:])
 
 
 def test_a_wrong_import_would_be_seen(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from da_framework.config.catalog import list_group, option_names
 from da_framework.config.key_help import CommandHelp, Key, Keys, command_help
 from da_framework.core.errors import InputError
+from da_framework.core.terminal import NARROW
 from da_framework.core.text import encodable
 
 WIDTH = 100
@@ -93,11 +94,11 @@ def render_help(name: str, told: CommandHelp, width: int) -> Iterator[str]:
 
 
 def render_example(example: str, width: int) -> Iterator[str]:
-    """An example with its comment beside it, or below where both do not fit.
+    """An example with its comment beside it; on a narrow terminal below, where both do not fit.
 
-    A command that is wider goes on after a backslash, so that it can be typed as it stands.
+    A command that is wider there goes on after a backslash, so that it can be typed as it stands.
     """
-    if len(example) + 2 <= width:
+    if width >= NARROW or len(example) + 2 <= width:
         yield f"  {example}"
         return
     command, sharp, comment = example.partition(" # ")

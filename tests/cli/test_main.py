@@ -185,7 +185,7 @@ def test_of_a_large_group_the_nearest_names_are_said(da: Any) -> None:
 
 def test_an_unknown_experiment_is_refused(da: Any) -> None:
     (line,) = lines(da, "experiments=digits_pair/alignmen")
-    assert "there are digits_pair/alignment, " in line
+    assert "nearest are digits_pair/alignment, " in line
 
 
 def test_all_unknown_names_and_keys_are_said_at_once(da: Any) -> None:
