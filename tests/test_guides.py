@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import da_framework
+from da_framework.config.run_names import slug
 from tests.conftest import Commands
 
 PAGES = Path(__file__).parents[1] / "docs" / "pages"
@@ -90,3 +91,9 @@ def test_every_page_is_in_the_navigation_and_has_one_title(page: Path) -> None:
         r"^# .+", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S), re.M
     )
     assert len(titles) == 1
+
+
+def test_the_first_run_is_where_the_page_says() -> None:
+    page = (PAGES / "start.md").read_text()
+    folders = set(re.findall(r"runs/([\w-]+)…", page))
+    assert folders == {slug(["dann", "digits"], hashed=[])[: -len("00000000")]}

@@ -105,10 +105,18 @@ def test_its_method_passes_the_self_check(da: Commands) -> None:
         assert ended.code == 0, ended
 
 
-def test_its_test_passes() -> None:
+@pytest.mark.parametrize("place", [place for place in FILES if place.startswith("tests/")])
+def test_its_tests_pass(place: str) -> None:
     space: dict[str, Any] = {"__name__": "shown"}
-    exec(compile(FILES["tests/test_mean_gap.py"], "shown", "exec"), space)
-    space["test_the_gap_is_the_squared_distance_of_the_means"]()
+    exec(compile(FILES[place], "shown", "exec"), space)
+    tests = [test for name, test in space.items() if name.startswith("test_")]
+    assert tests
+    for test in tests:
+        test()
+
+
+def test_what_a_comment_says_of_its_key_is_shown(da: Commands) -> None:
+    assert re.search(r"method\.weight=0\.1 +of the gap", da("list", "mean_gap").out)
 
 
 def test_what_it_brings_is_listed(da: Commands) -> None:
