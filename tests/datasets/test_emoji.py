@@ -48,7 +48,8 @@ def emoji(folder: Path, **keys: Any) -> Emoji:
 
 def test_images_have_the_class_of_their_folder_and_the_part_of_the_table(folder: Path) -> None:
     domain = emoji(folder, size=64)["twemoji"]
-    assert (domain.x.shape, domain.x.dtype) == ((4, 3, 64, 64), np.uint8)
+    assert domain.x.shape == (4, 3, 64, 64)
+    assert domain.x.dtype == np.uint8
     assert [Emoji.classes[label] for label in domain.y] == ["face", "face", "plant", "tool"]
     assert domain.x[:, 0, 0, 0].tolist() == [100, 110, 130, 120]
     assert domain.test is not None

@@ -36,7 +36,9 @@ def test_every_image_is_in_one_domain_with_its_label() -> None:
     data, greys = rotated(), []
     for name in data.names:
         domain = data[name]
-        assert (domain.x.shape[1:], domain.x.dtype, domain.test) == ((1, 28, 28), np.uint8, None)
+        assert domain.x.shape[1:] == (1, 28, 28)
+        assert domain.x.dtype == np.uint8
+        assert domain.test is None
         middle = domain.x[:, 0, 14, 14]  # it stays where it is
         assert domain.y.tolist() == ((middle.astype(int) - 1) % 10).tolist()
         greys += middle.tolist()

@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from da_framework.methods import generalization
 from da_framework.methods.cdann_between_sources import CDANNBetweenSources
+from da_framework.networks.adversary import DomainClassifier
 
 KEYS: dict[str, Any] = {"hidden": [], "weight": 0.7, "coefficient": 0.5, "limit": 4096}
 
@@ -40,11 +41,10 @@ def test_a_blind_discriminator_costs_the_logarithm_of_the_sources(tiny: Any) -> 
 
 def test_its_one_discriminator_is_drawn_once(tiny: Any, monkeypatch: Any) -> None:
     built: list[int] = []
-    kind = generalization.DomainClassifier
 
     def counted(width: int, hidden: list[int], sources: int) -> Any:
         built.append(width)
-        return kind(width, hidden, sources)
+        return DomainClassifier(width, hidden, sources)
 
     monkeypatch.setattr(generalization, "DomainClassifier", counted)
     tiny.method(CDANNBetweenSources, domains=3, **KEYS)
