@@ -134,7 +134,8 @@ def gain(name: str, task: str) -> str:
 def method_page(name: str) -> str:
     """A method: what it is, its formula and paper, its keys, and what it gained on our data."""
     target = method_target(name)
-    summary, _, rest = source_docstring(target).partition("\n")
+    _, _, rest = source_docstring(target).partition("\n")
+    summary = next(summary for known, summary, _ in list_group("method") if known == name)
     text = inspect.cleandoc(rest).partition("\nArgs:\n")[0]
     settings = [SETTINGS[setting] for setting in method_settings(name)]
     parts = [

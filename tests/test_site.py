@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
 
+from da_framework.config.catalog import list_group
 from tests.browser import Browser, browsing
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +55,12 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
         assert not FETCHED.search(text), page
     for style in site.rglob("*.css"):
         assert not re.search(r"@import|url\(['\"]?https?:", style.read_text()), style
+
+
+def test_the_page_of_a_method_begins_with_its_own_description(site: Path) -> None:
+    for name, summary, _ in list_group("method"):
+        page = unescape((site / "methods" / f"{name}.html").read_text())
+        assert summary in re.sub(r"<[^>]+>", "", page), name
 
 
 @browsing

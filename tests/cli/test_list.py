@@ -38,6 +38,12 @@ def test_everything_says_what_it_is(group: str) -> None:
         assert "cannot be found" not in message, name
 
 
+def test_every_method_is_described_by_a_sentence_of_its_own_that_names_it() -> None:
+    told = names("method")
+    assert len(set(told.values())) == len(told), "a variant has its own"
+    assert [name for name, words in told.items() if not re.fullmatch(r"[A-Z].+: .+\.", words)] == []
+
+
 def test_a_summary_is_the_docstring_s_first_line() -> None:
     from da_framework.methods.dann import DANN
 
