@@ -1,6 +1,7 @@
 """The samples that an audit is about, and what each model makes of them."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,26 @@ UNKNOWN = -1
 """In the place of a label that is not known."""
 HIDDEN = "..."
 """In the place of a folder's name that nobody may see who labels."""
+
+
+HASHED = re.compile(r"-[0-9a-f]{8}$")
+"""The end of a run's name that is made of its overrides."""
+
+
+def first_words(names: Sequence[str]) -> list[str]:
+    """Names that are made of overrides, as far as it takes to tell them apart; others whole.
+
+    Args:
+        names: that differ.
+    """
+    if not all(HASHED.search(name) for name in names):
+        return list(names)
+    words = [name.split("-") for name in names]
+    for count in range(1, min(map(len, words))):
+        shortened = ["-".join(each[:count]) for each in words]
+        if len(set(shortened)) == len(names):
+            return shortened
+    return list(names)
 
 
 class Sides(NamedTuple):
@@ -84,13 +105,16 @@ class Pool:
 
     @cached_property
     def short_names(self) -> list[str]:
-        """The models' names, as far as it takes to tell them apart: the ends of their paths."""
+        """The models' names, as far as it takes to tell them apart.
+
+        The ends of their paths; of names of runs that are made of overrides, the first of these.
+        """
         paths = [PurePath(run).parts for run in self.runs]
         longest = max(map(len, paths))
         for length in range(1, longest):
             names = ["/".join(parts[-length:]) for parts in paths]
             if len(set(names)) == len(names):
-                return names
+                return first_words(names)
         return list(self.runs)
 
     def blind_name(self, sample: int) -> str:

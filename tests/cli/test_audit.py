@@ -540,6 +540,13 @@ def test_runs_are_called_by_what_tells_them_apart() -> None:
         (("runs/a/dann", "runs/b/dann"), ["a/dann", "b/dann"]),
         (("a/x/dann", "b/x/dann"), ["a/x/dann", "b/x/dann"]),
         (("dann", "x/dann"), ["dann", "x/dann"]),
+        (("a/dann-x-0123abcd", "a/mmd-x-0123abce"), ["dann", "mmd"]),
+        (
+            ("a/dann-x-seed_1-0123abcd", "a/dann-x-seed_2-0123abce"),
+            ["dann-x-seed_1", "dann-x-seed_2"],
+        ),
+        (("a/dann-x-0123abcd", "a/dann-x-0123abce"), ["dann-x-0123abcd", "dann-x-0123abce"]),
+        (("a/my-first", "a/your-first"), ["my-first", "your-first"]),
     ):
         assert replace(pool, runs=runs).short_names == names
 
