@@ -74,12 +74,13 @@ def runs_by_place(sweeps: Sequence[Path]) -> dict[tuple[str, int], dict[str, Run
 
 def pool_of(records: Sequence[RunRecord]) -> Pool:
     """The test samples of runs that were trained here."""
+    config: Any = records[0]["config"]
     return gather_pool(
         [record["folder"] for record in records],
         pick="last",
         dataset={},
-        data_dir=records[0]["config"]["dataset"]["data_dir"],
-        trust=(),
+        data_dir=config["dataset"].get("data_dir"),
+        trust=[config["network"]["weights"]] if config["network"].get("weights") else [],
     )
 
 
@@ -129,11 +130,18 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--best", action="store_true", help="of many methods, beside two others")
     parsed = parser.parse_args(arguments)
     if parsed.best:
-        rows = simulate_best(parsed.sweeps, alpha=0.05)
+        rows = beside_others("labels_best.recorded.json", simulate_best(parsed.sweeps, alpha=0.05))
         fill("labels_best.recorded.json", rows, render_best(rows), BEST, END_BEST)
     else:
         rows = simulate_runs(*parsed.sweeps, alpha=0.05)
         fill("labels.recorded.json", rows, render_table(rows), BEGIN, END)
+
+
+def beside_others(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows beside what is recorded of other tasks."""
+    file, tasks = ROOT / name, {row["task"] for row in rows}
+    known = json.loads(file.read_text()) if file.is_file() else []
+    return [row for row in known if row["task"] not in tasks] + rows
 
 
 def fill(name: str, rows: list[dict[str, Any]], table: str, begin: str, end: str) -> None:
