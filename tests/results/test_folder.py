@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from da_framework.config.moved import ADDED_ALONE
 from da_framework.core.errors import InputError
 from da_framework.results.folder import FIGURES, RunFolder, find_finished_runs
 
 PACKAGE = Path(__file__).parents[2] / "da_framework"
 RECORD = {
     "key": "k",
-    "config": {"seed": 1, "early_stopping": None},
+    "config": {"seed": 1, **ADDED_ALONE},
     "target": {"last": {"accuracy": 0.5}},
 }
 NAMES = re.compile(
