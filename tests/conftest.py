@@ -37,6 +37,7 @@ beartype_packages(
 
 from da_framework.cli.main import main  # noqa: E402
 from tests.browser import browser as browser  # noqa: E402
+from tests.selection import is_shared  # noqa: E402
 
 # a test that passes today passes tomorrow; --hypothesis-profile=default draws other cases
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -61,6 +62,13 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if any(Path(given).resolve() == TESTS for given in config.args):
         options.numprocesses = min(4, core_count())
         options.dist = "worksteal"  # tests of a file stay together, and with them what they share
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is not in the share that is asked for."""
+    left_out = [item for item in items if not is_shared(item.nodeid)]
+    items[:] = [item for item in items if is_shared(item.nodeid)]
+    config.hook.pytest_deselected(items=left_out)
 
 
 def core_count() -> int:

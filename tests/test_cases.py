@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tests.selection import a_few
+
 N = 60
 ST = ("dataset.source=[s]", "dataset.target=[t]")
 Words = tuple[str, ...]
@@ -326,7 +328,7 @@ def home(da: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("case", TRAINS)
+@pytest.mark.parametrize("case", a_few("trains", TRAINS, 12))
 def test_it_trains(case: str, da: Any, home: Path) -> None:
     ended = run(da, TRAINS[case](home))
     assert ended.code == 0, ended.err
@@ -334,7 +336,7 @@ def test_it_trains(case: str, da: Any, home: Path) -> None:
     assert [*home.glob("run*/**/result.json")]
 
 
-@pytest.mark.parametrize("case", UNLABELLED)
+@pytest.mark.parametrize("case", a_few("unlabelled", UNLABELLED, 8))
 def test_a_target_without_labels_has_no_accuracy(case: str, da: Any, home: Path) -> None:
     ended = run(da, UNLABELLED[case](home))
     assert ended.code == 0, ended.err
@@ -351,7 +353,7 @@ def test_folders_that_are_no_classes_are_asked_about(da: Any, home: Path) -> Non
     assert "do 2020, 2021 say what its samples are?" in ended.out + ended.err
 
 
-@pytest.mark.parametrize("case", SAYS)
+@pytest.mark.parametrize("case", a_few("says", SAYS, 16))
 def test_one_line_says_why_not(case: str, da: Any, home: Path) -> None:
     make, message = SAYS[case]
     ended = run(da, make(home))

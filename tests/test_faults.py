@@ -224,6 +224,7 @@ def started(da: Any, *keys: str) -> subprocess.Popen[str]:
     return child
 
 
+@pytest.mark.slow
 def test_two_processes_of_one_command_do_not_meet_and_a_signal_from_outside_ends_one(
     da: Any, whole: None
 ) -> None:

@@ -30,8 +30,8 @@ FEW = {
     "evaluate_every": 2,
 }
 """Of training, in a test."""
-LONG = ("emoji", "fine_tuning", "partial_and_open_sets", "shallow_methods")
-"""Examples of many runs, or of other than steps."""
+QUICK = ("digits", "table")
+"""Examples of few and short runs."""
 
 
 def with_few_steps(code: str) -> str:
@@ -61,7 +61,7 @@ def run_example(name: str, folder: Path, patch: pytest.MonkeyPatch, code: str) -
 
 @pytest.mark.filterwarnings("ignore")  # Lightning's advice
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in LONG else []) for n in NAMES]
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n not in QUICK else []) for n in NAMES]
 )
 def test_an_example_runs_and_makes_its_picture(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -17,6 +17,7 @@ from da_framework.config.settings import Settings
 from da_framework.methods.base import Method
 from da_framework.training.build import build, compose
 from da_framework.training.method_check import fit_for_method, method_class
+from tests.selection import a_few
 
 CONF = conf_dir()
 GROUPS = [
@@ -92,7 +93,7 @@ def test_a_baseline_transfers_nothing(name: str) -> None:
     assert item.baseline == (plain and len({*item.roles, *item.optional}) == 1)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", a_few("a step", METHODS, 30))
 def test_a_method_runs_a_step_on_two_moons(name: str) -> None:
     with fit_for_method(
         compose(f"method={name}", "dataset.labels_per_class=3", name="check")

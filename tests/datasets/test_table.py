@@ -574,6 +574,7 @@ def split_advice(line: str) -> list[str]:
     return shlex.split(line.partition("to read it so: ")[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["it's, [a b]", "k=v #${a}", "1"])
 def test_the_advice_for_domains_and_columns_that_differ_can_be_pasted(da: Any, name: str) -> None:
     keys = ("dataset=table", "dataset.root=d", "network=mlp", "steps=1")

@@ -139,6 +139,7 @@ def test_ignores_translation_rotation_and_order(
         assert_close(value(source[order[0]], target[order[1]]), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [0.0, 1.0])
 def test_estimators_have_the_expectation_they_claim(shift: float) -> None:
     # standard normals in the plane: E k(x, y) = exp(-|mean(x) - mean(y)|^2 / 6) / 3 at width 1

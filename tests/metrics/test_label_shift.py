@@ -126,6 +126,7 @@ def test_calibration_of_a_source_without_an_error_is_finite() -> None:
             assert (p.argmax(1) == y).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ESTIMATES)
 def test_intervals_hold_the_planted_shares_about_as_often_as_they_say(name: str) -> None:
     held, runs = 0, 30

@@ -28,6 +28,7 @@ SKEWED = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["source_only", "dann", "importance_weighting", "mcd"])
 def test_a_rare_class_is_found_by_either_key(da: Any, method: str) -> None:
     (da.folder / "data").mkdir()

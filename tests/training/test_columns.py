@@ -43,6 +43,7 @@ def overrides(root: Path, *more: str, source: str = "camera,scanner") -> list[st
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", a_few("columns", METHODS, 20))
 def test_every_method_trains_on_them_or_says_why_not(root: Path, name: str) -> None:
     config = compose(f"method={name}", *overrides(root))

@@ -57,10 +57,10 @@ def _this_module() -> Any:
 
 
 def check_cases() -> Iterator[Any]:
-    """The short ones of a method of each kind are fast; of all others a few are run."""
+    """The short ones of a method of each kind; of all others a few."""
     short = [step for step in check.CHECKS if step not in LONG]
     for name in KINDS:
-        yield pytest.param(short, name, id=f"short-{name}")
+        yield pytest.param(short, name, id=f"short-{name}", marks=pytest.mark.slow)
     for name in a_few("short checks", (name for name in METHODS if name not in KINDS), 20):
         yield pytest.param(short, name, id=f"short-{name}", marks=pytest.mark.slow)
     for name in a_few("long checks", METHODS, 14):

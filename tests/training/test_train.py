@@ -179,7 +179,13 @@ def test_what_cannot_change_a_number_is_the_same_run(da: Any) -> None:
 # what results depend on, and what not
 
 
-@pytest.mark.parametrize("method", ["source_only", "control", "dann", "mmd"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "dann",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("source_only", "control", "mmd")),
+    ],
+)
 def test_target_labels_do_not_reach_the_weights(
     da: Any, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
@@ -202,6 +208,7 @@ def test_target_labels_do_not_reach_the_weights(
     assert [r["score"] for r in honest["curve"]] == [r["score"] for r in other["curve"]]
 
 
+@pytest.mark.slow
 def test_steps_in_a_lightning_batch_change_nothing(
     da: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

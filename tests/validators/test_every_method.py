@@ -84,6 +84,7 @@ def assert_scores(method: str, judges: Mapping[str, Any]) -> None:
     assert not {n: s for n, s in scores.items() if isinstance(s, str) or not math.isfinite(s)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", FITTED)
 def test_what_is_kept_of_samples_fits_those_of_the_way_back(
     method: str, judges: Mapping[str, Any]

@@ -30,6 +30,7 @@ def normal(
     return mean + deviation * torch.randn(rows, d, dtype=torch.float64, generator=generator)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "deviation"),
     [(name, 1.0) for name in RATIOS]
