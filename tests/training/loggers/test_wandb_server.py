@@ -291,7 +291,7 @@ def test_what_the_client_had_not_written_is_given_to_it_again(
         with pytest.raises(Killed):
             da("train", *overrides)
     ended = da("train", *overrides)
-    assert "continuing from" in ended.out
+    assert "continuing from" in ended.out, ended
     rows = [row for file in pieces(da.folder / "run") for row in logged(figures(whole(file)))]
     together = {(row["step"], *sorted(row)): row for row in rows}
     assert sorted(together.values(), key=str) == sorted(curve(da.folder / "run"), key=str)
@@ -325,7 +325,7 @@ def test_a_kill_loses_no_row_and_the_same_command_is_the_same_run(
 
     ended = da("train", *overrides)
     assert ended.code == 0
-    assert "continuing from" in ended.out
+    assert "continuing from" in ended.out, ended
     assert "W&B" not in ended.out + ended.err
     first, second = pieces(folder)
     after = logged(figures(whole(second)))
