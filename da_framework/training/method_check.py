@@ -703,6 +703,18 @@ def unregistered_state(module: torch.nn.Module) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def without_logs() -> Iterator[None]:
+    """Without what the runs of checks say of themselves; warnings are said."""
+    logger = logging.getLogger("da_framework")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def print_checks(config: Mapping[str, Any]) -> bool:
     """Prints a line for each check; whether none fails.
 
@@ -711,14 +723,14 @@ def print_checks(config: Mapping[str, Any]) -> bool:
     """
     config = check_config(config, Settings)
     torch.set_num_threads(1)
-    logging.getLogger("da_framework").setLevel(logging.WARNING)
     console = open_console()
     begun = time.perf_counter()
     marks = {True: ("passed", "green"), False: ("FAILED", "red"), None: ("  -   ", "dim")}
     good = True
-    for finding in check_method(config):
-        detail = printable(f"{finding.check}: {finding.detail}")
-        console.print(Text.assemble(marks[finding.passed], " ", detail), soft_wrap=True)
-        good &= finding.passed is not False
+    with without_logs():
+        for finding in check_method(config):
+            detail = printable(f"{finding.check}: {finding.detail}")
+            console.print(Text.assemble(marks[finding.passed], " ", detail), soft_wrap=True)
+            good &= finding.passed is not False
     console.print(f"{time.perf_counter() - begun:.1f} s")
     return good

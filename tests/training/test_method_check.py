@@ -1,5 +1,6 @@
 """The self-check: every method passes, and broken ones are caught."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -72,6 +73,20 @@ def test_every_method_passes_its_checks(checks: list[check.Check], name: str) ->
     findings = list(check.check_method(config(name), checks))
     assert [own.check.replace(" ", "_") for own in findings] == [own.__name__ for own in checks]
     assert not [own for own in findings if own.passed is False]
+
+
+def test_whoever_trains_after_a_check_is_told_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def nothing(config: Any) -> Iterator[check.Finding]:
+        seen.append(logging.getLogger("da_framework").level)
+        yield from ()
+
+    monkeypatch.setattr(check, "check_method", nothing)
+    before = logging.getLogger("da_framework").level
+    assert check.print_checks(config("dann"))
+    assert seen == [logging.WARNING]
+    assert logging.getLogger("da_framework").level == before != logging.WARNING
 
 
 @pytest.mark.parametrize("name", ["dann", "mmd"])
