@@ -1,25 +1,18 @@
 """MNIST in two colours that say more of the label than the digit does, and lie in the target."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Unpack
 
 import numpy as np
 
 from da_framework.core.types import External, Fraction, Index, Irrelevant
-from da_framework.datasets.base import Dataset, Domain, Roles
-from da_framework.datasets.digits_files import (
-    LICENCES,
-    explain_missing,
-    missing_files,
-    read_published,
-)
+from da_framework.datasets.base import Domain, Roles
+from da_framework.datasets.mnist_domains import MNISTDomains
 
 FLIPS = {"flip_20": 0.2, "flip_10": 0.1, "flip_90": 0.9, "grey": None}
 """How often the colour is not the label's; grey images have both colours."""
 
 
-class ColoredMNIST(Dataset):
+class ColoredMNIST(MNISTDomains):
     """Whether a digit is below 5, in red or green: a colour that follows the label, but not always.
 
     The label is whether the digit is below 5, flipped with probability .25; the colour is the
@@ -52,28 +45,11 @@ class ColoredMNIST(Dataset):
         seed: Index,
         **roles: Unpack[Roles],
     ) -> None:
-        super().__init__(**roles)
-        self.folder = Path(data_dir).expanduser().absolute() / "digits"
+        super().__init__(data_dir, seed, **roles)
         self.label_noise = label_noise
-        self.seed = seed
-
-    def files(self, name: str) -> Sequence[Path]:
-        return (self.folder / "mnist.npz",)
-
-    def licence(self, name: str) -> str:
-        return LICENCES["mnist"]
-
-    def fingerprint(self, name: str) -> str:
-        self._check_files()
-        return super().fingerprint(name)
-
-    def _check_files(self) -> None:
-        if lacking := missing_files(self.files("")):
-            raise explain_missing(lacking, self.folder)
 
     def load(self, name: str) -> Domain:
-        self._check_files()
-        mnist = read_published(self.folder, "mnist")
+        mnist = self.read()
         digits, images = mnist["y_train"], mnist["x_train"]
         random = np.random.default_rng(self.seed)
         trained = len(digits) * 5 // 6  # 50000 of 60000

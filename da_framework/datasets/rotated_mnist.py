@@ -1,7 +1,5 @@
 """MNIST turned by six angles: DomainBed's domains of which each may be the unseen target."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Unpack
 
 import numpy as np
@@ -9,19 +7,14 @@ from PIL import Image
 
 from da_framework.core.errors import InputError
 from da_framework.core.types import Count, External, Index, Irrelevant
-from da_framework.datasets.base import Array, Dataset, Domain, Roles
-from da_framework.datasets.digits_files import (
-    LICENCES,
-    explain_missing,
-    missing_files,
-    read_published,
-)
+from da_framework.datasets.base import Array, Domain, Roles
+from da_framework.datasets.mnist_domains import MNISTDomains
 
 ANGLES = (0, 15, 30, 45, 60, 75)
 """In degrees, counter-clockwise."""
 
 
-class RotatedMNIST(Dataset):
+class RotatedMNIST(MNISTDomains):
     """MNIST in six parts, each turned by another angle.
 
     All 70000 images, both official parts, are shuffled and go in turn to the six domains, which so
@@ -49,28 +42,11 @@ class RotatedMNIST(Dataset):
         seed: Index,
         **roles: Unpack[Roles],
     ) -> None:
-        super().__init__(**roles)
-        self.folder = Path(data_dir).expanduser().absolute() / "digits"
+        super().__init__(data_dir, seed, **roles)
         self.samples = samples
-        self.seed = seed
-
-    def files(self, name: str) -> Sequence[Path]:
-        return (self.folder / "mnist.npz",)
-
-    def licence(self, name: str) -> str:
-        return LICENCES["mnist"]
-
-    def fingerprint(self, name: str) -> str:
-        self._check_files()
-        return super().fingerprint(name)
-
-    def _check_files(self) -> None:
-        if lacking := missing_files(self.files("")):
-            raise explain_missing(lacking, self.folder)
 
     def load(self, name: str) -> Domain:
-        self._check_files()
-        mnist = read_published(self.folder, "mnist")
+        mnist = self.read()
         images = np.concatenate([mnist["x_train"], mnist["x_test"]])
         digits = np.concatenate([mnist["y_train"], mnist["y_test"]])
         place = self.names.index(name)

@@ -47,21 +47,14 @@ class Mixup(Generalization):
 
     def objectives(self, batch: Batch) -> Iterator[Objective]:
         source = Samples(*map(self.gather, batch["source"]))
-        share, other = self.draw_share(), self.draw_partners(source.domain)
+        share = draw_share(self.concentration, self.generator)
+        other = draw_partners(source.domain, self.generator, apart=bool(self.task.widths))
         x = share * source.x + (1 - share) * source.x[other]
         outputs = Outputs(x, *source[1:], *self.network(x, source.domain))
         first = self.label_loss(outputs, "source")
         second = self.label_loss(outputs._replace(y=source.y[other]), "source")
         mixed = Term(share * first + (1 - share) * second)
         yield Objective({"source": mixed, **self.extras({"source": outputs})})
-
-    def draw_share(self) -> float:
-        """λ of this step, alike on all processes."""
-        return draw_share(self.concentration, self.generator)
-
-    def draw_partners(self, domain: Tensor) -> Tensor:
-        """What each sample is mixed with; one of its own domain where columns differ."""
-        return draw_partners(domain, self.generator, apart=bool(self.task.widths))
 
 
 def draw_share(concentration: float, generator: torch.Generator) -> float:

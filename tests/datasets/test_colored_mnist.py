@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from da_framework.core.errors import InputError
-from da_framework.datasets import colored_mnist
+from da_framework.datasets import mnist_domains
 from da_framework.datasets.colored_mnist import FLIPS, ColoredMNIST
 from da_framework.training.build import compose
 
@@ -18,7 +18,7 @@ def mnist(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     random = np.random.default_rng(0)
     images = random.integers(1, 256, size=(ROWS, 28, 28)).astype(np.uint8)
     arrays = {"x_train": images, "y_train": np.arange(ROWS) % 10}
-    monkeypatch.setattr(colored_mnist, "read_published", lambda folder, name: arrays)
+    monkeypatch.setattr(mnist_domains, "read_published", lambda folder, name: arrays)
     monkeypatch.setattr(ColoredMNIST, "_check_files", lambda self: None)
     return arrays
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from da_framework.core.errors import InputError
-from da_framework.datasets import rotated_mnist
+from da_framework.datasets import mnist_domains
 from da_framework.datasets.rotated_mnist import RotatedMNIST, turn
 from da_framework.training.build import compose
 
@@ -21,7 +21,7 @@ def mnist(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     y = np.arange(ROWS + 12) % 10
     arrays = {"x_train": images[:ROWS], "y_train": y[:ROWS]}
     arrays |= {"x_test": images[ROWS:], "y_test": y[ROWS:]}
-    monkeypatch.setattr(rotated_mnist, "read_published", lambda folder, name: arrays)
+    monkeypatch.setattr(mnist_domains, "read_published", lambda folder, name: arrays)
     monkeypatch.setattr(RotatedMNIST, "_check_files", lambda self: None)
     return arrays
 
