@@ -189,6 +189,23 @@ def bootstrap_shares(
     return ShareInterval(estimate(source, y, target), low, high)
 
 
+def accuracy_in_shares(
+    predicted: Int[Tensor, " n"], y: Int[Tensor, " n"], shares: Float[Tensor, " k"]
+) -> float:
+    r"""Accuracy of predictions if the classes had other shares; a fraction of 1.
+
+    .. math:: \sum_j q_j \, p(\hat y = j \mid y = j)
+
+    Args:
+        predicted: classes.
+        y: labels.
+        shares: of each class; none of a class that no label has.
+    """
+    k = len(shares)
+    members, right = (torch.bincount(of, minlength=k) for of in (y, y[predicted == y]))
+    return float((shares * right / members.clamp_min(1)).sum())
+
+
 def normalised(values: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
     """The values scaled to sum 1; equal ones where all are 0."""
     total = values.sum()
