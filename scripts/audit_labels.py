@@ -50,14 +50,12 @@ def simulate_best(sweeps: Sequence[Path], *, alpha: float) -> list[dict[str, Any
     """Labels until a verdict on the best run of each task and seed, beside two others."""
     rows = []
     for (task, seed), runs in sorted(runs_by_place(sweeps).items()):
-        names = [BASELINE, *sorted(runs.keys() - {BASELINE})]
+        best, second = sorted(runs, key=lambda name: (-accuracy_of(runs[name]), name))[:2]
+        names = list(dict.fromkeys((best, BASELINE, second)))
         pool = pool_of([runs[name] for name in names])
-        second, best = (pool.answers == pool.labels).sum(1).argsort(kind="stable")[-2:].tolist()
-        for other in dict.fromkeys((0, second)):
-            if other == best:
-                continue
-            found = simulate_pair(pool, best, other, alpha=alpha, orders=ORDERS, seed=0)
-            pair = {"best": names[best], "beside": names[other], "samples": pool.size}
+        for other in range(1, len(names)):
+            found = simulate_pair(pool, 0, other, alpha=alpha, orders=ORDERS, seed=0)
+            pair = {"best": best, "beside": names[other], "samples": pool.size}
             rows.append({"task": task, "seed": seed, **pair, **found._asdict()})
             print(rows[-1], file=sys.stderr, flush=True)
     return rows
@@ -70,6 +68,11 @@ def runs_by_place(sweeps: Sequence[Path]) -> dict[tuple[str, int], dict[str, Run
         place = task_of(record), record["config"]["seed"]
         runs.setdefault(place, {})[record["choices"]["method"]] = record
     return runs
+
+
+def accuracy_of(record: RunRecord) -> float:
+    """On the target's test samples, of the last step."""
+    return record["target"]["last"]["accuracy"]
 
 
 def pool_of(records: Sequence[RunRecord]) -> Pool:
