@@ -10,8 +10,8 @@ from da_framework.core.batch import Outputs, Task
 from da_framework.core.schedules import Schedule
 from da_framework.core.types import Count, Finite, NonNegative
 from da_framework.losses.adversarial import domain_cross_entropy
+from da_framework.methods.adversarial_generalization import AdversarialGeneralization
 from da_framework.methods.base import MethodKeys
-from da_framework.methods.generalization import AdversarialGeneralization
 from da_framework.networks.conditional import conditional_map
 from da_framework.networks.network import Network
 

@@ -1,7 +1,7 @@
 """Alignment of the sources' covariances."""
 
+from da_framework.methods.between_sources import BetweenSources
 from da_framework.methods.deep_coral import DeepCORAL
-from da_framework.methods.generalization import BetweenSources
 
 
 class CORALBetweenSources(BetweenSources, DeepCORAL):

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from da_framework.core.batch import Outputs
 from da_framework.losses.invariance import fishr, gradient_variances
-from da_framework.methods.generalization import PenalizedGeneralization
+from da_framework.methods.penalized_generalization import PenalizedGeneralization
 
 
 class Fishr(PenalizedGeneralization):

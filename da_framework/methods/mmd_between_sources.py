@@ -1,6 +1,6 @@
 """Alignment of the sources by the maximum mean discrepancy."""
 
-from da_framework.methods.generalization import BetweenSources
+from da_framework.methods.between_sources import BetweenSources
 from da_framework.methods.mmd import MMD
 
 

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from da_framework.methods import generalization
+from da_framework.methods import adversarial_generalization
 from da_framework.methods.cdann_between_sources import CDANNBetweenSources
 from da_framework.networks.adversary import DomainClassifier
 
@@ -46,6 +46,6 @@ def test_its_one_discriminator_is_drawn_once(tiny: Any, monkeypatch: Any) -> Non
         built.append(width)
         return DomainClassifier(width, hidden, sources)
 
-    monkeypatch.setattr(generalization, "DomainClassifier", counted)
+    monkeypatch.setattr(adversarial_generalization, "DomainClassifier", counted)
     tiny.method(CDANNBetweenSources, domains=3, **KEYS)
     assert built == [12]  # four features of each of three classes
