@@ -92,6 +92,7 @@ def stream(
     strength: NonNegative,
     corruption: list[str] | str,
     severity: Annotated[int, Field(ge=1, le=SEVERITIES)],
+    samples: Count | None,
     reset: Reset,
     guard: bool,
     collapse: Limits,
@@ -114,6 +115,7 @@ def stream(
         strength: of the Dirichlet distribution of ``order=class``.
         corruption: of the images, by name.
         severity: of it.
+        samples: how many arrive at most; ``None``: all.
         reset: when the method forgets.
         guard: whether to notice collapse.
         collapse: what is taken for it.
@@ -141,7 +143,6 @@ def stream(
     check_config({"dataset": finished.config["dataset"]}, lambda dataset: None)
     built = rebuild(finished, dataset)
     domains = built.domains
-    samples = domains.test
     check_corruptions(names)
     if domains.task.widths and len(domains.dataset.target) > 1:
         raise InputError(
@@ -149,12 +150,13 @@ def stream(
             f"sample is of: +dataset.target=[{domains.dataset.target[0]}]"
         )
     arrival = arrange(
-        *(samples.domain.numpy(), domains.oracle.numpy()),
+        *(domains.test.domain.numpy(), domains.oracle.numpy()),
         order=order,
         strength=float(strength),
         corruptions=len(names),
         severity=severity,
         seed=seed,
+        samples=samples,
     )
     data = {name: domains.dataset.fingerprint(name) for name in domains.dataset.domains}
     key = stream_key(finished, keys, data)

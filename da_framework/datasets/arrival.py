@@ -57,6 +57,7 @@ def arrange(
     corruptions: int,
     severity: int,
     seed: int,
+    samples: int | None = None,
 ) -> Arrival:
     """The order in which samples arrive.
 
@@ -80,10 +81,23 @@ def arrange(
         corruptions: how many there are.
         severity: the highest.
         seed: of what is drawn.
+        samples: how many of them arrive at most, drawn whatever their labels; ``None``: all.
 
     Raises:
         InputError: the order needs what is not there.
     """
+    if samples is not None and samples < len(y):
+        chance = np.random.Generator(np.random.PCG64(mix(seed, "samples")))
+        kept = np.sort(chance.permutation(len(y))[:samples])
+        arrival = arrange(
+            *(domain[kept], y[kept]),
+            order=order,
+            strength=strength,
+            corruptions=corruptions,
+            severity=severity,
+            seed=seed,
+        )
+        return arrival._replace(rows=kept[arrival.rows])
     draw = np.random.Generator(np.random.PCG64(mix(seed, "arrival")))
     if order == "class":
         if (y == UNLABELLED).any():

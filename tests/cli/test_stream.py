@@ -191,6 +191,15 @@ def test_a_class_comes_at_once_where_it_is_asked_for(da: Any, run: Path) -> None
     assert changes[0] < changes[1]
 
 
+def test_so_many_samples_arrive_and_no_more(da: Any, run: Path) -> None:
+    record = result(da, "samples=30", method="frozen")
+    assert (record["samples"], record["labelled"], len(predictions(da))) == (30, 30, 30)
+    result(da, method="frozen", out="all")
+    every = {row["sample"]: row["class"] for row in predictions(da, "all")}
+    assert all(every[row["sample"]] == row["class"] for row in predictions(da))
+    assert "samples" in refused(da, "samples=0")
+
+
 def test_a_domain_begins_anew_where_it_is_asked_for(da: Any, run: Path) -> None:
     words = ("+dataset.target=[halfway,rotated]", "order=domain")
     record = result(da, *words, "reset=domain")

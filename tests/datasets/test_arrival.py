@@ -48,6 +48,19 @@ def test_another_seed_is_another_order() -> None:
     assert (arranged(seed=2).rows != arranged().rows).any()
 
 
+@pytest.mark.parametrize("order", ["iid", "class", "domain"])
+def test_so_many_arrive_whatever_their_labels(order: Any) -> None:
+    few = arranged(order=order, samples=30)
+    assert len({*few.rows.tolist()}) == len(few.rows) == 30
+    assert (few.domain == DOMAIN[few.rows]).all()
+    assert all((a == b).all() for a, b in zip(few, arranged(order=order, samples=30), strict=True))
+    assert {*few.rows.tolist()} == {*arranged(samples=30).rows.tolist()}  # in another order
+    assert {*arranged(Y[::-1], order=order, samples=30).rows.tolist()} == {*few.rows.tolist()}
+    assert {*few.rows.tolist()} != {*arranged(order=order, samples=30, seed=2).rows.tolist()}
+    for more in (100, 101):
+        assert (arranged(order=order, samples=more).rows == arranged(order=order).rows).all()
+
+
 def changes(labels: Any) -> int:
     return sum(a != b for a, b in pairwise(labels))
 
