@@ -120,12 +120,6 @@ def render(measured: dict[str, dict[str, list[dict[str, Any]]]]) -> str:
     return "\n".join(lines)
 
 
-def moved(figures: list[dict[str, Any]], former: list[dict[str, Any]] | None) -> bool:
-    """Whether the source models are others than those that the table was made with."""
-    before = [figure["accuracy"] for figure in former or []]
-    return bool(before) and before != [figure["accuracy"] for figure in figures]
-
-
 def main() -> None:
     """Trains, measures and writes."""
     names = sorted(file.stem for file in (conf_dir() / "stream_method").glob("*.yaml"))
@@ -137,11 +131,10 @@ def main() -> None:
     file = ROOT / "streams.recorded.json"
     kept = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     for title in parsed.stream or STREAMS:
-        for name in [BASELINE, *(name for name in chosen if name != BASELINE)]:
+        # what sees a part of a stream is compared with the source model on that part
+        first = [] if {*chosen} <= {*SLOW} and title in kept.get(BASELINE, {}) else [BASELINE]
+        for name in [*first, *(name for name in chosen if name != BASELINE)]:
             figures = [measure_part(name, title, seed) for seed in SEEDS]
-            if name == BASELINE and moved(figures, kept.get(name, {}).get(title)):
-                for own in kept.values():
-                    own.pop(title, None)  # of other source models: no gain is over these
             kept.setdefault(name, {})[title] = figures
             print(title, name, [format_fixed(100 * f["accuracy"]) for f in figures], flush=True)
             ordered = {name: kept[name] for name in [BASELINE, *names] if name in kept}

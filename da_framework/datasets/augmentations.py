@@ -64,7 +64,7 @@ def check_images(view: View, x: "Tensor") -> None:
         raise InputError(
             f"{type(view).__name__} sees images, but the inputs are {tuple(x.shape[1:])}: "
             "dataset.weak=null leaves samples as they are, and for dataset.strong there is "
-            "augmentations.Jitter, which is for features"
+            "augmentations.Jitter, which is for features, or WordsLeftOut, for texts"
         )
 
 
@@ -74,6 +74,9 @@ class Jitter(View):
     Args:
         noise: standard deviation of what is added, in units of the features.
         drop: share of the features set to 0.
+
+    Raises:
+        InputError: the inputs are token ids, which noise would make other words of.
     """
 
     def __init__(self, *, noise: NonNegative, drop: Fraction) -> None:
@@ -81,6 +84,11 @@ class Jitter(View):
         self.drop = drop
 
     def __call__(self, x: "Tensor", random: BatchRandom) -> "Tensor":
+        if not (x.is_floating_point() or x.itemsize == 1):
+            raise InputError(
+                "Jitter sees numbers, but the inputs are token ids: of texts, "
+                "augmentations.WordsLeftOut leaves words out"
+            )
         noisy = x + self.noise * random.normal(*x.shape[1:])
         return noisy * (random.uniform(*x.shape[1:]) >= 2 * self.drop - 1)
 

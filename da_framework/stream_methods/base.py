@@ -13,11 +13,12 @@ from da_framework.core.batch import as_input
 from da_framework.core.errors import InputError, one_line
 from da_framework.datasets.augmentations import BatchRandom, View
 
-JITTER = (
-    "~stream_method.view '+stream_method.view={_target_: "
-    "da_framework.datasets.augmentations.Jitter, noise: 0.1, drop: 0.0}'"
-)
+VIEW = "~stream_method.view '+stream_method.view={{_target_: {}.{}}}'".format
+AUGMENTATIONS = "da_framework.datasets.augmentations"
+JITTER = VIEW(AUGMENTATIONS, "Jitter, noise: 0.1, drop: 0.0")
 """The words that put a view of features in the place of one of images."""
+WORDS = VIEW(AUGMENTATIONS, "WordsLeftOut, drop: 0.2")
+"""The words that put a view of texts there."""
 MakeOptimizer = Callable[[list[nn.Parameter]], Optimizer]
 """A partial optimizer, as ``conf/stream_method/*.yaml`` name one."""
 
@@ -195,4 +196,5 @@ def augment(view: View, x: Num[Tensor, "n ..."]) -> Num[Tensor, "n ..."]:
         return view(x, BatchRandom(len(x), slice(None), seed=seed, like=x))
     except InputError as error:
         reason = one_line(error).partition(": ")[0]  # what follows names keys of a data set
-        raise InputError(f"stream_method.view: {reason}; of features: {JITTER}") from None
+        other = f"features: {JITTER}" if x.is_floating_point() else f"texts: {WORDS}"
+        raise InputError(f"stream_method.view: {reason}; of {other}") from None

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -333,3 +334,50 @@ def test_a_view_of_features_is_named_where_one_of_images_is_not_possible(
     guide = Path(__file__).parents[2] / "docs" / "pages" / "guides" / "streams.md"
     assert words[1] in guide.read_text("utf-8")
     assert result(da, *words, method="memo")["samples"] == 200
+
+
+def test_texts_stream_by_with_views_of_their_own(da: Any) -> None:
+    pytest.importorskip("transformers")
+    lines = ["text,label,domain"]
+    lines += [f"a {word} {kind},{word},{kind}" for kind in ("s", "t") for word in ("b", "g")] * 20
+    (da.folder / "all.csv").write_text("\n".join(lines))
+    small = ("network=text", "network.width=8", "network.layers=1", "network.heads=2")
+    data = ("dataset=text", "dataset.root=all.csv", "dataset.source=[s]", "dataset.length=6")
+    keys = ("dataset.vocabulary=50", "dataset.cache=null", "network.batch_norm=true")
+    keys += ("network.bottleneck=[8]",)
+    assert da.train(*data, *small, *keys, "steps=3", "feature_cache=null").code == 0
+    root = "dataset.root=all.csv"
+    for method in ("frozen", "tent", "t3a", "lame", "shot_online"):
+        assert result(da, root, "batch_size=1", out=method, method=method)["samples"] == 40
+    number = "_target_: da_framework.datasets.augmentations.Jitter, noise: 0.1, drop: 0.0"
+    other = ("~stream_method.view", f"+stream_method.view={{{number}}}")
+    assert "inputs are token ids" in refused(da, root, "stream_method=memo", *other)
+    line = refused(da, root, "stream_method=memo").replace("\n", " ")
+    words = shlex.split(line.partition("of texts: ")[2])
+    guide = Path(__file__).parents[2] / "docs" / "pages" / "guides" / "streams.md"
+    assert words[1] in guide.read_text("utf-8")
+    for method in ("memo", "rotta"):
+        assert result(da, root, *words, out=method, method=method)["samples"] == 40
+    assert "corruptions are of images" in refused(da, root, "corruption=[fog]")
+
+
+def test_series_stream_by_one_at_a_time(da: Any) -> None:
+    random = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    (da.folder / "data").mkdir()
+    for name in ("s", "t"):
+        x = random.normal(size=(40, 2, 24)) + 2 * y[:, None, None]
+        np.savez(da.folder / "data" / f"{name}.npz", x=x.astype(np.float32), y=y)
+    data = ("dataset=arrays", "dataset.root=data", "dataset.source=[s]", "dataset.target=[t]")
+    normed = ("network=cnn1d", "network.batch_norm=true", "network.bottleneck=[8]")
+    assert da.train(*data, *normed, "steps=3").code == 0
+    for method in ("tent", "eata", "sar", "shot_online"):
+        record = result(da, "batch_size=1", "guard=true", out=method, method=method)
+        assert record["accuracy"] is not None
+    assert "of features: " in refused(da, "stream_method=cotta")
+
+
+def test_an_order_that_is_none_is_a_line(da: Any, run: Path) -> None:
+    assert refused(da, "order=sorted").startswith("order: ")
+    assert refused(da, "corruption=null").startswith("corruption")
+    assert len(refused(da, "order=gradual").splitlines()) == 1

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 from torch.testing import assert_close
 
+from da_framework.stream_methods import lame as module
 from da_framework.stream_methods.lame import LAME, affinities, laplacian_objective
 from tests.stream_methods.models import batches, run
 from tests.stream_methods.models import small_model as model
@@ -74,13 +75,43 @@ def test_it_ends_at_a_fixed_point_no_higher_than_the_model() -> None:
         assert after <= before
 
 
+@pytest.mark.parametrize("affinity", ["knn", "rbf", "linear"])
+def test_what_it_passes_through_is_ever_lower(
+    affinity: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of its own iterations each but the last lowers the objective, which is what it returns."""
+    seen: list[tuple[torch.Tensor, float]] = []
+
+    def noted(z: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        value = laplacian_objective(z, *rest)
+        seen.append((z, float(value)))
+        return value
+
+    monkeypatch.setattr(module, "laplacian_objective", noted)
+    given = lame(affinity=affinity, weight=0.5).predict(batches(1)[0])
+    values = [value for _, value in seen]
+    assert len(values) > 3
+    best = min(range(len(values)), key=values.__getitem__)
+    assert best >= len(values) - 2
+    assert values[: best + 1] == sorted(values[: best + 1], reverse=True)
+    assert torch.equal(given, seen[-2][0])
+
+
+class Pair(torch.nn.Module):
+    """Two samples that are near each other, with known predictions."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x, torch.tensor([[0.6, 0.4], [0.2, 0.8]]).double().log()
+
+
 def test_two_samples_alike_are_put_together() -> None:
-    """In closed form: z = softmax(log p + λ z') of a pair that is near each other alone."""
-    log_p = torch.tensor([[0.6, 0.4], [0.2, 0.8]]).double().log()
-    w = 2 * torch.tensor([[0.0, 1.0], [1.0, 0.0]]).double()
-    expected = torch.tensor([[0.6 * math.exp(0.4), 0.4 * math.exp(1.6)]]).double()
-    first = (log_p + w @ log_p.exp()).softmax(1)[:1]
-    assert_close(first, expected / expected.sum())
+    """In closed form: z = softmax(log p + λ p') after one iteration, of a pair alone."""
+    x = torch.tensor([[1.0, 0.0], [0.9, 0.1]]).double()
+    method = LAME(Pair(), affinity="knn", neighbours=1, weight=2.0, iterations=1)
+    first = torch.tensor([0.6 * math.exp(2 * 0.2), 0.4 * math.exp(2 * 0.8)]).double()
+    second = torch.tensor([0.2 * math.exp(2 * 0.6), 0.8 * math.exp(2 * 0.4)]).double()
+    expected = torch.stack([first / first.sum(), second / second.sum()])
+    assert_close(method.predict(x), expected)
 
 
 def test_neighbours_are_symmetric_and_none_is_its_own() -> None:
