@@ -343,9 +343,9 @@ def test_texts_stream_by_with_views_of_their_own(da: Any) -> None:
     (da.folder / "all.csv").write_text("\n".join(lines))
     small = ("network=text", "network.width=8", "network.layers=1", "network.heads=2")
     data = ("dataset=text", "dataset.root=all.csv", "dataset.source=[s]", "dataset.length=6")
-    keys = ("dataset.vocabulary=50", "dataset.cache=null", "network.batch_norm=true")
-    keys += ("network.bottleneck=[8]",)
-    assert da.train(*data, *small, *keys, "steps=3", "feature_cache=null").code == 0
+    keys = ("dataset.vocabulary=50", "dataset.cache=null", "feature_cache=null", "steps=3")
+    normed = ("network.batch_norm=true", "network.bottleneck=[8]")
+    assert da.train(*data, *small, *keys, *normed).code == 0
     root = "dataset.root=all.csv"
     for method in ("frozen", "tent", "t3a", "lame", "shot_online"):
         assert result(da, root, "batch_size=1", out=method, method=method)["samples"] == 40
