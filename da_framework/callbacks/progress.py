@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,6 +18,7 @@ from rich.table import Column
 
 from da_framework.callbacks.base import Callback, Evaluation
 from da_framework.core.terminal import NARROW, open_console
+from da_framework.core.text import time_left
 from da_framework.results.statistics import format_figure
 
 log = logging.getLogger(__name__)
@@ -47,8 +49,10 @@ class ProgressBar(Callback):
         )
         self.moved: list[tuple[logging.StreamHandler[Any], Any]] = []
         self.task = self.bar.add_task("", total=total, rate="", figures="")
+        self.begun: tuple[int, float] | None = None
 
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        self.begun = module.step, time.monotonic()
         if trainer.is_global_zero and not self.bar.disable:
             self.bar.start()
             for handler in logging.getLogger().handlers:
@@ -65,7 +69,7 @@ class ProgressBar(Callback):
         self.bar.update(
             self.task,
             completed=module.step,
-            rate=f"{speed:.0f} steps/s" if speed else "",
+            rate=f"{speed:.{speed < 10:d}f} steps/s" if speed else "",
             figures=" ".join(
                 f"{name.removeprefix('train/')} {value:.3g}"
                 for name, value in losses.items()
@@ -79,12 +83,20 @@ class ProgressBar(Callback):
         if self.bar.disable and trainer.is_global_zero:
             source = evaluation.figures.get("source", {}).get("accuracy")
             log.info(
-                "step %d of %d: score %s%s",
+                "step %d of %d: score %s%s%s",
                 evaluation.step,
                 self.total,
                 format_figure(evaluation.figures["score"]),
                 "" if source is None else f", held-out source accuracy {source:.3f}",
+                self.left(evaluation.step),
             )
+
+    def left(self, step: int) -> str:
+        """Time left, by how long the steps of this process took, evaluations among them."""
+        first, since = self.begun or (step, 0.0)
+        if step <= first:
+            return ""
+        return time_left((self.total - step) * (time.monotonic() - since) / (step - first))
 
     def on_exception(
         self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException

@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from typing import ClassVar, Unpack
 
 from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.types import NonNegative
 from da_framework.methods.base import Method, MethodKeys
 from da_framework.networks.network import Network
-from da_framework.core.types import NonNegative
 
 
 class $kind(Method):
@@ -54,7 +54,7 @@ class $kind(Method):
 
 CONFIG = Template("""_target_: $package.methods.$name.$kind
 _partial_: true
-weight: 0.1
+weight: 0.1  # w of the distance among the terms
 """)
 
 TEST = Template("""import pytest

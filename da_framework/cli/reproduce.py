@@ -149,7 +149,10 @@ def run_sweep(table: Experiment, overrides: Sequence[str]) -> None:
         raise InputError(f"{' '.join(command[3:])}: {name} ended it; the same command continues")
     if code:
         last = log.read_text().strip().splitlines()[-1:]
-        raise InputError(f"{' '.join(command[3:])} failed: {listed(last)}; see {log}")
+        from da_framework.cli.sweeps import read_failures
+
+        reasons = [f"  {words}" for words in read_failures(table.folder)]
+        raise InputError(f"{' '.join(command[3:])} failed: {listed(last)}; see {log}", *reasons)
 
 
 def check_overrides(table: PaperTable, overrides: Sequence[str], *, cells: bool) -> None:

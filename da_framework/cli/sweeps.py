@@ -45,7 +45,7 @@ from da_framework.core.files import run_lock, write_text
 from da_framework.core.quoting import hydra_text
 from da_framework.core.signals import handle_signals
 from da_framework.core.terminal import clean_stream, open_console
-from da_framework.core.text import printable
+from da_framework.core.text import printable, time_left
 from da_framework.results.folder import RunFolder
 from da_framework.results.record_schema import RunRecord
 from da_framework.results.statistics import format_accuracy
@@ -296,8 +296,7 @@ class SweepMonitor:
         if not took or not todo:
             return ""
         spent = sum(time.time() - state["began"] for state in running)
-        seconds = max(0.0, todo * sum(took) / len(took) - spent) / max(1, len(running))
-        return f"; about {timedelta(seconds=round(seconds))} left"
+        return time_left((todo * sum(took) / len(took) - spent) / max(1, len(running)))
 
     def table(self) -> Any:
         """What is not waiting, as far as it fits on the screen: what failed, runs, is done."""
@@ -382,6 +381,16 @@ class WatchSweep(Callback):
         if not any(name in config.hydra.launcher._target_ for name in ("Basic", "Slurm")):
             LOCK.enter_context(handle_signals(CURRENT[0].stop))
         CURRENT[0].start()
+
+
+def read_failures(sweep: Path) -> list[str]:
+    """What the failed jobs of the last sweep in a folder died of, each once."""
+    words: dict[str, None] = {}
+    for file in sorted((sweep / STATES).glob("*[0-9].json")):
+        with suppress(InputError):
+            if (state := read_state(file))["state"] == "failed":
+                words[printable(state["words"])] = None
+    return list(words)
 
 
 def read_unended(sweep: Path) -> list[str]:

@@ -10,6 +10,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 LONGEST_FILE_NAME = 48
@@ -183,6 +184,16 @@ def file_name(text: object) -> str:
         return plain
     digest = hashlib.sha256(plain.encode(errors="surrogatepass")).hexdigest()[:8]
     return f"{safe.replace('.', '_')}-{digest}"
+
+
+def time_left(seconds: float) -> str:
+    """How long something will still take, to be put behind a line; nothing if it is over.
+
+    Args:
+        seconds: as they are expected.
+    """
+    rounded = round(seconds)
+    return f"; about {timedelta(seconds=rounded)} left" if rounded > 0 else ""
 
 
 def figure_text(text: object, *, most: int = 40) -> str:

@@ -630,6 +630,34 @@ def test_off_a_terminal_an_evaluation_is_one_line(
     assert "".join(capsys.readouterr()).strip() == ""
 
 
+def test_off_a_terminal_an_evaluation_says_how_long_the_rest_will_take(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter((100.0, 130.0, 150.0))
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    bar = ProgressBar(1000)
+    with caplog.at_level(logging.INFO):
+        bar.on_train_start(TRAINER, Module(step=100))  # continued from its checkpoint
+        for step in (100, 200, 1000):
+            bar.on_evaluation(TRAINER, MODULE, evaluation(step, source=False))
+    assert [record.getMessage() for record in caplog.records] == [
+        "step 100 of 1000: score 0.1250",
+        "step 200 of 1000: score 0.1250; about 0:04:00 left",
+        "step 1000 of 1000: score 0.1250",
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "rate"), [(4.0, "0.5 steps/s"), (0.04, "50 steps/s")])
+def test_slow_steps_are_not_none_a_second(
+    seconds: float, rate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(isatty=lambda: True))
+    bar = ProgressBar(10)
+    monkeypatch.setattr(type(bar.bar.tasks[0]), "speed", property(lambda task: 2 / seconds))
+    bar.on_train_batch_end(TRAINER, Module(step=2, history=HISTORY), 0, 0, 0)
+    assert bar.bar.tasks[0].fields["rate"] == rate
+
+
 def test_on_a_terminal_the_bar_stands_and_evaluations_add_no_line(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

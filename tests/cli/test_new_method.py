@@ -1,6 +1,7 @@
 """What ``da new-method`` writes works as it stands."""
 
 import importlib.util
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,11 @@ def test_a_package_passes_its_own_tests_as_generated(
     project = tomllib.loads((tmp_path / "my_da" / "pyproject.toml").read_text())
     (point,) = project["project"]["entry-points"][plugins.GROUP].items()
     assert point == ("my_da", "my_da.conf")
+    config = (tmp_path / "my_da/my_da/conf/method/pull_together.yaml").read_text()
+    assert re.findall(r"^[a-z].*  # ", config, re.MULTILINE) == ["weight: 0.1  # "]
+    code = (tmp_path / "my_da/my_da/methods/pull_together.py").read_text()
+    imports = re.findall(r"^from da_framework.*", code, re.MULTILINE)
+    assert imports == sorted(imports)
     # as if it were installed
     monkeypatch.syspath_prepend(tmp_path / "my_da")
     monkeypatch.setattr(plugins, "plugin_paths", lambda: {point[0]: f"pkg://{point[1]}"})

@@ -15,9 +15,10 @@ import pytest
 
 from da_framework.cli import reproduce
 from da_framework.cli.reproduce import launcher_overrides, seed_overrides
+from da_framework.cli.sweeps import STATES
 from da_framework.config import plugins
 from da_framework.core.errors import InputError
-from da_framework.core.files import run_lock
+from da_framework.core.files import run_lock, write_text
 from tests.run_records import paper_table, reproduced_record
 
 
@@ -122,6 +123,22 @@ def test_it_waits_for_what_a_killed_call_has_left_and_says_what_ends_its_own(
     assert time.monotonic() - before > 0.5
     assert f"another process trains in {stated.folder}: waiting for it" in capsys.readouterr().err
     left.join()
+
+
+def test_it_says_what_the_failed_jobs_lack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stated = paper_table(tmp_path)
+    begin = subprocess.Popen
+    command = [sys.executable, "-c", "print('2 of 3 jobs failed'); raise SystemExit(2)"]
+    monkeypatch.setattr(subprocess, "Popen", lambda given, **keys: begin(command, **keys))
+    for number, state in enumerate(("failed", "done", "failed")):
+        ended: dict[str, Any] = {"state": state, "folder": "a", "began": 0.0, "seconds": 1.0}
+        ended |= {"words": "surf.npz is not there", "tail": [], "code": 2}
+        write_text(stated.folder / STATES / f"{number}.json", json.dumps(ended))
+    with pytest.raises(InputError) as raised:
+        reproduce.run_sweep(stated, [])
+    first, *reasons = str(raised.value).splitlines()
+    assert "failed: 2 of 3 jobs failed; see " in first
+    assert reasons == ["  surf.npz is not there"]  # once
 
 
 def hold(folder: Path, seconds: float) -> None:
