@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from da_framework.config.catalog import list_group
-from tests.browser import Browser, browsing
+from tests.browser import Browser, browsing, until
 
 ROOT = Path(__file__).parents[1]
 WIDTHS = (390, 1280)
@@ -61,6 +61,22 @@ def test_the_page_of_a_method_begins_with_its_own_description(site: Path) -> Non
     for name, summary, _ in list_group("method"):
         page = unescape((site / "methods" / f"{name}.html").read_text())
         assert summary in re.sub(r"<[^>]+>", "", page), name
+
+
+@browsing
+@pytest.mark.parametrize("width", WIDTHS)
+def test_pages_that_are_opened_as_files_can_be_searched(
+    site: Path, narrow: Browser, width: int
+) -> None:
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    narrow.ask("goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=metrics)
+    narrow.open(site / "guides" / "audit.html")
+    if width < 960:
+        narrow.click("label[for=__search].md-header__button")
+    shown = "document.querySelector('.md-search__input').getBoundingClientRect().width > 100"
+    until(lambda: narrow.js(shown))
+    narrow.type(".md-search__input", "gradient reversal")
+    until(lambda: "mdan" in narrow.texts(".md-search-result__article h1"))
 
 
 @browsing
