@@ -15,6 +15,7 @@ import latex2mathml.converter
 from formulas import to_markdown
 from gallery_pages import example_names, gallery_index, gallery_page
 from mkdocs.structure.files import File, Files
+from pitfalls import pitfalls
 
 import da_framework
 from da_framework.config.catalog import list_group, source_docstring
@@ -29,7 +30,7 @@ FORMULA = re.compile(
 )
 OVERLINES = ("\u00af", "\u2015")
 CELL = re.compile(r"<td[^>]*>.*?</td>", re.DOTALL)
-LONG_CODE = re.compile(r"(?<=<code>)[^<]{25,}(?=</code>)")
+LONG_CODE = re.compile(r"(?<=<code>)[^<]{18,}(?=</code>)")
 LINK = re.compile(r"(?<=\]\()(?!https?://|#|mailto:)([^)\s]+)(?=\))")
 
 
@@ -64,13 +65,27 @@ def breakable(code: re.Match[str]) -> str:
 
 
 def as_mathml(formula: re.Match[str]) -> str:
-    """A formula in MathML.
+    """A formula in MathML; its parts, which a wide gap divides, stand below one another on a phone.
 
     Raises:
         ValueError: it cannot be read.
     """
-    display = "block" if formula["open"] == "[" else "inline"
     text = unescape(formula["formula"]).strip()
+    if formula["open"] != "[":
+        return draw_formula(text, "inline")
+    parts = [part.strip() for part in text.split(r"\qquad")]
+    if r"\begin" in text or any(part.count("{") != part.count("}") for part in parts):
+        parts = [text]
+    drawn = "".join(draw_formula(part, "block") for part in parts)
+    return f'<div class="formula">{drawn}</div>'
+
+
+def draw_formula(text: str, display: str) -> str:
+    """A formula without a gap in it.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
     try:
         math = latex2mathml.converter.convert_to_element(text, display=display)
     except Exception as error:
@@ -132,7 +147,7 @@ def gain(name: str, task: str) -> str:
 
 
 def method_page(name: str) -> str:
-    """A method: what it is, its formula and paper, its keys, and what it gained on our data."""
+    """A method: what it is, its formula and paper, its keys, what it gained, its pitfalls."""
     target = method_target(name)
     _, _, rest = source_docstring(target).partition("\n")
     summary = next(summary for known, summary, _ in list_group("method") if known == name)
@@ -148,6 +163,7 @@ def method_page(name: str) -> str:
         keys_table(option_keys("method", name)),
         f"Code: `{target}`. Keys that every method has: see `method:` in `da train --help`.",
         gains_table(name),
+        pitfalls(class_constants(target), read_gains().get(name, {})),
     ]
     return "\n\n".join(part for part in parts if part.strip()) + "\n"
 

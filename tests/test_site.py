@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from da_framework.config.catalog import list_group
+from da_framework.config.definitions import class_constants
+from da_framework.config.key_help import own_target
+from da_framework.config.plugins import conf_dir
 from tests.browser import Browser, browsing, until
 
 ROOT = Path(__file__).parents[1]
@@ -61,6 +64,25 @@ def test_the_page_of_a_method_begins_with_its_own_description(site: Path) -> Non
     for name, summary, _ in list_group("method"):
         page = unescape((site / "methods" / f"{name}.html").read_text())
         assert summary in re.sub(r"<[^>]+>", "", page), name
+
+
+def test_the_page_of_a_method_says_what_to_look_out_for(site: Path) -> None:
+    for name, _, _ in list_group("method"):
+        page = (site / "methods" / f"{name}.html").read_text()
+        target = own_target(conf_dir() / "method" / f"{name}.yaml") or ""
+        baseline = class_constants(target)["baseline"]
+        assert ('id="pitfalls"' in page) is not baseline, name
+    harmed = re.findall(
+        r"worse than what does not adapt on .*", (site / "methods/cdan_e.html").read_text()
+    )
+    assert len(harmed) == 1
+    assert "two moons (-" in harmed[0]
+    assert "USPS" not in harmed[0]
+
+
+def test_no_page_shows_the_marks_of_another_markup(site: Path) -> None:
+    for page in sorted(site.rglob("*.html")):
+        assert not re.search(r":(math|class|func|ref|meth):", page.read_text()), page
 
 
 @browsing
