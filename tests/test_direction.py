@@ -18,7 +18,7 @@ FLOORS = (
     {"training"},
     {"accuracy_estimators", "audit", "callbacks", "validators"},
     {"methods", "metrics", "results", "stream_methods"},
-    {"datasets", "networks", "losses", "config"},
+    {"calibrations", "config", "datasets", "label_shift_corrections", "losses", "networks"},
     {"core"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from da_framework.core.batch import Outputs
-from da_framework.metrics import label_shift
+from da_framework.label_shift_corrections.bbse import bbse as estimate_shares
+from da_framework.metrics.label_shift import accuracy_in_shares
 
 
 def bbse(outputs: Mapping[str, Outputs]) -> float:
@@ -11,8 +12,8 @@ def bbse(outputs: Mapping[str, Outputs]) -> float:
 
     .. math:: \sum_j q_j \, p_S(\hat y = j \mid y = j)
 
-    with the shares :math:`q` of ``da_framework.metrics.label_shift.bbse``, of predicted classes:
-    the accuracy, where class shares alone have shifted. Lipton, Wang, Smola, "Detecting and
+    with the shares :math:`q` of ``da_framework.label_shift_corrections.bbse``, of predicted
+    classes: the accuracy, where class shares alone have shifted. Lipton, Wang, Smola, "Detecting and
     Correcting for Label Shift with Black Box Predictors", ICML 2018.
     https://arxiv.org/abs/1802.03916
 
@@ -21,5 +22,5 @@ def bbse(outputs: Mapping[str, Outputs]) -> float:
     """
     source, target = outputs["source"], outputs["target"]
     p_source, p_target = (side.logits.double().softmax(1) for side in (source, target))
-    shares = label_shift.bbse(p_source, source.y, p_target, mode="hard")
-    return label_shift.accuracy_in_shares(source.logits.argmax(1), source.y, shares)
+    shares = estimate_shares(p_source, source.y, p_target, mode="hard").shares
+    return accuracy_in_shares(source.logits.argmax(1), source.y, shares)

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+from da_framework.calibrations.bias_corrected_temperature import bias_corrected_temperature
 from da_framework.core.batch import Outputs
-from da_framework.metrics import label_shift
+from da_framework.label_shift_corrections.em import em
+from da_framework.metrics.label_shift import accuracy_in_shares
 
 
 def mlls(outputs: Mapping[str, Outputs]) -> float:
@@ -11,7 +13,7 @@ def mlls(outputs: Mapping[str, Outputs]) -> float:
 
     .. math:: \sum_j q_j \, p_S(\hat y = j \mid y = j)
 
-    with the shares :math:`q` of ``da_framework.metrics.label_shift.mlls``, of probabilities that
+    with the shares :math:`q` of ``da_framework.label_shift_corrections.em``, of probabilities that
     are calibrated on the held-out source: the accuracy, where class shares alone have shifted.
     Saerens, Latinne, Decaestecker, "Adjusting the Outputs of a Classifier to New a Priori
     Probabilities: A Simple Procedure", Neural Computation 2002.
@@ -21,6 +23,9 @@ def mlls(outputs: Mapping[str, Outputs]) -> float:
         outputs: of the roles ``source`` (labelled) and ``target`` (labels hidden).
     """
     source, target = outputs["source"], outputs["target"]
-    p_source, p_target = label_shift.calibrate(source.logits, source.y, target.logits)
-    shares = label_shift.mlls(p_source, source.y, p_target)
-    return label_shift.accuracy_in_shares(source.logits.argmax(1), source.y, shares)
+    calibrated = bias_corrected_temperature(source.logits, source.y, ridge=1.0)
+    p_source, p_target = (calibrated(side.logits).softmax(1) for side in (source, target))
+    shares = em(
+        *(p_source, source.y, p_target), prior="labels", rounds=10_000, tolerance=1e-8
+    ).shares
+    return accuracy_in_shares(source.logits.argmax(1), source.y, shares)

@@ -16,6 +16,8 @@ GROUPS = (
     "network",
     "validator",
     "accuracy_estimator",
+    "calibration",
+    "label_shift_correction",
     "optimizer",
     "scheduler",
     "trainer",

@@ -1,19 +1,35 @@
-"""The target's class shares without its labels, where the shares alone have shifted."""
+"""A target's probabilities, calibrated and corrected for its class shares; intervals of shares."""
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-SharesEstimate = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Class shares of the target: of the source's probabilities, its labels, the target's
-probabilities."""
-EM_STEPS = 10_000
-"""Steps of EM after which the shares are taken as they are."""
-LEAST_PROBABILITY = 1e-12
+from da_framework.core.batch import Outputs
+from da_framework.core.errors import InputError
+from da_framework.label_shift_corrections.shift_estimate import ShiftEstimate
+
+Calibration = Callable[[Tensor, Tensor], Callable[[Tensor], Tensor]]
+"""What ``calibration=`` builds: of logits and labels, a function from logits to calibrated ones."""
+LabelShiftCorrection = Callable[[Tensor, Tensor, Tensor], ShiftEstimate]
+"""What ``label_shift_correction=`` builds: class shares of the target, of the source's
+probabilities, its labels, and the target's probabilities."""
+
+
+class Corrected(NamedTuple):
+    """Outputs of both sides, calibrated, and those of the target corrected for its class shares.
+
+    Attributes:
+        source: log probabilities of the source, calibrated.
+        target: log probabilities of the target, calibrated and corrected.
+        estimate: the target's class shares; ``None`` without a correction.
+    """
+
+    source: Float[Tensor, "n k"]
+    target: Float[Tensor, "m k"]
+    estimate: ShiftEstimate | None
 
 
 class ShareInterval(NamedTuple):
@@ -30,127 +46,97 @@ class ShareInterval(NamedTuple):
     high: Float[Tensor, " k"]
 
 
-def bbse(
+def correct_label_shift(
     source: Float[Tensor, "n k"],
     y: Int[Tensor, " n"],
     target: Float[Tensor, "m k"],
     *,
-    mode: Literal["hard", "soft"],
-) -> Float[Tensor, " k"]:
-    r"""Black-box shift estimation: the class shares that explain how often each is predicted.
+    calibration: Calibration | None = None,
+    correction: LabelShiftCorrection | None = None,
+) -> Corrected:
+    r"""Calibrates logits on the source, and reweights the target's by its estimated class shares.
 
-    .. math:: q_j \propto \max(w_j, 0) \, p_S(y = j), \qquad
-        \hat C w = \hat\mu, \quad
-        \hat C_{ij} = p_S(\hat y = i, y = j), \quad
-        \hat\mu_i = p_T(\hat y = i)
+    .. math:: p_T(j \mid x) \propto w_j \, p_S(j \mid x), \qquad w_j = \frac{p_T(j)}{p_S(j)}
 
-    ``soft`` takes mean probabilities in the place of how often a class is predicted. Needs no
-    calibrated model, only one that confuses classes alike on both sides. Lipton, Wang, Smola,
-    "Detecting and Correcting for Label Shift with Black Box Predictors", ICML 2018.
-    https://arxiv.org/abs/1802.03916
-    Departures: shares are scaled to sum 1; of a singular matrix the pseudo-inverse is taken. A
-    class without a source sample has no share.
-
-    Args:
-        source: probabilities of held-out source samples.
-        y: their labels.
-        target: probabilities of target samples.
-        mode: ``hard`` or ``soft``.
-    """
-    k = source.shape[1]
-    if mode == "hard":
-        source, target = (torch.eye(k)[p.argmax(1).cpu()].to(p) for p in (source, target))
-    source, target = source.double(), target.double()
-    of_class = torch.eye(k, dtype=source.dtype, device=source.device)[y]
-    joint = source.T @ of_class / len(y)
-    w = torch.linalg.pinv(joint) @ target.mean(0)
-    return normalised(w.clamp_min(0) * of_class.mean(0))
-
-
-def mlls(
-    source: Float[Tensor, "n k"],
-    y: Int[Tensor, " n"],
-    target: Float[Tensor, "m k"],
-    *,
-    tolerance: float = 1e-8,
-) -> Float[Tensor, " k"]:
-    r"""Maximum-likelihood label shift: the class shares under which the target is likeliest, by EM.
-
-    .. math:: q_j \leftarrow \frac1m \sum_i
-        \frac{p_{ij} \, q_j / p_S(y = j)}{\sum_l p_{il} \, q_l / p_S(y = l)}
-
-    From the source's shares on, until no share moves by more than the tolerance. The likelihood is
-    concave: there is one maximum. Saerens, Latinne, Decaestecker, "Adjusting the Outputs of a
-    Classifier to New a Priori Probabilities: A Simple Procedure", Neural Computation 2002.
-    https://doi.org/10.1162/089976602753284446
-    More precise than ``bbse`` where the probabilities are calibrated on the source, and off where
-    they are not: Alexandari, Kundaje, Shrikumar, "Maximum Likelihood with Bias-Corrected
-    Calibration is Hard-To-Beat at Label Shift Adaptation", ICML 2020. https://arxiv.org/abs/1901.06852
-    ``calibrate`` does it. A class without a source sample has no share.
-
-    Args:
-        source: probabilities of held-out source samples; of them the number of classes alone.
-        y: their labels.
-        target: probabilities of target samples.
-        tolerance: of each share.
-    """
-    prior = torch.bincount(y, minlength=source.shape[1]).double() / len(y)
-    likelihood = target.double().clamp_min(LEAST_PROBABILITY)
-    likelihood = torch.where(prior > 0, likelihood / prior.clamp_min(LEAST_PROBABILITY), 0.0)
-    q = prior
-    for _ in range(EM_STEPS):
-        joint = likelihood * q
-        last, q = q, (joint / joint.sum(1, keepdim=True)).mean(0)
-        if (q - last).abs().max() <= tolerance:
-            break
-    return q
-
-
-def calibrate(
-    source: Float[Tensor, "n k"], y: Int[Tensor, " n"], target: Float[Tensor, "m k"]
-) -> tuple[Float[Tensor, "n k"], Float[Tensor, "m k"]]:
-    r"""Bias-corrected temperature scaling: logits of both sides as calibrated probabilities.
-
-    .. math:: p \propto e^{a z + b}, \qquad
-        \min_{a > 0, b} -\frac1n \sum_i \log p_{i y_i} + \frac{\lVert b \rVert^2}{2n}
-
-    Fitted to held-out source samples. Alexandari, Kundaje, Shrikumar, "Maximum Likelihood with
-    Bias-Corrected Calibration is Hard-To-Beat at Label Shift Adaptation", ICML 2020.
-    https://arxiv.org/abs/1901.06852
-    Departures: a normal prior on the bias, and :math:`a \in [.01, 100]`: a class with few samples,
-    or a source without an error, would have no finite optimum.
+    Bayes' rule, where the samples of a class look alike on both sides. Saerens, Latinne,
+    Decaestecker, "Adjusting the Outputs of a Classifier to New a Priori Probabilities: A Simple
+    Procedure", Neural Computation 2002, eq. 4. https://doi.org/10.1162/089976602753284446
 
     Args:
         source: logits of held-out source samples.
         y: their labels.
         target: logits of target samples.
+        calibration: fitted to the source; ``None``: the logits as they are.
+        correction: estimates the weights; ``None``: no reweighting.
+
+    Raises:
+        InputError: no class has a weight above 0.
     """
-    from scipy.optimize import minimize
+    fitted = calibration(source, y) if calibration else torch.Tensor.double
+    source, target = (fitted(side).log_softmax(1) for side in (source, target))
+    if correction is None:
+        return Corrected(source, target, None)
+    estimate = correction(source.exp(), y, target.exp())
+    if not (estimate.weights > 0).any():
+        raise InputError(
+            "no class that is predicted on the target is predicted on the held-out source, so its "
+            "class shares cannot be estimated: label_shift_correction=null"
+        )
+    return Corrected(source, (target + estimate.weights.log()).log_softmax(1), estimate)
 
-    z, k = source.double().cpu().numpy(), source.shape[1]
-    # the unit of logits is of no account to the search
-    unit = max(float(z.std()), 1e-12)
-    of_class = np.eye(k)[y.cpu().numpy()]
 
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        a, b = np.exp(parameters[0]), parameters[1:]
-        logits = a * z / unit + b
-        logits -= logits.max(1, keepdims=True)
-        log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-        slope = (np.exp(log_p) - of_class) / len(z)
-        value = -(of_class * log_p).sum() / len(z) + b @ b / (2 * len(z))
-        return value, np.concatenate([[a * (slope * z).sum() / unit], slope.sum(0) + b / len(z)])
+def correct_outputs(
+    outputs: Mapping[str, Outputs],
+    *,
+    calibration: Calibration | None = None,
+    correction: LabelShiftCorrection | None = None,
+) -> Mapping[str, Outputs]:
+    """Outputs whose logits are calibrated on ``source``, and corrected in the other roles.
 
-    bounds = [(np.log(0.01), np.log(100.0)), *[(None, None)] * k]
-    start = np.concatenate([[np.log(np.clip(unit, 0.01, 100.0))], np.zeros(k)])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    a, b = float(np.exp(found[0])) / unit, torch.as_tensor(found[1:], device=source.device)
-    p_source, p_target = ((a * side.double() + b).softmax(1) for side in (source, target))
-    return p_source, p_target
+    Args:
+        outputs: by role, ``source`` among them with its labels.
+        calibration: as of ``correct_label_shift``.
+        correction: likewise.
+
+    Raises:
+        InputError: a class has no source sample, or none has a weight above 0.
+    """
+    if calibration is None and correction is None:
+        return outputs
+    if "source" not in outputs:
+        raise InputError(
+            "a calibration and a correction of label shift are fitted to held-out source samples, "
+            "and there are none"
+        )
+    source = outputs["source"]
+    if correction:
+        refuse_missing_classes(source)
+    changed = dict(outputs)
+    for role, own in outputs.items():
+        corrected = correct_label_shift(
+            source.logits, source.y, own.logits, calibration=calibration, correction=correction
+        )
+        shown = corrected.source if role == "source" else corrected.target
+        changed[role] = own._replace(logits=shown)
+    return changed
+
+
+def refuse_missing_classes(source: Outputs) -> None:
+    """Refuses held-out samples among which a class is missing: its share cannot be estimated.
+
+    Raises:
+        InputError: one is.
+    """
+    k = source.logits.shape[1]
+    if missing := (torch.bincount(source.y, minlength=k) == 0).nonzero()[:, 0].tolist():
+        raise InputError(
+            f"of {len(missing)} of {k} classes there is no held-out source sample, so their shares "
+            "cannot be estimated: label_shift_correction=null, or a run with a larger dataset.val"
+        )
 
 
 def bootstrap_shares(
-    estimate: SharesEstimate,
+    estimate: LabelShiftCorrection,
     source: Float[Tensor, "n k"],
     y: Int[Tensor, " n"],
     target: Float[Tensor, "m k"],
@@ -183,10 +169,11 @@ def bootstrap_shares(
     every, estimates = torch.arange(len(target)), []
     for _ in range(draws):
         i = torch.cat([draw(rows) for rows in members]).to(y.device)
-        estimates.append(estimate(source[i], y[i], target[draw(every).to(target.device)]))
+        drawn_target = target[draw(every).to(target.device)]
+        estimates.append(estimate(source[i], y[i], drawn_target).shares)
     drawn = torch.stack(estimates)
     low, high = (drawn.quantile(end, dim=0) for end in ((1 - level) / 2, (1 + level) / 2))
-    return ShareInterval(estimate(source, y, target), low, high)
+    return ShareInterval(estimate(source, y, target).shares, low, high)
 
 
 def accuracy_in_shares(
@@ -204,9 +191,3 @@ def accuracy_in_shares(
     k = len(shares)
     members, right = (torch.bincount(of, minlength=k) for of in (y, y[predicted == y]))
     return float((shares * right / members.clamp_min(1)).sum())
-
-
-def normalised(values: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
-    """The values scaled to sum 1; equal ones where all are 0."""
-    total = values.sum()
-    return values / total if total > 0 else torch.full_like(values, 1 / len(values))

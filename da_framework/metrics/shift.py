@@ -1,24 +1,30 @@
 """Whether two domains differ at all, whether their class shares explain it, and what remains."""
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from da_framework.calibrations.bias_corrected_temperature import bias_corrected_temperature
 from da_framework.core.batch import Outputs
+from da_framework.label_shift_corrections.bbse import bbse
+from da_framework.label_shift_corrections.em import em
 from da_framework.losses.mmd import bandwidths, gaussian, pairwise_squared_distances
 from da_framework.metrics.domain_distance import domain_accuracy
 from da_framework.metrics.label_shift import (
     ShareInterval,
-    bbse,
     bootstrap_shares,
-    calibrate,
-    mlls,
+    correct_label_shift,
 )
 
 FEWEST = 20
 """Samples of a side that are tested at least."""
+
+CALIBRATION = partial(bias_corrected_temperature, ridge=1.0)
+LIKELIEST_SHARES = partial(em, prior="labels", rounds=10_000, tolerance=1e-8)
+"""MLLS; a class without a source sample has no share."""
 
 
 class TwoSampleTest(NamedTuple):
@@ -52,7 +58,7 @@ class Shift(NamedTuple):
     Attributes:
         tests: of source against target.
         source_shares: class shares of the source; fractions of 1.
-        shares: of the target, by ``mlls`` on calibrated probabilities, with intervals.
+        shares: of the target, by ``em`` on calibrated probabilities, with intervals.
         bbse: of the target, by ``bbse``.
         remaining: the tests where the source is drawn in the shares of the target; none where too
             few samples are left.
@@ -78,15 +84,18 @@ def examine_shift(
         seed: of what is drawn.
     """
     k = source.logits.shape[1]
-    s, t = calibrate(source.logits, source.y, target.logits)
-    shares = bootstrap_shares(mlls, s, source.y, t, draws=draws, seed=seed)
+    calibrated = correct_label_shift(
+        source.logits, source.y, target.logits, calibration=CALIBRATION
+    )
+    s, t = calibrated.source.exp(), calibrated.target.exp()
+    shares = bootstrap_shares(LIKELIEST_SHARES, s, source.y, t, draws=draws, seed=seed)
     rows = draw_in_shares(source.y, shares.shares, seed=seed)
     drawn = source.features[rows.to(source.features.device)]
     return Shift(
         compare_domains(source.features, target.features, permutations=permutations, seed=seed),
         torch.bincount(source.y, minlength=k).double() / len(source.y),
         shares,
-        bbse(s, source.y, t, mode="hard"),
+        bbse(s, source.y, t, mode="hard").shares,
         compare_domains(drawn, target.features, permutations=permutations, seed=seed)
         if len(rows) >= FEWEST
         else None,

@@ -19,10 +19,10 @@ from da_framework.accuracy_estimators.cot import cot
 from da_framework.accuracy_estimators.doc import doc
 from da_framework.accuracy_estimators.gde import gde
 from da_framework.accuracy_estimators.mlls import mlls
+from da_framework.calibrations.bias_corrected_temperature import bias_corrected_temperature
 from da_framework.config.plugins import conf_dir
 from da_framework.core.batch import UNLABELLED, Outputs
 from da_framework.core.errors import InputError
-from da_framework.metrics.label_shift import calibrate
 
 Array = np.ndarray[Any, Any]
 SEEDS = st.integers(0, 2**31)
@@ -88,7 +88,8 @@ def by_bbse(outputs: Mapping[str, Outputs]) -> float:
 def by_mlls(outputs: Mapping[str, Outputs]) -> float:
     """The likelihood of the shares, maximised by another method."""
     source, target = outputs["source"], outputs["target"]
-    _, p = calibrate(source.logits, source.y, target.logits)
+    fitted = bias_corrected_temperature(source.logits, source.y, ridge=1.0)
+    p = fitted(target.logits).softmax(1)
     ratio = p.numpy() / (np.bincount(source.y.numpy()) / len(source.y))
 
     def loss(z: Array) -> float:

@@ -1,137 +1,115 @@
-"""Class shares of a target without labels: planted ones, and the formulas by hand."""
+"""Probabilities corrected for label shift: Bayes' rule in closed form; intervals of shares."""
 
 from functools import partial
-from typing import Any, Literal
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from da_framework.metrics.label_shift import SharesEstimate, bbse, bootstrap_shares, calibrate, mlls
+from da_framework.calibrations.bias_corrected_temperature import bias_corrected_temperature
+from da_framework.core.batch import Outputs
+from da_framework.core.errors import InputError
+from da_framework.label_shift_corrections.bbse import bbse
+from da_framework.label_shift_corrections.em import em
+from da_framework.label_shift_corrections.shift_estimate import ShiftEstimate
+from da_framework.metrics.label_shift import (
+    LabelShiftCorrection,
+    bootstrap_shares,
+    correct_label_shift,
+    correct_outputs,
+)
+from tests.label_shift_corrections.test_formulas import CORRECTIONS, EQUAL, SKEWED, K, draw, sides
 
-K = 3
-MEANS = 1.5 * torch.eye(K).double()
-SKEWED = torch.tensor([0.7, 0.25, 0.05]).double()
-ESTIMATES: dict[str, SharesEstimate] = {
-    "bbse hard": partial(bbse, mode="hard"),
-    "bbse soft": partial(bbse, mode="soft"),
-    "mlls": mlls,
-}
-
-
-def draw(shares: Tensor, rows: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Three normal classes: the logits of the true classifier under equal shares, and labels."""
-    generator = torch.Generator().manual_seed(seed)
-    y = torch.multinomial(shares, rows, replacement=True, generator=generator)
-    x = MEANS[y] + torch.randn(rows, K, generator=generator, dtype=torch.float64)
-    return x @ MEANS.T, y
+CALIBRATION = partial(bias_corrected_temperature, ridge=1.0)
+EM = partial(em, prior="predicted", rounds=10_000, tolerance=1e-8)
 
 
-def sides(seed: int, rows: int, shares: Tensor = SKEWED) -> tuple[Tensor, Tensor, Tensor]:
-    source, y = draw(torch.ones(K).double() / K, rows, 2 * seed)
-    target, _ = draw(shares, rows, 2 * seed + 1)
-    return source.softmax(1), y, target.softmax(1)
+def known(shares: Tensor) -> LabelShiftCorrection:
+    """A correction that knows the shares."""
+
+    def correction(source: Tensor, y: Tensor, target: Tensor) -> ShiftEstimate:
+        return ShiftEstimate(shares / EQUAL, shares)
+
+    return correction
 
 
-@pytest.mark.parametrize("name", ESTIMATES)
-def test_planted_shares_are_found(name: str) -> None:
-    for shares in (SKEWED, torch.ones(K).double() / K, torch.tensor([0.0, 0.5, 0.5]).double()):
-        q = ESTIMATES[name](*sides(0, 40_000, shares))
-        assert_close(q, shares, atol=0.015, rtol=0)
-        assert q.sum().item() == pytest.approx(1)
+def test_with_the_true_shares_it_is_bayes_rule_on_a_mixture_of_normals() -> None:
+    source, y = draw(EQUAL, 50, 0)
+    logits, _ = draw(SKEWED, 50, 1)
+    corrected = correct_label_shift(source, y, logits, correction=known(SKEWED))
+    # logits are those of densities under equal shares: x·μ - |μ|²/2, all means as long
+    density = logits.exp()
+    expected = SKEWED * density / (density @ SKEWED)[:, None]
+    assert_close(corrected.target.exp(), expected, atol=1e-12, rtol=0)
+    assert_close(corrected.source.exp(), source.softmax(1), atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize("name", ESTIMATES)
-def test_order_does_not_count(name: str) -> None:
-    source, y, target = sides(1, 200)
-    i, j = torch.randperm(200), torch.randperm(200)
-    mixed = ESTIMATES[name](source[i], y[i], target[j])
-    assert_close(mixed, ESTIMATES[name](source, y, target), atol=1e-7, rtol=0)
-
-
-@pytest.mark.parametrize("mode", ["hard", "soft"])
-def test_the_source_itself_has_its_own_shares_by_bbse(mode: Literal["hard", "soft"]) -> None:
-    source, y, _ = sides(2, 300)
-    q = bbse(source, y, source, mode=mode)
-    assert_close(q, torch.bincount(y).double() / 300)
-
-
-def by_formula(source: Any, y: Any, target: Any, *, hard: bool) -> Any:
-    """The authors': the confusion matrix in loops, its inverse, negative weights cut."""
-    if hard:
-        source, target = (np.eye(K)[p.argmax(1)] for p in (source, target))
-    joint = np.zeros((K, K))
-    for row, label in zip(source, y, strict=True):
-        joint[:, label] += row / len(y)
-    w = np.maximum(np.linalg.inv(joint) @ target.mean(0), 0)
-    q = w * np.bincount(y, minlength=K) / len(y)
-    return q / q.sum()
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_bbse_is_the_authors_formula(seed: int) -> None:
-    source, y, target = sides(seed, 150)
-    for mode, hard in (("hard", True), ("soft", False)):
-        expected = by_formula(source.numpy(), y.numpy(), target.numpy(), hard=hard)
-        q = bbse(source, y, target, mode=mode)  # type: ignore[arg-type]
-        np.testing.assert_allclose(q.numpy(), expected, rtol=1e-8)
-
-
-def test_mlls_is_where_em_stands_still_and_the_likelihood_is_greatest() -> None:
-    source, y, target = sides(3, 400)
-    q = mlls(source, y, target, tolerance=1e-12)
-    ratio = target / (torch.bincount(y).double() / 400)
-    joint = ratio * q
-    assert_close((joint / joint.sum(1, keepdim=True)).mean(0), q, atol=1e-10, rtol=0)
-    best = (ratio @ q).log().mean()
-    for other in torch.distributions.Dirichlet(torch.ones(K).double()).sample((200,)):
-        assert (ratio @ (0.9 * q + 0.1 * other)).log().mean() <= best + 1e-12
-
-
-def test_a_class_that_the_source_does_not_have_gets_no_share() -> None:
-    source, y, target = sides(4, 400)
-    kept = y < 2
-    for estimate in ESTIMATES.values():
-        q = estimate(source[kept], y[kept], target)
-        assert q[2] == 0
-        assert q.sum().item() == pytest.approx(1)
-
-
-def test_a_model_that_tells_nothing_gives_shares_all_the_same() -> None:
-    flat, y = torch.ones(30, K).double() / K, torch.arange(30) % K
-    for estimate in ESTIMATES.values():
-        assert_close(estimate(flat, y, flat), torch.ones(K).double() / K)
-
-
-def test_calibration_undoes_a_wrong_scale_and_shift() -> None:
-    logits, y = draw(torch.ones(K).double() / K, 40_000, 0)
-    other, _ = draw(SKEWED, 40_000, 1)
+def test_calibrated_and_corrected_by_em_it_comes_near_bayes_rule() -> None:
+    source, y = draw(EQUAL, 40_000, 0)
+    target, labels = draw(SKEWED, 40_000, 1)
     wrong = torch.tensor([0.5, -1.0, 0.0]).double()
-    source, target = calibrate(5 * logits + wrong, y, 5 * other + wrong)
-    assert_close(source, logits.softmax(1), atol=0.03, rtol=0)
-    assert_close(target, other.softmax(1), atol=0.03, rtol=0)
-    off = mlls((5 * logits + wrong).softmax(1), y, (5 * other + wrong).softmax(1))
-    assert (off - SKEWED).abs().max() > 0.03
-    assert_close(mlls(source, y, target), SKEWED, atol=0.015, rtol=0)
+    corrected = correct_label_shift(
+        3 * source + wrong, y, 3 * target + wrong, calibration=CALIBRATION, correction=EM
+    )
+    density = target.exp()
+    bayes = SKEWED * density / (density @ SKEWED)[:, None]
+    assert_close(corrected.target.exp(), bayes, atol=0.05, rtol=0)
+    assert (corrected.target.exp() - bayes).abs().mean() < 0.005
+    assert corrected.estimate is not None
+    assert_close(corrected.estimate.shares, SKEWED, atol=0.015, rtol=0)
+    right = (corrected.target.argmax(1) == labels).double().mean()
+    assert right > (target.argmax(1) == labels).double().mean() + 0.05
+    # and without calibration the shares are off
+    bare = correct_label_shift(3 * source + wrong, y, 3 * target + wrong, correction=EM)
+    assert bare.estimate is not None
+    assert (bare.estimate.shares - SKEWED).abs().max() > 0.02
 
 
-def test_calibration_of_a_source_without_an_error_is_finite() -> None:
-    y = torch.arange(12) % K
-    for scale in (1e-6, 1.0, 1e6):
-        z = scale * torch.eye(K).double()[y]
-        for p in calibrate(z, y, z):
-            assert p.isfinite().all()
-            assert (p.argmax(1) == y).all()
+def test_without_either_nothing_changes() -> None:
+    source, y = draw(EQUAL, 20, 0)
+    corrected = correct_label_shift(source, y, source)
+    assert_close(corrected.target, source.log_softmax(1))
+    assert corrected.estimate is None
+
+
+def outputs(logits: Tensor, y: Tensor) -> Outputs:
+    rows = torch.arange(len(y))
+    return Outputs(logits, y, torch.zeros_like(rows), rows, logits, logits)
+
+
+def test_the_source_is_calibrated_and_every_other_role_corrected() -> None:
+    source, y = draw(EQUAL, 300, 0)
+    target, _ = draw(SKEWED, 300, 1)
+    given = {"source": outputs(source, y), "target": outputs(target, -torch.ones_like(y))}
+    assert correct_outputs(given) is given
+    changed = correct_outputs(given, calibration=CALIBRATION, correction=EM)
+    expected = correct_label_shift(source, y, target, calibration=CALIBRATION, correction=EM)
+    assert_close(changed["source"].logits, expected.source)
+    assert_close(changed["target"].logits, expected.target)
+
+
+def test_what_cannot_be_corrected_is_said() -> None:
+    source, y = draw(EQUAL, 300, 0)
+    target = {"target": outputs(source, -torch.ones_like(y))}
+    with pytest.raises(InputError, match="fitted to held-out source samples, and there are none"):
+        correct_outputs(target, calibration=CALIBRATION)
+    two = outputs(source[y < 2], y[y < 2])
+    with pytest.raises(InputError, match="of 1 of 3 classes there is no held-out source sample"):
+        correct_outputs({**target, "source": two}, correction=EM)
+    sure = 50 * torch.eye(K).double()
+    one = sure[torch.zeros(30, dtype=torch.long)]
+    labels = torch.arange(30) % K
+    with pytest.raises(InputError, match="label_shift_correction=null"):
+        correct_label_shift(one, labels, sure[1:2], correction=partial(bbse, mode="hard"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ESTIMATES)
+@pytest.mark.parametrize("name", ["bbse hard", "bbse soft", "em of labels"])
 def test_intervals_hold_the_planted_shares_about_as_often_as_they_say(name: str) -> None:
     held, runs = 0, 30
     for seed in range(runs):
-        found = bootstrap_shares(ESTIMATES[name], *sides(100 + seed, 200), draws=200)
+        found = bootstrap_shares(CORRECTIONS[name], *sides(100 + seed, 200), draws=200)
         held += int((found.low <= SKEWED).logical_and(found.high >= SKEWED).sum())
     # of 90 intervals at 95 %, a percentile one of few samples, and dependent
     assert held >= 0.85 * runs * K
