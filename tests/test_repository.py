@@ -76,6 +76,7 @@ def test_git_ignores_what_commands_write_by_default(monkeypatch: pytest.MonkeyPa
         f"{defaults('data_check').out}/report.json",
         f"{defaults('data_check').out}-2/report.json",
         defaults("predict").out,
+        defaults("predict").out.replace(".csv", ".shares.json"),
         f"{defaults('audit').out}/audit.json",
         "search/x/journal.log",  # conf/search.yaml: a name of its own below it
         "outputs/x",  # Hydra's

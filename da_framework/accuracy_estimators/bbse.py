@@ -13,8 +13,8 @@ def bbse(outputs: Mapping[str, Outputs]) -> float:
     .. math:: \sum_j q_j \, p_S(\hat y = j \mid y = j)
 
     with the shares :math:`q` of ``da_framework.label_shift_corrections.bbse``, of predicted
-    classes: the accuracy, where class shares alone have shifted. Lipton, Wang, Smola, "Detecting and
-    Correcting for Label Shift with Black Box Predictors", ICML 2018.
+    classes: the accuracy, where class shares alone have shifted. Lipton, Wang, Smola, "Detecting
+    and Correcting for Label Shift with Black Box Predictors", ICML 2018.
     https://arxiv.org/abs/1802.03916
 
     Args:

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from da_framework.cli.evaluate import evaluate
+from da_framework.config.plugins import conf_dir
 from da_framework.core.errors import InputError
+from da_framework.training import restore
 
 # or else Hydra opens da.log in the current folder and lets it go
 DELAY = "++hydra.job_logging.handlers.file.delay=true"
@@ -141,3 +144,92 @@ def test_rows_that_were_trained_on_are_said(da: Any, run: Path) -> None:
     assert "trained on" not in item.out + item.err
     other = da("evaluate", "run=run", "+dataset.split_seed=1")
     assert "of these rows were trained on" in other.out + other.err
+
+
+# calibrated, and corrected for label shift
+
+
+def build_node(group: str, name: str, **keys: Any) -> dict[str, Any]:
+    node: dict[str, Any] = yaml.safe_load((conf_dir() / group / f"{name}.yaml").read_text())
+    return node | keys
+
+
+CORRECTED: Any = {
+    "calibration": build_node("calibration", "bias_corrected_temperature"),
+    "label_shift_correction": build_node("label_shift_correction", "em"),
+}
+ASKED = ("calibration=bias_corrected_temperature", "label_shift_correction=em")
+
+
+def test_class_shares_of_the_target_are_estimated_and_probabilities_follow(
+    da: Any, run: Path
+) -> None:
+    plain = evaluate(run="run", pick="last", data_dir=None, dataset={})
+    same = evaluate(
+        run="run", pick="last", data_dir=None, dataset={}, calibration=CORRECTED["calibration"]
+    )
+    assert "label_shift" not in plain
+    (done,) = same["label_shift"].values()
+    assert done["calibration"] == "bias_corrected_temperature, ridge=1.0"
+    assert done["label_shift_correction"] is None
+    assert "target_shares" not in done
+    assert same["calibration_error"] != plain["calibration_error"]
+    figures = evaluate(run="run", pick="last", data_dir=None, dataset={}, **CORRECTED)
+    (done,) = figures["label_shift"].values()
+    assert sum(done["target_shares"]) == pytest.approx(1)
+    ratio = [t / s for t, s in zip(done["target_shares"], done["source_shares"], strict=True)]
+    assert done["weights"] == pytest.approx(ratio, abs=0.05)
+    ended = da("evaluate", DELAY, "run=run", *ASKED)
+    assert (ended.code, ended.err) == (0, "")
+    assert "corrected for label shift by em, prior=predicted" in ended.out
+    assert f"{figures['accuracy']:.4f}" in ended.out
+
+
+def test_the_target_s_labels_decide_nothing(da: Any, run: Path) -> None:
+    built: list[Any] = []
+    make = restore.rebuild
+
+    def without_labels(*given: Any) -> Any:
+        made = make(*given)
+        made.domains.oracle = made.domains.oracle.flip(0)
+        built.append(made)
+        return made
+
+    shares = [evaluate(run="run", pick="last", data_dir=None, dataset={}, **CORRECTED)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("da_framework.cli.evaluate.rebuild", without_labels)
+        shares.append(evaluate(run="run", pick="last", data_dir=None, dataset={}, **CORRECTED))
+    assert built
+    assert shares[0]["label_shift"] == shares[1]["label_shift"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        (
+            (
+                *("method=source_only", "validator=entropy"),
+                *("dataset.val=0.0", "dataset.protocol=transductive"),
+            ),
+            "it has none (dataset.val=0, or no source at all): calibration=null "
+            "label_shift_correction=null, or a run with dataset.val=0.1",
+        ),
+        (
+            ("method=nearest_neighbor", "network=identity"),
+            "the logits of NearestNeighbor give no probabilities",
+        ),
+    ],
+    ids=["no held-out source", "votes"],
+)
+def test_what_cannot_be_corrected_is_said_in_a_line(
+    da: Any, keys: tuple[str, ...], says: str
+) -> None:
+    assert da.train(*keys, "steps=2").code == 0
+    said = refused(da, "run=run", *ASKED)
+    assert says in said
+    assert "\n" not in said
+
+
+def test_a_source_that_was_trained_on_calibrates_nothing(da: Any, run: Path) -> None:
+    said = refused(da, "run=run", *ASKED, "+dataset.split_seed=7")
+    assert "of the source samples to calibrate by were trained on" in said

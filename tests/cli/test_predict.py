@@ -312,3 +312,35 @@ def test_the_weights_picked_are_those_used(da: Any) -> None:
         state = da.weights(pick=pick)
         item = model.method.state_dict()
         assert all(torch.equal(weight, state[f"method.{name}"]) for name, weight in item.items())
+
+
+def test_corrected_probabilities_are_written_beside_their_class_shares(da: Any) -> None:
+    of_photos(da)
+    asked = ("calibration=temperature", "label_shift_correction=bbse")
+    root = "dataset.root=photos/phone"
+    assert da("predict", "run=run", root, "probabilities=true", "out=bare.csv").code == 0
+    assert not Path("bare.shares.json").exists()
+    ended = da("predict", "run=run", root, "probabilities=true", "trust=[photos]", *asked)
+    assert (ended.code, ended.err) == (0, "")
+    assert "calibrated by temperature; corrected for label shift by bbse, mode=soft" in ended.out
+    done = json.loads(Path("predictions.shares.json").read_text())
+    assert done["classes"] == ["cup", "hat"]
+    assert done["calibration"] == "temperature"
+    assert done["label_shift_correction"] == "bbse, mode=soft"
+    weights = torch.tensor(done["weights"], dtype=torch.float64)
+    actual, bare = (shares(rows(file), ("cup", "hat")) for file in ("predictions.csv", "bare.csv"))
+    odds = bare[:, 0].log() - bare[:, 1].log()
+    corrected = actual[:, 0].log() - actual[:, 1].log()
+    # a temperature times the odds, and the weights' own
+    inside = ((bare.amin(1) > 1e-4) & (actual.amin(1) > 1e-4)).nonzero()[:, 0]
+    assert len(inside) > 2
+    rest = (corrected - (weights[0] / weights[1]).log())[inside] / odds[inside]
+    torch.testing.assert_close(rest, rest.mean().expand_as(rest), atol=0.02, rtol=0.05)
+    for row in rows():
+        assert row["class"] == max(("cup", "hat"), key=lambda c: float(row[f"probability of {c}"]))
+
+
+def test_what_was_held_out_must_be_there(pictures: Any) -> None:
+    said = refused(pictures, "dataset.root=new", "calibration=temperature")
+    assert "photos" in said
+    assert not Path("predictions.shares.json").exists()
