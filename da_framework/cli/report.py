@@ -5,9 +5,7 @@ from pathlib import Path
 
 from da_framework.cli.arguments import ArgumentParser
 from da_framework.core.terminal import open_console
-from da_framework.results.estimate_quality import render_estimates
 from da_framework.results.report import make_report, markdown_lines
-from da_framework.results.selection import render_selection
 from da_framework.results.tables import (
     draw_sensitivity,
     gather_records,
@@ -16,7 +14,6 @@ from da_framework.results.tables import (
     write_report,
 )
 from da_framework.results.terminal import print_report
-from da_framework.results.validator_quality import render_validators
 
 
 def main(arguments: list[str]) -> None:
@@ -58,16 +55,25 @@ def main(arguments: list[str]) -> None:
     parsed = parser.parse_args(arguments)
     if (parsed.over is None) != (parsed.picture is None):
         parser.error("--over KEY and --picture PNG go together")
-    records = gather_records(parsed.folders)
+    beyond = parsed.keep or parsed.validators or parsed.estimates or parsed.selection
+    curves = bool(beyond) or any(path.suffix == ".html" for path in parsed.out)
+    records = gather_records(parsed.folders, curves=curves)
     if parsed.keep:
         keep_records(parsed.keep, records)
+    # each is imported where it is asked for: a table does not wait for it
     if parsed.validators:
+        from da_framework.results.validator_quality import render_validators
+
         print(render_validators(records))
         return
     if parsed.estimates:
+        from da_framework.results.estimate_quality import render_estimates
+
         print(render_estimates(records))
         return
     if parsed.selection:
+        from da_framework.results.selection import render_selection
+
         print(render_selection(records))
         return
     against = parsed.against

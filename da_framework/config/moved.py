@@ -3,6 +3,7 @@
 A record is read through these tables; a name that is typed ends in an error with the new one.
 """
 
+import marshal
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -79,6 +80,9 @@ ADDED_ALONE: dict[str, Any] = {
 FIGURES = {"f1": "macro_f1", "precision": "macro_precision"}
 """Figures of a side, and what they are called now."""
 
+UNSHARED = 2
+"""The version of ``marshal`` in which equal values are equal bytes, which nobody reads."""
+
 _OLD = re.compile(r"^da_framework\.(" + "|".join(map(re.escape, MODULES)) + r")(?=\.|$)")
 
 
@@ -88,10 +92,42 @@ def moved_target(target: str) -> str:
     return _OLD.sub(lambda match: f"da_framework.{MODULES[match[1]]}", target)
 
 
-def moved_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a record, with every target and key as it is called now."""
-    moved = {key: _moved(value, key) for key, value in config.items()}
-    return ADDED_ALONE | {key: with_added(key, part) for key, part in moved.items()}
+class Parts:
+    """What records have in common, renamed once and held once: records of a sweep differ in little.
+
+    What it gives is not to be changed: it is in other records as well.
+    """
+
+    def __init__(self) -> None:
+        self._moved: dict[tuple[str, bytes], Any] = {}
+        self._equal: dict[bytes, Any] = {}
+
+    def moved(self, key: str, part: Any) -> Any:
+        """A part of a config, with every target and key as it is called now."""
+        known = key, marshal.dumps(part, UNSHARED)
+        if known not in self._moved:
+            self._moved[known] = moved_part(key, part)
+        return self._moved[known]
+
+    def same(self, value: Any) -> Any:
+        """The first that was equal to this, of the same types and in the same order."""
+        return self._equal.setdefault(marshal.dumps(value, UNSHARED), value)
+
+
+def moved_config(config: Mapping[str, Any], parts: Parts | None = None) -> dict[str, Any]:
+    """The config of a record, with every target and key as it is called now.
+
+    Args:
+        config: of a record.
+        parts: of records that were read before.
+    """
+    move = moved_part if parts is None else parts.moved
+    return ADDED_ALONE | {key: move(key, part) for key, part in config.items()}
+
+
+def moved_part(key: str, part: Any) -> Any:
+    """A part of a config, with every target and key as it is called now."""
+    return with_added(key, _moved(part, key))
 
 
 def with_added(name: str, part: Any) -> Any:
@@ -104,11 +140,16 @@ def with_added(name: str, part: Any) -> Any:
     return {**ADDED.get(name, {}), **ADDED.get(built, {}), **inside}
 
 
-def moved_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record of a run, with its config and the names of its choices as they are now."""
+def moved_record(record: Mapping[str, Any], parts: Parts | None = None) -> dict[str, Any]:
+    """A record of a run, with its config and the names of its choices as they are now.
+
+    Args:
+        record: of a run.
+        parts: of records that were read before.
+    """
     if not isinstance(record.get("config"), Mapping):
         return dict(record)
-    config = moved_config(record["config"])
+    config = moved_config(record["config"], parts)
     picks = {side: moved_figures(record[side]) for side in ("target", "source") if side in record}
     moved = {**record, "config": config, **picks}
     if config == record["config"] or not isinstance(record.get("choices"), Mapping):
@@ -124,7 +165,10 @@ def moved_figures(node: Any) -> Any:
     """Figures of picks or of domains, by the names that they have now."""
     if not isinstance(node, dict):
         return node
-    return {FIGURES.get(key, key): moved_figures(value) for key, value in node.items()}
+    return {
+        FIGURES.get(key, key): moved_figures(value) if isinstance(value, dict) else value
+        for key, value in node.items()
+    }
 
 
 def moved_key(path: str) -> str:

@@ -6,10 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-
 from da_framework.config.relevance import is_irrelevant
 
 LONGEST = 80
@@ -18,6 +14,8 @@ LONGEST = 80
 
 def register_resolvers() -> None:
     """The resolvers that ``conf/train.yaml`` uses."""
+    from omegaconf import OmegaConf
+
     OmegaConf.register_new_resolver("da.job", _job, replace=True)
     OmegaConf.register_new_resolver("da.sweep", _sweep, replace=True)
 
@@ -57,7 +55,7 @@ def short_override(override: str) -> str:
     return re.sub(r"^[^=]*\.", "", override)
 
 
-def _job(*, _root_: DictConfig) -> str:
+def _job(*, _root_: Any) -> str:
     choices: Any = _root_.hydra.runtime.choices
     overrides = sorted(relevant_overrides(_root_.hydra.overrides.task))
     shown = [short_override(o) for o in overrides if not o.startswith(("method=", "dataset="))]
@@ -72,5 +70,8 @@ def _job(*, _root_: DictConfig) -> str:
 
 
 def _sweep() -> str | None:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
     job = HydraConfig.get()
     return Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None

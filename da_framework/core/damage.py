@@ -25,6 +25,8 @@ DEEPEST = 64
 MOST_COUNT = 2**63
 """Whole numbers from here on are no seeds, steps or sizes."""
 
+_SPACED_KEY = re.compile(rb'"\s+:')
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -140,13 +142,32 @@ def read_json(file: Path, what: str) -> object:
     Raises:
         InputError: it cannot be read, or is no such file.
     """
-    text = read_text(file, what)
+    content = read_bytes(file, what)
     with explain_damage(file, what):
-        node: object = json.loads(
-            text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant
-        )
-        _check_values(node)
+        node = _parse_written(content)
+        if node is None:
+            node = json.loads(
+                content.decode(), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant
+            )
+            _check_values(node)
         return node
+
+
+def _parse_written(content: bytes) -> object:
+    """What is in JSON as programs write it, in half the time; ``None`` if that is not sure.
+
+    The faster parser keeps the last of two equal keys, so keys are counted: every one in the text
+    has a quote and a colon behind it, and a text with as many of them as there are keys in what was
+    parsed has none twice.
+    """
+    from pydantic_core import from_json
+
+    try:
+        node: object = from_json(content, allow_inf_nan=False, cache_strings="keys")
+    except ValueError:
+        return None
+    written = not _SPACED_KEY.search(content)
+    return node if _check_values(node) == content.count(b'":') and written else None
 
 
 def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -162,23 +183,37 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"it has the number {name}")
 
 
-def _check_values(node: object) -> None:
-    """Level by level: what is nested without end must not end the check."""
-    level, depth = [node], 0
+def _check_values(node: object) -> int:
+    """Counts the keys, level by level: what is nested without end must not end the check."""
+    level: list[list[Any]] = [[node]]
+    depth, keys = 0, 0
     while level:
         if depth > DEEPEST:
             raise ValueError(f"it is nested more than {DEEPEST} deep")
-        below: list[object] = []
-        for value in level:
-            if isinstance(value, dict):
-                below += value.values()
-            elif isinstance(value, list):
-                below += value
-            elif isinstance(value, float) and not math.isfinite(value):
-                raise ValueError("it has a number beyond all bounds")
-            elif isinstance(value, int) and abs(value) >= MOST_COUNT:
-                raise ValueError("it has a whole number of more than 63 bits")
+        below: list[list[Any]] = []
+        for values in level:
+            kinds = set(map(type, values))
+            if not kinds.isdisjoint((int, float)):
+                only = kinds <= {int, float}
+                _check_numbers(values if only else [v for v in values if type(v) in (int, float)])
+            if dict in kinds:
+                inner = [value for value in values if type(value) is dict]
+                keys += sum(map(len, inner))
+                below += [[*value.values()] for value in inner]
+            if list in kinds:
+                below += [value for value in values if type(value) is list]
         level, depth = below, depth + 1
+    return keys
+
+
+def _check_numbers(numbers: list[int | float]) -> None:
+    low, high = min(numbers), max(numbers)
+    if low == -math.inf or high == math.inf:
+        raise ValueError("it has a number beyond all bounds")
+    if low > -MOST_COUNT and high < MOST_COUNT:
+        return
+    if any(isinstance(value, int) and abs(value) >= MOST_COUNT for value in numbers):
+        raise ValueError("it has a whole number of more than 63 bits")
 
 
 def read_torch(file: Path, what: str, *, mend: str = "remove it") -> Any:

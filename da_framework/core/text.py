@@ -24,6 +24,8 @@ SPELLED = {
     **{"Σ": "Sigma", "τ": "tau", "Φ": "Phi", "χ": "chi"},
 }
 """Signs of ours, for terminals that cannot show them. What stands for a cut is as wide as it."""
+NUMBERS = frozenset((int, float, bool, type(None)))
+"""Kinds of values that hold no text."""
 FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 """The beginning of a cell that a spreadsheet computes, whether neutralised already or not."""
 
@@ -109,6 +111,8 @@ def printable_tree(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {printable_tree(key): printable_tree(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
+        if NUMBERS.issuperset(map(type, value)):
+            return [*value]
         return [printable_tree(item) for item in value]
     return value
 

@@ -1,6 +1,7 @@
 """The folder of a run: the one place that knows which files it holds, and what they are called."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -9,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from da_framework.config.moved import moved_record
+from da_framework.config.moved import Parts, moved_record
 from da_framework.core.damage import explain_damage, is_there, read_json
 from da_framework.core.files import DAMAGED, LOCK, run_lock, sync_names, write_text
 
@@ -107,8 +108,11 @@ class RunFolder:
             if (file := self.checkpoint(name)).is_file():
                 yield file
 
-    def read_record(self) -> "RunRecord | None":
+    def read_record(self, parts: Parts | None = None) -> "RunRecord | None":
         """The record in this folder; none if there is none.
+
+        Args:
+            parts: of records that were read before.
 
         Raises:
             InputError: the file is damaged, or not a record of ours.
@@ -120,7 +124,7 @@ class RunFolder:
         with explain_damage(file, "record of a run"):
             if not isinstance(record, dict) or not {"key", "config", "target"} <= record.keys():
                 raise ValueError("keys are missing")
-            moved: Any = moved_record(record)
+            moved: Any = moved_record(record, parts)
         typed: RunRecord = moved
         return typed
 
@@ -184,8 +188,9 @@ class RunFolder:
 
 def find_finished_runs(path: Path) -> list[RunFolder]:
     """The folders of the finished runs in and below a folder, without what was moved aside."""
-    return [
-        RunFolder(file.parent)
-        for file in sorted(path.rglob(RESULT))
-        if not any(part.startswith(ASIDE) for part in file.relative_to(path).parts)
-    ]
+    records = []
+    for folder, below, files in os.walk(path):
+        if RESULT in files or RESULT in below:
+            records.append(Path(folder) / RESULT)
+        below[:] = [name for name in below if not name.startswith(ASIDE)]
+    return [RunFolder(file.parent) for file in sorted(records) if file.exists()]

@@ -31,7 +31,8 @@ def render_page(report: Report) -> str:
     """The page of a report and of the runs in it."""
     rows = report.rows
     records = [(n, record) for n, row in enumerate(rows) for record in row.runs.values()]
-    configs = [flatten(record["config"]) for _, record in records]
+    parts: dict[int, dict[str, Value]] = {}
+    configs = [flatten_shared(record["config"], parts) for _, record in records]
     shared = common_keys(configs)
     environments: list[Environment] = []
     runs = []
@@ -59,6 +60,26 @@ def render_page(report: Report) -> str:
         "t": [None, None, *(t_quantile(n) for n in range(2, most + 1))],
     }
     return TEMPLATE.read_text().replace("@DATA@", script_json(printable_tree(data)))
+
+
+def flatten_shared(
+    config: Mapping[str, Any], parts: dict[int, dict[str, Value]]
+) -> dict[str, Value]:
+    """As ``flatten``, once for a part that several records hold.
+
+    Args:
+        config: of a record.
+        parts: by the identity of what is in the memory anyway, which this adds to.
+    """
+    flat: dict[str, Value] = {}
+    for name, part in config.items():
+        if not isinstance(part, dict):
+            flat |= flatten({name: part})
+            continue
+        if id(part) not in parts:
+            parts[id(part)] = flatten({name: part})
+        flat |= parts[id(part)]
+    return flat
 
 
 def common_keys(configs: Sequence[Mapping[str, Value]]) -> set[str]:

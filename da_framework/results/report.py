@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from statistics import fmean
 from types import MappingProxyType
 
@@ -48,7 +49,7 @@ class Report:
     ranks: Ranks | None
     verified: Mapping[str, Verified] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def unknown(self) -> list[Row]:
         """The rows whose accuracy is not known, for want of target labels."""
         return [row for row in self.rows if not row.is_known]
@@ -65,7 +66,7 @@ class Report:
         lines = [("All runs", self.common), *((", ".join(t), words) for words, t in tasks.items())]
         return [f"{place}: {', '.join(map(show, words))}" for place, words in lines if words]
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """The heads of its table."""
         based = any(is_baseline(row.runs) for row in self.rows)

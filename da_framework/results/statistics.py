@@ -147,12 +147,14 @@ def compare_runs(
         InputError: two runs of one cell have the same seed.
     """
     cells = group_by_cell(records)
-    tasks = list(dict.fromkeys(cell.task for cell in cells))
-    seeds = {t: {s for cell in cells if cell.task == t for s in cells[cell]} for t in tasks}
+    seeds: dict[str, set[int]] = {}
+    for cell, runs in cells.items():
+        seeds.setdefault(cell.task, set()).update(runs)
     settings = cell_settings(cells, common, shared)
     baselines = [cell.method for cell, runs in cells.items() if is_baseline(runs)]
     compared = {
-        other: compare_with(cells, other) for other in dict.fromkeys([*against, *baselines])
+        other: gains_per_cell(compare_with(cells, other))
+        for other in dict.fromkeys([*against, *baselines])
     }
     rows = [
         Row(
@@ -160,16 +162,16 @@ def compare_runs(
             missing=sorted(seeds[cell.task] - runs.keys()),
             figures={pick: mean_accuracy(runs, pick) for pick in PICKS},
             gains={
-                other: gains[0]
+                other: gains[0][1]
                 for other in against
-                if len(gains := [g for pair, g in compared[other].items() if pair[0] == cell]) == 1
+                if len(gains := compared[other].get(cell, [])) == 1
             },
             negative_transfer=describe_negative_transfer(
                 {
                     base: gain
                     for gains in compared.values()
-                    for (own, base), gain in gains.items()
-                    if own == cell and is_baseline(cells[base])
+                    for base, gain in gains.get(cell, [])
+                    if is_baseline(cells[base])
                 }
             )
             if not is_baseline(runs)
@@ -179,7 +181,8 @@ def compare_runs(
         for cell, runs in cells.items()
     ]
     # where no label is known, by the validator; otherwise as they came
-    return sorted(rows, key=lambda row: (tasks.index(row.task), -worth_unlabelled(row)))
+    place = {task: number for number, task in enumerate(seeds)}
+    return sorted(rows, key=lambda row: (place[row.task], -worth_unlabelled(row)))
 
 
 def worth_unlabelled(row: Row) -> float:
@@ -202,6 +205,14 @@ def compare_with(cells: Mapping[Cell, Runs], method: str) -> dict[Pair, Gain]:
         if base != cell
     }
     return paired_gains({pair: points for pair, points in differences.items() if points})
+
+
+def gains_per_cell(gains: Mapping[Pair, Gain]) -> dict[Cell, list[tuple[Cell, Gain]]]:
+    """The same by the cell that gains, each with what it gains over."""
+    per_cell: dict[Cell, list[tuple[Cell, Gain]]] = {}
+    for (cell, base), gain in gains.items():
+        per_cell.setdefault(cell, []).append((base, gain))
+    return per_cell
 
 
 def to_frame(rows: Sequence[Row], common: Sequence[str] = ()) -> Any:

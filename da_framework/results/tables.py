@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from da_framework.config.moved import moved_record
+from da_framework.config.moved import Parts, moved_record
 from da_framework.config.relevance import relevant_config
 from da_framework.core.damage import is_there, read_each, read_json
 from da_framework.core.errors import InputError, listed
@@ -21,6 +21,7 @@ from da_framework.results import page
 from da_framework.results.cells import (
     Cell,
     Value,
+    alike_but_seed,
     common_words,
     draft_config,
     flatten,
@@ -29,7 +30,6 @@ from da_framework.results.cells import (
     shared_setting,
     sides,
 )
-from da_framework.results.estimate_quality import accuracy_estimates
 from da_framework.results.folder import RESULT, RunFolder, find_finished_runs
 from da_framework.results.record import without_keys
 from da_framework.results.record_schema import RunRecord, schema_error
@@ -47,8 +47,14 @@ from da_framework.results.statistics import (
     to_frame,
 )
 from da_framework.results.terminal import print_table, shown
-from da_framework.results.validator_quality import validator_scores
 from da_framework.results.verified import Verified, read_verified
+
+APART = (*(f"{name}_per_class" for name in ("precision", "recall", "f1", "rows")), "domains")
+"""Figures of single classes and domains, which no table over runs has."""
+BEYOND_TABLES = ("curve", "source")
+"""Most of a record, which tables are not made of; pages and files of kept runs are."""
+ALIKE = ("choices", "domains", "classes", "rows", "inputs", "licences", "environment", "data")
+"""Parts of a record that others have too; of the config it is known anyway."""
 
 
 def print_run(record: RunRecord, folder: Path, *, beside: str = "") -> None:
@@ -108,10 +114,15 @@ def print_run(record: RunRecord, folder: Path, *, beside: str = "") -> None:
     console.print(f"  {'  '.join(files)}", soft_wrap=True)
 
 
-def gather_records(paths: Sequence[Path]) -> list[RunRecord]:
+def gather_records(paths: Sequence[Path], *, curves: bool = True) -> list[RunRecord]:
     """The records of the runs below these folders, or kept in these files, each with its folder.
 
-    Those that are damaged or of another program are named, skipped and counted.
+    Those that are damaged or of another program are named, skipped and counted. What records have
+    in common is in memory once.
+
+    Args:
+        paths: folders of runs, or files of ``da report --keep``.
+        curves: whether what a table is not made of is read as well, which is most of a record.
 
     Raises:
         InputError: there is none.
@@ -122,41 +133,81 @@ def gather_records(paths: Sequence[Path]) -> list[RunRecord]:
         runs = [run.result for run in find_finished_runs(path)] if folder else [path]
         # resolve() would raise where a link leads to itself
         files |= dict.fromkeys(Path(realpath(file.parent)) / file.name for file in runs)
-    records = [record for every in read_each(files, read_records, "results") for record in every]
+    read = RecordReader(curves=curves).read
+    records = [record for every in read_each(files, read, "results") for record in every]
     if not records:
         raise InputError(f"no {RESULT} below {listed(paths)}")
     return records
 
 
-def read_records(file: Path) -> list[RunRecord]:
-    """The record of a run, or those that are kept in a file.
+class RecordReader:
+    """Reads many records: what they have in common is checked once and held once.
 
-    Raises:
-        InputError: it is damaged, or holds something else.
+    Args:
+        curves: whether what a table is not made of is kept.
     """
-    return [read_usable(RunFolder(file.parent))] if file.name == RESULT else read_kept(file)
+
+    def __init__(self, *, curves: bool = True) -> None:
+        self.curves = curves
+        self.parts = Parts()
+        self.usable: set[Any] = set()
+
+    def read(self, file: Path) -> list[RunRecord]:
+        """The record of a run, or those that are kept in a file.
+
+        Raises:
+            InputError: it is damaged, or holds something else.
+        """
+        whole = [read_usable(RunFolder(file.parent), self)] if file.name == RESULT else None
+        return [self.shared(record) for record in (whole or read_kept(file, self))]
+
+    def shared(self, record: RunRecord) -> RunRecord:
+        """A record that holds what it has in common with others, and no more than is asked for."""
+        slim: Any = {
+            key: self.parts.same(value) if key in ALIKE else value
+            for key, value in record.items()
+            if self.curves or key not in BEYOND_TABLES
+        }
+        if not self.curves:
+            picks = slim["target"].items()
+            slim["target"] = {pick: without_keys(own, APART) for pick, own in picks}
+        typed: RunRecord = slim
+        return typed
 
 
-def read_usable(folder: RunFolder) -> RunRecord:
+def read_usable(folder: RunFolder, reader: RecordReader | None = None) -> RunRecord:
     """The record of a finished run, with the folder it is in.
+
+    Args:
+        folder: of the run.
+        reader: of records that were read before.
 
     Raises:
         InputError: it is damaged or no record of ours.
     """
-    if (record := folder.read_record()) is None:
+    if (record := folder.read_record(None if reader is None else reader.parts)) is None:
         raise InputError(f"{folder.result} is not there any more")
     record["folder"] = str(folder.path)
-    if reason := unusable_reason(record):
+    if reason := unusable_reason(record, reader):
         raise InputError(f"{folder.result} is no record of a run ({reason}); move it away")
     return record
 
 
-def unusable_reason(record: Any) -> str:
-    """Why no table can be made of this, in words; empty if one can."""
+def unusable_reason(record: Any, reader: RecordReader | None = None) -> str:
+    """Why no table can be made of this, in words; empty if one can.
+
+    Args:
+        record: what may be one.
+        reader: of records that were read before: what was of use in one is in others.
+    """
     if reason := schema_error(record):
         return reason
     try:
-        draft_config(record, "")
+        same = alike_but_seed(record)
+        if reader is None or same not in reader.usable:
+            draft_config(record, "")
+        if reader is not None:
+            reader.usable.add(same)
         setting_of(record)
     except Exception as error:  # what a record of another program makes of itself has no type
         return f"{type(error).__name__}: {error}"
@@ -186,8 +237,9 @@ def keep_records(path: Path, records: Sequence[RunRecord]) -> None:
 
 def shorten_record(record: RunRecord) -> dict[str, Any]:
     """What tables are made of: the curve as its ``readings``, and no figures of single classes."""
-    measures = ("precision", "recall", "f1", "rows")
-    apart = (*(f"{measure}_per_class" for measure in measures), "domains")
+    from da_framework.results.estimate_quality import accuracy_estimates
+    from da_framework.results.validator_quality import validator_scores
+
     diagnosis, scores = last_diagnosis(record), validator_scores(record)
     estimates = accuracy_estimates(record)
     return {
@@ -196,7 +248,7 @@ def shorten_record(record: RunRecord) -> dict[str, Any]:
         "baseline": record.get("baseline", False),
         "config": without_paths(record["config"]),
         "domains": record["domains"],
-        "target": {pick: without_keys(own, apart) for pick, own in picked_figures(record)},
+        "target": {pick: without_keys(own, APART) for pick, own in picked_figures(record)},
         "readings": accuracy_curve(record),
         **({"diagnosis": diagnosis} if diagnosis else {}),
         **({"scores": scores} if scores else {}),
@@ -216,21 +268,27 @@ def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
     return shortened
 
 
-def read_kept(path: Path) -> list[RunRecord]:
+def read_kept(path: Path, reader: RecordReader | None = None) -> list[RunRecord]:
     """The records in a file that ``da report --keep`` wrote.
+
+    Args:
+        path: of the file.
+        reader: of records that were read before.
 
     Raises:
         InputError: it is another file.
     """
     records: Any = read_json(path, "file of runs kept by da report --keep")
     reason = (
-        next(filter(None, map(unusable_reason, records)), "")
+        next(filter(None, (unusable_reason(record, reader) for record in records)), "")
         if isinstance(records, list)
         else "no list"
     )
     if reason:
         raise InputError(f"{path} holds no runs kept by da report --keep ({reason})")
-    moved: list[Any] = [moved_record(record) for record in records]
+    moved: list[Any] = [
+        moved_record(record, None if reader is None else reader.parts) for record in records
+    ]
     return moved
 
 

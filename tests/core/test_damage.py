@@ -9,9 +9,12 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from da_framework.core.damage import (
     DEEPEST,
+    _parse_written,
     explain_damage,
     file_size,
     is_there,
@@ -58,6 +61,40 @@ def test_what_is_sound_is_read(tmp_path: Path) -> None:
     assert read_json(file, "record") == node
     file.write_bytes(nested(DEEPEST))
     assert read_json(file, "record")
+
+
+@given(
+    node=st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**63) + 1, 2**63 - 1)
+        | st.text()
+        | st.floats(allow_nan=False, allow_infinity=False),
+        lambda below: st.lists(below) | st.dictionaries(st.text(), below),
+    ),
+    indent=st.sampled_from([None, 1]),
+)
+def test_the_fast_way_reads_what_the_slow_way_does(node: Any, indent: int | None) -> None:
+    text = json.dumps(node, indent=indent).encode()
+    read = _parse_written(text)
+    assert read is None or (read == node and repr(read) == repr(node))
+
+
+@pytest.mark.parametrize(
+    ("content", "read"),
+    [
+        (b'{"a": 1, "b": "\\": "}', None),  # it could be a key
+        (b'{"a" : 1}', None),
+        (b'{"a": 1, "a": 2}', None),
+        (b'{"a": {"b": 1, "b" : 2}, "c": "x\\":y"}', None),
+        (rb'{"a": "\ud800"}', None),
+        (b'{"a": NaN}', None),
+        (b'{"a": 1', None),
+        (b'{"a": [{"b": 1}, 2.5]}', {"a": [{"b": 1}, 2.5]}),
+    ],
+)
+def test_what_is_not_surely_the_same_is_read_the_slow_way(content: bytes, read: Any) -> None:
+    assert _parse_written(content) == read
 
 
 def test_what_is_no_ordinary_file_is_neither_waited_for_nor_read(tmp_path: Path) -> None:

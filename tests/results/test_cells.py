@@ -1,17 +1,22 @@
 """Cells: which numbers of a config follow the seed, over all runs that are otherwise alike."""
 
+import shlex
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from da_framework.core.errors import InputError
+from da_framework.results import cells
 from da_framework.results.cells import (
     assign_cells,
     cell_settings,
     common_words,
     group_by_cell,
     setting_of,
+    split_command,
     task_of,
 )
 from tests.run_records import table_record
@@ -113,3 +118,28 @@ def test_a_name_holds_what_tells_a_row_from_the_others_and_no_value_of_one_seed(
     settings = cell_settings(group_by_cell(records), [*common, "dataset.split_seed=*"])
     assert [*settings.values()] == [("lr=0.1",), ("lr=0.2",)]
     assert "dataset.split_seed=2" in setting_of(records[1])
+
+
+@given(command=st.text(alphabet="ab=[],.'\"\\ \t\n\u00a0#$"))
+def test_a_command_has_the_words_of_a_shell(command: str) -> None:
+    try:
+        expected = shlex.split(command)
+    except ValueError:
+        with pytest.raises(ValueError, match="No "):
+            split_command(command)
+    else:
+        assert split_command(command) == expected
+
+
+@pytest.mark.parametrize("over", ["", "seed", "dataset.split_seed"])
+def test_cells_are_drafted_once_for_all_seeds(over: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    drafted = []
+    draft = cells.draft_config
+
+    def count(record: Any, over: str) -> cells.Draft:
+        drafted.append(record)
+        return draft(record, over)
+
+    monkeypatch.setattr(cells, "draft_config", count)
+    assigned = assign_cells(runs(range(50), init_from=lambda _: "runs/dann"), over=over)
+    assert len(drafted) == len({*assigned}) == (50 if over == "seed" else 1)

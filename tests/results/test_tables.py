@@ -325,6 +325,24 @@ def test_runs_are_gathered_from_anywhere_below_but_not_what_was_moved_aside(tmp_
     )  # each once
 
 
+def test_what_records_have_in_common_is_in_memory_once(tmp_path: Path) -> None:
+    curve = [{"step": 0, "oracle/accuracy": 0.5}]
+    given = [table_record(seed=seed) | {"curve": curve, "source": {}} for seed in range(3)]
+    given[0]["target"]["last"]["recall_per_class"] = [0.5]
+    for number, record in enumerate(given):
+        write_run(tmp_path / f"{number}", record)
+    whole, slim = gather_records([tmp_path]), gather_records([tmp_path], curves=False)
+    assert [record["curve"] for record in whole] == [curve] * 3
+    assert whole[0]["target"]["last"]["recall_per_class"] == [0.5]
+    for records in (whole, slim):
+        first, *others = records
+        assert all(other["domains"] is first["domains"] for other in others)
+        assert all(other["config"]["dataset"] is first["config"]["dataset"] for other in others)
+    assert not any({"curve", "source"} & record.keys() for record in slim)
+    assert "recall_per_class" not in slim[0]["target"]["last"]
+    assert render_markdown(slim) == render_markdown(whole) == render_markdown(given)
+
+
 def test_no_run_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"no result.json below {tmp_path}/a, {tmp_path}/b"):
         gather_records([tmp_path / "a", tmp_path / "b"])
