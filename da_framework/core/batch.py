@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from math import prod
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ __all__ = [
     "Task",
     "Term",
     "as_input",
+    "both_features",
     "samples_per_pass",
 ]
 
@@ -96,6 +96,30 @@ class Outputs(NamedTuple):
         return self if bool(known.all()) else Outputs(*(field[known] for field in self))
 
 
+def both_features(source: Outputs, target: Outputs) -> Tensor:
+    """The features of both sides, source first.
+
+    Where one pass made them, and they follow each other in what it made, that is it: neither they
+    nor their gradients are copied.
+    """
+    first, second = source.features, target.features
+    whole, node = first._base, first.grad_fn
+    if (
+        whole is not None
+        and whole is second._base
+        # one node made both, and of this: what scales gradients on the way is a node of its own
+        and node is not None
+        and node is second.grad_fn
+        and node.next_functions[0][0] is whole.grad_fn
+        and whole.is_contiguous()
+        and whole.shape == (first.shape[0] + second.shape[0], *first.shape[1:])
+        and first.storage_offset() == whole.storage_offset()
+        and second.storage_offset() == first.storage_offset() + first.numel()
+    ):
+        return whole
+    return torch.cat([first, second])
+
+
 Batch = Mapping[str, Samples]
 """Role to samples."""
 
@@ -131,7 +155,9 @@ class Objective(NamedTuple):
     @property
     def total(self) -> Tensor:
         """Sum of weight times value."""
-        return reduce(
-            torch.add,
-            [t.value if t.weight == 1 else t.weight * t.value for t in self.terms.values()],
-        )
+        first, *others = [
+            value if weight == 1 else weight * value for value, weight in self.terms.values()
+        ]
+        for other in others:
+            first = first + other
+        return first

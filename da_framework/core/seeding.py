@@ -11,7 +11,11 @@ def mix(*parts: int | str) -> int:
     Each part is folded in by the finaliser of splitmix64 (Steele et al., "Fast splittable
     pseudorandom number generators", OOPSLA 2014, https://doi.org/10.1145/2660193.2660195).
     """
-    state = 0
+    return fold(0, *parts) >> 1
+
+
+def fold(state: int, *parts: int | str) -> int:
+    """What ``mix`` has folded its parts into, given what it had for those before them."""
     for part in parts:
         number = (
             zlib.crc32(part.encode(errors="surrogateescape")) if isinstance(part, str) else part
@@ -20,4 +24,4 @@ def mix(*parts: int | str) -> int:
         state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
         state ^= state >> 31
-    return state >> 1
+    return state

@@ -1,7 +1,7 @@
 """Endless streams of batches: every step's samples are a pure function of seed and step."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 
 import torch
@@ -14,6 +14,12 @@ from da_framework.core.seeding import mix
 
 INDEX_BYTES = 24
 """Of each sample in a batch: its label, domain and position."""
+MOST_STEPS = 64
+"""Steps whose samples are gathered at once."""
+GATHERED_NUMBERS = 2**16
+"""Numbers that are gathered at once, but for a batch that has more."""
+ALIGNED = 64
+"""Numbers, of a byte or more, that torch's memory begins at multiples of."""
 
 
 class Stream:
@@ -44,6 +50,10 @@ class Stream:
         self.samples = samples
         self.size = size
         self.role = role
+        self.steps_at_once = gathered_steps(size, samples.x.shape[1:])
+        self._block: tuple[int, int, int] | None = None
+        self._batches: list[Samples] = []
+        self._gathered_from: Samples | None = None
         domains = torch.unique(samples.domain).tolist()
         if size < len(domains):
             raise InputError(
@@ -62,26 +72,48 @@ class Stream:
         ]
 
     def batch(self, step: int, rank: int, world: int) -> Samples:
-        """This rank's slice of the global batch."""
+        """This rank's slice of the global batch; it is not to be changed."""
+        block = step // self.steps_at_once, rank, world
+        if block != self._block or self._gathered_from is not self.samples:
+            self._batches = self._gather(*block)
+            self._block, self._gathered_from = block, self.samples
+        return self._batches[step % self.steps_at_once]
+
+    def _gather(self, block: int, rank: int, world: int) -> list[Samples]:
+        """The batches of the next steps, cut out of what one look-up a field gives."""
         if self.size % world:
             raise InputError(
                 f"dataset.batch_size.{self.role}={self.size} cannot be shared by {world} processes"
             )
-        taken = [sampler.take(step) for sampler in self.samplers]
-        rows = taken[0] if len(taken) == 1 else torch.cat(taken)
-        if world > 1:
-            local = self.size // world
-            rows = rows[local * rank : local * (rank + 1)]
+        steps, local = self.steps_at_once, self.size // world
+        taken = [sampler.take(block * steps, steps) for sampler in self.samplers]
+        rows = taken[0]
+        if len(taken) > 1 or world > 1:
+            every = torch.cat([part.view(steps, -1) for part in taken], 1)
+            rows = every[:, local * rank : local * (rank + 1)].flatten()
         x = as_input(self.samples.x[rows])  # before they move: samples of a file are read here
         rows = rows.to(x.device)
         # a sample's number is its position, and a lone domain is every sample's: nothing to look up
         alone = len(taken) == 1 and len(rows) <= len(self.samples.domain)
-        return Samples(
-            x=x,
-            y=self.samples.y[rows],
-            domain=self.samples.domain[slice(len(rows)) if alone else rows],
-            row=rows,
-        )
+        domain = self.samples.domain[slice(len(rows)) if alone else rows]
+        if steps == 1:
+            return [Samples(x, self.samples.y[rows], domain, rows)]
+        fields = (torch.split(field, local) for field in (x, self.samples.y[rows], domain, rows))
+        return [Samples(*batch) for batch in zip(*fields, strict=True)]
+
+
+def gathered_steps(size: int, shape: Sequence[int]) -> int:
+    """Of how many steps the samples are gathered at once.
+
+    What a look-up costs beside its copying is shared by the steps of small batches. A batch begins
+    where it would in memory of its own, since sums may hang on that in their last bits.
+
+    Args:
+        size: of the global batch.
+        shape: of a sample.
+    """
+    numbers = size * math.prod(shape)
+    return 1 if numbers % ALIGNED else max(1, min(MOST_STEPS, GATHERED_NUMBERS // numbers))
 
 
 class EpochSampler:
@@ -97,25 +129,26 @@ class EpochSampler:
 
     def __init__(self, rows: Tensor, size: int, *, seed: int) -> None:
         self.rows = rows
+        self.count = len(rows)
         self.size = size
         self.seed = seed
         self._orders: dict[int, Tensor] = {}
 
-    def take(self, step: int) -> Tensor:
-        """Positions of the samples in batch ``step``."""
-        start, stop = step * self.size, (step + 1) * self.size
+    def take(self, step: int, steps: int = 1) -> Tensor:
+        """Positions of the samples in batch ``step``, or in so many from it on."""
+        start, stop = step * self.size, (step + steps) * self.size
         pieces = []
         while start < stop:
-            number, first = divmod(start, len(self.rows))
+            number, first = divmod(start, self.count)
             piece = self._order(number)[first : first + stop - start]
             pieces.append(piece)
-            start += len(piece)
+            start = min(stop, (number + 1) * self.count)
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
     def _order(self, number: int) -> Tensor:
         if number not in self._orders:
             generator = torch.Generator().manual_seed(mix(self.seed, number))
-            order = self.rows[torch.randperm(len(self.rows), generator=generator)]
+            order = self.rows[torch.randperm(self.count, generator=generator)]
             self._orders = {k: v for k, v in self._orders.items() if k == number - 1}
             self._orders[number] = order
         return self._orders[number]
@@ -143,9 +176,9 @@ class BalancedSampler:
             EpochSampler(rows[y == label], 1, seed=mix(seed, "class", label)) for label in labels
         ]
 
-    def take(self, step: int) -> Tensor:
-        """Positions of the samples in batch ``step``."""
-        turns = enumerate(self.turns.take(step).tolist(), start=step * self.size)
+    def take(self, step: int, steps: int = 1) -> Tensor:
+        """Positions of the samples in batch ``step``, or in so many from it on."""
+        turns = enumerate(self.turns.take(step, steps).tolist(), start=step * self.size)
         return torch.cat([self.members[c].take(turn // len(self.members)) for turn, c in turns])
 
 

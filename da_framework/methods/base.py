@@ -245,11 +245,15 @@ class Method(nn.Module):
             passed = self.network(
                 torch.cat([s.x for s in samples]), torch.cat([s.domain for s in samples])
             )
-            sizes = [len(s.x) for s in samples]
+            sizes = [s.x.shape[0] for s in samples]
             features, logits = (field.split_with_sizes(sizes) for field in passed)
         else:
             passes = [self.network(s.x, s.domain) for s in samples]
             features, logits = zip(*passes, strict=True)
+        if self.gather is _identity:
+            return {
+                role: Outputs(*samples[i], features[i], logits[i]) for i, role in enumerate(roles)
+            }
         return {
             role: Outputs(*map(self.gather, (*samples[i], features[i], logits[i])))
             for i, role in enumerate(roles)

@@ -6,7 +6,7 @@ from typing import ClassVar, Unpack
 import torch
 from torch import Tensor
 
-from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term, both_features
 from da_framework.core.schedules import Schedule, as_schedule
 from da_framework.core.types import Count, Finite, NonNegative
 from da_framework.losses.adversarial import domain_adversarial
@@ -67,7 +67,7 @@ class CDAN(Method):
         self.entropy_conditioning = entropy_conditioning
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
-        features = torch.cat([source.features, target.features])
+        features = both_features(source, target)
         logits = torch.cat([source.logits, target.logits]).detach()
         turned = reverse_gradient(features, self.coefficient(self.progress))
         discriminated = self.discriminator(self.join(turned, logits.softmax(1)))

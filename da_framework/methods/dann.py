@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import ClassVar, Unpack
 
-import torch
 from torch import Tensor
 
-from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term, both_features
 from da_framework.core.schedules import Schedule, as_schedule
 from da_framework.core.types import Count, Finite, NonNegative
 from da_framework.losses.adversarial import domain_adversarial
@@ -62,7 +61,7 @@ class DANN(Method):
         self, source: Outputs, target: Outputs, weights: Tensor | None = None
     ) -> Tensor:
         """What the discriminator minimises, and behind gradient reversal the encoder maximises."""
-        features = torch.cat([source.features, target.features])
+        features = both_features(source, target)
         # one pass over both domains: batch norm a pass a domain would erase the shift
         logits = self.discriminator(reverse_gradient(features, self.coefficient(self.progress)))
         return domain_adversarial(logits, n=len(source.features), weights=weights)

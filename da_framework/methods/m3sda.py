@@ -5,7 +5,7 @@ from typing import ClassVar, Unpack
 
 import torch
 
-from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term, both_features
 from da_framework.core.types import Count
 from da_framework.losses.moments import moment_distance
 from da_framework.methods.ramped import RampedKeys, RampedMethod
@@ -49,7 +49,7 @@ class M3SDA(RampedMethod):
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
         value = moment_distance(
-            torch.cat([source.features, target.features]),
+            both_features(source, target),
             torch.cat([source.domain, target.domain]),
             sources=self.task.sources,
             orders=self.orders,

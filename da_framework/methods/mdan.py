@@ -6,7 +6,7 @@ from typing import ClassVar, Unpack
 import torch
 from torch import nn
 
-from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term, both_features
 from da_framework.core.schedules import Schedule, as_schedule
 from da_framework.core.types import Count, Finite, NonNegative, Positive
 from da_framework.losses.adversarial import domain_adversarial
@@ -67,7 +67,7 @@ class MDAN(Method):
     def all_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         source, target = outputs["source"], outputs["target"]
         coefficient = self.coefficient(self.progress)
-        features = reverse_gradient(torch.cat([source.features, target.features]), coefficient)
+        features = reverse_gradient(both_features(source, target), coefficient)
         costs = self.label_losses(source, "source")
         labels, domains = [], []
         for number, discriminator in enumerate(self.discriminators):

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Unpack
 
-import torch
-
-from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term, both_features
 from da_framework.core.schedules import Schedule, as_schedule
 from da_framework.core.types import Finite, NonNegative, Positive
 from da_framework.losses.margin_disparity import margin_disparity
@@ -56,7 +54,7 @@ class MDD(Method):
         self.margin = margin
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
-        features = torch.cat([source.features, target.features])
+        features = both_features(source, target)
         adversarial = self.adversary(reverse_gradient(features, self.coefficient(self.progress)))
         n = len(source.features)
         value = margin_disparity(

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term, both_features
 from da_framework.core.schedules import Schedule, as_schedule
 from da_framework.core.types import Count, Finite, NonNegative
 from da_framework.losses.adversarial import domain_adversarial
@@ -76,7 +76,7 @@ class UAN(Method):
 
     def terms(self, source: Outputs, target: Outputs) -> Mapping[str, Term]:
         n = len(source.x)
-        features = torch.cat([source.features, target.features])
+        features = both_features(source, target)
         logits = torch.cat([source.logits, target.logits])
         with torch.no_grad():
             w = self.transferability(features, logits)

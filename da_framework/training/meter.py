@@ -42,7 +42,10 @@ class Meter:
         """
         if self.rows:
             rows, self.rows = self.rows, []
-            values = torch.stack([value.double() for _, _, value in rows]).tolist()
+            every = [value for _, _, value in rows]
+            if len({value.dtype for value in every}) > 1:
+                every = [value.double() for value in every]
+            values = torch.stack(every).tolist()
             for (step, name, _), value in zip(rows, values, strict=True):
                 if not math.isfinite(value):
                     raise DivergedError(f"step {step}: the term {name} is {value}")

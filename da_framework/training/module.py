@@ -1,7 +1,7 @@
 """The one training loop: it runs any method and names none."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from time import perf_counter
 from typing import Any
@@ -14,7 +14,7 @@ from da_framework.callbacks.base import Callback, Evaluation, add_verdict
 from da_framework.core.batch import Batch, Outputs, Samples, as_input
 from da_framework.core.errors import DivergedError, InputError, listed
 from da_framework.core.schedules import Constant, Schedule
-from da_framework.core.seeding import mix
+from da_framework.core.seeding import fold, mix
 from da_framework.datasets.datamodule import Domains
 from da_framework.methods.base import Method
 from da_framework.metrics.classification import metrics_per_domain
@@ -22,7 +22,7 @@ from da_framework.metrics.domain_distance import domain_mmd
 from da_framework.training.memory import describe_device, gpu_memory
 from da_framework.training.meter import Meter
 from da_framework.training.optimizers import Optimizer
-from da_framework.training.step_seed import seed_step
+from da_framework.training.step_seed import seed_generators, seed_step
 from da_framework.validators.validation import Validation
 
 Validator = Callable[[Validation], float]
@@ -106,6 +106,7 @@ class Adaptation(pl.LightningModule):
         self.early_stopping = early_stopping
         self.epoch_steps: int | None = None
         self.seed = seed
+        self.folded = {purpose: fold(0, seed, purpose) for purpose in ("step", "method")}
         self.validator = validator
         self.meter = Meter()
         self.step = 0
@@ -117,6 +118,7 @@ class Adaptation(pl.LightningModule):
         self.machine: dict[str, Any] = {}
         self.stop_signal = ""
         self.started = False
+        self.hooked = True
         self.begun = perf_counter()
         self.parts: dict[str, tuple[torch.optim.Optimizer, list[nn.Parameter]]] = {}
 
@@ -131,21 +133,25 @@ class Adaptation(pl.LightningModule):
         if self.epoch_steps is not None:
             self.take_counted_step()
             return
-        alone = self.trainer.world_size == 1
-        taken, deadline = 0, perf_counter() + (0.1 if alone else 0.0)
-        while not self.ended:
-            self.take_step(self.next_batch())
-            taken += 1
+        world, rank = self.trainer.world_size, self.global_rank
+        taken, deadline = 0, perf_counter() + (0.1 if world == 1 else 0.0)
+        left = 0 if self.ended else self.steps_to_work
+        while left:
+            self.take_step(self.domains.batch(self.step, rank, world))
+            taken, left = taken + 1, left - 1
             enough = taken == self.inner_steps if self.inner_steps else perf_counter() > deadline
-            if self.run_due_work() or enough or self.stop_signal:
+            if enough or self.stop_signal:
                 break
+        if taken:
+            self.run_due_work()
         if self.ended:
             self.trainer.should_stop = True
 
     def take_counted_step(self) -> None:
         """One step that Lightning counts, as it would that of an optimizer of its own."""
         if not self.ended:
-            self.take_step(self.next_batch())
+            world, rank = self.trainer.world_size, self.global_rank
+            self.take_step(self.domains.batch(self.step, rank, world))
             counted = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
             counted.increment_ready()
             counted.increment_completed()
@@ -153,22 +159,27 @@ class Adaptation(pl.LightningModule):
         if self.ended or 0 <= self.trainer.max_steps <= self.trainer.global_step:
             self.trainer.should_stop = True
 
-    def next_batch(self) -> Batch:
-        """The batch of this step."""
-        return self.domains.batch(self.step, self.global_rank, self.trainer.world_size)
-
     def take_step(self, batch: Batch) -> None:
         """Every move of the method on one batch."""
-        seed_step(self.device, self.seed, self.step, self.global_rank)
-        self.method.generator.manual_seed(mix(self.seed, "method", self.step))
-        self.method.progress = self.step / self.steps
-        for objective in self.method.objectives(batch):
+        step, method = self.step, self.method
+        # what ``seed_step`` does; seed and purpose are folded in once for all steps
+        seed_generators(self.device, fold(self.folded["step"], step, self.global_rank) >> 1)
+        method.generator.manual_seed(fold(self.folded["method"], step) >> 1)
+        method.progress = step / self.steps
+        for objective in method.objectives(batch):
             self.clear_gradients()
-            self.manual_backward(objective.total)
+            self.compute_gradients(objective.total)
             self.step_parts(objective.updates)
-            self.method.updated(objective)
-            self.meter.add(self.step, objective.terms)
-        self.step += 1
+            method.updated(objective)
+            self.meter.add(step, objective.terms)
+        self.step = step + 1
+
+    def compute_gradients(self, loss: Tensor) -> None:
+        """Of a loss; past Lightning's hooks where nobody would hear of them."""
+        if self.hooked:
+            self.manual_backward(loss)
+        else:
+            loss.backward()  # type: ignore[no-untyped-call]
 
     def clear_gradients(self) -> None:
         """Of everything that is trained; without the walk over all modules of ``zero_grad``."""
@@ -180,7 +191,8 @@ class Adaptation(pl.LightningModule):
         """Moves these parts: unscale all, clip, step all, update the scaler once."""
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         rate = self.scheduler(self.method.progress)
-        if unknown := set(names) - self.parts.keys():
+        if not self.parts.keys() >= {*names}:
+            unknown = {*names} - self.parts.keys()
             raise InputError(
                 f"{type(self.method).__name__} updates {listed(sorted(unknown))}, "
                 f"but its parts are {listed(self.parts)}"
@@ -217,6 +229,12 @@ class Adaptation(pl.LightningModule):
         """Whether something stands between this step and the next."""
         every = (self.evaluate_every, self.refresh_every, self.checkpoint_every, self.flush_every)
         return any(map(self.is_due, every))
+
+    @property
+    def steps_to_work(self) -> int:
+        """Steps up to and with the next behind which something stands: its end, if nothing else."""
+        every = (self.evaluate_every, self.refresh_every, self.checkpoint_every, self.flush_every)
+        return min(self.steps - self.step, *(number - self.step % number for number in every))
 
     @property
     def checkpointing(self) -> bool:
@@ -489,6 +507,7 @@ class Adaptation(pl.LightningModule):
 
     def on_train_start(self) -> None:
         self.started = True
+        self.hooked = is_backward_hooked(self.trainer, self)
         self.begun = perf_counter() - self.seconds
         self.domains.to(self.device)
         # here, since Lightning puts the module back on the CPU at the end
@@ -600,6 +619,27 @@ def shown_figures(reading: Mapping[str, Any]) -> dict[str, float]:
         figures["source/accuracy"] = reading["source"]["accuracy"]
         figures["domains/mmd"] = reading["target"]["mmd"]
     return figures
+
+
+def is_backward_hooked(trainer: Any, module: pl.LightningModule) -> bool:
+    """Whether a backward pass is more than that of torch: for strategy, precision or a callback."""
+    from pytorch_lightning.plugins import Precision
+    from pytorch_lightning.profilers import PassThroughProfiler
+    from pytorch_lightning.strategies import Strategy
+
+    passes = ("pre_backward", "backward", "post_backward")
+    hooks = ("on_before_backward", "on_after_backward")
+    methods: list[tuple[Any, type, Sequence[str]]] = [
+        (trainer.strategy, Strategy, passes),
+        (trainer.precision_plugin, Precision, passes),
+        (module, pl.LightningModule, ("manual_backward", "backward", *hooks)),
+        *((callback, pl.Callback, hooks) for callback in trainer.callbacks),
+    ]
+    return not isinstance(trainer.profiler, PassThroughProfiler) or any(
+        getattr(getattr(owner, name), "__func__", None) is not getattr(base, name)
+        for owner, base, names in methods
+        for name in names
+    )
 
 
 LIGHTNING_EPOCHS = (None, -1, 1000)

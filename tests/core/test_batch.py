@@ -1,7 +1,17 @@
+import pytest
 import torch
 from torch.testing import assert_close
 
-from da_framework.core.batch import UNLABELLED, Objective, Samples, Term, as_input
+from da_framework.core.batch import (
+    UNLABELLED,
+    Objective,
+    Outputs,
+    Samples,
+    Term,
+    as_input,
+    both_features,
+)
+from da_framework.networks.adversary import reverse_gradient
 
 
 def test_total_is_the_weighted_sum_with_its_gradient() -> None:
@@ -47,3 +57,21 @@ def test_rows_are_taken_from_every_field() -> None:
 
 def test_the_hidden_label_is_no_class() -> None:
     assert UNLABELLED < 0
+
+
+@pytest.mark.parametrize("how", ["one pass", "exchanged", "a pass each", "reversed", "no gradient"])
+def test_the_features_of_both_sides_are_copied_only_where_they_are_apart(how: str) -> None:
+    leaf = torch.randn(5, 3, dtype=torch.float64, requires_grad=how != "no gradient")
+    whole = reverse_gradient(2 * leaf, 3.0) if how == "reversed" else 2 * leaf
+    sides = whole.split_with_sizes([3, 2])
+    if how == "exchanged":
+        sides = sides[::-1]
+    if how == "a pass each":
+        sides = (2 * leaf[:3], 2 * leaf[3:])
+    row = torch.zeros(0)
+    both = both_features(*(Outputs(row, row, row, row, side, side) for side in sides))
+    assert torch.equal(both, torch.cat(sides))
+    assert (both is whole) == (how == "one pass")
+    if how != "no gradient":
+        (gradient,) = torch.autograd.grad(both.square().sum(), leaf)
+        assert_close(gradient, (-3 if how == "reversed" else 1) * 8 * leaf)

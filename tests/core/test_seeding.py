@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from da_framework.core.seeding import mix
+from da_framework.core.seeding import fold, mix
 
 
 def test_one_number_is_splitmix64_s_first_output() -> None:
@@ -22,6 +22,10 @@ def test_one_number_is_splitmix64_s_first_output() -> None:
 )
 def test_seeds_are_those_of_recorded_results(parts: tuple[int | str, ...], seed: int) -> None:
     assert mix(*parts) == seed
+
+
+def test_what_is_folded_in_before_gives_the_same_seed() -> None:
+    assert fold(fold(0, 5, "step"), 7, 1) >> 1 == mix(5, "step", 7, 1)
 
 
 def test_order_names_and_number_of_parts_count() -> None:

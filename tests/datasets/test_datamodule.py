@@ -12,7 +12,12 @@ from da_framework.core.batch import UNLABELLED, Batch, Samples
 from da_framework.core.errors import InputError
 from da_framework.datasets.base import Dataset, Domain, Roles
 from da_framework.datasets.datamodule import Domains
-from da_framework.datasets.streams import BalancedSampler, EndlessLoader, EpochSampler
+from da_framework.datasets.streams import (
+    BalancedSampler,
+    EndlessLoader,
+    EpochSampler,
+    gathered_steps,
+)
 from tests.datasets.roles import INDUCTIVE
 
 SIZES = {"art": 40, "photo": 30, "sketch": 15, "toys": 21}
@@ -146,6 +151,39 @@ def test_the_shares_of_processes_are_the_global_batch(source: list[str], world: 
             for role in whole.train
         }
         assert same(joined, whole.batch(step))
+
+
+@pytest.mark.parametrize("sampler", ["shuffled", "balanced"])
+@pytest.mark.parametrize("kind", [np.float32, np.uint8])
+@pytest.mark.parametrize("world", [1, 2])
+def test_batches_cut_out_of_a_block_are_those_gathered_alone(
+    sampler: str, kind: type[np.generic], world: int
+) -> None:
+    keys: dict[str, Any] = {"source": ["art", "sketch"], "kind": kind, "sampler": sampler}
+    alone, blocks = domains(**keys), domains(**keys)
+    for role, stream in blocks.streams.items():
+        alone.streams[role].steps_at_once, stream.steps_at_once = 1, 5
+    for step in (0, 1, 4, 5, 23, 3, 24):
+        for rank in range(world):
+            assert same(blocks.batch(step, rank, world), alone.batch(step, rank, world))
+    blocks.to(torch.device("cpu"))  # what is gathered already is not of the samples now there
+    assert same(blocks.batch(4), alone.batch(4))
+
+
+@pytest.mark.parametrize(
+    ("size", "shape", "steps"),
+    [
+        (4, (16,), 64),
+        (128, (256,), 2),
+        (64, (1, 28, 28), 1),
+        (7, (2,), 1),  # the second batch would begin where no memory does
+        (10**6, (64,), 1),
+    ],
+)
+def test_small_batches_are_gathered_several_at_once(
+    size: int, shape: tuple[int, ...], steps: int
+) -> None:
+    assert gathered_steps(size, shape) == steps
 
 
 def test_a_domain_smaller_than_the_batch_repeats_rows() -> None:

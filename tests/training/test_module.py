@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import LambdaCallback
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.testing import assert_close
@@ -489,6 +490,34 @@ class Ears(Callback):
         self, trainer: pl.Trainer, module: pl.LightningModule, evaluation: Evaluation
     ) -> None:
         self.heard.append(evaluation)
+
+
+class Gradients(Callback):
+    """Keeps the size of the gradient behind every backward pass."""
+
+    def __init__(self) -> None:
+        self.heard: list[float] = []
+
+    def on_after_backward(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        sizes = [float(p.grad.abs().sum()) for p in module.parameters() if p.grad is not None]
+        self.heard.append(sum(sizes))
+
+
+def test_lightning_s_hooks_are_called_where_somebody_hears_them_and_change_nothing() -> None:
+    apart, listening = Fit().run(), Gradients()
+    heard = Fit().run(callbacks=[listening])
+    lent: list[float] = []
+    # a callback made of functions is one as well
+    made = Fit().run(callbacks=[LambdaCallback(on_before_backward=lambda *_: lent.append(1.0))])
+    assert (apart.hooked, heard.hooked, made.hooked) == (False, True, True)
+    assert len(listening.heard) == len(lent) == 6
+    assert min(listening.heard) > 0
+    for other in (heard, made):
+        assert other.history == apart.history
+        for name, value in apart.state_dict().items():
+            assert torch.equal(value, other.state_dict()[name])
+    assert Fit().run(precision="64-true").hooked is False
+    assert Fit().run(precision="bf16-mixed").hooked is True
 
 
 def test_validators_see_hidden_labels_and_results_true_ones() -> None:
