@@ -21,11 +21,15 @@ __all__ = [
     "Term",
     "as_input",
     "both_features",
+    "row_blocks",
     "samples_per_pass",
 ]
 
 MOST_NUMBERS = 2**24
 """Numbers that are passed through a network at once, where no gradient is made."""
+
+FEWEST_ROWS = 32
+"""Of a block of a matrix: of fewer, torch computes distances in another way."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,12 @@ def as_input(x: Tensor) -> Tensor:
 def samples_per_pass(shape: Sequence[int], most: int) -> int:
     """How many rows of a shape are passed through a network at once: fewer where each is large."""
     return max(1, min(most, MOST_NUMBERS // max(1, prod(shape[1:]))))
+
+
+def row_blocks(rows: int, columns: int) -> list[slice]:
+    """Of a matrix, the rows that are there at a time: all, unless it has too many numbers."""
+    size = max(FEWEST_ROWS, MOST_NUMBERS // max(1, columns))
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
 class Term(NamedTuple):

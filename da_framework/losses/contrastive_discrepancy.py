@@ -38,6 +38,10 @@ def contrastive_discrepancy(
         bandwidths: the widths of the Gaussian kernels, of which the mean is taken.
     """
     n = len(source)
+    if classes > n + len(target):  # of most there is no sample, and a matrix of all pairs is large
+        present, places = torch.unique(torch.cat([y_source, y_target]), return_inverse=True)
+        classes = len(present)
+        y_source, y_target = places.where(present[places] >= 0, -1).split([n, len(target)])
     kernel = gaussian(pairwise_squared_distances(torch.cat([source, target])), bandwidths)
     s, t = (_members(y, classes, kernel) for y in (y_source, y_target))
     here, there = s.sum(0) > 0, t.sum(0) > 0

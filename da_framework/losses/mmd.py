@@ -17,6 +17,10 @@ _Pair = tuple[slice, slice, float | Tensor]
 
 KERNEL_TILE = 512
 """Rows and columns of the kernel matrix that are there at a time."""
+MEDIAN_ROWS = 4096
+"""Samples up to which the median distance is taken of a whole matrix of distances."""
+BLOCK_ROWS = 256
+"""Rows of a larger one that are there at a time."""
 
 
 def mmd(
@@ -193,10 +197,45 @@ def bandwidths(
         squares = [(z[rows] - centre).square().sum() for rows in _tiles(0, len(z))]
         scale = 2 * torch.stack(squares).sum() / max(len(z) - 1, 1)
     else:
-        i, j = torch.triu_indices(len(z), len(z), offset=1, device=z.device)
-        scale = pairwise_squared_distances(z)[i, j].median()
+        scale = median_squared_distance(z)
     # collapsed features have no distance: a floor keeps the kernel 1 and its gradient 0
     return (factors * scale.clamp_min(1e-12) / 2).sqrt()
+
+
+def median_squared_distance(z: Float[Tensor, "rows d"]) -> Float[Tensor, ""]:
+    """Median squared distance of two different samples, the lower of two; exactly that.
+
+    Beyond ``MEDIAN_ROWS`` the distances are made anew for each of the digits that the median is
+    found by, a block of rows at a time: the whole matrix is never there.
+    """
+    if len(z) <= MEDIAN_ROWS:
+        i, j = torch.triu_indices(len(z), len(z), offset=1, device=z.device)
+        return pairwise_squared_distances(z)[i, j].median()
+    with torch.autocast(z.device.type, enabled=False):
+        z = _centred(z)
+        norms = z.square().sum(1)
+        single = z.dtype == torch.float32
+        # numbers that are not negative are in the order of their bits as whole numbers
+        kind, digits = (torch.int32, 2) if single else (torch.int64, 4)
+        rank, found = (len(z) * (len(z) - 1) // 2 - 1) // 2, 0
+        for digit in reversed(range(digits)):
+            counts = torch.zeros(2**16, dtype=torch.int64, device=z.device)
+            for start in range(0, len(z), BLOCK_ROWS):
+                rows = slice(start, start + BLOCK_ROWS)
+                squared = norms[rows, None] + norms[start:] - 2 * z[rows] @ z[start:].T
+                squared = squared.clamp_min(0).abs()  # nor is it -0
+                bits = squared.view(kind)[_above_diagonal(squared)]
+                bits = bits[bits >> 16 * (digit + 1) == found] if digit < digits - 1 else bits
+                counts += torch.bincount(bits >> 16 * digit & 0xFFFF, minlength=2**16)
+            below = counts.cumsum(0)
+            place = int((below <= rank).sum())
+            rank -= int(below[place - 1]) if place else 0
+            found = found << 16 | place
+        return torch.tensor(found, dtype=kind, device=z.device).view(z.dtype)
+
+
+def _above_diagonal(block: Tensor) -> Tensor:
+    return torch.ones_like(block, dtype=torch.bool).triu(1)
 
 
 def _linear(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from da_framework.core.batch import Outputs
+from da_framework.core.batch import Outputs, row_blocks
 
 
 def nearest_source(outputs: Mapping[str, Outputs]) -> float:
@@ -23,7 +23,10 @@ def nearest_source(outputs: Mapping[str, Outputs]) -> float:
         outputs: of the roles ``source`` (labelled) and ``target`` (labels hidden).
     """
     source, target = outputs["source"], outputs["target"]
-    distances = torch.cdist(target.features, source.features)
-    nearest = distances == distances.amin(1, keepdim=True)
-    agreeing = nearest & (target.logits.argmax(1)[:, None] == source.y)
-    return (agreeing.sum(1) / nearest.sum(1)).mean().item()
+    predicted, shares = target.logits.argmax(1), []
+    for rows in row_blocks(len(predicted), len(source.y)):
+        distances = torch.cdist(target.features[rows], source.features)
+        nearest = distances == distances.amin(1, keepdim=True)
+        agreeing = nearest & (predicted[rows, None] == source.y)
+        shares.append(agreeing.sum(1) / nearest.sum(1))
+    return torch.cat(shares).mean().item()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch.nn.functional import normalize
 
-from da_framework.core.batch import Outputs
+from da_framework.core.batch import Outputs, row_blocks
 from da_framework.core.types import Positive
 from da_framework.losses.entropy import row_entropy
 
@@ -27,7 +27,12 @@ def snd(outputs: Mapping[str, Outputs], *, temperature: Positive) -> float:
         temperature: T; .05 is the paper's.
     """
     p = normalize(outputs["target"].logits.softmax(1))
-    similarity = p @ p.T / temperature
-    # without the sample itself
-    kept = similarity[~torch.eye(len(p), dtype=torch.bool, device=p.device)]
-    return row_entropy(kept.reshape(len(p), len(p) - 1)).mean().item()
+    entropies = []
+    for rows in row_blocks(len(p), len(p)):
+        similarity = p[rows] @ p.T / temperature
+        # without the sample itself
+        others = torch.ones_like(similarity, dtype=torch.bool)
+        others[:, rows].fill_diagonal_(False)
+        kept = similarity[others].reshape(len(similarity), len(p) - 1)
+        entropies.append(row_entropy(kept))
+    return torch.cat(entropies).mean().item()

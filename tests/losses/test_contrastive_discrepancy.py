@@ -1,10 +1,12 @@
 from itertools import permutations
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from da_framework.losses.contrastive_discrepancy import contrastive_discrepancy
 from da_framework.losses.mmd import mmd
@@ -12,6 +14,22 @@ from da_framework.losses.mmd import mmd
 WIDTHS = torch.tensor([0.7, 2.0], dtype=torch.float64)
 Y_SOURCE = torch.tensor([0, 0, 1, 1, 1, 2, 3])
 Y_TARGET = torch.tensor([1, 0, 0, 2, -1, 2])
+
+
+class Largest(TorchDispatchMode):
+    """Numbers of the largest tensor that an operator gives."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.numbers = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        given = function(*args, **(kwargs or {}))
+        if isinstance(given, Tensor):
+            self.numbers = max(self.numbers, given.numel())
+        return given
 
 
 def rows(n: int, seed: int) -> Tensor:
@@ -62,3 +80,14 @@ def test_without_a_class_of_both_domains_it_is_0_and_moves_nothing(label: int) -
 
 def test_gradient() -> None:
     assert gradcheck(discrepancy, (rows(7, 0).requires_grad_(), rows(6, 1).requires_grad_()))
+
+
+def test_of_many_classes_those_with_samples_are_all_that_count() -> None:
+    source, target = rows(7, 0), rows(6, 1)
+    spread = torch.tensor([19_999, 3, 12, 7_000, 5])
+    moved = {"y_source": spread[Y_SOURCE], "y_target": spread[Y_TARGET].where(Y_TARGET >= 0, -1)}
+    keys = {"classes": 20_000, "bandwidths": WIDTHS, **moved}
+    with Largest() as seen:
+        many = contrastive_discrepancy(source, target, **keys)  # type: ignore[arg-type]
+    assert_close(many, discrepancy(source, target), rtol=0, atol=1e-12)
+    assert seen.numbers <= 13 * 13 * len(WIDTHS)

@@ -389,3 +389,18 @@ def test_large_batches_never_hold_the_whole_matrix() -> None:
     with Sizes():  # type: ignore[no-untyped-call]
         mmd(source, target, bandwidths=LADDER).backward()  # type: ignore[no-untyped-call]
     assert max(seen) <= max(module.KERNEL_TILE**2, 2400 * 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rows", [2, 3, 30, 77])
+def test_the_median_in_blocks_is_that_of_the_whole_matrix(
+    rows: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    z = torch.randn(rows, 4, dtype=dtype, generator=torch.Generator().manual_seed(rows)) + 9
+    z[: rows // 3] = z[0]  # with ties, and distances that are 0
+    whole = module.median_squared_distance(z)
+    monkeypatch.setattr(module, "MEDIAN_ROWS", 1)
+    monkeypatch.setattr(module, "BLOCK_ROWS", 8)
+    blocks = module.median_squared_distance(z)
+    exact = dtype == torch.float64
+    assert_close(blocks, whole, rtol=1e-12 if exact else 1e-5, atol=1e-12 if exact else 1e-6)

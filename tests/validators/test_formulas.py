@@ -11,6 +11,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 from sklearn.model_selection import StratifiedKFold
 
 from da_framework.config.plugins import conf_dir
+from da_framework.core import batch
 from da_framework.core.batch import UNLABELLED, Outputs
 from da_framework.methods.reweighting.domain_classifier import domain_classifier
 from da_framework.validators.bnm import bnm
@@ -137,6 +138,17 @@ def test_every_validator_has_a_formula() -> None:
 def test_the_score_is_that_of_the_formula(name: str) -> None:
     score, expected = CASES[name]
     assert score() == pytest.approx(expected, rel=1e-6, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", ["snd", "nearest_source"])
+def test_in_blocks_of_rows_the_score_is_the_same(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = CASES[name][0]()
+    monkeypatch.setattr(batch, "MOST_NUMBERS", 1)
+    monkeypatch.setattr(batch, "FEWEST_ROWS", 3)
+    assert len(batch.row_blocks(M, N)) > 2
+    assert CASES[name][0]() == pytest.approx(whole, rel=1e-12)
 
 
 def test_the_ratio_is_judged_on_samples_that_its_classifier_has_not_seen() -> None:
