@@ -25,6 +25,7 @@ from da_framework.results.cells import task_of
 from da_framework.results.record_schema import RunRecord
 from da_framework.results.tables import gather_records
 from da_framework.training.audit_pool import gather_pool
+from da_framework.training.feature_cache import SharedFeatures
 
 ROOT = Path(__file__).resolve().parents[1] / "experiments" / "audit"
 BEGIN, END = "<!-- labels -->", "<!-- /labels -->"
@@ -33,6 +34,7 @@ BEST, END_BEST = "<!-- best -->", "<!-- /best -->"
 """Around that of many methods."""
 BASELINE, ADAPTED = "source_only", "dann"
 ORDERS = 200
+SHARED = SharedFeatures()
 
 
 def simulate_runs(sweep: Path, *, alpha: float) -> list[dict[str, Any]]:
@@ -84,6 +86,7 @@ def pool_of(records: Sequence[RunRecord]) -> Pool:
         dataset={},
         data_dir=config["dataset"].get("data_dir"),
         trust=[config["network"]["weights"]] if config["network"].get("weights") else [],
+        shared=SHARED,
     )
 
 

@@ -19,6 +19,7 @@ from da_framework.results.cells import task_of
 from da_framework.results.record_schema import RunRecord
 from da_framework.results.tables import gather_records
 from da_framework.training.audit_pool import gather_pool
+from da_framework.training.feature_cache import SharedFeatures
 
 ROOT = Path(__file__).resolve().parents[1] / "experiments" / "estimates"
 FILE = ROOT / "agreement.recorded.json"
@@ -32,7 +33,7 @@ def compare_seeds(sweep: Path) -> list[dict[str, Any]]:
     for record in gather_records([sweep]):
         tasks = runs.setdefault(record["choices"]["method"], {})
         tasks.setdefault(task_of(record), []).append(record)
-    rows = []
+    rows, shared = [], SharedFeatures()
     for method, tasks in sorted(runs.items()):
         errors: list[float] = []
         accuracies: list[float] = []
@@ -46,6 +47,7 @@ def compare_seeds(sweep: Path) -> list[dict[str, Any]]:
                 dataset={},
                 data_dir=config["dataset"].get("data_dir"),  # who runs this trained them
                 trust=[config["network"]["weights"]] if config["network"].get("weights") else [],
+                shared=shared,
             )
             right = (pool.answers == pool.labels).mean(1)
             accuracies += right.tolist()

@@ -24,6 +24,7 @@ from da_framework.datasets.inference import NewImages, open_new_samples
 from da_framework.datasets.splits import DomainRows, sample_places
 from da_framework.results.folder import RunFolder
 from da_framework.training.build import Run
+from da_framework.training.feature_cache import SharedFeatures
 from da_framework.training.prediction import as_target_samples
 from da_framework.training.restore import find_run, load_weights, rebuild, restore_model
 
@@ -66,6 +67,7 @@ def gather_pool(
     dataset: Mapping[str, Any],
     data_dir: str | None,
     trust: Sequence[Any],
+    shared: SharedFeatures | None = None,
 ) -> Pool:
     """The answers of finished runs on new samples, or on the test samples of their own target.
 
@@ -75,6 +77,7 @@ def gather_pool(
         dataset: keys of the data set; with a ``root``, new samples as ``da predict`` takes them.
         data_dir: where the runs' data is.
         trust: what their records may name.
+        shared: features that are known already, and are added to.
 
     Raises:
         InputError: a run is not there, or the runs are not about the same samples.
@@ -84,10 +87,10 @@ def gather_pool(
     if twice := sorted({run for run in runs if list(runs).count(run) > 1}):
         raise InputError(f"run=[...]: {listed(twice)} is there twice")
     given = {key: value for key, value in dataset.items() if value is not None}
+    answer = answer_new if "root" in given else answer_own
+    shared = shared or SharedFeatures()
     every = [
-        answer_new(run, pick=pick, dataset=given, data_dir=data_dir, trust=trust)
-        if "root" in given
-        else answer_own(run, pick=pick, dataset=given, data_dir=data_dir, trust=trust)
+        answer(run, pick=pick, dataset=given, data_dir=data_dir, trust=trust, shared=shared)
         for run in runs
     ]
     first = every[0]
@@ -164,6 +167,7 @@ def answer_new(
     dataset: Mapping[str, Any],
     data_dir: str | None,
     trust: Sequence[Any],
+    shared: SharedFeatures,
 ) -> Answers:
     """What a run makes of new samples, as samples of its last target."""
     model = restore_model(run, pick=pick, trust=trust)
@@ -174,7 +178,7 @@ def answer_new(
     predicted, inputs = [], []
     for names, x in reader.blocks():
         rows = as_target_samples(torch.as_tensor(x, device=device), model)
-        predicted.append(model.method.evaluate_samples(rows).logits.argmax(1).cpu().numpy())
+        predicted.append(shared.evaluate(model.method, rows).logits.argmax(1).cpu().numpy())
         samples += names
         inputs.append(x)
     if reader.broken:
@@ -227,13 +231,14 @@ def answer_own(
     dataset: Mapping[str, Any],
     data_dir: str | None,
     trust: Sequence[Any],
+    shared: SharedFeatures,
 ) -> Answers:
     """What a run makes of the test samples of its own target."""
     finished = find_run(run, pick=pick, data_dir=data_dir, dataset=dataset, trust=trust)
     built = rebuild(finished, dataset)
     load_weights(built.module, finished.weights)
     domains, method = built.domains, built.module.method
-    outputs: Outputs = method.evaluate_samples(domains.test)
+    outputs = shared.evaluate(method, domains.test)
     data, parts = domains.dataset, domains.dataset.split_roles().test
     places = sample_places(parts)
     unknown = ["unknown"] if method.setting == "open" or data.unknown else []

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from da_framework.core.array_cache import read_array, write_array
-from da_framework.core.batch import as_input, samples_per_pass
+from da_framework.core.batch import Outputs, Samples, as_input, samples_per_pass
 from da_framework.core.files import wait_for_lock
 from da_framework.core.room import require_disk, require_memory
 from da_framework.datasets.base import Array, Dataset
-from da_framework.methods.base import evaluating
+from da_framework.methods.base import Method, evaluating
 
 if TYPE_CHECKING:
     from da_framework.networks.network import Network
@@ -126,6 +127,39 @@ class Shards:
         self.computed += len(rows)
         features: Array = torch.cat(passes).numpy()
         return features
+
+
+class SharedFeatures:
+    """Passes the same samples through the frozen backbone of several runs once.
+
+    Attributes:
+        features: by what the backbone is and what the samples hold.
+    """
+
+    def __init__(self) -> None:
+        self.features: dict[str, Tensor] = {}
+
+    def evaluate(self, method: Method, samples: Samples) -> Outputs:
+        """What ``method.evaluate_samples`` gives, but for the rounding of other passes.
+
+        Args:
+            method: of a finished run.
+            samples: whose inputs are raw.
+        """
+        network = method.network
+        indistinct = network.encoder.shape == (network.encoder.width,)
+        raw = method.needs_raw_inputs or method.task.widths or indistinct
+        if raw or not network.backbone_frozen:
+            return method.evaluate_samples(samples)
+        x = samples.x.cpu().numpy()
+        digest = hashlib.sha256(f"{fingerprint(network)} {x.shape} {x.dtype}".encode())
+        digest.update(np.ascontiguousarray(x).data)
+        key = digest.hexdigest()
+        if key not in self.features:
+            made = Shards(x, network, samples.x.device.type, None).features()
+            self.features[key] = torch.from_numpy(made)
+        features = self.features[key].to(samples.x.device)
+        return method.evaluate_samples(samples._replace(x=features))._replace(x=samples.x)
 
 
 def fingerprint(network: "Network") -> str:

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from da_framework.config.plugins import conf_dir
 from da_framework.training import feature_cache
 from da_framework.training.build import build, compose
-from da_framework.training.feature_cache import Shards, with_cached_features
+from da_framework.training.feature_cache import Shards, SharedFeatures, with_cached_features
 from da_framework.training.method_check import fit_config, fit_for_method, method_class
 from tests.selection import a_few
 
@@ -161,3 +161,26 @@ def test_features_as_wide_as_the_inputs_are_not_taken_for_them(tmp_path: Path) -
         run.module.method.evaluate_samples(samples).features,
         run.module.method.network.encoder.bottleneck(backbone(samples.x)).detach(),
     )
+
+
+def test_what_runs_share_is_computed_once_and_gives_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "da_framework.training.build.with_cached_features", lambda dataset, *_: dataset
+    )
+    shared, passes = SharedFeatures(), []
+    for name in ("dann", "source_only"):
+        with fit_for_method(config(name, tmp_path)) as ready:
+            run = fit_config(ready)
+        method, samples = run.module.method, run.domains.test
+        expected = method.evaluate_samples(samples)
+        method.network.encoder.backbone.register_forward_hook(lambda *_: passes.append(1))
+        outputs = shared.evaluate(method, samples)
+        for actual, whole in zip(outputs, expected, strict=True):
+            assert_close(actual, whole, rtol=1e-5, atol=1e-6)
+    assert len(passes) == 1
+    with torch.no_grad():
+        next(method.network.encoder.backbone.parameters()).add_(1)
+    shared.evaluate(method, samples)
+    assert len(passes) == 2
