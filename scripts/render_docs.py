@@ -14,6 +14,11 @@ from da_framework.cli.new_method import file_contents
 from da_framework.core.rounding import format_fixed
 from da_framework.core.text import replace_marked
 from da_framework.results.cells import sides
+from da_framework.results.computed_table import (
+    find_computed_tables,
+    read_record,
+    render_computed,
+)
 from da_framework.results.estimate_quality import render_estimates
 from da_framework.results.experiments import find_tables
 from da_framework.results.record_schema import RunRecord
@@ -152,6 +157,9 @@ def paper_tables() -> dict[str, str]:
     for name, table in find_tables().items():
         if records := table.recorded:
             rendered[name] = render_reproduction(table, judge_cells(table, records), records)
+    for name, computed in find_computed_tables().items():
+        if (file := computed.kept(EXPERIMENTS)).is_file():
+            rendered[name] = render_computed(computed, read_record(file))
     return rendered
 
 

@@ -16,7 +16,7 @@ FLOORS = (
     {"notebook"},
     {"cli"},
     {"training"},
-    {"accuracy_estimators", "audit", "callbacks", "validators"},
+    {"accuracy_estimators", "audit", "callbacks", "computed_tables", "validators"},
     {"methods", "metrics", "results", "stream_methods"},
     {"calibrations", "config", "datasets", "label_shift_corrections", "losses", "networks"},
     {"core"},

@@ -4,15 +4,30 @@ import re
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from da_framework.cli.arguments import ArgumentParser
 from da_framework.config.plugins import NEEDS, require_package
+from da_framework.core.damage import is_there
 from da_framework.core.errors import InputError, PreemptedError, listed
 from da_framework.core.files import run_lock, wait_for_lock, write_text
+from da_framework.core.rounding import format_fixed
 from da_framework.core.terminal import open_console
+from da_framework.results.computed_table import (
+    ComputedTable,
+    compute_table,
+    describe_record,
+    find_computed_tables,
+    judge_table,
+    load_computed_table,
+    read_record,
+    render_computed,
+    table_files,
+    write_record,
+)
 from da_framework.results.experiments import (
     SIDES,
     Experiment,
@@ -51,12 +66,16 @@ def main(arguments: list[str]) -> None:
     parsed = parser.parse_intermixed_args(arguments)
     if parsed.list or parsed.table is None:
         open_console(width=None if sys.stdout.isatty() else 160).print(
-            render_overview(find_tables())
+            render_overview(find_tables(), computed_lines())
         )
+        return
+    if parsed.table in table_files():
+        reproduce_computed(parsed)
         return
     table = load_experiment(parsed.table) if parsed.table in find_experiments() else None
     if not isinstance(table, PaperTable):
-        raise InputError(f"no table {parsed.table}; the tables are {listed(find_tables())}")
+        known = sorted([*find_tables(), *table_files()])
+        raise InputError(f"no table {parsed.table}; the tables are {listed(known)}")
     check_overrides(table, parsed.overrides, cells=parsed.cells is not None)
     selected = table.select_cells(parsed.cells)
     stages: list[Experiment] = [*table.first, table]
@@ -107,6 +126,59 @@ def main(arguments: list[str]) -> None:
     whole = not (parsed.quick or parsed.overrides)
     if any(cell.inside is False or (whole and not cell.runs) for cell in cells):
         raise SystemExit(1)
+
+
+def reproduce_computed(parsed: Namespace) -> None:
+    """Computes what is missing of a table that no sweep makes; ends with 1 if a cell is outside.
+
+    Raises:
+        InputError: an option is of tables whose runs are trained.
+    """
+    given = {"--cells": parsed.cells, "--seeds": parsed.seeds, "--jobs": parsed.jobs}
+    if foreign := [*(name for name, value in given.items() if value), *parsed.overrides]:
+        raise InputError(
+            f"{listed(foreign)}: {parsed.table} is computed as a whole, there are no runs to choose "
+            f"from: da reproduce {parsed.table}"
+        )
+    if parsed.record and parsed.quick:
+        raise InputError("--record: whole tables with their own keys alone are kept as ours")
+    table = load_computed_table(parsed.table, table_files()[parsed.table])
+    table.folder.mkdir(parents=True, exist_ok=True)
+    with wait_for_lock(table.folder, "computes"), open_console(stderr=True).status(table.name):
+        record = compute_table(table, quick=parsed.quick)
+    text = render_computed(table, record, judged=not parsed.quick)
+    if parsed.quick:
+        keys = listed(f"{key}={value}" for key, value in table.quick.items())
+        text += f"\n\nNo verdict: --quick computes it with {keys or 'the same keys'}."
+    write_text(table.folder / "table.md", text + "\n")
+    print(text)
+    if parsed.record:
+        write_record(recorded_file(table), record)
+    cells = judge_table(table, record)
+    if not parsed.quick and any(cell.inside is False or cell.ours is None for cell in cells):
+        raise SystemExit(1)
+
+
+def recorded_file(table: ComputedTable) -> Path:
+    """The file of our recorded figures, among the experiments beside the table's own config."""
+    place = table.file
+    for _ in Path(table.name).parts:
+        place = place.parent
+    return table.kept(place.parent / "experiments")
+
+
+def computed_lines() -> dict[str, tuple[str, str, str]]:
+    """Cells, minutes of a processor and origin of every computed table, for the overview."""
+    lines = {}
+    for name, table in find_computed_tables().items():
+        file = recorded_file(table)
+        record = read_record(file) if is_there(file) else None
+        minutes = table.minutes if record is None else record.seconds["cpu"] / 60
+        cost = f"about {minutes:g}" if record is None else format_fixed(minutes, 1)
+        cells = f"{len(table.cells)}: {listed(table.panels)}"
+        source = "not recorded" if record is None else describe_record(record)
+        lines[f"{name}\n{table.title}"] = (cells, cost, source)
+    return lines
 
 
 def run_sweep(table: Experiment, overrides: Sequence[str]) -> None:

@@ -343,8 +343,15 @@ def describe_provenance(records: Sequence[RunRecord]) -> str:
     return "; ".join([listed(dates), *parts])
 
 
-def render_overview(known: Mapping[str, PaperTable]) -> Grid:
-    """Every table with its cells, what it costs, and when it was recorded."""
+def render_overview(
+    known: Mapping[str, PaperTable], computed: Mapping[str, Sequence[str]] | None = None
+) -> Grid:
+    """Every table with its cells, what it costs, and when it was recorded.
+
+    Args:
+        known: tables that sweeps make.
+        computed: of others, by name: their cells, what they cost, and when they were recorded.
+    """
     grid = Grid("table", "cells", "CPU minutes", "recorded", show_lines=True)
     for name, table in known.items():
         estimate = table.paper.minutes
@@ -359,6 +366,8 @@ def render_overview(known: Mapping[str, PaperTable]) -> Grid:
         cells = f"{len(table.cells)}: {listed(table.paper.rows)}"
         source = describe_provenance(recorded) if recorded else "not recorded"
         grid.add_row(f"{name}\n{title}", cells, cost, source)
+    for title, fields in (computed or {}).items():
+        grid.add_row(title, *fields)
     return grid
 
 

@@ -231,5 +231,6 @@ def test_what_cannot_be_corrected_is_said_in_a_line(
 
 
 def test_a_source_that_was_trained_on_calibrates_nothing(da: Any, run: Path) -> None:
-    said = refused(da, "run=run", *ASKED, "+dataset.split_seed=7")
-    assert "of the source samples to calibrate by were trained on" in said
+    ended = da("evaluate", DELAY, "run=run", *ASKED, "+dataset.split_seed=7")
+    assert (ended.code, ended.out) == (2, "")
+    assert "of the source samples to calibrate by were trained on" in ended.err
