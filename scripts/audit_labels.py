@@ -27,6 +27,7 @@ from da_framework.results.tables import gather_records
 from da_framework.training.audit_pool import gather_pool
 from da_framework.training.feature_cache import SharedFeatures
 
+ON_DISK = {"in_memory": False, "cache": "cache"}
 ROOT = Path(__file__).resolve().parents[1] / "experiments" / "audit"
 BEGIN, END = "<!-- labels -->", "<!-- /labels -->"
 """Around the table in the README."""
@@ -83,7 +84,8 @@ def pool_of(records: Sequence[RunRecord]) -> Pool:
     return gather_pool(
         [record["folder"] for record in records],
         pick="last",
-        dataset={},
+        # images are decoded once, not for every run
+        dataset=ON_DISK if "in_memory" in config["dataset"] else {},
         data_dir=config["dataset"].get("data_dir"),
         trust=[config["network"]["weights"]] if config["network"].get("weights") else [],
         shared=SHARED,

@@ -21,6 +21,7 @@ from da_framework.results.tables import gather_records
 from da_framework.training.audit_pool import gather_pool
 from da_framework.training.feature_cache import SharedFeatures
 
+ON_DISK = {"in_memory": False, "cache": "cache"}
 ROOT = Path(__file__).resolve().parents[1] / "experiments" / "estimates"
 FILE = ROOT / "agreement.recorded.json"
 BEGIN, END = "<!-- agreement -->", "<!-- /agreement -->"
@@ -44,7 +45,8 @@ def compare_seeds(sweep: Path) -> list[dict[str, Any]]:
             pool = gather_pool(
                 [own["folder"] for own in seeds],
                 pick="last",
-                dataset={},
+                # images are decoded once, not for every run
+                dataset=ON_DISK if "in_memory" in config["dataset"] else {},
                 data_dir=config["dataset"].get("data_dir"),  # who runs this trained them
                 trust=[config["network"]["weights"]] if config["network"].get("weights") else [],
                 shared=shared,

@@ -127,6 +127,7 @@ class ImageDataset(Dataset):
         self.cache = cache
         self._fingerprints: dict[str, str] = {}
         self._whole: dict[str, list[int]] = {}
+        self._listed: dict[str, Sequence[ImageFile]] = {}
         super().__init__(**others)
 
     @abstractmethod
@@ -183,10 +184,16 @@ class ImageDataset(Dataset):
         return self._whole[name][row]
 
     def place_name(self, name: str, place: int) -> str:
-        return str(self.image_files(name)[place].path)
+        return str(self.listed(name)[place].path)
+
+    def listed(self, name: str) -> Sequence[ImageFile]:
+        """The images of a domain, listed once however many of them are asked for."""
+        if name not in self._listed:
+            self._listed[name] = self.image_files(name)
+        return self._listed[name]
 
     def hash_sample(self, name: str, row: int) -> str:
-        path = self.image_files(name)[self.place_of(name, row)].path
+        path = self.listed(name)[self.place_of(name, row)].path
         return hash_values(self.content(name, path))
 
     def inspections(self, name: str) -> Sequence[Callable[[bool], SampleReport]]:

@@ -151,15 +151,22 @@ class SharedFeatures:
         raw = method.needs_raw_inputs or method.task.widths or indistinct
         if raw or not network.backbone_frozen:
             return method.evaluate_samples(samples)
-        x = samples.x.cpu().numpy()
-        digest = hashlib.sha256(f"{fingerprint(network)} {x.shape} {x.dtype}".encode())
+        chunks = (samples.at(slice(i, i + ROWS)).x for i in range(0, len(samples.y), ROWS))
+        weights = fingerprint(network)
+        x = torch.cat([self.of_rows(network, weights, rows) for rows in chunks])
+        seen = Samples(x, samples.y, samples.domain, samples.row)
+        return method.evaluate_samples(seen)._replace(x=samples.x)
+
+    def of_rows(self, network: "Network", weights: str, rows: Tensor) -> Tensor:
+        """Features of a few samples."""
+        x = rows.cpu().numpy()
+        digest = hashlib.sha256(f"{weights} {x.shape} {x.dtype}".encode())
         digest.update(np.ascontiguousarray(x).data)
         key = digest.hexdigest()
         if key not in self.features:
-            made = Shards(x, network, samples.x.device.type, None).features()
+            made = Shards(x, network, rows.device.type, None).features()
             self.features[key] = torch.from_numpy(made)
-        features = self.features[key].to(samples.x.device)
-        return method.evaluate_samples(samples._replace(x=features))._replace(x=samples.x)
+        return self.features[key].to(rows.device)
 
 
 def fingerprint(network: "Network") -> str:

@@ -12,6 +12,7 @@ import torch
 from torch.testing import assert_close
 
 from da_framework.config.plugins import conf_dir
+from da_framework.datasets.memmap import MappedSamples
 from da_framework.training import feature_cache
 from da_framework.training.build import build, compose
 from da_framework.training.feature_cache import Shards, SharedFeatures, with_cached_features
@@ -179,6 +180,8 @@ def test_what_runs_share_is_computed_once_and_gives_the_same(
         outputs = shared.evaluate(method, samples)
         for actual, whole in zip(outputs, expected, strict=True):
             assert_close(actual, whole, rtol=1e-5, atol=1e-6)
+        x = MappedSamples([(samples.x.numpy(), np.arange(len(samples.y)))])
+        assert torch.equal(shared.evaluate(method, samples._replace(x=x)).logits, outputs.logits)
     assert len(passes) == 1
     with torch.no_grad():
         next(method.network.encoder.backbone.parameters()).add_(1)
