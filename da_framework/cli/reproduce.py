@@ -137,8 +137,8 @@ def reproduce_computed(parsed: Namespace) -> None:
     given = {"--cells": parsed.cells, "--seeds": parsed.seeds, "--jobs": parsed.jobs}
     if foreign := [*(name for name, value in given.items() if value), *parsed.overrides]:
         raise InputError(
-            f"{listed(foreign)}: {parsed.table} is computed as a whole, there are no runs to "
-            f"choose from: da reproduce {parsed.table}"
+            f"{listed(foreign)}: {parsed.table} is computed as a whole, no runs to choose "
+            f"from: da reproduce {parsed.table}"
         )
     if parsed.record and parsed.quick:
         raise InputError("--record: whole tables with their own keys alone are kept as ours")

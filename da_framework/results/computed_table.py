@@ -65,9 +65,11 @@ class Panel:
 
     def problems(self, where: str) -> Iterator[str]:
         """Where its parts contradict one another."""
-        for row, values in self.rows.items():
-            if len(values) != len(self.columns):
-                yield f"{where}.rows.{row}: {len(values)} values for {len(self.columns)} columns"
+        if wrong := [row for row, own in self.rows.items() if len(own) != len(self.columns)]:
+            for row in wrong:
+                counts = f"{len(self.rows[row])} values for {len(self.columns)} columns"
+                yield f"{where}.rows.{row}: {counts}"
+            return
         for pattern, bounds in self.exceptions.items():
             if unknown := bounds.keys() - {"factor", "tolerance"}:
                 yield f"{where}.exceptions.{pattern}: there is no {listed(sorted(unknown))}"
@@ -346,7 +348,8 @@ def render_computed(
     lines = [f"{table.title}. The paper's values are {table.known}.", ""]
     for name, panel in table.panels.items():
         own = [cell for cell in cells if cell.panel == name]
-        lines += [f"{panel.title}; ours / the paper's, ✗ where outside:", ""]
+        mark = ", ✗ where outside" if judged else ""
+        lines += [f"{panel.title}; ours / the paper's{mark}:", ""]
         lines += [*panel_lines(panel, own, judged=judged), ""]
         verdicts = [cell.inside for cell in own if cell.inside is not None]
         missing = sum(cell.ours is None for cell in own)

@@ -232,5 +232,5 @@ def test_what_cannot_be_corrected_is_said_in_a_line(
 
 def test_a_source_that_was_trained_on_calibrates_nothing(da: Any, run: Path) -> None:
     ended = da("evaluate", DELAY, "run=run", *ASKED, "+dataset.split_seed=7")
-    assert (ended.code, ended.out) == (2, "")
+    assert ended.code == 2
     assert "of the source samples to calibrate by were trained on" in ended.err

@@ -180,7 +180,7 @@ def test_what_runs_share_is_computed_once_and_gives_the_same(
         outputs = shared.evaluate(method, samples)
         for actual, whole in zip(outputs, expected, strict=True):
             assert_close(actual, whole, rtol=1e-5, atol=1e-6)
-        x = MappedSamples([(samples.x.numpy(), np.arange(len(samples.y)))])
+        x: Any = MappedSamples([(samples.x.numpy(), np.arange(len(samples.y)))])
         assert torch.equal(shared.evaluate(method, samples._replace(x=x)).logits, outputs.logits)
     assert len(passes) == 1
     with torch.no_grad():
