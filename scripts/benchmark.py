@@ -857,7 +857,7 @@ def growth(bench: Bench) -> Iterator[Line]:
 
     def median_of(n: int) -> Slice:
         z = torch.cat(features(n // 2, 64, bench.device)).detach()
-        return bench.sliced(lambda: losses.median_squared_distance(z))
+        return bench.sliced(lambda: losses._median_squared_distance(z))
 
     laws: dict[str, tuple[list[int], Callable[[int], Slice]]] = {
         "contrastive discrepancy of 64+64, classes": ([64, 640, 6400, 20_032], classes),

@@ -85,8 +85,8 @@ FAULTS = {
     ),
     "SND counts the sample itself": Fault(
         f"{VALIDATORS}.snd:snd",
-        "kept = similarity[",
-        "return row_entropy(similarity).mean().item()\n    kept = similarity[",
+        "others[:, rows].fill_diagonal_(False)",
+        "return row_entropy(p @ p.T / temperature).mean().item()",
         partial(FORMULA, "snd"),
     ),
     "the density ratio is judged in sample": Fault(

@@ -197,12 +197,12 @@ def bandwidths(
         squares = [(z[rows] - centre).square().sum() for rows in _tiles(0, len(z))]
         scale = 2 * torch.stack(squares).sum() / max(len(z) - 1, 1)
     else:
-        scale = median_squared_distance(z)
+        scale = _median_squared_distance(z)
     # collapsed features have no distance: a floor keeps the kernel 1 and its gradient 0
     return (factors * scale.clamp_min(1e-12) / 2).sqrt()
 
 
-def median_squared_distance(z: Float[Tensor, "rows d"]) -> Float[Tensor, ""]:
+def _median_squared_distance(z: Float[Tensor, "rows d"]) -> Float[Tensor, ""]:
     """Median squared distance of two different samples, the lower of two; exactly that.
 
     Beyond ``MEDIAN_ROWS`` the distances are made anew for each of the digits that the median is

@@ -63,6 +63,9 @@ def test_keys_are_the_constructors(group: str, name: str) -> None:
     overrides = [f"{group}=[{name}]" if group in LISTS else f"{group}={name}"]
     if group == "accuracy_estimator":  # which a callback alone has
         overrides = [f"callback=[{group}s]", f"+{group}@callback.{group}s.{group}s.x={name}"]
+    if group in ("calibration", "label_shift_correction"):  # likewise
+        place = f"{group}@callback.accuracy_estimators.{group}"
+        overrides = ["callback=[accuracy_estimators]", f"{place}={name}"]
     if (group, name) in OWN:
         overrides += ["dataset.root=here", "dataset.source=[a]"]
     if group in ("logger", "callback"):

@@ -205,7 +205,7 @@ def test_roles_stay_on_disk_and_give_the_same_rows(tmp_path: Path) -> None:
             for field, other in zip(samples.at(rows), plain.at(rows), strict=True):
                 assert torch.equal(field, other)
     for step in range(9):
-        batches = [one.batch(step, rank=1, world=1) for one in (mapped, expected)]
+        batches = [one.batch(step, rank=0, world=1) for one in (mapped, expected)]
         for role in mapped.train:
             for field, other in zip(*(batch[role] for batch in batches), strict=True):
                 assert torch.equal(field, other)

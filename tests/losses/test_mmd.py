@@ -398,9 +398,9 @@ def test_the_median_in_blocks_is_that_of_the_whole_matrix(
 ) -> None:
     z = torch.randn(rows, 4, dtype=dtype, generator=torch.Generator().manual_seed(rows)) + 9
     z[: rows // 3] = z[0]  # with ties, and distances that are 0
-    whole = module.median_squared_distance(z)
+    whole = module._median_squared_distance(z)
     monkeypatch.setattr(module, "MEDIAN_ROWS", 1)
     monkeypatch.setattr(module, "BLOCK_ROWS", 8)
-    blocks = module.median_squared_distance(z)
+    blocks = module._median_squared_distance(z)
     exact = dtype == torch.float64
     assert_close(blocks, whole, rtol=1e-12 if exact else 1e-5, atol=1e-12 if exact else 1e-6)
