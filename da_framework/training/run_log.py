@@ -97,7 +97,14 @@ def describe_training(run: Run) -> str:
     if method.closed_form:
         return f"{size}, fitted at once"
     batch = " + ".join(f"{stream.size} {role}" for role, stream in run.domains.streams.items())
-    return f"{size}; {run.module.steps:,} steps of {batch} samples"
+    domains, every = run.domains, min(run.module.evaluate_every, run.module.steps)
+    judged = sum(len(samples.y) for samples in domains.validation.values())
+    if domains.test is not domains.validation.get("target"):
+        judged += len(domains.test.y)
+    return (
+        f"{size}; {run.module.steps:,} steps of {batch} samples, after every {every:,} an "
+        f"evaluation of {judged:,}"
+    )
 
 
 def describe_labels(run: Run) -> str:

@@ -484,7 +484,11 @@ def test_classes_that_differ_by_case_alone_are_pointed_out(da: Any) -> None:
 @pytest.mark.parametrize(
     ("method", "what"),
     [
-        ("source_only", r"network of [\d,]+ parameters; 2 steps of \d+ source samples"),
+        (
+            "source_only",
+            r"network of [\d,]+ parameters; 2 steps of \d+ source samples, after every 2 an "
+            r"evaluation of 380$",  # 100 of the source; 80 of the target to choose by, 200 to test
+        ),
         (
             "dann",
             r"network of [\d,]+ parameters, [\d,]+ with what the method adds; "
@@ -497,7 +501,7 @@ def test_what_will_be_trained_is_said_before(da: Any, method: str, what: str) ->
     network = ["network=identity"] if method == "pca" else []
     ended = da.train(f"method={method}", *network, "steps=2")
     assert ended.code == 0
-    assert re.search(what, ended.err + ended.out)
+    assert re.search(what, ended.err + ended.out, re.MULTILINE)
 
 
 def test_what_is_no_method_is_a_line(da: Any) -> None:
