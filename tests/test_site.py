@@ -85,13 +85,18 @@ def test_no_page_shows_the_marks_of_another_markup(site: Path) -> None:
         assert not re.search(r":(math|class|func|ref|meth):", page.read_text()), page
 
 
+def set_width(browser: Browser, width: int) -> None:
+    """Of the page that is shown, in pixels."""
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.ask("goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=metrics)
+
+
 @browsing
 @pytest.mark.parametrize("width", WIDTHS)
 def test_pages_that_are_opened_as_files_can_be_searched(
     site: Path, narrow: Browser, width: int
 ) -> None:
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    narrow.ask("goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=metrics)
+    set_width(narrow, width)
     narrow.open(site / "guides" / "audit.html")
     if width < 960:
         narrow.click("label[for=__search].md-header__button")
@@ -106,8 +111,7 @@ def test_pages_that_are_opened_as_files_can_be_searched(
 def test_every_page_fits_and_its_pictures_and_formulas_are_whole(
     site: Path, narrow: Browser, width: int
 ) -> None:
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    narrow.ask("goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=metrics)
+    set_width(narrow, width)
     wrong = []
     for page in sorted(site.rglob("*.html")):
         narrow.open(page)

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 
-from da_framework.calibrations.bias_corrected_temperature import bias_corrected_temperature
 from da_framework.core.batch import Outputs
-from da_framework.label_shift_corrections.em import em
-from da_framework.metrics.label_shift import accuracy_in_shares
+from da_framework.metrics.label_shift import (
+    BIAS_CORRECTED,
+    LIKELIEST_SHARES,
+    accuracy_in_shares,
+    correct_label_shift,
+)
 
 
 def mlls(outputs: Mapping[str, Outputs]) -> float:
@@ -23,9 +26,8 @@ def mlls(outputs: Mapping[str, Outputs]) -> float:
         outputs: of the roles ``source`` (labelled) and ``target`` (labels hidden).
     """
     source, target = outputs["source"], outputs["target"]
-    calibrated = bias_corrected_temperature(source.logits, source.y, ridge=1.0)
-    p_source, p_target = (calibrated(side.logits).softmax(1) for side in (source, target))
-    shares = em(
-        *(p_source, source.y, p_target), prior="labels", rounds=10_000, tolerance=1e-8
-    ).shares
-    return accuracy_in_shares(source.logits.argmax(1), source.y, shares)
+    calibrated = correct_label_shift(
+        source.logits, source.y, target.logits, calibration=BIAS_CORRECTED
+    )
+    estimate = LIKELIEST_SHARES(calibrated.source.exp(), source.y, calibrated.target.exp())
+    return accuracy_in_shares(source.logits.argmax(1), source.y, estimate.shares)

@@ -250,10 +250,6 @@ class Method(nn.Module):
         else:
             passes = [self.network(s.x, s.domain) for s in samples]
             features, logits = zip(*passes, strict=True)
-        if self.gather is _identity:
-            return {
-                role: Outputs(*samples[i], features[i], logits[i]) for i, role in enumerate(roles)
-            }
         return {
             role: Outputs(*map(self.gather, (*samples[i], features[i], logits[i])))
             for i, role in enumerate(roles)

@@ -1,14 +1,17 @@
 """A target's probabilities, calibrated and corrected for its class shares; intervals of shares."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from da_framework.calibrations.bias_corrected_temperature import bias_corrected_temperature
 from da_framework.core.batch import Outputs
 from da_framework.core.errors import InputError
+from da_framework.label_shift_corrections.em import em
 from da_framework.label_shift_corrections.shift_estimate import ShiftEstimate
 
 Calibration = Callable[[Tensor, Tensor], Callable[[Tensor], Tensor]]
@@ -16,6 +19,9 @@ Calibration = Callable[[Tensor, Tensor], Callable[[Tensor], Tensor]]
 LabelShiftCorrection = Callable[[Tensor, Tensor, Tensor], ShiftEstimate]
 """What ``label_shift_correction=`` builds: class shares of the target, of the source's
 probabilities, its labels, and the target's probabilities."""
+BIAS_CORRECTED: Calibration = partial(bias_corrected_temperature, ridge=1.0)
+LIKELIEST_SHARES: LabelShiftCorrection = partial(em, prior="labels", rounds=10_000, tolerance=1e-8)
+"""MLLS, of probabilities that are calibrated so; a class without a source sample has no share."""
 
 
 class Corrected(NamedTuple):

@@ -1,19 +1,18 @@
 """Whether two domains differ at all, whether their class shares explain it, and what remains."""
 
-from functools import partial
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from da_framework.calibrations.bias_corrected_temperature import bias_corrected_temperature
 from da_framework.core.batch import Outputs
 from da_framework.label_shift_corrections.bbse import bbse
-from da_framework.label_shift_corrections.em import em
 from da_framework.losses.mmd import bandwidths, gaussian, pairwise_squared_distances
 from da_framework.metrics.domain_distance import domain_accuracy
 from da_framework.metrics.label_shift import (
+    BIAS_CORRECTED,
+    LIKELIEST_SHARES,
     ShareInterval,
     bootstrap_shares,
     correct_label_shift,
@@ -21,10 +20,6 @@ from da_framework.metrics.label_shift import (
 
 FEWEST = 20
 """Samples of a side that are tested at least."""
-
-CALIBRATION = partial(bias_corrected_temperature, ridge=1.0)
-LIKELIEST_SHARES = partial(em, prior="labels", rounds=10_000, tolerance=1e-8)
-"""MLLS; a class without a source sample has no share."""
 
 
 class TwoSampleTest(NamedTuple):
@@ -85,7 +80,7 @@ def examine_shift(
     """
     k = source.logits.shape[1]
     calibrated = correct_label_shift(
-        source.logits, source.y, target.logits, calibration=CALIBRATION
+        source.logits, source.y, target.logits, calibration=BIAS_CORRECTED
     )
     s, t = calibrated.source.exp(), calibrated.target.exp()
     shares = bootstrap_shares(LIKELIEST_SHARES, s, source.y, t, draws=draws, seed=seed)

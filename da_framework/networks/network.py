@@ -118,17 +118,9 @@ class Network(nn.Module):
     ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "rows k"]]:
         """Features and logits, in the precision of the weights."""
         if x.is_floating_point():
-            x = x.to(self._dtype)
+            x = x.to(next(self.head.parameters()).dtype)
         features = self.encoder(x, domain)
         return features, self.head(features)
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        """Of the head's weights, without the walk over all of them where the first is a layer's."""
-        for layer in self.head._modules.values():
-            weight = getattr(layer, "weight", None)
-            return (weight if isinstance(weight, Tensor) else next(self.head.parameters())).dtype
-        return next(self.head.parameters()).dtype
 
     def stages(self) -> dict[str, nn.Module]:
         """The encoder's parts that have weights, first to last.

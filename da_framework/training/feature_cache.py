@@ -46,9 +46,7 @@ def with_cached_features(
     domains: list[Shards] = []
     for name in dataset.domains:
         x = dataset[name].x
-        digest = hashlib.sha256(f"{weights} {x.shape} {x.dtype}".encode())
-        digest.update(np.ascontiguousarray(x).data)
-        shards = Shards(x, network, device, folder and folder / digest.hexdigest()[:24])
+        shards = Shards(x, network, device, folder and folder / features_key(weights, x)[:24])
         other.replace(name, dataset[name]._replace(x=shards.features()))
         domains.append(shards)
     backbone.to("cpu")
@@ -160,13 +158,18 @@ class SharedFeatures:
     def of_rows(self, network: "Network", weights: str, rows: Tensor) -> Tensor:
         """Features of a few samples."""
         x = rows.cpu().numpy()
-        digest = hashlib.sha256(f"{weights} {x.shape} {x.dtype}".encode())
-        digest.update(np.ascontiguousarray(x).data)
-        key = digest.hexdigest()
+        key = features_key(weights, x)
         if key not in self.features:
             made = Shards(x, network, rows.device.type, None).features()
             self.features[key] = torch.from_numpy(made)
         return self.features[key].to(rows.device)
+
+
+def features_key(weights: str, x: Array) -> str:
+    """A hash of inputs and of what makes features of them."""
+    digest = hashlib.sha256(f"{weights} {x.shape} {x.dtype}".encode())
+    digest.update(np.ascontiguousarray(x).data)
+    return digest.hexdigest()
 
 
 def fingerprint(network: "Network") -> str:

@@ -7,7 +7,6 @@ from scipy import stats
 from da_framework.results.ranks import (
     Ranks,
     critical_difference,
-    range_quantile,
     rank_methods,
     rank_rows,
     render_ranks,
@@ -63,12 +62,6 @@ def test_the_quantiles_are_those_of_the_paper_s_table(methods: int, quantile: fl
     # Demšar 2006, table 5a
     root = (methods * (methods + 1) / (6 * 20)) ** 0.5
     assert critical_difference(methods, 20) == pytest.approx(quantile * root, abs=1.1e-3)
-
-
-@pytest.mark.parametrize("k", [2, 3, 10, 100])
-def test_the_range_of_normal_numbers_is_scipy_s(k: int) -> None:
-    expected = stats.studentized_range.ppf(0.95, k, np.inf)
-    assert range_quantile(0.95, k) == pytest.approx(expected, rel=1e-7)
 
 
 @pytest.mark.parametrize("seed", range(5))
