@@ -249,7 +249,10 @@ def test_all_that_our_records_name_may_be_named(file: Path) -> None:
     apart = "agreement benchmark gains fine_tuning kills labels power_cuts streams validity"
     if file.stem.startswith(tuple(apart.split())):
         pytest.skip("holds no records of runs")
-    for record in json.loads(file.read_text()):
+    records = json.loads(file.read_text())
+    if isinstance(records, dict):
+        pytest.skip("holds what a function has computed")
+    for record in records:
         config = moved_config(record["config"])
         check_record({key: part for key, part in config.items() if key not in UNUSED})
         assert moved_config(config) == config
