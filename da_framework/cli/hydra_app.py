@@ -20,6 +20,7 @@ from da_framework.config import plugins, run_names
 from da_framework.core.errors import InputError, UntypedError, trust_word
 from da_framework.core.quoting import hydra_text
 from da_framework.core.terminal import clean_output
+from da_framework.training.memory import keep_freed_memory
 
 MULTIRUN = ("-m", "--multirun")
 OPTIONS = (
@@ -141,6 +142,7 @@ def make_task(module: str, keys: dict[str, Any]) -> Callable[[Any], Any]:
 
 def run_task(config: Any, *, module: str, keys: dict[str, Any]) -> Any:
     """Hands a config to the command of a module."""
+    keep_freed_memory()
     with clean_output(), exit_on_user_error(), explain_references(), show_trusting_command(config):
         return import_module(f"da_framework.cli.{module}").main(config, **keys)
 

@@ -1,6 +1,8 @@
-"""How much memory a run takes, and what to do when there is none left."""
+"""How much memory a run takes, what to do when there is none left, and how it is kept at hand."""
 
-from collections.abc import Iterator, Mapping
+import ctypes
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +15,12 @@ if TYPE_CHECKING:
 
 ALLOCATION = ("DefaultCPUAllocator", "out of memory")
 """Words of errors that have no type of their own: the CPU's allocator."""
+MALLOPT = {
+    "MMAP_THRESHOLD": (-3, 2**30),  # a block up to this size is cut from memory already at hand
+    "TRIM_THRESHOLD": (-1, 2**31 - 1),  # which is not given back
+    "TOP_PAD": (-2, 2**26),  # and grows by this much
+}
+"""Settings of glibc's allocator (``man mallopt``): number and value, in bytes."""
 
 
 @contextmanager
@@ -39,12 +47,36 @@ def explain_out_of_memory(config: Mapping[str, Any]) -> Iterator[None]:
         ) from None
 
 
+def keep_freed_memory() -> None:
+    """Lets the CPU's next tensors have the memory of those before, where glibc allocates.
+
+    It gives large blocks back to the system when they are freed, and the system clears every page
+    of the next: with activations of some 100 MiB that can take longer than the arithmetic. What is
+    set by the environment (``MALLOC_MMAP_THRESHOLD_``, ``GLIBC_TUNABLES``) stays as it is, and so
+    does every number that is computed.
+    """
+    if "GLIBC_TUNABLES" in os.environ or not (mallopt := glibc_function("mallopt")):
+        return
+    for name, (number, value) in MALLOPT.items():
+        if f"MALLOC_{name}_" not in os.environ:
+            mallopt(number, value)
+
+
+def glibc_function(name: str) -> Callable[..., int] | None:
+    """A function of the C library, where it is glibc."""
+    if not psutil.LINUX:
+        return None
+    return getattr(ctypes.CDLL(None), name, None)
+
+
 def reset_peak_memory() -> Literal["run", "process"]:
     """Begins to measure the most memory anew, where the system lets a process do so.
 
     Returns:
         What ``peak_memory`` is of from here on: this run, or the process since it began.
     """
+    if trim := glibc_function("malloc_trim"):
+        trim(0)  # what an earlier run has left at hand is none of this one's
     try:
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")

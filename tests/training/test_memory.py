@@ -1,6 +1,9 @@
 """What a run says of the machine it ran on."""
 
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,43 @@ def test_the_peak_is_of_what_came_after_the_reset() -> None:
     assert kind == ("run" if Path("/proc/self/clear_refs").exists() else "process")
     if kind == "run":
         assert memory.peak_memory() < with_it - 250
+
+
+@pytest.mark.skipif(not memory.glibc_function("mallopt"), reason="not glibc")
+def test_a_step_takes_the_memory_of_the_step_before() -> None:
+    script = """
+import resource, sys
+import torch
+from da_framework.training.memory import MALLOPT, keep_freed_memory, reset_peak_memory, peak_memory
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def steps():
+    before = faults()
+    for _ in range(20):
+        torch.ones(25_000_000), torch.ones(5_000_000)  # 95 and 19 MiB
+    return faults() - before
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+steps()
+print(steps())
+reset_peak_memory()
+print(peak_memory())
+"""
+    clean = {name: value for name, value in os.environ.items() if "MALLOC" not in name}
+    faults: dict[str, int] = {}
+    for kind, variables in (("as is", {}), ("kept", {}), ("set", {"MALLOC_TRIM_THRESHOLD_": "0"})):
+        said = subprocess.run(
+            [sys.executable, "-c", script, "kept" if kind != "as is" else ""],
+            capture_output=True,
+            check=True,
+            text=True,
+            env=clean | variables,
+        ).stdout.split()
+        faults[kind] = int(said[0])
+        assert float(said[1]) < 1000  # nothing is held beyond a run
+    pages = 20 * 30_000_000 * 4 / os.sysconf("SC_PAGE_SIZE")
+    assert faults["as is"] > 0.5 * pages / 512  # huge pages, if the system gives them
+    assert faults["kept"] < 100
+    assert faults["set"] > faults["kept"]
 
 
 def test_where_it_cannot_be_measured_anew_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
