@@ -83,6 +83,7 @@ from da_framework.methods.rsc import RSC as RSC
 from da_framework.methods.shot import SHOT as SHOT
 from da_framework.methods.shot_im import SHOTIM as SHOTIM
 from da_framework.methods.shot_plus_plus import SHOTPlusPlus as SHOTPlusPlus
+from da_framework.methods.shot_rotation import SHOTRotation as SHOTRotation
 from da_framework.methods.source_only import SourceOnly as SourceOnly
 from da_framework.methods.spectral_decoupling import SpectralDecoupling as SpectralDecoupling
 from da_framework.methods.structural_noise import StructuralNoise as StructuralNoise

@@ -33,9 +33,9 @@ class SHOTPlusPlus(Method):
     Liang, Hu, Wang, He, Feng, "Source Data-absent Unsupervised Domain Adaptation through Hypothesis
     Transfer and Labeling Transfer", TPAMI 2021, section 3.4. https://arxiv.org/abs/2012.07297
     MixMatch: Berthelot et al., NeurIPS 2019. https://arxiv.org/abs/1905.02249
-    The last of three stages: train on the source, then ``method=shot dataset.source=[]``, then this
-    with ``init_from`` that run. Left out: the paper's rotation task in the second stage, for square
-    images alone. Departures: one view makes a guess, not two; a batch has sure and unsure samples
+    The last of three stages: train on the source, then ``dataset.source=[]`` with ``method=shot``,
+    or ``shot_rotation`` for square images as in the paper, then this with ``init_from`` that run.
+    Departures: one view makes a guess, not two; a batch has sure and unsure samples
     as they come, not half and half; the head goes on, and is not drawn anew.
     Pitfalls. A class that the model is surely wrong about stays wrong: its errors are now labels.
     Users did not reach the paper's VisDA (their tracker, issue 3); its "source-only++" has seen the
