@@ -16,6 +16,7 @@ from formulas import to_markdown
 from gallery_pages import example_names, gallery_index, gallery_page
 from mkdocs.structure.files import File, Files
 from pitfalls import pitfalls
+from recorded import recorded_table
 
 import da_framework
 from da_framework.config.catalog import list_group, source_docstring
@@ -23,6 +24,7 @@ from da_framework.config.definitions import class_constants
 from da_framework.config.key_help import Keys, option_keys
 from da_framework.config.method_settings import SETTINGS, method_settings
 from da_framework.config.plugins import conf_dir, read_target
+from da_framework.results.overview import count_all, list_overviews, overview_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 FORMULA = re.compile(
@@ -163,6 +165,7 @@ def method_page(name: str) -> str:
         keys_table(option_keys("method", name)),
         f"Code: `{target}`. Keys that every method has: see `method:` in `da train --help`.",
         gains_table(name),
+        recorded_table(name),
         pitfalls(class_constants(target), read_gains().get(name, {})),
     ]
     return "\n\n".join(part for part in parts if part.strip()) + "\n"
@@ -252,11 +255,40 @@ def relinked(document: Path) -> str:
 
 
 def results_page() -> str:
-    """All recorded experiments, a line each."""
-    rows = []
-    for document in sorted((ROOT / "experiments").glob("*/README.md")):
-        title = document.read_text("utf-8").splitlines()[0].lstrip("# ")
-        rows.append(f"- [{title}](experiments/{document.parent.name}/index.md)")
+    """What is recorded of papers' tables, counted, and all recorded experiments, a line each."""
+    pages = {
+        document.parent.name: f"experiments/{document.parent.name}/index.md"
+        for document in sorted((ROOT / "experiments").glob("*/README.md"))
+    }
+    titles = {name: experiment_title(name) for name in pages}
+    tables = list_overviews()
     return "\n".join(
-        ["# Results", "", "What was run, by which command, and what came of it.", "", *rows, ""]
+        [
+            "# Results",
+            "",
+            "What was run, by which command, and what came of it.",
+            "",
+            "## Tables of papers",
+            "",
+            "Each is made again by `da reproduce TABLE`. *Exact* is equal to the paper's value in "
+            "every digit that it prints, by one setting for a whole row; *inside* and *outside* "
+            "are verdicts within bounds that were stated, with their reason, before the runs: of "
+            "a value, or of the mean of a row. What falls outside stays, and its page says what "
+            "is known of why.",
+            "",
+            count_all(tables),
+            "",
+            *overview_lines(tables, pages),
+            "",
+            "## All experiments",
+            "",
+            *(f"- [{titles[name]}]({page})" for name, page in pages.items()),
+            "",
+        ]
     )
+
+
+def experiment_title(name: str) -> str:
+    """The first line of its page."""
+    page = ROOT / "experiments" / name / "README.md"
+    return page.read_text("utf-8").splitlines()[0].lstrip("# ")

@@ -158,7 +158,7 @@ def paper_tables() -> dict[str, str]:
         if records := table.recorded:
             rendered[name] = render_reproduction(table, judge_cells(table, records), records)
     for name, computed in find_computed_tables().items():
-        if (file := computed.kept(EXPERIMENTS)).is_file():
+        if (file := computed.kept).is_file():
             rendered[name] = render_computed(computed, read_record(file))
     return rendered
 

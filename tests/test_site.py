@@ -1,6 +1,7 @@
 """The site as a browser shows it: nothing is broken, too wide, or fetched from elsewhere."""
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ from da_framework.config.catalog import list_group
 from da_framework.config.definitions import class_constants
 from da_framework.config.key_help import own_target
 from da_framework.config.plugins import conf_dir
+from da_framework.results.overview import count_all, list_overviews
 from tests.browser import Browser, browsing, until
 
 ROOT = Path(__file__).parents[1]
@@ -78,6 +80,37 @@ def test_the_page_of_a_method_says_what_to_look_out_for(site: Path) -> None:
     assert len(harmed) == 1
     assert "two moons (-" in harmed[0]
     assert "USPS" not in harmed[0]
+
+
+def test_the_page_of_a_method_has_its_means_in_recorded_experiments(site: Path) -> None:
+    def means(page: str, experiment: str) -> list[str]:
+        row = re.search(
+            rf'href="[^"]*experiments/{experiment}/index.html">.*?</tr>', page, re.DOTALL
+        )
+        return re.findall(r"<td>([\d.]*)</td>", row[0]) if row else []
+
+    def mean(experiment: str, method: str) -> str:
+        file = ROOT / "experiments" / f"{experiment}.recorded.json"
+        runs = [r for r in json.loads(file.read_text()) if r["choices"]["method"] == method]
+        accuracies = [run["target"]["last"]["accuracy"] for run in runs]
+        return f"{100 * sum(accuracies) / len(accuracies):.1f}"
+
+    table = "domainbed_2021/rotated_mnist"
+    irm, alone = mean(table, "irm"), mean(table, "source_only")
+    page = (site / "methods" / "irm.html").read_text()
+    assert means(page, "domainbed_2021") == ["6", "6", irm, alone]
+    page = (site / "methods" / "artl.html").read_text()
+    # none of them has what does not adapt
+    assert means(page, "meda_2018") == ["2", "2", mean("meda_2018/digits", "artl"), ""]
+    assert "recorded-experiments" not in (site / "methods" / "structural_noise.html").read_text()
+
+
+def test_the_page_of_results_counts_tables(site: Path) -> None:
+    text = re.sub(r"<[^>]+>", "", (site / "results.html").read_text())
+    tables = list_overviews()
+    assert count_all(tables) in unescape(text)
+    for table in tables:
+        assert f"{table.name}" in text
 
 
 def test_no_page_shows_the_marks_of_another_markup(site: Path) -> None:

@@ -11,19 +11,13 @@ from pathlib import Path
 
 from da_framework.cli.arguments import ArgumentParser
 from da_framework.config.plugins import NEEDS, require_package
-from da_framework.core.damage import is_there
 from da_framework.core.errors import InputError, PreemptedError, listed
 from da_framework.core.files import run_lock, wait_for_lock, write_text
-from da_framework.core.rounding import format_fixed
 from da_framework.core.terminal import open_console
 from da_framework.results.computed_table import (
-    ComputedTable,
     compute_table,
-    describe_record,
-    find_computed_tables,
     judge_table,
     load_computed_table,
-    read_record,
     render_computed,
     table_files,
     write_record,
@@ -37,12 +31,8 @@ from da_framework.results.experiments import (
     load_experiment,
 )
 from da_framework.results.folder import find_finished_runs
-from da_framework.results.reproduction import (
-    judge_cells,
-    record_table,
-    render_overview,
-    render_reproduction,
-)
+from da_framework.results.overview import list_overviews, render_overview
+from da_framework.results.reproduction import judge_cells, record_table, render_reproduction
 from da_framework.results.tables import gather_records
 
 JOBLIB = "hydra/launcher=joblib"
@@ -66,7 +56,7 @@ def main(arguments: list[str]) -> None:
     parsed = parser.parse_intermixed_args(arguments)
     if parsed.list or parsed.table is None:
         open_console(width=None if sys.stdout.isatty() else 160).print(
-            render_overview(find_tables(), computed_lines())
+            render_overview(list_overviews())
         )
         return
     if parsed.table in table_files():
@@ -153,32 +143,10 @@ def reproduce_computed(parsed: Namespace) -> None:
     write_text(table.folder / "table.md", text + "\n")
     print(text)
     if parsed.record:
-        write_record(recorded_file(table), record)
+        write_record(table.kept, record)
     cells = judge_table(table, record)
     if not parsed.quick and any(cell.inside is False or cell.ours is None for cell in cells):
         raise SystemExit(1)
-
-
-def recorded_file(table: ComputedTable) -> Path:
-    """The file of our recorded figures, among the experiments beside the table's own config."""
-    place = table.file
-    for _ in Path(table.name).parts:
-        place = place.parent
-    return table.kept(place.parent / "experiments")
-
-
-def computed_lines() -> dict[str, tuple[str, str, str]]:
-    """Cells, minutes of a processor and origin of every computed table, for the overview."""
-    lines = {}
-    for name, table in find_computed_tables().items():
-        file = recorded_file(table)
-        record = read_record(file) if is_there(file) else None
-        minutes = table.minutes if record is None else record.seconds["cpu"] / 60
-        cost = f"about {minutes:g}" if record is None else format_fixed(minutes, 1)
-        cells = f"{len(table.cells)}: {listed(table.panels)}"
-        source = "not recorded" if record is None else describe_record(record)
-        lines[f"{name}\n{table.title}"] = (cells, cost, source)
-    return lines
 
 
 def run_sweep(table: Experiment, overrides: Sequence[str]) -> None:

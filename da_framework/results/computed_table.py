@@ -97,6 +97,12 @@ class Panel:
         ends = sorted((paper / factor, paper * factor))
         return ends[0] - tolerance, ends[1] + tolerance
 
+    def is_exact(self, row: str, column: str) -> bool:
+        """Whether a value is inside only if it is equal in every printed digit."""
+        low, high = self.band(row, column)
+        unit: float = 10.0**-self.digits
+        return high - low <= 1.001 * unit  # half of it to either side
+
     def is_doubted(self, row: str, column: str) -> bool:
         """Whether the paper's value is wrong."""
         return any(fnmatchcase(f"{row}/{column}", pattern) for pattern in self.doubted)
@@ -133,6 +139,7 @@ class ComputedTable:
         compute: config of the function.
         quick: keys of the function by which it is a tenth of the work.
         panels: the paper's values, by the names that the function gives its figures.
+        finding: what our recorded figures say, in a sentence without a number.
     """
 
     name: str
@@ -143,6 +150,7 @@ class ComputedTable:
     compute: ConfigNode
     quick: dict[str, Any] = field(default_factory=dict)
     panels: dict[str, Panel]
+    finding: str = ""
 
     @property
     def cells(self) -> dict[tuple[str, str, str], float]:
@@ -158,13 +166,11 @@ class ComputedTable:
         """Where it is computed."""
         return Path("multirun") / self.name.replace("/", "-")
 
-    def kept(self, root: Path) -> Path:
-        """The file of our recorded figures, there or not.
-
-        Args:
-            root: the folder of all experiments.
-        """
-        return root / f"{self.name}{RECORDED}"
+    @property
+    def kept(self) -> Path:
+        """The file of our recorded figures, there or not: among the experiments of its configs."""
+        configs = self.file.parents[len(Path(self.name).parts)]
+        return configs / "experiments" / f"{self.name}{RECORDED}"
 
 
 class TableRecord(NamedTuple):
@@ -240,6 +246,7 @@ def stated_table(
     compute: ConfigNode,
     panels: dict[str, Any],
     quick: dict[str, Any] | None = None,
+    finding: str = "",
 ) -> None:
     """The keys of a table's file."""
 

@@ -29,6 +29,8 @@ SIDES = ("dataset.pair", "dataset.source", "dataset.target")
 
 Number = Annotated[int | float, Field(allow_inf_nan=False)]
 Amount = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
+ROUNDED = 0.05
+"""Half a unit of the digit after the point that papers print of a percentage."""
 PaperRows = dict[str, list[Number | None]]
 """Values in percent by method, a column each; ``None`` where there is none."""
 
@@ -56,6 +58,7 @@ class Paper:
         reference: whose the values are, if not the paper's.
         beside: values of others, by whose they are.
         minutes: of a processor that it is thought to take, until it is recorded.
+        finding: what our recorded values say, in a sentence without a number.
     """
 
     title: str
@@ -75,6 +78,7 @@ class Paper:
     reference: str = "paper"
     beside: dict[str, PaperRows] = field(default_factory=dict)
     minutes: Amount | None = None
+    finding: str = ""
 
     def problems(self) -> Iterator[str]:
         """Where its parts contradict one another."""
@@ -179,6 +183,12 @@ class PaperTable(Experiment):
             for column, value in zip(self.paper.columns, values, strict=True)
             if value is not None
         }
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a cell is inside only if it equals the paper's in every printed digit."""
+        rounded = self.paper.tolerance is not None and self.paper.tolerance <= ROUNDED
+        return rounded and not self.paper.bands
 
     @property
     def kept(self) -> Path:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from rich.table import Table as Grid
-
 from da_framework.core.errors import InputError, listed
 from da_framework.core.rounding import format_fixed, format_signed, round_half_up
 from da_framework.results.cells import (
@@ -341,34 +339,6 @@ def describe_provenance(records: Sequence[RunRecord]) -> str:
             kinds["code"].add(record["code"][:8])
     parts = [f"{name} {listed(sorted(versions))}" for name, versions in kinds.items() if versions]
     return "; ".join([listed(dates), *parts])
-
-
-def render_overview(
-    known: Mapping[str, PaperTable], computed: Mapping[str, Sequence[str]] | None = None
-) -> Grid:
-    """Every table with its cells, what it costs, and when it was recorded.
-
-    Args:
-        known: tables that sweeps make.
-        computed: of others, by name: their cells, what they cost, and when they were recorded.
-    """
-    grid = Grid("table", "cells", "CPU minutes", "recorded", show_lines=True)
-    for name, table in known.items():
-        estimate = table.paper.minutes
-        if recorded := table.recorded:
-            # before the processor's time was kept, the clock's stands in for it
-            seconds = [record["seconds"] for record in recorded]
-            spent = [each["cpu"] if "cpu" in each else each["all"] for each in seconds]
-            cost = format_fixed(sum(spent) / 60)
-        else:
-            cost = "not known" if estimate is None else f"about {estimate}"
-        title = table.paper.title.partition(" (")[0]
-        cells = f"{len(table.cells)}: {listed(table.paper.rows)}"
-        source = describe_provenance(recorded) if recorded else "not recorded"
-        grid.add_row(f"{name}\n{title}", cells, cost, source)
-    for title, fields in (computed or {}).items():
-        grid.add_row(title, *fields)
-    return grid
 
 
 def record_table(table: PaperTable, records: Sequence[RunRecord]) -> None:

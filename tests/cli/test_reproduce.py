@@ -223,4 +223,4 @@ def test_what_cannot_be_reproduced_is_said(da: Any, monkeypatch: pytest.MonkeyPa
     assert re.search(
         r"jda_2013/office_caltech10 .* 48: nearest_neighbor, .* 1\.7 .*; torch 2\.15", listed
     )
-    assert re.search(r"cells .* CPU minutes .* recorded", listed)
+    assert re.search(r"values .* CPU minutes .* recorded", listed)

@@ -1,6 +1,5 @@
 """A paper's table as reproduced: its cells and what is shown of them."""
 
-import io
 import json
 import re
 from collections.abc import Mapping
@@ -9,7 +8,6 @@ from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
-from rich.console import Console
 
 from da_framework.config.schema import check_config
 from da_framework.config.settings import Settings
@@ -22,7 +20,6 @@ from da_framework.results.reproduction import (
     is_within,
     judge_cells,
     record_table,
-    render_overview,
     render_reproduction,
 )
 from da_framework.training.build import compose
@@ -108,15 +105,6 @@ def test_what_a_record_does_not_say_is_not_known(tmp_path: Path) -> None:
     assert describe_provenance([old, new]) == (
         "2031-02-03, date not known; torch 2.0, 2.1; da_framework 1.0; code 01234567"
     )
-
-
-def test_the_cost_of_a_table_is_the_processors_time(tmp_path: Path) -> None:
-    new = reproduced_record("dann", 0.5) | {"seconds": {"all": 900.0, "cpu": 300.0}}
-    stated = paper_table(tmp_path)
-    record_table(stated, [new, reproduced_record("dann", 0.5, seed=2)])
-    console = Console(width=160, record=True, file=io.StringIO())
-    console.print(render_overview({"some/table": stated}))
-    assert " 6.5 " in console.export_text()
 
 
 def test_a_table_may_show_the_last_readings_and_what_others_found(tmp_path: Path) -> None:
