@@ -52,6 +52,6 @@ def public_modules() -> dict[str, str]:
 
     modules = dict(_MODULES)
     for file in (conf_dir() / "method").glob("*.yaml"):
-        module, _, name = (read_target(file.read_text()) or "").rpartition(".")
+        module, _, name = (read_target(file.read_text("utf-8")) or "").rpartition(".")
         modules[name] = module.removeprefix("da_framework.")
     return modules

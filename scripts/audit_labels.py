@@ -148,7 +148,7 @@ def main(arguments: list[str]) -> None:
 def beside_others(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows beside what is recorded of other tasks."""
     file, tasks = ROOT / name, {row["task"] for row in rows}
-    known = json.loads(file.read_text()) if file.is_file() else []
+    known = json.loads(file.read_text("utf-8")) if file.is_file() else []
     return [row for row in known if row["task"] not in tasks] + rows
 
 
@@ -156,7 +156,7 @@ def fill(name: str, rows: list[dict[str, Any]], table: str, begin: str, end: str
     """Records rows, and puts their table between two marks of the page."""
     write_text(ROOT / name, json.dumps(rows, indent=1) + "\n")
     readme = ROOT / "README.md"
-    write_text(readme, replace_marked(readme.read_text(), begin, end, table))
+    write_text(readme, replace_marked(readme.read_text("utf-8"), begin, end, table))
     print(table)
 
 

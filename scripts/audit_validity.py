@@ -87,7 +87,7 @@ def main() -> None:
     rows = simulate_pools(ORDERS)
     write_text(ROOT / "validity.recorded.json", json.dumps(rows, indent=1) + "\n")
     readme = ROOT / "README.md"
-    write_text(readme, replace_marked(readme.read_text(), BEGIN, END, render_table(rows)))
+    write_text(readme, replace_marked(readme.read_text("utf-8"), BEGIN, END, render_table(rows)))
 
 
 if __name__ == "__main__":

@@ -586,7 +586,7 @@ def peak(loss: Callable[[Tensor, Tensor], Tensor], n: int) -> float:
     sides, few = (features(rows, 256, torch.device("cpu")) for rows in (n, 512))
     there_and_back(loss, few)()  # what is loaded once is there before
     ctypes.CDLL(None).malloc_trim(0)  # what is free but held would not count
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak begins here
     before = resident("VmRSS")
     there_and_back(loss, sides)()
     return (resident("VmHWM") - before) / 2**10
@@ -594,7 +594,7 @@ def peak(loss: Callable[[Tensor, Tensor], Tensor], n: int) -> float:
 
 def resident(name: str) -> int:
     """KiB of this process: ``VmRSS`` now, ``VmHWM`` at most."""
-    return int(Path("/proc/self/status").read_text().partition(f"{name}:")[2].split()[0])
+    return int(Path("/proc/self/status").read_text("utf-8").partition(f"{name}:")[2].split()[0])
 
 
 def apart(call: Callable[[], float]) -> float:
@@ -783,7 +783,7 @@ def write_records(folder: Path, count: int) -> None:
     words = ("dataset=two_moons", "network=mlp", "steps=20", "evaluate_every=2", "logger=[]")
     run = [sys.executable, *DA, "train", *words, "callback=[]", f"hydra.run.dir={folder}/one"]
     subprocess.run(run, check=True, capture_output=True)
-    record = json.loads((folder / "one" / "result.json").read_text())
+    record = json.loads((folder / "one" / "result.json").read_text("utf-8"))
     pairs = [(a, b) for a in "abcde" for b in "abcde" if a != b]
     cells = [(f"method_{n}", *pair) for n in range(10) for pair in pairs]
     for number in range(count):
@@ -796,7 +796,7 @@ def write_records(folder: Path, count: int) -> None:
         first = {"baseline": method == "method_0", "domains": domains, "command": command}
         place.mkdir(parents=True)
         whole = {**record, **first, "choices": choices, "config": config}
-        (place / "result.json").write_text(json.dumps(whole, indent=1))
+        (place / "result.json").write_text(json.dumps(whole, indent=1), "utf-8")
 
 
 def reports(bench: Bench) -> Iterator[Line]:
@@ -940,10 +940,10 @@ def main(arguments: Sequence[str]) -> None:
     text = table(lines)
     print(text)
     if parsed.markdown:
-        parsed.markdown.write_text(text + "\n")
+        parsed.markdown.write_text(text + "\n", "utf-8")
     if parsed.json:
         record = {**results.environment(), "lines": [line.record() for line in lines]}
-        parsed.json.write_text(json.dumps(record, indent=1) + "\n")
+        parsed.json.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

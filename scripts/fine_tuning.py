@@ -141,7 +141,7 @@ def main(arguments: Sequence[str]) -> None:
     rows = gather_rows()
     write_text(ROOT / "fine_tuning.recorded.json", json.dumps(rows, indent=1) + "\n")
     readme = ROOT / "README.md"
-    write_text(readme, replace_marked(readme.read_text(), BEGIN, END, render_table(rows)))
+    write_text(readme, replace_marked(readme.read_text("utf-8"), BEGIN, END, render_table(rows)))
     print(render_table(rows))
 
 

@@ -190,10 +190,10 @@ def compare_runs(whole: Path, other: Path) -> None:
         )
         assert expected.keys() == actual.keys()
         assert all(torch.equal(expected[key], actual[key]) for key in expected), (other, name)
-    records = [json.loads((run / "result.json").read_text()) for run in (whole, other)]
+    records = [json.loads((run / "result.json").read_text("utf-8")) for run in (whole, other)]
     for key in SAME:
         assert records[0][key] == records[1][key], (other, key)
-    tables = [(run / "metrics.csv").read_text() for run in (whole, other)]
+    tables = [(run / "metrics.csv").read_text("utf-8") for run in (whole, other)]
     assert tables[0] == tables[1], other
 
 
@@ -282,7 +282,9 @@ def kill_reproduce(killing: Killing, most: int) -> dict[str, Any]:
         )
         compared += compare_sweeps(whole, runs)
         tables = [sorted(folder.rglob("*.md")) for folder in (whole, runs)]
-        assert [file.read_text() for file in tables[0]] == [file.read_text() for file in tables[1]]
+        assert [file.read_text("utf-8") for file in tables[0]] == [
+            file.read_text("utf-8") for file in tables[1]
+        ]
         shutil.rmtree(runs)
     return {"kills": killing.kills, "runs compared": compared}
 
@@ -357,11 +359,11 @@ def main() -> None:
             counts = part(Killing(Path(folder), asked.seed), asked.kills or most)
         counts |= {"seed": asked.seed, "seconds": round(time.monotonic() - begun)}
         print(f"{name}: {counts}", flush=True)
-        recorded = json.loads(RECORDED.read_text()) if RECORDED.is_file() else {}
+        recorded = json.loads(RECORDED.read_text("utf-8")) if RECORDED.is_file() else {}
         write_text(RECORDED, json.dumps(recorded | {name: counts}, indent=1) + "\n")
     readme = FAULTS / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
-    table = render_table(json.loads(RECORDED.read_text()))
+    before, _, rest = readme.read_text("utf-8").partition(BEGIN)
+    table = render_table(json.loads(RECORDED.read_text("utf-8")))
     write_text(readme, f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}")
 
 

@@ -43,7 +43,9 @@ QUIET = ("DeprecationWarning", "FutureWarning", "PendingDeprecationWarning")
 
 def read_project() -> Mapping[str, Any]:
     """The table ``project`` of pyproject.toml."""
-    project: Mapping[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project: Mapping[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))[
+        "project"
+    ]
     return project
 
 
@@ -142,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = json.dumps(record, indent=1) + "\n"
     print(text, end="")
     if not options.tests:
-        RECORD.write_text(text)
+        RECORD.write_text(text, "utf-8")
     return 1 if record["failed"] or not record["passed"] else 0
 
 

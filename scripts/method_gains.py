@@ -206,7 +206,7 @@ def main(arguments: Sequence[str]) -> None:
                 methods[label] = {"setting": situation, **tasks}
     write_text(ROOT / "gains.recorded.json", json.dumps(methods, indent=1) + "\n")
     readme = ROOT / "README.md"
-    write_text(readme, replace_marked(readme.read_text(), BEGIN, END, render_table(methods)))
+    write_text(readme, replace_marked(readme.read_text("utf-8"), BEGIN, END, render_table(methods)))
     print(render_table(methods))
 
 

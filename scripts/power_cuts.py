@@ -159,7 +159,7 @@ def is_equal(run: RunFolder, whole: RunFolder) -> bool:
             return False
     records: list[Any] = [own.read_record() for own in (run, whole)]
     same = all(records[0].get(name) == records[1].get(name) for name in COMPARED)
-    return same and run.metrics.read_text() == whole.metrics.read_text()
+    return same and run.metrics.read_text("utf-8") == whole.metrics.read_text("utf-8")
 
 
 def command(keys: Sequence[str]) -> list[str]:
@@ -207,7 +207,7 @@ def device_writes(image: Path) -> list[str]:
         check=True,
     )
     device = Path(found.stdout.strip()).name
-    return Path(f"/sys/block/{device}/stat").read_text().split()[4:9]
+    return Path(f"/sys/block/{device}/stat").read_text("utf-8").split()[4:9]
 
 
 @contextmanager

@@ -51,7 +51,7 @@ AGAINST = {
 @cache  # a part stands in one document, and a document asks for all
 def render_parts() -> dict[str, str]:
     """Every generated part by name."""
-    dann = (ROOT / "da_framework" / "methods" / "dann.py").read_text()
+    dann = (ROOT / "da_framework" / "methods" / "dann.py").read_text("utf-8")
     sweeps = {
         Path(name).name: render_markdown(
             gather_records([EXPERIMENTS / f"{name}.recorded.json"]), against=against
@@ -198,7 +198,7 @@ def render_stub() -> str:
 
 if __name__ == "__main__":
     for document in documents():
-        document.write_text(render_document(document.read_text()))
+        document.write_text(render_document(document.read_text("utf-8")), "utf-8")
         print(document.relative_to(ROOT), file=sys.stderr)
-    STUB.write_text(render_stub())
+    STUB.write_text(render_stub(), "utf-8")
     print(STUB.relative_to(ROOT), file=sys.stderr)

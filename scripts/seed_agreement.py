@@ -89,13 +89,13 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("sweeps", type=Path, nargs="+")
     sweeps = parser.parse_args(arguments).sweeps
-    known = json.loads(FILE.read_text()) if FILE.is_file() else []
+    known = json.loads(FILE.read_text("utf-8")) if FILE.is_file() else []
     kept = [row for row in known if row["sweep"] not in {sweep.name for sweep in sweeps}]
     rows = kept + [row for sweep in sweeps for row in compare_seeds(sweep)]
     rows.sort(key=lambda row: (row["sweep"], row["method"]))
     write_text(FILE, json.dumps(rows, indent=1) + "\n")
     readme = ROOT / "README.md"
-    write_text(readme, replace_marked(readme.read_text(), BEGIN, END, render_table(rows)))
+    write_text(readme, replace_marked(readme.read_text("utf-8"), BEGIN, END, render_table(rows)))
 
 
 if __name__ == "__main__":

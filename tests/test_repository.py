@@ -1,9 +1,12 @@
 """What stands beside the code agrees with it: versions, citation, linters, ignored files."""
 
+import ast
 import importlib.util
 import json
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -113,3 +116,32 @@ def test_every_lowest_version_was_tried() -> None:
     )
     assert record["failed"] == 0
     assert record["passed"] > 2000
+
+
+def test_text_is_utf_8_wherever_it_is_read_or_written() -> None:
+    # of a path whose type is not written beside it, ruff does not know that it is one
+    bare = [
+        f"{file.relative_to(ROOT)}:{call.lineno}"
+        for folder in ("da_framework", "docs", "scripts")
+        for file in (ROOT / folder).rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+        if call.func.attr in ("read_text", "write_text")
+        if not any(word.arg == "encoding" for word in call.keywords)
+        if not any(isinstance(a, ast.Constant) and a.value == "utf-8" for a in call.args)
+    ]
+    assert bare == []
+
+
+def test_a_command_runs_where_the_system_s_encoding_is_another(tmp_path: Path) -> None:
+    words = ["dataset=two_moons", "network=mlp", "steps=2", "callback=[]", "logger=[]"]
+    ascii_alone = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "da_framework", "train", *words],
+        cwd=tmp_path,
+        env=os.environ | ascii_alone | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr.decode()
+    assert list(tmp_path.glob("runs/*/result.json"))

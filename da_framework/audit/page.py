@@ -189,5 +189,5 @@ def shown_cells(pool: Pool, sample: int) -> list[tuple[str, list[str]]]:
 
 def fill_template(path: Path, name: str, data: Mapping[str, Any]) -> None:
     """Writes a page of this package with its data."""
-    template = (TEMPLATES / name).read_text()
+    template = (TEMPLATES / name).read_text("utf-8")
     write_text(path, template.replace("@DATA@", script_json(printable_tree(data))))

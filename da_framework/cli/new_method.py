@@ -209,7 +209,7 @@ def file_contents(name: str, root: Path, module: str, *, apart: bool) -> dict[Pa
         files |= {root / "pyproject.toml": PROJECT, **inits}
         if not (root / "README.md").exists():
             files[root / "README.md"] = README
-    elif apart and f"{module}.conf" not in (root / "pyproject.toml").read_text():
+    elif apart and f"{module}.conf" not in (root / "pyproject.toml").read_text("utf-8"):
         raise InputError(
             f"{root / 'pyproject.toml'} names no entry point {module}.conf: add",
             '[project.entry-points."da_framework.conf"]',

@@ -188,7 +188,7 @@ def run_sweep(table: Experiment, overrides: Sequence[str]) -> None:
         name = signal.Signals(-code).name
         raise InputError(f"{' '.join(command[3:])}: {name} ended it; the same command continues")
     if code:
-        last = log.read_text().strip().splitlines()[-1:]
+        last = log.read_text("utf-8").strip().splitlines()[-1:]
         from da_framework.cli.sweeps import read_failures
 
         reasons = [f"  {words}" for words in read_failures(table.folder)]

@@ -330,7 +330,7 @@ class Search:
             except Exception:
                 traceback.print_exc()
                 code = 1
-        last = (file.read_text().strip().splitlines() or [""])[-1]
+        last = (file.read_text("utf-8").strip().splitlines() or [""])[-1]
         if code in (INTERRUPTED, PREEMPTED):
             raise PreemptedError(last, code)
         return code, last

@@ -60,7 +60,7 @@ def refuse_secrets(arguments: Sequence[str], *, composes: bool) -> None:
         refuse_secret_text(word, word.partition("=")[0].lstrip("+~") if "=" in word else "")
     for file in named_configs(arguments) if composes else ():
         with suppress(OSError):
-            text = re.sub(r"(?m)(?:^|\s)#.*$", "", file.read_text(errors="replace"))
+            text = re.sub(r"(?m)(?:^|\s)#.*$", "", file.read_text("utf-8", errors="replace"))
             for line in text.splitlines():
                 refuse_secret_text(line, f"{file}: {line.partition(':')[0].strip(' -')}")
             refuse_secret_text(text, str(file))

@@ -135,7 +135,7 @@ def run_job(
 def has_crashed(sweep: Path, folder: Path) -> bool:
     """Whether a job has ended without a word when its sweep was run before."""
     file = sweep / STATES / UNENDED
-    return file.is_file() and str(folder) in json.loads(file.read_text())
+    return file.is_file() and str(folder) in json.loads(file.read_text("utf-8"))
 
 
 def train_apart(folder: Path, overrides: Sequence[str]) -> RunRecord | None:
@@ -154,7 +154,12 @@ def train_apart(folder: Path, overrides: Sequence[str]) -> RunRecord | None:
     command = [sys.executable, "-m", "da_framework", "train", *overrides, *keys]
     # what it logs stands in the log already
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     try:
         _, errors = process.communicate()

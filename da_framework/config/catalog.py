@@ -48,7 +48,7 @@ def option_files(group: str) -> Iterator[tuple[str, Path, str]]:
 
 def summarize_config(file: Path) -> str:
     """The config's own comment, or the first line of what it builds says of itself."""
-    text = file.read_text()
+    text = file.read_text("utf-8")
     first = next((line for line in text.splitlines() if line and not line.startswith("# @")), "")
     if first.startswith("#"):
         return first.lstrip("# ")
@@ -73,7 +73,7 @@ def source_docstring(target: str) -> str:
     file = source_file(module)
     if file is None:
         raise ImportError(f"no module {module}")
-    text = file.read_text()
+    text = file.read_text("utf-8")
     begun = re.search(rf"^(?:class|def) {re.escape(name)}\b", text, flags=re.MULTILINE)
     if begun is None:
         return ""
@@ -88,7 +88,7 @@ def render_methods() -> str:
     """Our methods with their papers, as Markdown."""
     lines = ["| `method=` | what it does | paper |", "|---|---|---|"]
     for file in sorted((conf_dir() / "method").glob("*.yaml")):
-        doc = source_docstring(read_target(file.read_text()) or "")
+        doc = source_docstring(read_target(file.read_text("utf-8")) or "")
         links = re.findall(r"https://\S+", doc)
         years = re.findall(r"\b(?:19|20)\d\d\b", doc)
         paper = f"[{years[0]}]({links[0]})" if links and years else ""

@@ -41,7 +41,7 @@ def irrelevant_keys() -> Mapping[str, frozenset[str]]:
 def source_folders(group: str) -> set[Path]:
     """The folders with the sources of what the configs of a group build, plugins' too."""
     files = (file for _, root in config_roots() for file in (root / group).glob("*.yaml"))
-    targets = filter(None, (read_target(file.read_text()) for file in files))
+    targets = filter(None, (read_target(file.read_text("utf-8")) for file in files))
     sources = {source_file(target.rpartition(".")[0]) for target in targets}
     return {file.parent for file in sources if file is not None}
 

@@ -52,7 +52,9 @@ def import_closure(modules: Iterable[str]) -> dict[str, Path]:
         if path is None:  # what is imported of a module that is none itself
             continue
         sources[module] = path
-        names = {m for m in imported_modules(path.read_text()) if m.split(".")[0] in packages}
+        names = {
+            m for m in imported_modules(path.read_text("utf-8")) if m.split(".")[0] in packages
+        }
         waiting += names - seen
         seen |= names
     return sources

@@ -72,7 +72,9 @@ def memory_limit() -> int:
 
 def control_groups() -> list[Path]:
     """The folders of this process's control group, and of those that it is in."""
-    line = MEMBERSHIP.read_text().rpartition("::/")[2].strip() if MEMBERSHIP.is_file() else ""
+    line = (
+        MEMBERSHIP.read_text("utf-8").rpartition("::/")[2].strip() if MEMBERSHIP.is_file() else ""
+    )
     place = CGROUP / line
     return [folder for folder in (place, *place.parents) if folder.is_relative_to(CGROUP)]
 
@@ -80,7 +82,7 @@ def control_groups() -> list[Path]:
 def _read_number(file: Path) -> int | None:
     """The number in a file; none if it says ``max``, or is not there."""
     try:
-        text = file.read_text().strip()
+        text = file.read_text("utf-8").strip()
     except OSError:
         return None
     return int(text) if text.isdigit() else None
@@ -88,7 +90,7 @@ def _read_number(file: Path) -> int | None:
 
 def _cached_files(folder: Path) -> int:
     try:
-        lines = (folder / "memory.stat").read_text().splitlines()
+        lines = (folder / "memory.stat").read_text("utf-8").splitlines()
     except OSError:
         return 0
     return sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))

@@ -107,7 +107,7 @@ def _netrc_files() -> Iterator[tuple[Path, int]]:
 
 def _read_passwords(file: Path) -> list[str]:
     try:
-        text = file.read_text(errors="replace")
+        text = file.read_text("utf-8", errors="replace")
     except OSError:
         return []
     passwords = NETRC_PASSWORD.findall(text)

@@ -125,7 +125,7 @@ def read_progress(folder: Path, count: int, size: int) -> tuple[list[Block], dic
     if not (file.is_file() and images.is_file()):
         return [], {}
     try:
-        progress = json.loads(file.read_text())
+        progress = json.loads(file.read_text("utf-8"))
         broken = {int(number): str(why) for number, why in progress["broken"].items()}
         blocks = [Block(int(end), str(sha256)) for end, sha256 in progress["blocks"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -156,7 +156,7 @@ def hash_bytes(file: Path, start: int, end: int) -> str:
 def write_progress(folder: Path, blocks: Sequence[Block], broken: dict[int, str]) -> None:
     """Writes which blocks are done, whole or not at all, and waits until it is on the disk."""
     with synced_write(folder / PROGRESS_FILE) as partial:
-        partial.write_text(json.dumps({"blocks": blocks, "broken": broken}))
+        partial.write_text(json.dumps({"blocks": blocks, "broken": broken}), "utf-8")
 
 
 def decode_chunks(

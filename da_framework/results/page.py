@@ -59,7 +59,7 @@ def render_page(report: Report) -> str:
         # by how many values: what a standard error is multiplied with
         "t": [None, None, *(t_quantile(n) for n in range(2, most + 1))],
     }
-    return TEMPLATE.read_text().replace("@DATA@", script_json(printable_tree(data)))
+    return TEMPLATE.read_text("utf-8").replace("@DATA@", script_json(printable_tree(data)))
 
 
 def flatten_shared(

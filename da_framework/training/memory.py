@@ -78,7 +78,7 @@ def reset_peak_memory() -> Literal["run", "process"]:
     if trim := glibc_function("malloc_trim"):
         trim(0)  # what an earlier run has left at hand is none of this one's
     try:
-        with open("/proc/self/clear_refs", "w") as file:
+        with open("/proc/self/clear_refs", "w", encoding="utf-8") as file:
             file.write("5")
     except OSError:  # not Linux, or not allowed
         return "process"
