@@ -294,6 +294,13 @@ CASES: dict[str, list[Case]] = {
             more_classes_than_samples,
         )
     ],
+    "methods/shot_rotation.py": [
+        Case(
+            f"{ARRAYS} method=shot_rotation init_from=first",
+            "method=shot",
+            prepare=after(arrays(40, 3), trained(*ARRAYS.split(), "method=source_only")),
+        )
+    ],
     "networks/stream_norm.py": [
         Case("run=first stream_method=tent", "stream_method=lame", "stream", first)
     ],

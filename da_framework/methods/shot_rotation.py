@@ -65,9 +65,8 @@ class SHOTRotation(SHOT):
         image = len(task.shape) == 3 and task.shape[1] == task.shape[2]
         if not (image or task.shape == (2,)):
             raise InputError(
-                f"method=shot_rotation: samples of shape {list(task.shape)} cannot be turned; it "
-                "is for square images: give dataset.size where images are of many shapes, or take "
-                "method=shot"
+                f"method=shot_rotation: samples of shape {list(task.shape)} cannot be turned, as "
+                "square images can: take method=shot"
             )
         super().__init__(network, task, weight=weight, pseudo_weight=pseudo_weight, **base)
         self.rotation_weight = rotation_weight
