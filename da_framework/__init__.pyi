@@ -20,6 +20,7 @@ from da_framework.methods.bss import BSS as BSS
 from da_framework.methods.can import CAN as CAN
 from da_framework.methods.cdan import CDAN as CDAN
 from da_framework.methods.cdann_between_sources import CDANNBetweenSources as CDANNBetweenSources
+from da_framework.methods.cmd import CMD as CMD
 from da_framework.methods.co_tuning import CoTuning as CoTuning
 from da_framework.methods.control import Control as Control
 from da_framework.methods.coral import CORAL as CORAL

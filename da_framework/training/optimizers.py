@@ -163,6 +163,24 @@ def adamw(
     return Optimizer(partial(algorithm, weight_decay=weight_decay), **base)
 
 
+def adagrad(
+    *, lr: Positive, lr_decay: NonNegative, weight_decay: NonNegative, **base: Unpack[OptimizerKeys]
+) -> Optimizer:
+    """Adagrad: steps that are the smaller, the more gradient a weight has had.
+
+    Duchi, Hazan, Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic
+    Optimization", JMLR 2011. https://jmlr.org/papers/v12/duchi11a.html
+
+    Args:
+        lr: learning rate, divided by the root of the sum of a weight's squared gradients.
+        lr_decay: by how much a step adds to what the learning rate is divided by, from 1 on.
+        weight_decay: of the squared norm of the weights, halved, which is added to the loss.
+        base: the keys every optimizer has.
+    """
+    algorithm = partial(torch.optim.Adagrad, lr=lr, lr_decay=lr_decay)
+    return Optimizer(partial(algorithm, weight_decay=weight_decay), **base)
+
+
 @cache
 def say_that_adam_was_adamw() -> None:
     """Says once what the name stood for until version 0.2."""

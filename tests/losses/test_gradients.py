@@ -39,7 +39,7 @@ from da_framework.losses.mmd import (
     product_mmd,
     relative_mmd,
 )
-from da_framework.losses.moments import moment_distance
+from da_framework.losses.moments import central_moment_discrepancy, moment_distance
 from da_framework.losses.nuclear_norm import negative_nuclear_norm
 from da_framework.losses.open_set import unknown_boundary
 from da_framework.losses.pseudo_label import pseudo_label
@@ -147,6 +147,9 @@ CASES = {
     product_mmd: Case(lambda s, t: product_mmd([s], [t], [WIDTHS], unbiased=True), (S, T)),
     kernel_sum: Case(lambda s, t: kernel_sum([s], [t], [WIDTHS], lambda i, j: 0.5), (S, T)),
     composed_sum: Case(lambda s, t: composed_sum([s], [t], [WIDTHS], lambda i, j: 0.5), (S, T)),
+    central_moment_discrepancy: Case(
+        lambda s, t: central_moment_discrepancy(s, t, orders=5, span=1.5), (S, T)
+    ),
     moment_distance: Case(
         lambda z: moment_distance(z, torch.tensor([0, 0, 1, 2, 2]), sources=2, orders=2), (S,)
     ),

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from da_framework.losses.moments import moment_distance
+from da_framework.losses.moments import central_moment_discrepancy, moment_distance
 
 DOMAIN = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2])
 
@@ -50,3 +50,52 @@ def test_gradient() -> None:
     assert gradcheck(
         lambda z: moment_distance(z, DOMAIN, sources=2, orders=2), rows().requires_grad_()
     )
+
+
+@pytest.mark.parametrize("orders", [1, 2, 5])
+def test_central_moments_are_the_paper_s_sum_feature_by_feature(orders: int) -> None:
+    source, target, span = rows()[:4], rows()[4:] * 2 + 1, 1.7
+    expected = 0.0
+    for order in range(1, orders + 1):
+        squares = 0.0
+        for feature in range(3):
+            moments = []
+            for sample in (source[:, feature].tolist(), target[:, feature].tolist()):
+                mean = sum(sample) / len(sample)
+                central = [(value - mean) ** order for value in sample]
+                moments.append(mean if order == 1 else sum(central) / len(sample))
+            squares += (moments[0] - moments[1]) ** 2
+        expected += squares**0.5 / span**order
+    actual = central_moment_discrepancy(source, target, orders=orders, span=span)
+    assert actual.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_central_moments_do_not_move_with_the_place_and_scale_with_the_span() -> None:
+    source, target = rows()[:4], rows()[4:]
+    moved = central_moment_discrepancy(source + 5, target + 5, orders=5, span=1.0)
+    still = central_moment_discrepancy(source, target, orders=5, span=1.0)
+    assert_close(moved, still)
+    # in units of the span nothing has a unit
+    assert_close(central_moment_discrepancy(3 * source, 3 * target, orders=5, span=3.0), still)
+    # the same samples, shuffled, twice, or elsewhere
+    twice = torch.cat([source, source]).flip(0)
+    zero = central_moment_discrepancy(source, twice, orders=5, span=1.0)
+    assert_close(zero, torch.zeros_like(zero))
+    apart = central_moment_discrepancy(source, twice + 2, orders=5, span=4.0)
+    assert apart.item() == pytest.approx(2 * 3**0.5 / 4)
+
+
+def test_central_moments_of_equal_samples_have_a_finite_gradient() -> None:
+    source = torch.ones(4, 3, dtype=torch.float64, requires_grad=True)
+    value = central_moment_discrepancy(source, torch.ones(2, 3).double(), orders=5, span=1.0)
+    (gradient,) = torch.autograd.grad(value, source)
+    assert gradient.isfinite().all()
+
+
+def test_central_moments_are_not_taken_in_half_precision() -> None:
+    source, target = (1 + rows()[part].float() for part in (slice(4), slice(4, 9)))
+    expected = central_moment_discrepancy(source, target, orders=5, span=1.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = central_moment_discrepancy(source.bfloat16(), target, orders=5, span=1.0)
+        assert half.dtype == torch.float32
+        assert_close(central_moment_discrepancy(source, target, orders=5, span=1.0), expected)

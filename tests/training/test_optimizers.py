@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from da_framework.core.errors import InputError
 from da_framework.core.schedules import Constant
 from da_framework.training.module import Adaptation
-from da_framework.training.optimizers import Optimizer, adam, adamw, sgd
+from da_framework.training.optimizers import Optimizer, adagrad, adam, adamw, sgd
 
 
 class Toy(nn.Module):
@@ -143,6 +143,21 @@ def test_adam_is_its_formula_with_its_decay(apart: bool) -> None:
         square = second * square + (1 - second) * g**2
         move = (mean / (1 - first**t)) / ((square / (1 - second**t)).sqrt() + 1e-8)
         expected = expected * (1 - lr * decay * apart) - lr * move
+        step(optimizer, built)
+        assert_close(w.detach(), expected)
+
+
+def test_adagrad_is_its_formula_with_its_decays() -> None:
+    lr, slowing, decay = 0.1, 0.5, 0.2
+    method, w = weight(1.0, -2.0)
+    optimizer = adagrad(lr=lr, lr_decay=slowing, weight_decay=decay)
+    built = optimizer.build(method, "model", [method])
+    expected, squares = w.detach().clone(), torch.zeros(2).double()
+    for t, gradient in enumerate(([3.0, -0.5], [-1.0, 0.5], [0.0, 2.0])):
+        w.grad = torch.tensor(gradient).double()
+        g = w.grad + decay * expected
+        squares = squares + g**2
+        expected = expected - lr / (1 + slowing * t) * g / (squares.sqrt() + 1e-10)
         step(optimizer, built)
         assert_close(w.detach(), expected)
 
