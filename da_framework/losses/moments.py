@@ -48,7 +48,7 @@ def central_moment_discrepancy(
     target: Float[Tensor, "m d"],
     *,
     orders: Count,
-    span: Positive,
+    span: Positive | None,
 ) -> Float[Tensor, ""]:
     r"""Central moment discrepancy (CMD): of the means, and of each central moment up to an order.
 
@@ -59,6 +59,8 @@ def central_moment_discrepancy(
 
     Powers are taken element by element, so that of every feature's distribution each moment is
     compared, and no two features together. Never in half precision, whatever autocast says.
+    Without a span the interval is that of both batches, which has no gradient: the discrepancy is
+    then the same in whatever unit features are.
 
     Zellinger et al., "Central Moment Discrepancy (CMD) for Domain-Invariant Representation
     Learning", ICLR 2017, definition 2. https://arxiv.org/abs/1702.08811
@@ -66,16 +68,24 @@ def central_moment_discrepancy(
     Args:
         source, target: features of the two batches, within an interval.
         orders: K; 5 is the paper's.
-        span: s, the length of that interval: 1 of sigmoids, 2 of hyperbolic tangents.
+        span: s, the length of that interval: 1 of sigmoids, 2 of hyperbolic tangents; ``None``:
+            from the smallest to the largest number of both batches.
     """
     with torch.autocast(source.device.type, enabled=False):
         source, target = (x if x.dtype == torch.float64 else x.float() for x in (source, target))
+        if span is None:
+            ends = torch.aminmax(torch.cat([source, target]).detach())
+            reach = ends.max - ends.min
+            length = torch.where(reach > 0, reach, 1)
+        else:
+            length = source.new_tensor(span)
+        # each by the length first: its fifth power may be no number
+        source, target = source / length, target / length
         means = source.mean(0), target.mean(0)
-        total = torch.linalg.vector_norm(means[0] - means[1]) / span
+        total: Tensor = torch.linalg.vector_norm(means[0] - means[1])
         from_mean = source - means[0], target - means[1]
         powers = list(from_mean)
-        for order in range(2, orders + 1):
+        for _ in range(2, orders + 1):
             powers = [power * x for power, x in zip(powers, from_mean, strict=True)]
-            between = powers[0].mean(0) - powers[1].mean(0)
-            total = total + torch.linalg.vector_norm(between) / span**order
+            total = total + torch.linalg.vector_norm(powers[0].mean(0) - powers[1].mean(0))
     return total

@@ -22,8 +22,10 @@ class CMD(RampedMethod):
 
     Zellinger et al., "Central Moment Discrepancy (CMD) for Domain-Invariant Representation
     Learning", ICLR 2017, eq. 8. https://arxiv.org/abs/1702.08811
-    The paper's features are sigmoids, in an interval of length s = 1. Of features without bounds
-    the high moments are those of a few samples: take a larger s, or fewer moments.
+    The paper's features are sigmoids, in an interval of length s = 1. Departures, for features
+    without bounds: they are taken in units of the batch's own interval, as a fixed s may make the
+    fifth moment so large that it ends training; and there is a ramp, as the encoder of a network
+    that is not trained yet finds it easiest to make every feature 0.
 
     Args:
         network: encoder and head.
@@ -31,7 +33,7 @@ class CMD(RampedMethod):
         weight: w of the discrepancy among the terms; 1 is the paper's.
         ramp: r, a factor on the weight, as a function of progress; the paper has none.
         orders: K, how many moments; 5 is the paper's.
-        span: s, the length of the interval that features lie in.
+        span: s, the length of the interval that features lie in; ``None``: that of the batch.
     """
 
     aligns: ClassVar = True
@@ -42,7 +44,7 @@ class CMD(RampedMethod):
         task: Task,
         *,
         orders: Count,
-        span: Positive,
+        span: Positive | None,
         **ramped: Unpack[RampedKeys],
     ) -> None:
         super().__init__(network, task, **ramped)

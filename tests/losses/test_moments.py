@@ -87,9 +87,25 @@ def test_central_moments_do_not_move_with_the_place_and_scale_with_the_span() ->
 
 def test_central_moments_of_equal_samples_have_a_finite_gradient() -> None:
     source = torch.ones(4, 3, dtype=torch.float64, requires_grad=True)
-    value = central_moment_discrepancy(source, torch.ones(2, 3).double(), orders=5, span=1.0)
-    (gradient,) = torch.autograd.grad(value, source)
-    assert gradient.isfinite().all()
+    for span in (1.0, None):
+        value = central_moment_discrepancy(source, torch.ones(2, 3).double(), orders=5, span=span)
+        assert value.item() == 0
+        (gradient,) = torch.autograd.grad(value, source)
+        assert gradient.isfinite().all()
+
+
+def test_without_a_span_it_is_the_interval_of_both_batches_and_has_no_gradient() -> None:
+    source, target = rows()[:4].requires_grad_(), rows()[4:]
+    span = (rows().max() - rows().min()).item()
+    given = central_moment_discrepancy(source, target, orders=5, span=span)
+    found = central_moment_discrepancy(source, target, orders=5, span=None)
+    assert_close(found, given)
+    gradients = [torch.autograd.grad(value, source)[0] for value in (found, given)]
+    assert_close(*gradients)
+    for unit in (1e-30, 1e30):  # whose fifth powers are no numbers
+        other = (unit * rows().float()).split([4, 5])
+        value = central_moment_discrepancy(*other, orders=5, span=None)
+        assert value.item() == pytest.approx(given.item(), rel=1e-4)
 
 
 def test_central_moments_are_not_taken_in_half_precision() -> None:
