@@ -63,6 +63,7 @@ from da_framework.methods.mcd import MCD as MCD
 from da_framework.methods.mdan import MDAN as MDAN
 from da_framework.methods.mdd import MDD as MDD
 from da_framework.methods.mean_teacher import MeanTeacher as MeanTeacher
+from da_framework.methods.meda import MEDA as MEDA
 from da_framework.methods.mix_style import MixStyle as MixStyle
 from da_framework.methods.mixup import Mixup as Mixup
 from da_framework.methods.mldg import MLDG as MLDG

@@ -17,6 +17,26 @@ from da_framework.methods.tca import difference_of_means
 from da_framework.networks.network import Network
 
 
+class ARTLKeys(MethodKeys):
+    """The keys of ARTL and of what is built on it.
+
+    Attributes:
+        rounds: of fitting and labelling anew.
+        ridge: σ.
+        matching: λ, of the distances between domains.
+        smoothness: γ, of the differences between neighbours.
+        neighbours: of each sample in the graph.
+        width: w of the kernel, in lengths of a sample.
+    """
+
+    rounds: Count
+    ridge: Positive
+    matching: NonNegative
+    smoothness: NonNegative
+    neighbours: Count
+    width: Positive
+
+
 class ARTL(ClosedForm):
     r"""Adaptation regularization based transfer learning: a machine whose outputs match by domain.
 
@@ -73,8 +93,12 @@ class ARTL(ClosedForm):
         self.neighbours = neighbours
         self.width = width
 
+    def embed(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
+        """Samples of one side before they are brought to length 1: as they are."""
+        return x
+
     def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
-        return normalize(x)
+        return normalize(self.embed(x, source=source))
 
     def kernel(
         self, x: Float[Tensor, "rows e"], reference: Float[Tensor, "n e"]
@@ -85,13 +109,12 @@ class ARTL(ClosedForm):
     def refresh(self, outputs: Mapping[str, Outputs]) -> None:
         raw = {role: side.features.double() for role, side in outputs.items()}
         self.keep(self.solve(raw["source"], outputs["source"].y, raw["target"]))
-        x = {role: self.transform(raw[role], source=role == "source") for role in raw}
-        y = {role: side.y for role, side in outputs.items()}
-        few = "target_labelled" in x
-        labelled = torch.cat([y["source"], *([y["target_labelled"]] if few else [])])
-        rows = torch.cat([x["source"], *([x["target_labelled"]] if few else []), x["target"]])
+        roles = [role for role in ("source", "target_labelled", "target") if role in raw]
+        labelled = torch.cat([outputs[role].y for role in roles[:-1]])
+        embedded = torch.cat([self.embed(raw[role], source=role == "source") for role in roles])
+        rows = normalize(embedded)
         known = torch.arange(len(rows), device=rows.device) < len(labelled)
-        nearest = (rows[known] @ x["target"].T).argmax(0)
+        nearest = (rows[known] @ rows[~known].T).argmax(0)
         pseudo_labels = labelled[nearest]
         bias = rows.new_full((len(self.task.classes),), FAR)
         bias[torch.unique(labelled)] = 0.0
@@ -100,15 +123,15 @@ class ARTL(ClosedForm):
         graph = neighbour_laplacian(rows, self.neighbours) * self.smoothness
         for _ in range(self.rounds):
             labels = torch.cat([labelled, pseudo_labels])
-            differences = self.differences(rows, labels, len(x["source"]))
+            differences = self.differences(embedded, labels, len(raw["source"]))
             solved = self.fit(gram, graph, differences, labels, known)
             self.keep({"coefficients": solved})
-            pseudo_labels = self.judge(x["target"]).argmax(1)
+            pseudo_labels = self.judge(rows[~known]).argmax(1)
 
     def differences(
         self, rows: Float[Tensor, "rows e"], labels: Int[Tensor, " rows"], sources: int
     ) -> Float[Tensor, "rows columns"]:
-        """Root of M: its columns' products."""
+        """Root of M: its columns' products; rows are embedded, and of any length."""
         classes = len(self.task.classes)
         means = difference_of_means(rows[:sources], rows[sources:]) * classes**0.5
         e = torch.cat([means, class_differences(labels[:sources], labels[sources:], classes)], 1)

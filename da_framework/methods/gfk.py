@@ -41,15 +41,26 @@ class GFK(Components):
     def solve(
         self, source: Float[Tensor, "n d"], y: Int[Tensor, " n"], target: Float[Tensor, "m d"]
     ) -> Mapping[str, Tensor]:
-        components = min(self.components, max(source.shape[1] // 2, 1))
-        bases = [principal_directions(x, components) for x in (source, target)]
-        count = min(basis.shape[1] for basis in bases)
-        flow = geodesic_flow(*(basis[:, :count] for basis in bases))
-        means = {"source_mean": source.mean(0), "target_mean": target.mean(0)}
-        return {**means, "projection": flow}
+        return geodesic_map(source, target, self.components)
 
     def transform(self, x: Float[Tensor, "rows d"], *, source: bool) -> Float[Tensor, "rows e"]:
         return (x - (self.source_mean if source else self.target_mean)) @ self.projection
+
+
+def geodesic_map(
+    source: Float[Tensor, "n d"], target: Float[Tensor, "m d"], components: int
+) -> Mapping[str, Tensor]:
+    """Both domains' means, and the map along the geodesic between their principal subspaces.
+
+    Args:
+        source, target: samples.
+        components: of each subspace; at most half the features, as in the paper.
+    """
+    components = min(components, max(source.shape[1] // 2, 1))
+    bases = [principal_directions(x, components) for x in (source, target)]
+    count = min(basis.shape[1] for basis in bases)
+    flow = geodesic_flow(*(basis[:, :count] for basis in bases))
+    return {"source_mean": source.mean(0), "target_mean": target.mean(0), "projection": flow}
 
 
 def geodesic_flow(
