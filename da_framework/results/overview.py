@@ -1,13 +1,15 @@
 """All tables of papers at once: how many of their values are recorded, and how near they are."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
+from statistics import fmean
 from typing import NamedTuple
 
 from rich.table import Table as Grid
 
 from da_framework.core.damage import is_there
 from da_framework.core.errors import listed
-from da_framework.core.rounding import format_fixed
+from da_framework.core.rounding import format_fixed, round_half_up
 from da_framework.results.computed_table import (
     ComputedTable,
     describe_record,
@@ -17,7 +19,12 @@ from da_framework.results.computed_table import (
 )
 from da_framework.results.experiments import PaperTable, find_tables
 from da_framework.results.record_schema import RunRecord
-from da_framework.results.reproduction import describe_provenance, judge_cells
+from da_framework.results.reproduction import (
+    ReproducedCell,
+    describe_provenance,
+    judge_cells,
+    percents,
+)
 
 NOT_RECORDED = "not recorded"
 
@@ -71,7 +78,7 @@ def overview_trained(table: PaperTable) -> Overview:
     """A table that runs make."""
     cells = judge_cells(table, table.recorded)
     verdicts = [cell.inside for cell in cells if cell.inside is not None]
-    exact = sum(verdicts) if table.is_exact else 0
+    exact = sum(map(equals_print, cells, repeat(printed_digits(table)))) if table.is_exact else 0
     return Overview(
         name=table.name,
         title=table.paper.title.partition(" (")[0],
@@ -86,6 +93,19 @@ def overview_trained(table: PaperTable) -> Overview:
         origin=describe_provenance(table.recorded) if table.recorded else NOT_RECORDED,
         finding=table.paper.finding,
     )
+
+
+def printed_digits(table: PaperTable) -> int:
+    """How many digits after the point the paper prints of its values."""
+    return max(len(str(value).partition(".")[2]) for value in table.cells.values())
+
+
+def equals_print(cell: ReproducedCell, digits: int) -> bool:
+    """Whether ours is the paper's in every digit that it prints."""
+    if not cell.inside:
+        return False
+    ours = fmean(percents(cell.runs, "last"))
+    return round_half_up(ours, digits) == round_half_up(cell.paper, digits)
 
 
 def trained_minutes(table: PaperTable, recorded: Sequence[RunRecord]) -> str:

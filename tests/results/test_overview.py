@@ -35,6 +35,21 @@ def test_what_is_recorded_is_counted_by_its_verdicts(
     assert overview_trained(paper_table(tmp_path)).values == len(paper_table(tmp_path).cells)
 
 
+def test_inside_by_half_a_unit_is_not_equal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 69.95 would be printed as 70.0, and 69.949 as 69.9
+    for accuracy, counts in (
+        (0.6995, (1, 0)),
+        (0.70049, (1, 0)),
+        (0.6994, (0, 0)),
+        (0.7005, (0, 1)),
+    ):
+        monkeypatch.setattr(PaperTable, "recorded", [reproduced_record("dann", accuracy)])
+        counted = overview_trained(paper_table(tmp_path, tolerance=0.05))
+        assert (counted.exact, counted.inside) == counts, accuracy
+
+
 def test_the_cost_of_a_table_is_the_processors_time(tmp_path: Path) -> None:
     new = reproduced_record("dann", 0.5) | {"seconds": {"all": 900.0, "cpu": 300.0}}
     stated = paper_table(tmp_path)
