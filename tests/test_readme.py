@@ -57,6 +57,31 @@ def test_the_table_of_streams_is_the_recorded_one() -> None:
     assert gains.render(recorded) in (gains.ROOT / "README.md").read_text()
 
 
+def test_the_leaderboard_is_of_what_is_recorded() -> None:
+    board = loaded("leaderboard", ROOT / "scripts" / "leaderboard.py")
+    assert board.render(board.read_runs()) in board.README.read_text("utf-8")
+    assert board.PICTURE.is_file()
+
+
+def test_the_leaderboard_counts_gains_costs_and_ranks() -> None:
+    board = loaded("leaderboard", ROOT / "scripts" / "leaderboard.py")
+
+    def run(last: float, chosen: float, seconds: float) -> Any:
+        picks = {"last": {"accuracy": last}, "chosen": {"accuracy": chosen}}
+        return {"target": picks, "seconds": {"cpu": seconds}}
+
+    runs = {
+        "source_only": {"a": [run(0.5, 0.5, 1), run(0.7, 0.7, 3)], "b": [run(0.8, 0.8, 1)]},
+        "mine": {"a": [run(0.7, 0.6, 4), run(0.9, 0.6, 4)], "b": [run(0.7, 0.9, 4)]},
+    }
+    assert board.gains(runs, "last")["mine"] == pytest.approx([20, -10])
+    assert board.gains(runs, "chosen")["mine"] == pytest.approx([0, 10])
+    assert board.costs(runs) == {"source_only": 1, "mine": 3}  # of 2 and of 4
+    text = board.render(runs)
+    assert "| `source_only` | 1.5 | 1.8 | +0.0 | +0.0 | +0.0 | 1.0 |" in text
+    assert "| `mine` | 1.5 | 1.3 | +5.0 | +5.0 | -10.0 | 3.0 |" in text
+
+
 def test_the_two_commands_at_the_top_are_those_of_ci() -> None:
     install, test = blocks(README, "bash")[:2]
     assert install.startswith("python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/da")
