@@ -11,7 +11,7 @@ from rich.table import Table
 from torch import Tensor
 
 from da_framework.config.schema import check_config, instantiate, to_plain
-from da_framework.core.batch import Outputs, Samples, as_input, samples_per_pass
+from da_framework.core.batch import Outputs, Samples, as_input
 from da_framework.core.errors import InputError, MissingRoleError, listed
 from da_framework.core.files import write_text
 from da_framework.core.quoting import override
@@ -21,7 +21,7 @@ from da_framework.core.text import printable
 from da_framework.core.types import ConfigNode, Count
 from da_framework.datasets.datamodule import Domains
 from da_framework.metrics.shift import FEWEST, DomainTests, Shift, examine_shift
-from da_framework.networks.network import Network
+from da_framework.networks.network import Network, rows_per_pass
 
 MOST_COLUMNS = 20_000
 """Of features that are tested."""
@@ -153,7 +153,7 @@ def make_features(network: Network, samples: Samples) -> Float[Tensor, "rows d"]
     Raises:
         InputError: words are no features, or some are not finite.
     """
-    size = samples_per_pass(samples.x.shape, 512)
+    size = rows_per_pass(network, samples.x.shape, 512)
     if samples.x.dtype == torch.int32 and not any(True for _ in network.encoder.parameters()):
         raise InputError("numbers of words are no features: network=text makes some of them")
     chunks = [samples.at(slice(i, i + size)) for i in range(0, len(samples.y), size)]

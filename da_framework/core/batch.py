@@ -1,8 +1,7 @@
 """The nouns every room shares: what goes into a method and what comes out of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any, NamedTuple
 
 import torch
@@ -22,7 +21,6 @@ __all__ = [
     "as_input",
     "both_features",
     "row_blocks",
-    "samples_per_pass",
 ]
 
 MOST_NUMBERS = 2**24
@@ -131,11 +129,6 @@ Batch = Mapping[str, Samples]
 def as_input(x: Tensor) -> Tensor:
     """Images of bytes as numbers in [-1, 1]; anything else as it is."""
     return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
-
-
-def samples_per_pass(shape: Sequence[int], most: int) -> int:
-    """How many rows of a shape are passed through a network at once: fewer where each is large."""
-    return max(1, min(most, MOST_NUMBERS // max(1, prod(shape[1:]))))
 
 
 def row_blocks(rows: int, columns: int) -> list[slice]:

@@ -18,14 +18,13 @@ from da_framework.core.batch import (
     Task,
     Term,
     as_input,
-    samples_per_pass,
 )
 from da_framework.core.errors import InputError
 from da_framework.core.types import Count, Fraction, Share
 from da_framework.methods.extra import Extra
 from da_framework.methods.reweighting.class_weights import balanced_class_weights
 from da_framework.networks.domain_norm import convert_domain_batchnorm, has_batchnorm
-from da_framework.networks.network import Network
+from da_framework.networks.network import Network, rows_per_pass
 
 BatchNorm = Literal["shared", "separate", "domain"]
 ClassWeights = Literal["none", "balanced"]
@@ -296,7 +295,7 @@ class Method(nn.Module):
         """Outputs as evaluated, without gradient, at most ``size`` samples a pass; modes return."""
         # in the weights' own precision, whoever asks
         with evaluating(self), torch.autocast(samples.x.device.type, enabled=False):
-            size = samples_per_pass(samples.x.shape, size)
+            size = rows_per_pass(self.network, samples.x.shape, size)
             chunks = [samples.at(slice(i, i + size)) for i in range(0, len(samples.x), size)]
             passes = [self(as_input(chunk.x), chunk.domain) for chunk in chunks]
         features, logits = (torch.cat(field).float() for field in zip(*passes, strict=True))

@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-from da_framework.core.batch import Objective, Outputs, Task, as_input, samples_per_pass
+from da_framework.core.batch import Objective, Outputs, Task, as_input
 from da_framework.core.types import Count, Positive
 from da_framework.methods.base import MethodKeys, evaluating
 from da_framework.methods.generalization import Generalization
 from da_framework.networks.frozen import RunningMean
-from da_framework.networks.network import Network
+from da_framework.networks.network import Network, rows_per_pass
 
 
 class SWAD(Generalization):
@@ -98,7 +98,7 @@ class SWAD(Generalization):
     @torch.no_grad()
     def held_out_loss(self, source: Outputs) -> Float[Tensor, ""]:
         """The loss of the network itself, whatever is evaluated."""
-        size = samples_per_pass(source.x.shape, 512)
+        size = rows_per_pass(self.network, source.x.shape, 512)
         rows = [slice(i, i + size) for i in range(0, len(source.x), size)]
         with evaluating(self.network), torch.autocast(source.x.device.type, enabled=False):
             logits = [self.network(as_input(source.x[own]), source.domain[own])[1] for own in rows]

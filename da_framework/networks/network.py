@@ -1,14 +1,16 @@
 """The network of every method: an encoder that makes features, a head that makes logits."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from math import prod
 from typing import TypedDict
 
 import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
+from da_framework.core.batch import MOST_NUMBERS
 from da_framework.core.errors import InputError, listed, one_line
 from da_framework.core.types import Count, Fraction
 from da_framework.networks.adapter import Adapter
@@ -293,3 +295,16 @@ def _width(backbone: nn.Module, shape: tuple[int, ...]) -> int:
             f"of {shape}; needed is a row of numbers: torch.nn.Flatten() at its end makes one"
         )
     return int(features.shape[1])
+
+
+def rows_per_pass(network: nn.Module, shape: Sequence[int], most: int) -> int:
+    """How many rows are passed at once, without gradient: fewer where each has many numbers.
+
+    Args:
+        network: or a part of one; what brings images to another size says so (``passed_shape``).
+        shape: of all rows.
+        most: at any rate.
+    """
+    inside = (getattr(part, "passed_shape", ()) for part in network.modules())
+    largest = max(prod(shape[1:]), *map(prod, filter(None, inside)), 1)
+    return max(1, min(most, MOST_NUMBERS // largest))

@@ -81,6 +81,7 @@ class Preprocess(nn.Module):
     def __init__(self, image: Image) -> None:
         super().__init__()
         self.image = image
+        self.passed_shape = (len(image.mean), image.size, image.size)
         for name in ("mean", "std"):
             channels = torch.tensor(getattr(image, name)).view(-1, 1, 1)
             self.register_buffer(name, channels, persistent=False)

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from da_framework.core.array_cache import read_array, write_array
-from da_framework.core.batch import Outputs, Samples, as_input, samples_per_pass
+from da_framework.core.batch import Outputs, Samples, as_input
 from da_framework.core.files import wait_for_lock
 from da_framework.core.room import require_disk, require_memory
 from da_framework.datasets.base import Array, Dataset
 from da_framework.methods.base import Method, evaluating
+from da_framework.networks.network import rows_per_pass
 
 if TYPE_CHECKING:
     from da_framework.networks.network import Network
@@ -115,7 +116,7 @@ class Shards:
         """Passes some rows through the backbone, in evaluation mode."""
         backbone = self.network.encoder.backbone
         rows = self.x[start : start + SHARD]
-        size = samples_per_pass(rows.shape, ROWS)
+        size = rows_per_pass(backbone, rows.shape, ROWS)
         weight = next(backbone.parameters())
         with torch.no_grad(), evaluating(self.network):
             passes = [  # copies: a mapped file is not to be written

@@ -22,7 +22,9 @@ from torchvision import models
 from da_framework.core.batch import as_input
 from da_framework.core.errors import InputError
 from da_framework.datasets.images import crop_middle
-from da_framework.networks.network import Network
+from da_framework.networks import pretrained
+from da_framework.networks.network import Network, rows_per_pass
+from da_framework.networks.pretrained import Preprocess
 from da_framework.networks.timm import timm
 from da_framework.networks.torchvision import torchvision
 from da_framework.networks.weights import read_weights
@@ -366,3 +368,12 @@ def test_real_weights_give_the_features_of_timm_s_exact_twin(office: Any) -> Non
     # the recorded rows are of the pictures before they were made smaller and encoded once more
     recorded = torch.as_tensor(held["dslr_X"]).float()
     assert torch.cdist(actual, recorded).argmin(1).tolist() == list(rows)
+
+
+def test_fewer_images_are_passed_at_once_the_larger_they_are_made() -> None:
+    half = (0.5, 0.5, 0.5)
+    small, large = (Preprocess(pretrained.Image(n, half, half, "bilinear")) for n in (8, 224))
+    assert rows_per_pass(nn.Sequential(nn.Identity()), (9000, 3, 64, 64), 512) == 512
+    assert rows_per_pass(nn.Sequential(small), (9000, 3, 64, 64), 512) == 512
+    assert rows_per_pass(nn.Sequential(large), (9000, 3, 64, 64), 512) == 2**24 // (3 * 224**2)
+    assert rows_per_pass(nn.Sequential(small), (9, 3, 9000, 9000), 512) == 1
