@@ -122,8 +122,8 @@ def draw(runs: Runs) -> None:
     """Mean ranks with the critical difference from the first, and gain beside cost."""
     ranks, points, cost = rank(runs, "last"), gains(runs, "last"), costs(runs)
     places = range(len(ranks.names))
-    with save_figure(PICTURE, width=11, height=7.5) as figure:
-        left, right = figure.subplots(1, 2)
+    with save_figure(PICTURE, width=13, height=8) as figure:
+        left, right = figure.subplots(1, 2, width_ratios=(2, 3))
         alike = {ranks.names[0], *ranks.alike(0)}
         colours = [SOURCE if name in alike else "#9a9a9a" for name in ranks.names]
         left.scatter(ranks.means, places, c=colours)
@@ -136,9 +136,12 @@ def draw(runs: Runs) -> None:
             mean = fmean(points[name])
             colour = TARGET if name == BASELINE else SOURCE if mean > 0 else "#9a9a9a"
             right.scatter(cost[name], mean, color=colour)
-            right.annotate(name, (cost[name], mean), (3, 2), textcoords="offset points", size=7)
+            right.annotate(name, (cost[name], mean), (3, 2), textcoords="offset points", size=6.5)
         right.axhline(0, color="#9a9a9a", linewidth=0.8)
         right.set_xscale("log")
+        ticks = (0.6, 0.8, 1, 1.5, 2)
+        right.set_xticks(ticks, map(str, ticks), minor=False)
+        right.minorticks_off()
         right.set(xlabel=f"times the processor time of {BASELINE}", ylabel="mean gain in points")
 
 
