@@ -39,11 +39,14 @@ AGAINST = {
     "dann_2016/two_layers": [],
     "digits_pair/alignment": ["source_only", "control"],
     "digits_pair/few_labels": ["source_only", "target_only"],
+    "domainbed_2021/steps_2400": ["source_only"],
     "emoji/leave_one_out": ["source_only"],
     "fine_tuning/mixing": [],
     "office_caltech10/fine_tuned": ["source_only", "control"],
     "office_caltech10/heterogeneous": ["target_only"],
     "shot_2020/steps_3000": ["source_only"],
+    "wdgrl_2018/steps_10000": [],
+    "wdgrl_2018/weight_100000": [],
 }
 """What the methods of a recorded sweep are compared with."""
 
