@@ -165,13 +165,13 @@ def neighbour_laplacian(
     r"""Normalised Laplacian :math:`I - D^{-1/2} W D^{-1/2}` of the graph of nearest neighbours.
 
     Args:
-        rows: samples of length 1; an edge weighs their cosine.
+        rows: samples of length 1; an edge weighs their cosine, if that is above 0.
         neighbours: of each sample, beside itself; an edge is there if either has the other.
     """
     cosines = rows @ rows.T
     cosines.fill_diagonal_(1.0)
     near = cosines.topk(min(neighbours + 1, len(rows)), dim=1)
-    edges = torch.zeros_like(cosines).scatter_(1, near.indices, near.values)
+    edges = torch.zeros_like(cosines).scatter_(1, near.indices, near.values.clamp_min(0))
     edges = torch.maximum(edges, edges.T)
     scale = edges.sum(1).rsqrt()
     laplacian = -scale[:, None] * edges * scale

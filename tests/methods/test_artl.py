@@ -87,3 +87,8 @@ def test_the_graph_s_laplacian_has_nothing_below_zero_and_a_constant(neighbours:
     assert values[0] == pytest.approx(0, abs=1e-12)
     assert values[-1] <= 2
     np.testing.assert_allclose(laplacian, graph_by_hand(rows.numpy(), min(neighbours, 11)))
+
+
+def test_samples_that_point_away_from_each_other_are_no_neighbours() -> None:
+    rows = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]).double()
+    assert torch.equal(neighbour_laplacian(rows, 3), torch.zeros(4, 4).double())
