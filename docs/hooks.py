@@ -16,7 +16,7 @@ from formulas import to_markdown
 from gallery_pages import example_names, gallery_index, gallery_page
 from mkdocs.structure.files import File, Files
 from pitfalls import pitfalls
-from recorded import recorded_table
+from recorded import page_title, recorded_table
 
 import da_framework
 from da_framework.config.catalog import list_group, source_docstring
@@ -260,7 +260,6 @@ def results_page() -> str:
         document.parent.name: f"experiments/{document.parent.name}/index.md"
         for document in sorted((ROOT / "experiments").glob("*/README.md"))
     }
-    titles = {name: experiment_title(name) for name in pages}
     tables = list_overviews()
     return "\n".join(
         [
@@ -282,13 +281,10 @@ def results_page() -> str:
             "",
             "## All experiments",
             "",
-            *(f"- [{titles[name]}]({page})" for name, page in pages.items()),
+            *(
+                f"- [{page_title(ROOT / 'experiments' / name)}]({page})"
+                for name, page in pages.items()
+            ),
             "",
         ]
     )
-
-
-def experiment_title(name: str) -> str:
-    """The first line of its page."""
-    page = ROOT / "experiments" / name / "README.md"
-    return page.read_text("utf-8").splitlines()[0].lstrip("# ")

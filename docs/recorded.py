@@ -40,13 +40,9 @@ def recorded_table(name: str) -> str:
 @cache
 def read_experiments() -> dict[Path, list[Run]]:
     """The recorded runs whose accuracy is known, by file."""
-    files = ((file, json.loads(file.read_text("utf-8"))) for file in recorded_files())
+    recorded = sorted(EXPERIMENTS.glob("*/*.recorded.json"))
+    files = ((file, json.loads(file.read_text("utf-8"))) for file in recorded)
     return {file: [*known_runs(content)] for file, content in files if isinstance(content, list)}
-
-
-def recorded_files() -> list[Path]:
-    """All files that runs were recorded in."""
-    return sorted(EXPERIMENTS.glob("*/*.recorded.json"))
 
 
 def known_runs(records: list[Run]) -> Iterator[Run]:
@@ -82,7 +78,10 @@ def percent(runs: list[Run]) -> str:
 
 def title(file: Path) -> str:
     """What the experiment is called, with its file where its folder has several."""
-    head = file.with_name("README.md").read_text("utf-8").splitlines()[0].lstrip("# ")
-    name = file.name.removesuffix(".recorded.json")
-    several = sum(other.parent == file.parent for other in recorded_files()) > 1
-    return f"{head}: {name}" if several else head
+    head, name = page_title(file.parent), file.name.removesuffix(".recorded.json")
+    return f"{head}: {name}" if len([*file.parent.glob("*.recorded.json")]) > 1 else head
+
+
+def page_title(folder: Path) -> str:
+    """The first line of an experiment's page."""
+    return (folder / "README.md").read_text("utf-8").splitlines()[0].lstrip("# ")

@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import json
+import logging
 import os
 import re
 import subprocess
@@ -145,3 +146,10 @@ def test_a_command_runs_where_the_system_s_encoding_is_another(tmp_path: Path) -
     )
     assert ended.returncode == 0, ended.stderr.decode()
     assert list(tmp_path.glob("runs/*/result.json"))
+
+
+def test_the_log_of_a_run_is_utf_8(da: Any) -> None:
+    assert da.train("steps=2").code == 0
+    handlers = logging.getLogger().handlers
+    files = [handler for handler in handlers if isinstance(handler, logging.FileHandler)]
+    assert [handler.encoding for handler in files] == ["utf-8"]
