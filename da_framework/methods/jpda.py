@@ -88,12 +88,12 @@ class JPDA(JDA):
         pseudo_labels: Int[Tensor, " m"] | None,
     ) -> Mapping[str, Tensor]:
         alike, unlike = joint_differences(y, pseudo_labels, len(target), len(self.task.classes))
-        if not self.discrimination or not unlike.shape[1]:
+        if not (self.discrimination and unlike.shape[1] and k.shape[1]):
             return self.fit_components(k, alike)
         loss = self.ridge * torch.eye(k.shape[1]).to(k)
         for columns, weight in ((alike, 1.0), (unlike, -self.discrimination)):
             e = k.T @ columns
-            loss += weight / torch.linalg.matrix_norm(columns.T @ columns) * e @ e.T
+            loss += weight / norm_of_products(columns) * e @ e.T
         centred = k - k.mean(0)
         projection = least_directions(loss, centred.T @ centred, self.components)
         return {"projection": normalize(projection, dim=0)}
@@ -110,6 +110,14 @@ def joint_differences(
     first, other = torch.nonzero(~torch.eye(classes, dtype=torch.bool, device=y.device)).T
     alike, unlike = ((source, target), (source[:, first], target[:, other]))
     return torch.cat([alike[0], -alike[1]]), torch.cat([unlike[0], -unlike[1]])
+
+
+def norm_of_products(columns: Float[Tensor, "rows k"]) -> Float[Tensor, ""]:
+    """Frobenius norm of C C', which is that of C' C: pairs of many classes are more than rows."""
+    rows, pairs = columns.shape
+    products = columns.T @ columns if pairs <= rows else columns @ columns.T
+    norm: Tensor = torch.linalg.matrix_norm(products)
+    return norm
 
 
 def least_directions(

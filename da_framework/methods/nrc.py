@@ -68,7 +68,8 @@ class NRC(NeighborhoodMethod):
         self.keep(target)
         p = target.logits.softmax(1)
         near = self.nearest(target.row, self.neighbors)
-        further = self.nearest(near.flatten(), self.expanded).view(*near.shape, -1)
+        further = self.nearest(near.flatten(), self.expanded)
+        further = further.view(*near.shape, further.shape[1])  # which may be 0
         affinity = self.affinity(target.row, further).to(p)
         own = self.agreement(p, target.row[:, None])
         return {

@@ -5,7 +5,7 @@ import scipy.linalg
 import torch
 
 from da_framework.estimator import Estimator
-from da_framework.methods.jpda import joint_differences, least_directions
+from da_framework.methods.jpda import joint_differences, least_directions, norm_of_products
 
 RNG = np.random.default_rng(4)
 CENTRES = RNG.normal(size=(3, 5))  # so near that each round labels the target anew
@@ -82,3 +82,15 @@ def test_the_eigenvalues_are_those_of_scipy() -> None:
     values = scipy.linalg.eigh(loss.numpy(), varying.numpy(), eigvals_only=True)
     expected = torch.diag(torch.as_tensor(values[:3]))
     torch.testing.assert_close(found.T @ loss @ found, expected, atol=1e-9, rtol=1e-9)
+
+
+def test_the_norm_of_products_is_the_same_from_either_side() -> None:
+    for shape in ((7, 4), (4, 7)):
+        columns = torch.as_tensor(RNG.normal(size=shape))
+        for products in (columns.T @ columns, columns @ columns.T):
+            torch.testing.assert_close(norm_of_products(columns), products.square().sum().sqrt())
+
+
+def test_samples_without_a_feature_are_taken() -> None:
+    fitted = Estimator("jpda").fit(0 * X, Y, 0 * X)
+    assert fitted.method_(torch.as_tensor(0 * X))[1].isfinite().all()

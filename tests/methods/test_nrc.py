@@ -44,3 +44,14 @@ def test_the_diversity_is_least_at_equal_shares(tiny: Any) -> None:
     (outputs,) = method.outputs(batch).values()
     apart = method.method_terms({"target": outputs._replace(logits=50 * torch.eye(3).double())})
     assert_close(apart["diversity"].value.item(), -math.log(3))
+
+
+def test_a_target_of_one_sample_has_no_neighbours_and_itself(tiny: Any) -> None:
+    method, batch = tiny.method(NRC, **KEYS), tiny.batch("target", target=1)
+    alone = batch["target"]._replace(row=torch.zeros(1, dtype=torch.long))
+    method.kept_features = method.kept_features[:1]
+    method.kept_predictions = method.kept_predictions[:1]
+    (objective,) = method.objectives({"target": alone})
+    p = method.network(alone.x)[1].softmax(1)
+    assert_close(objective.terms["itself"].value, -(p * p.detach()).sum())
+    assert (objective.terms["neighbors"].value, objective.terms["expanded"].value) == (0, 0)
