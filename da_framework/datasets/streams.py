@@ -54,6 +54,7 @@ class Stream:
         self._block: tuple[int, int, int] | None = None
         self._batches: list[Samples] = []
         self._gathered_from: Samples | None = None
+        self._ahead: tuple[tuple[int, int, int], Tensor] | None = None
         domains = torch.unique(samples.domain).tolist()
         if size < len(domains):
             raise InputError(
@@ -86,20 +87,31 @@ class Stream:
                 f"dataset.batch_size.{self.role}={self.size} cannot be shared by {world} processes"
             )
         steps, local = self.steps_at_once, self.size // world
-        taken = [sampler.take(block * steps, steps) for sampler in self.samplers]
-        rows = taken[0]
-        if len(taken) > 1 or world > 1:
-            every = torch.cat([part.view(steps, -1) for part in taken], 1)
-            rows = every[:, local * rank : local * (rank + 1)].flatten()
+        ahead, self._ahead = self._ahead, None
+        place = block, rank, world
+        rows = ahead[1] if ahead and ahead[0] == place else self._rows(*place)
         x = as_input(self.samples.x[rows])  # before they move: samples of a file are read here
+        if read_ahead := getattr(self.samples.x, "read_ahead", None):
+            following = block + 1, rank, world
+            self._ahead = following, self._rows(*following)
+            read_ahead(self._ahead[1])
         rows = rows.to(x.device)
         # a sample's number is its position, and a lone domain is every sample's: nothing to look up
-        alone = len(taken) == 1 and len(rows) <= len(self.samples.domain)
+        alone = len(self.samplers) == 1 and len(rows) <= len(self.samples.domain)
         domain = self.samples.domain[slice(len(rows)) if alone else rows]
         if steps == 1:
             return [Samples(x, self.samples.y[rows], domain, rows)]
         fields = (torch.split(field, local) for field in (x, self.samples.y[rows], domain, rows))
         return [Samples(*batch) for batch in zip(*fields, strict=True)]
+
+    def _rows(self, block: int, rank: int, world: int) -> Tensor:
+        """Positions of this rank's samples in the steps of a block."""
+        steps, local = self.steps_at_once, self.size // world
+        taken = [sampler.take(block * steps, steps) for sampler in self.samplers]
+        if len(taken) == 1 and world == 1:
+            return taken[0]
+        every = torch.cat([part.view(steps, -1) for part in taken], 1)
+        return every[:, local * rank : local * (rank + 1)].flatten()
 
 
 def gathered_steps(size: int, shape: Sequence[int]) -> int:
