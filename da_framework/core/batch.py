@@ -20,6 +20,7 @@ __all__ = [
     "Term",
     "as_input",
     "both_features",
+    "every_kth",
     "row_blocks",
 ]
 
@@ -129,6 +130,15 @@ Batch = Mapping[str, Samples]
 def as_input(x: Tensor) -> Tensor:
     """Images of bytes as numbers in [-1, 1]; anything else as it is."""
     return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
+
+
+MOST_COMPARED = 2**14
+"""Rows that are compared each with each."""
+
+
+def every_kth(rows: Tensor) -> Tensor:
+    """Of rows that are too many to be compared, every k-th: some of each part of them."""
+    return rows[:: max(1, -(-len(rows) // MOST_COMPARED))]
 
 
 def row_blocks(rows: int, columns: int) -> list[slice]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from da_framework.core.batch import Outputs, row_blocks
+from da_framework.core.batch import Outputs, every_kth, row_blocks
 
 
 def nearest_source(outputs: Mapping[str, Outputs]) -> float:
@@ -17,16 +17,19 @@ def nearest_source(outputs: Mapping[str, Outputs]) -> float:
     equal tell nothing, and score what the source's labels do by chance. The judge is the
     one-nearest-neighbour rule of Cover, Hart, "Nearest neighbor pattern classification", IEEE
     Transactions on Information Theory 1967. https://doi.org/10.1109/TIT.1967.1053964
+    Of more than 16384 samples of a side every k-th is taken.
     Fooled by features that have collapsed to one class on both sides, if not to one point.
 
     Args:
         outputs: of the roles ``source`` (labelled) and ``target`` (labels hidden).
     """
     source, target = outputs["source"], outputs["target"]
-    predicted, shares = target.logits.argmax(1), []
-    for rows in row_blocks(len(predicted), len(source.y)):
-        distances = torch.cdist(target.features[rows], source.features)
+    predicted, y = every_kth(target.logits).argmax(1), every_kth(source.y)
+    features, of_source = every_kth(target.features), every_kth(source.features)
+    shares = []
+    for rows in row_blocks(len(predicted), len(y)):
+        distances = torch.cdist(features[rows], of_source)
         nearest = distances == distances.amin(1, keepdim=True)
-        agreeing = nearest & (predicted[rows, None] == source.y)
+        agreeing = nearest & (predicted[rows, None] == y)
         shares.append(agreeing.sum(1) / nearest.sum(1))
     return torch.cat(shares).mean().item()

@@ -1,7 +1,8 @@
 """The validators that look at features, or compare the domains: by hand-made outputs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import pytest
 import torch
@@ -182,3 +183,19 @@ def test_collapsed_features_make_equal_weights_and_no_nan() -> None:
     }
     assert iwcv(validation) == pytest.approx(1)
     assert dev(validation) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("validator", [silhouette, nearest_source, partial(snd, temperature=0.05)])
+def test_of_very_many_samples_every_kth_is_compared(
+    validator: Callable[[Mapping[str, Outputs]], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(2)
+    labels = torch.randint(3, (60,), generator=generator)
+    many = {
+        role: side(torch.randn(30, 3, generator=generator), one_hot(own), y)
+        for role, own, y in (("source", labels[:30], labels[:30]), ("target", labels[30:], None))
+    }
+    few = {role: Outputs(*(field[::3] for field in outputs)) for role, outputs in many.items()}
+    assert validator(many) != validator(few)
+    monkeypatch.setattr("da_framework.core.batch.MOST_COMPARED", 12)
+    assert validator(many) == validator(few)
