@@ -14,7 +14,9 @@ import ctypes
 import io
 import json
 import os
+import re
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -44,20 +46,26 @@ from torch.utils.data import DataLoader, TensorDataset
 from da_framework.callbacks.base import Callback
 from da_framework.callbacks.history import History
 from da_framework.callbacks.progress import ProgressBar
-from da_framework.core.batch import Samples, Task, as_input
+from da_framework.core.batch import Outputs, Samples, Task, as_input
+from da_framework.datasets.augmentations import BatchRandom, Crop, View
 from da_framework.datasets.base import Array, Dataset, Domain
 from da_framework.datasets.datamodule import Domains
 from da_framework.losses import mmd as losses
+from da_framework.losses.adversarial import domain_adversarial
 from da_framework.losses.class_mmd import class_mmd
 from da_framework.losses.contrastive_discrepancy import contrastive_discrepancy
 from da_framework.losses.joint_mmd import joint_mmd
 from da_framework.methods.base import Method
+from da_framework.methods.reweighting.kernel_mean_matching import kernel_mean_matching
 from da_framework.networks.adversary import reverse_gradient
 from da_framework.networks.network import Network
 from da_framework.results import record as results
 from da_framework.training.build import Run, build, compose
 from da_framework.training.module import Adaptation
 from da_framework.training.trainer import build_trainer
+from da_framework.validators.nearest_source import nearest_source
+from da_framework.validators.silhouette import silhouette
+from da_framework.validators.snd import snd
 
 Slice = Callable[[], float]
 """Runs for a while; seconds a call."""
@@ -188,15 +196,24 @@ SIZES = {
 
 
 class Noise(Dataset):
-    """Two domains of which nothing can be learnt; images are bytes."""
+    """Domains of which nothing can be learnt; images are bytes.
 
-    names = ("one", "other")
+    Args:
+        size: of the inputs and batches.
+        sources: how many domains are on that side.
+        folder: where the inputs are kept as files, which stay on disk; ``None`` is in memory.
+        weak: how training augments them.
+    """
 
-    def __init__(self, size: Size) -> None:
-        self.size = size
+    names = ("one", "two", "other")
+
+    def __init__(
+        self, size: Size, sources: int = 1, folder: str | None = None, weak: Any = None
+    ) -> None:
+        self.size, self.folder = size, folder
         self.classes = tuple(map(str, range(size.classes)))
         super().__init__(
-            source=["one"],
+            source=[*self.names[:sources]],
             target=["other"],
             protocol="transductive",
             labels_per_class=0,
@@ -204,6 +221,7 @@ class Noise(Dataset):
             test=0.0,
             split_seed=0,
             batch_size={"source": size.batch, "target": size.batch},
+            weak=weak,
         )
 
     def load(self, name: str) -> Domain:
@@ -213,6 +231,10 @@ class Noise(Dataset):
             x: Array = generator.integers(0, 256, shape, dtype=np.uint8)
         else:
             x = generator.standard_normal(shape, dtype=np.float32)
+        if self.folder is not None:
+            file = Path(self.folder, f"{name}.npy")
+            np.save(file, x)
+            x = np.load(file, mmap_mode="r")
         return Domain(x, np.arange(self.size.rows) % self.size.classes)
 
 
@@ -328,6 +350,26 @@ class Steps:
             loss.backward()  # type: ignore[no-untyped-call]
             for group in optimizer.param_groups:
                 group["lr"] = LEARNING["lr"] * plain.scheduler(progress)
+            optimizer.step()
+        return (self.bench.now() - start) / steps
+
+    def by_hand_as_ours(self, steps: int) -> float:
+        """The loop by hand with the operators that ours has: what is more than this is Python."""
+        plain, half = self.plain(), self.size.batch
+        optimizer = plain.sgd()
+        batches = triples(self.domains, half)
+        start = self.bench.now()
+        for step in range(steps):
+            x, y, other = next(batches)
+            features = plain.encoder(torch.cat([x, other]))
+            logits, _ = plain.head(features).split_with_sizes([half, half])
+            turned = reverse_gradient(features, plain.coefficient(step / steps))
+            sides = domain_adversarial(plain.discriminator(turned), n=half)
+            loss = cross_entropy(logits, y) + sides
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            for group in optimizer.param_groups:
+                group["lr"] = LEARNING["lr"] * plain.scheduler(step / steps)
             optimizer.step()
         return (self.bench.now() - start) / steps
 
@@ -474,6 +516,7 @@ def step(bench: Bench) -> Iterator[Line]:
         runners = {
             "by hand": steps.by_hand,
             "ours": steps.ours,
+            "by hand with our operators": steps.by_hand_as_ours,
             "Lightning": steps.lightning,
             "like Transfer-Learning-Library": steps.transfer_learning_library,
             "like DeepDA": steps.deepda,
@@ -636,7 +679,7 @@ def mmd_kin(bench: Bench) -> Iterator[Line]:
 
 
 def batches(bench: Bench) -> Iterator[Line]:
-    """A batch of images held as bytes, to indexing the same tensors."""
+    """Batches of images held as bytes, to indexing the same arrays, with the same crops if any."""
     size = SIZES[LENET]
     domains = Domains(Noise(size), ("source", "target"), seed=0)
     domains.to(bench.device)
@@ -649,16 +692,69 @@ def batches(bench: Bench) -> Iterator[Line]:
             yield from ([as_input(x) for x, _ in pair] for pair in zip(*loaders, strict=False))
 
     samples = loaded()
-    times = bench.race(
-        {
-            "indexing": bench.sliced(lambda: next(indexed)),
-            "ours": bench.sliced(lambda: domains.batch(next(counter))),
-            "DataLoader of samples": bench.sliced(lambda: next(samples)),
-        }
-    )
-    for name, goal in (("ours", "≤ 1.1"), ("DataLoader of samples", None)):
-        values = ratios(times[name], times["indexing"])
-        yield Line("batches", "64+64 images of 28x28", f"{name} to indexing", values, goal=goal)
+    contestants: dict[str, Callable[[], object]] = {
+        "indexing": lambda: next(indexed),
+        "ours": lambda: domains.batch(next(counter)),
+        "DataLoader of samples": lambda: next(samples),
+    }
+    yield from raced_batches(bench, "64+64 images of 28x28", contestants)
+    several = Domains(Noise(size, sources=2), ("source", "target"), seed=0)
+    several.to(bench.device)
+    of_three = by_domain(several, [size.batch // 2, size.batch // 2, size.batch])
+    case = "two sources, 32+32+64 images of 28x28"
+    pair = {"indexing": lambda: next(of_three), "ours": lambda: several.batch(next(counter))}
+    yield from raced_batches(bench, case, pair)
+    with TemporaryDirectory() as folder:
+        photographs = size._replace(shape=(3, 64, 64), rows=2000)
+        weak = Crop(area=0.5, flip=0.5, brightness=0.0, contrast=0.0, saturation=0.0)
+        stored = Noise(photographs, folder=folder, weak=weak)
+        on_disk = Domains(stored, ("source", "target"), seed=0)
+        on_disk.to(bench.device)
+        cropped = crops(stored, size.batch, weak, bench.device)
+        case = "64+64 images of 3x64x64 on disk, cropped"
+        pair = {"indexing": lambda: next(cropped), "ours": lambda: on_disk.batch(next(counter))}
+        yield from raced_batches(bench, case, pair)
+
+
+def raced_batches(
+    bench: Bench, case: str, contestants: Mapping[str, Callable[[], object]]
+) -> Iterator[Line]:
+    """The lines of one case, each to the first contestant."""
+    times = bench.race({name: bench.sliced(call) for name, call in contestants.items()})
+    first, *others = times
+    for name in others:
+        values = ratios(times[name], times[first])
+        goal = "≤ 1.1" if name == "ours" else None
+        yield Line("batches", case, f"{name} to {first}", values, goal=goal)
+
+
+def by_domain(domains: Domains, shares: Sequence[int]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """What a person would write for several sources: rows of each domain in an order of its own."""
+    source, target = domains.train["source"], domains.train["target"]
+    sides = [source.at(source.domain == number) for number in source.domain.unique()]
+    sides.append(target)
+    while True:
+        orders = [torch.randperm(len(side.y)).to(side.y.device) for side in sides]
+        for i in range(min(len(o) // share for o, share in zip(orders, shares, strict=True))):
+            rows = [o[i * n : (i + 1) * n] for o, n in zip(orders, shares, strict=True)]
+            x = torch.cat([side.x[own] for side, own in zip(sides[:-1], rows, strict=False)])
+            y = torch.cat([side.y[own] for side, own in zip(sides[:-1], rows, strict=False)])
+            yield as_input(x), y, as_input(target.x[rows[-1]])
+
+
+def crops(
+    dataset: Noise, batch: int, view: View, device: torch.device
+) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """What a person would write for images on disk: rows of the mapped files, cropped."""
+    sides = [dataset[name] for name in dataset.domains]
+    for step in count():
+        cut = []
+        for side in sides:
+            rows = np.random.randint(len(side.y), size=batch)
+            x = as_input(torch.from_numpy(side.x[rows]).to(device))
+            random = BatchRandom(batch, slice(batch), seed=step, like=x)
+            cut.append((view(x, random), torch.from_numpy(side.y[rows]).to(device)))
+        yield cut
 
 
 class ResNet(nn.Module):
@@ -748,6 +844,35 @@ def sweep(bench: Bench) -> Iterator[Line]:
     values = ratios([runs * seconds for seconds in times["one run"]], times["one process"])
     goal = None if bench.quick else "≥ 5"
     yield Line("sweep", f"{runs} runs of 20 steps", "a process each to one", values, goal=goal)
+    steps = 50 if bench.quick else 500
+    every = f"seed=range(1,{runs + 1})"
+    longer = {
+        f"{n} steps": da(*DA, "train", "-m", *SHORT, every, f"steps={n}")
+        for n in (steps, 2 * steps)
+    }
+    once, twice = bench.race(
+        {name: partial(bench.timed, call) for name, call in longer.items()},
+        rounds=1 if bench.quick else 3,
+    ).values()
+    # twice the steps cost the steps alone more
+    values = [a / (b - a) for a, b in zip(once, twice, strict=True)]
+    goal = None if bench.quick else "≤ 1.5"
+    case = f"{runs} runs of {steps} steps"
+    yield Line("sweep", case, "one process to its steps alone", values, goal=goal)
+
+
+def pictures(bench: Bench) -> Iterator[Line]:
+    """What the default pictures cost a run: that with them, less that without."""
+    words = (*DA, "train", "steps=20", "logger=[]")
+    slices = {
+        "with": partial(bench.timed, da(*words)),
+        "without": partial(bench.timed, da(*words, "callback=[diagnostics]")),
+    }
+    times = bench.race(slices)
+    values = [a - b for a, b in zip(times["with"], times["without"], strict=True)]
+    yield Line(
+        "pictures", "digits, the defaults", "curves, confusion, t-SNE", values, "s", goal="≤ 2"
+    )
 
 
 def startup(bench: Bench) -> Iterator[Line]:
@@ -812,6 +937,38 @@ def reports(bench: Bench) -> Iterator[Line]:
                 goal = None if "page" in what and number > 2000 else goals.get(number)
                 yield Line("reports", f"{number} records", what, times, "s", goal=goal)
             yield Line("reports", f"{number} records", "a table", [peak_of(report)], "MiB")
+            if number <= 2000 and shutil.which("chromium"):
+                page = Path(name, "page.html")
+                subprocess.run(
+                    [sys.executable, *report, f"--html={page}"], check=True, capture_output=True
+                )
+                times = [first_paint(page) for _ in range(bench.rounds)]
+                what = "the page's first paint, by the clock"
+                yield Line("reports", f"{number} records", what, times, "s", goal="≤ 1")
+
+
+def first_paint(page: Path) -> float:
+    """Seconds from asking for a page to its first paint, in Chromium without a screen."""
+    # the page tells by its title; its own policy forbids scripts that are added to it
+    text = page.read_text("utf-8").replace("Content-Security-Policy", "none")
+    watch = (
+        "<script>new PerformanceObserver((seen) => { document.title = "
+        "`painted ${seen.getEntries()[0].startTime}` }).observe({type: 'paint', buffered: true})"
+        "</script>"
+    )
+    watched = page.with_name("watched.html")
+    watched.write_text(text.replace("<title>", f"{watch}<title>", 1), "utf-8")
+    flags = "headless no-sandbox disable-gpu no-first-run disable-background-networking"
+    for _ in range(20):  # it may tell of the page before that is painted
+        with TemporaryDirectory() as profile:
+            command = [
+                *("chromium", *(f"--{flag}" for flag in flags.split())),
+                *(f"--user-data-dir={profile}", "--dump-dom", watched.as_uri()),
+            ]
+            seen = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        if painted := re.search(r"<title>painted ([\d.]+)", seen):
+            return float(painted[1]) / 1000
+    raise RuntimeError("Chromium never told of a first paint")
 
 
 def peak_of(arguments: Sequence[str]) -> float:
@@ -859,9 +1016,27 @@ def growth(bench: Bench) -> Iterator[Line]:
         z = torch.cat(features(n // 2, 64, bench.device)).detach()
         return bench.sliced(lambda: losses._median_squared_distance(z))
 
+    def validated(score: Callable[[Mapping[str, Outputs]], float], n: int) -> Slice:
+        index = torch.arange(n, device=bench.device)
+        z = torch.randn(n, 16, device=bench.device)
+        side = Outputs(z, index % 16, torch.zeros_like(index), index, z, z)
+        return partial(bench.timed, lambda: score({"source": side, "target": side}))
+
+    def weighed(n: int) -> Slice:
+        sides = (side.detach() for side in features(n, 16, bench.device))
+        call = partial(
+            kernel_mean_matching, *sides, width=1.0, bound=1000.0, slack=None, ridge=None
+        )
+        return partial(bench.timed, call)
+
+    many = [10**3, 10**4, 10**5, 10**6]
     laws: dict[str, tuple[list[int], Callable[[int], Slice]]] = {
         "contrastive discrepancy of 64+64, classes": ([64, 640, 6400, 20_032], classes),
         "median bandwidth, rows": ([1024, 4096, 8192, 16_384], median_of),
+        "validator snd, samples": (many, partial(validated, partial(snd, temperature=0.05))),
+        "validator nearest_source, samples": (many, partial(validated, nearest_source)),
+        "validator silhouette, samples": (many, partial(validated, silhouette)),
+        "kernel mean matching, samples": ([1000, 4000, 16_000, 64_000], weighed),
         "MMD, rows of a domain": ([64, 256, 1024, 4096, 16384], partial(loss, d=256)),
         "MMD, features": ([64, 256, 1024, 4096], partial(loss, 512)),
         "step, classes": ([2, 10, 100, 1000], lambda k: steps(wide._replace(classes=k))),
@@ -902,12 +1077,12 @@ ROWS = {
     f.__name__: f
     for f in (
         *(step, mmd, mmd_memory, mmd_kin, batches, frozen),
-        *(sweep, startup, first_step, reports, growth),
+        *(sweep, pictures, startup, first_step, reports, growth),
     )
 }
 
 
-BEYOND_GPU = ("mmd_memory", "sweep", "startup", "first_step", "reports")
+BEYOND_GPU = ("mmd_memory", "sweep", "pictures", "startup", "first_step", "reports")
 """Rows in which no GPU computes."""
 
 
