@@ -1,6 +1,7 @@
 """Self-training along digits that turn ever further, and what training on the first ones gives."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -109,15 +110,11 @@ def rotating_mnist(
             made.append(turn_mnist(Path(data_dir), data_seed, sizes, angles))
         return made[0]
 
-    results: list[Mapping[str, float]] = [
-        keep(
-            f"seed-{seed}",
-            lambda seed=seed: self_train(
-                digits(), seed, Layers(**network), Training(**training), window, dropped
-            ),
-        )
-        for seed in seeds
-    ]
+    def make(seed: int) -> dict[str, float]:
+        keys = Layers(**network), Training(**training)
+        return self_train(digits(), seed, *keys, window, dropped)
+
+    results = [keep(f"seed-{seed}", partial(make, seed)) for seed in seeds]
     means = {row: 100 * fmean(each[row] for each in results) for row in (SOURCE, GRADUAL)}
     return {
         "accuracy": {row: {COLUMN: mean} for row, mean in means.items()},
