@@ -21,7 +21,7 @@ Images = NDArray[np.float64]
 
 CLASSES = 10
 COLUMN = "rotating MNIST"
-SOURCE, GRADUAL, GAIN = "source_only", "gradual_self_training", "gain"
+SOURCE, GRADUAL, GAIN = "source_alone", "gradual_self_training", "gain"
 ROWS_AT_ONCE = 1000
 """Samples that are predicted at a time."""
 

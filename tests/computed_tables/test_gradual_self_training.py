@@ -135,7 +135,7 @@ def test_accuracies_are_of_the_network_before_the_path_and_after() -> None:
     found = self_train(given, 3, LAYERS, training, window=20, dropped=0.2)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert found == self_train(given, 3, LAYERS, training, window=20, dropped=0.2)
-    assert found == {"source_only": 1.0, "gradual_self_training": 1.0}
+    assert found == {"source_alone": 1.0, "gradual_self_training": 1.0}
     other = given._replace(oracle=1 - given.oracle)
     assert set(self_train(other, 3, LAYERS, training, window=20, dropped=0.2).values()) == {0.0}
 
@@ -205,12 +205,12 @@ def test_the_table_is_the_mean_over_networks_and_a_part_is_a_network(mnist: Path
     }
     figures = rotating_mnist(keep, **keys)
     assert parts.keys() == {"seed-0", "seed-4"}
-    for row in ("source_only", "gradual_self_training"):
+    for row in ("source_alone", "gradual_self_training"):
         mean = 50 * (parts["seed-0"][row] + parts["seed-4"][row])
         assert figures["accuracy"][row] == {"rotating MNIST": pytest.approx(mean)}
     gain = figures["gain"]["gradual_self_training"]["rotating MNIST"]
     rows = figures["accuracy"]
-    expected = [rows[row]["rotating MNIST"] for row in ("gradual_self_training", "source_only")]
+    expected = [rows[row]["rotating MNIST"] for row in ("gradual_self_training", "source_alone")]
     assert gain == pytest.approx(expected[0] - expected[1])
     with pytest.raises(InputError, match="140 digits together"):
         rotating_mnist(lambda name, make: make(), **keys | {"sizes": {**SIZES, "path": 100}})
