@@ -49,6 +49,7 @@ ADDED: dict[str, dict[str, Any]] = {
         "label_shift": None,
         "weak": None,
         "left_out": None,
+        "source_per_class": None,
     },
     "network": {"batch_norm": False, "recompute": False},
     "da_framework.datasets.digits.Digits": {"margin": None},

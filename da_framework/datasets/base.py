@@ -53,6 +53,8 @@ class Roles(TypedDict):
         labels_per_class: labelled target samples of each class (the role ``target_labelled``), or
             ``all``; they leave the role ``target`` and every evaluation. Of a target that has no
             official test part and is labelled in part, all other labelled samples are the test.
+        source_per_class: samples of each class that are drawn of every source, of a class that has
+            fewer all; the others are not used. ``None``: all of every class.
         val: share of the training samples that is held out for validators; at 0 they see no source.
         test: share of a target that is tested on, where it has no official test part.
         split_seed: of all the choices above, apart from the seed of training.
@@ -81,6 +83,7 @@ class Roles(TypedDict):
     target: list[str] | None
     protocol: Literal["inductive", "transductive"]
     labels_per_class: Index | Literal["all"]
+    source_per_class: Count | None
     val: Fraction
     test: Fraction
     split_seed: Index
@@ -166,6 +169,7 @@ class Dataset(ABC):
         test: Fraction,
         split_seed: Index,
         batch_size: BatchSize,
+        source_per_class: Count | None = None,
         sampler: Literal["shuffled", "balanced"] = "shuffled",
         source_classes: list[str] | None = None,
         target_classes: list[str] | None = None,
@@ -188,6 +192,7 @@ class Dataset(ABC):
         )
         self.protocol = protocol
         self.labels_per_class = labels_per_class
+        self.source_per_class = source_per_class
         self.val = val
         self.test = test
         self.split_seed = split_seed
@@ -380,6 +385,7 @@ class Dataset(ABC):
             target_classes=self._chosen_classes("target_classes"),
             protocol=self.protocol,
             labels_per_class=self.labels_per_class,
+            source_per_class=self.source_per_class,
             val=self.val,
             test=self.test,
             split_seed=self.split_seed,

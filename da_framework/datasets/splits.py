@@ -60,6 +60,7 @@ class SplitRules:
     target_classes: tuple[str, ...]
     protocol: Literal["inductive", "transductive"]
     labels_per_class: int | Literal["all"]
+    source_per_class: int | None
     val: float
     test: float
     split_seed: int
@@ -106,9 +107,19 @@ class DomainSplitter:
 
     def split_source(self) -> tuple[IntArray, IntArray]:
         """Samples to train on and to validate on, with the same shares of the classes."""
-        rows = self.select_classes(self.training_rows(), self.rules.source_classes)
+        rows = self.draw_source()
         held_out = self.hold_out(rows, self.rules.val, stratify=True)
         return np.setdiff1d(rows, held_out), held_out
+
+    def draw_source(self) -> IntArray:
+        """The samples of a source that are used: ``source_per_class`` of each class, or all."""
+        rows = self.select_classes(self.training_rows(), self.rules.source_classes)
+        count = self.rules.source_per_class
+        if count is None:
+            return rows
+        generator = self.make_generator("source")
+        groups = self.split_by_class(rows, self.rules.source_classes)
+        return np.sort(np.concatenate([generator.permutation(group)[:count] for group in groups]))
 
     def split_target(self) -> tuple[IntArray, IntArray, IntArray]:
         """Samples to train, validate and test on; not stratified: labels decide nothing.

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from itertools import combinations
-from typing import ClassVar, Unpack
+from typing import Annotated, Any, ClassVar, Unpack
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor
 
 from da_framework.core.batch import Task
@@ -14,6 +15,9 @@ from da_framework.core.types import Positive
 from da_framework.methods.base import MethodKeys
 from da_framework.methods.closed_form import FAR, ClosedForm
 from da_framework.networks.network import Network
+
+Cost = Positive | Annotated[list[Positive], Field(min_length=1)]
+"""What a sample on the wrong side costs, or several such numbers to choose among."""
 
 
 class KernelSVM(ClosedForm):
@@ -31,7 +35,10 @@ class KernelSVM(ClosedForm):
     Args:
         network: encoder; its head is not used.
         task: classes, domains and samples.
-        cost: C, what a sample on the wrong side costs.
+        cost: C, what a sample on the wrong side costs; of several, that which predicts most labels
+            right of each half of the labelled samples, learnt from the other half, and of equals
+            the first. Every second sample of a class is in one half, whatever the map, which is
+            that of all samples.
     """
 
     baseline: ClassVar = True
@@ -41,10 +48,10 @@ class KernelSVM(ClosedForm):
     offsets: Tensor
 
     def __init__(
-        self, network: Network, task: Task, *, cost: Positive, **base: Unpack[MethodKeys]
+        self, network: Network, task: Task, *, cost: Cost, **base: Unpack[MethodKeys]
     ) -> None:
         super().__init__(network, task, classifier="svm", **base)
-        self.cost = cost
+        self.costs = cost if isinstance(cost, list) else [cost]
 
     def kernel(
         self, x: Float[Tensor, "rows e"], reference: Float[Tensor, "n e"]
@@ -53,25 +60,19 @@ class KernelSVM(ClosedForm):
         return torch.exp(-torch.cdist(x, reference).square() / x.shape[1])
 
     def learn(self, z: Float[Tensor, "n e"], y: Int[Tensor, " n"]) -> Mapping[str, Tensor]:
-        from sklearn.svm import SVC
-
         classes = torch.unique(y).tolist()
         bias = z.new_full((len(self.task.classes),), FAR)
         bias[classes] = 0.0
         signs = list(combinations(classes, 2))
         pairs, offsets = z.new_zeros(len(signs), len(z)), z.new_zeros(len(signs))
         if signs:
-            try:
-                model = SVC(kernel="precomputed", C=self.cost).fit(
-                    # a row has the products of a sample as the one that is learnt from
-                    self.kernel(z, z).T.cpu().numpy(),
-                    y.cpu().numpy(),
-                )
-            except ValueError as error:  # whose numbers are no longer finite
+            kernel = self.kernel(z, z)
+            if not kernel.isfinite().all():
                 raise InputError(
                     f"the SVM cannot be fitted: inputs are as large as {z.abs().max():.0e}; "
                     "dataset.scale=source brings tables and arrays to one scale"
-                ) from error
+                )
+            model = fit_machine(kernel, y, self.choose_cost(kernel, y))
             place = {label: index for index, label in enumerate(classes)}
             support = torch.as_tensor(model.support_, dtype=torch.long, device=z.device)
             # of two classes alone scikit-learn turns the sign
@@ -84,6 +85,28 @@ class KernelSVM(ClosedForm):
             offsets = sign * torch.as_tensor(model.intercept_).to(z)
         return {"reference": z, "pairs": pairs, "offsets": offsets, "bias": bias}
 
+    def choose_cost(self, kernel: Float[Tensor, "n n"], y: Int[Tensor, " n"]) -> float:
+        """C, by two folds where there are several."""
+        if len(self.costs) == 1:
+            return self.costs[0]
+        folds = alternate(y)
+        halves = [torch.nonzero(folds == fold).squeeze(1) for fold in (0, 1)]
+        if any(len(torch.unique(y[half])) < 2 for half in halves):
+            raise InputError(
+                f"method.cost={self.costs}: two folds choose among them, each with labelled "
+                "samples of two classes, and there are not enough; give one number"
+            )
+
+        def count_right(cost: float) -> int:
+            right = 0
+            for held, learnt in (halves, halves[::-1]):
+                model = fit_machine(kernel[learnt][:, learnt], y[learnt], cost)
+                predicted = model.predict(kernel[held][:, learnt].cpu().numpy())
+                right += int((predicted == y[held].cpu().numpy()).sum())
+            return right
+
+        return max(self.costs, key=count_right)
+
     def judge(self, z: Float[Tensor, "rows e"]) -> Float[Tensor, "rows k"]:
         decisions = self.kernel(z, self.reference) @ self.pairs.T + self.offsets
         votes = self.bias.expand(len(z), -1).clone()
@@ -94,3 +117,19 @@ class KernelSVM(ClosedForm):
             votes[:, other] += 1 - won
         # of equals the first
         return votes - torch.arange(votes.shape[1]).to(z) / (2 * votes.shape[1])
+
+
+def fit_machine(kernel: Float[Tensor, "n n"], y: Int[Tensor, " n"], cost: float) -> Any:
+    """The machine of libsvm; columns of the kernel are of samples as those that are learnt from."""
+    from sklearn.svm import SVC
+
+    return SVC(kernel="precomputed", C=cost).fit(kernel.T.cpu().numpy(), y.cpu().numpy())
+
+
+def alternate(y: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """0 and 1 in turn for the samples of each class, in their order."""
+    folds = torch.zeros_like(y)
+    for label in torch.unique(y):
+        members = torch.nonzero(y == label).squeeze(1)
+        folds[members] = torch.arange(len(members)).to(y) % 2
+    return folds

@@ -12,7 +12,7 @@ from da_framework.core.types import Count, Positive
 from da_framework.methods.base import MethodKeys
 from da_framework.methods.coral import covariance_of, matrix_power
 from da_framework.methods.gfk import geodesic_flow
-from da_framework.methods.kernel_svm import KernelSVM
+from da_framework.methods.kernel_svm import Cost, KernelSVM
 from da_framework.methods.pca import principal_directions
 from da_framework.networks.network import Network
 
@@ -41,7 +41,7 @@ class MapSVM(KernelSVM):
             ``geodesic`` flow kernel.
         components: directions of each domain, of ``subspaces`` and ``geodesic``.
         ridge: ρ, of ``covariances``; 1 is the paper's.
-        cost: C, what a sample on the wrong side costs.
+        cost: C, what a sample on the wrong side costs; of several, two folds choose one.
     """
 
     baseline: ClassVar = False
@@ -55,7 +55,7 @@ class MapSVM(KernelSVM):
         alignment: Literal["covariances", "subspaces", "geodesic"],
         components: Count,
         ridge: Positive,
-        cost: Positive,
+        cost: Cost,
         **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, cost=cost, **base)

@@ -47,6 +47,8 @@ class Panel:
         factor: how many times more or less than the paper's value is inside.
         tolerance: how far beyond that is inside as well: half a unit of the last printed digit, or
             a bound of its own.
+        bands: the lowest and highest value that is inside, by ``row/column`` with ``*`` for any, of
+            cells of which that is no factor and no tolerance.
         exceptions: other bounds, by ``row/column`` with ``*`` for any; the last that fits counts.
         reason: of the bounds.
         doubted: cells whose printed value is wrong in the paper, by ``row/column``, and why: they
@@ -59,6 +61,7 @@ class Panel:
     digits: Index
     factor: Factor = 1.0
     tolerance: Amount = 0.0
+    bands: dict[str, list[Number]] = field(default_factory=dict)
     exceptions: dict[str, dict[str, Amount]] = field(default_factory=dict)
     reason: str
     doubted: dict[str, str] = field(default_factory=dict)
@@ -73,7 +76,10 @@ class Panel:
         for pattern, bounds in self.exceptions.items():
             if unknown := bounds.keys() - {"factor", "tolerance"}:
                 yield f"{where}.exceptions.{pattern}: there is no {listed(sorted(unknown))}"
-        for pattern in (*self.exceptions, *self.doubted):
+        for pattern, band in self.bands.items():
+            if len(band) != 2 or band[0] > band[1]:
+                yield f"{where}.bands.{pattern}: {band} is not [lowest, highest]"
+        for pattern in (*self.bands, *self.exceptions, *self.doubted):
             if not any(fnmatchcase(f"{row}/{column}", pattern) for row, column in self.cells):
                 yield f"{where}: no cell is {pattern}; cells are row/column, * for any"
 
@@ -89,6 +95,9 @@ class Panel:
 
     def band(self, row: str, column: str) -> tuple[float, float]:
         """The lowest and highest values that reproduce the paper's."""
+        for pattern, band in self.bands.items():
+            if fnmatchcase(f"{row}/{column}", pattern):
+                return float(band[0]), float(band[1])
         bounds = {"factor": self.factor, "tolerance": self.tolerance}
         for pattern, others in self.exceptions.items():
             if fnmatchcase(f"{row}/{column}", pattern):

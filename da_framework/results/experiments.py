@@ -48,6 +48,7 @@ class Paper:
         bands: the lowest and highest value that is inside, for rows where that is no tolerance.
         reason: of the tolerance or the bands.
         verdict: ``mean``: on the mean of a row, not on its cells.
+        mean_tolerance: how far from the mean of a row, in points, is inside: judged beside cells.
         measure: of the target, that the values are: ``balanced_accuracy`` is the mean over classes.
         baseline: the row that gains are over.
         first: experiments whose runs make other rows, or begin these; they state no values.
@@ -69,6 +70,7 @@ class Paper:
     bands: dict[str, list[Number]] = field(default_factory=dict)
     reason: str = ""
     verdict: Literal["mean"] | None = None
+    mean_tolerance: Amount | None = None
     measure: Measure = "accuracy"
     baseline: str | None = None
     first: list[str] = field(default_factory=list)
@@ -107,6 +109,13 @@ class Paper:
             yield f"paper.tolerance is missing, and paper.bands has none for {listed(sorted(bare))}"
         if self.verdict and (self.bands or self.beside or self.tolerance is None):
             yield "paper.verdict: mean goes with a tolerance, and with neither bands nor beside"
+        if self.mean_tolerance is not None and (self.verdict or self.bands or self.beside):
+            yield "paper.mean_tolerance goes with a tolerance, and with no verdict, bands or beside"
+
+    @property
+    def judges_means(self) -> bool:
+        """Whether there is a verdict on the means of rows."""
+        return self.verdict is not None or self.mean_tolerance is not None
 
 
 @dataclass(frozen=True)
@@ -237,8 +246,11 @@ class PaperTable(Experiment):
         """
         if band := self.paper.bands.get(row):
             return float(band[0]), float(band[1])
-        fewer = len(self.paper.columns) / cells if self.paper.verdict else 1.0
-        tolerance = (self.paper.tolerance or 0.0) * fewer**0.5
+        tolerance = self.paper.tolerance or 0.0
+        if self.paper.verdict or cells > 1:
+            of_mean = self.paper.mean_tolerance
+            fewer = len(self.paper.columns) / cells
+            tolerance = (tolerance if of_mean is None else of_mean) * fewer**0.5
         return paper - tolerance, paper + tolerance
 
 

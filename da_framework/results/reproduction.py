@@ -119,7 +119,7 @@ def judge_cells(table: PaperTable, records: Sequence[RunRecord]) -> list[Reprodu
         others = {run.seed: run for run in runs_of_cell(table, reproduced, baseline, columns)}
         pairs = [(run, others[run.seed]) for run in runs if run.seed in others]
         gains = [ours - base for ours, base in (percents(pair, "last") for pair in pairs)]
-        judged = runs and (name in table.paper.columns) != (table.paper.verdict is not None)
+        judged = runs and (name not in table.paper.columns or table.paper.verdict is None)
         mean = fmean(percents(runs, "last")) if judged else None
         paper = fmean(table.cells[row, column] for column in columns)
         cells.append(
@@ -143,7 +143,7 @@ def list_cell_places(
     places: list[tuple[str, str, Sequence[str]]] = [
         (row, column, [column]) for row, column in table.cells
     ]
-    for row in table.paper.rows if table.paper.verdict else ():
+    for row in table.paper.rows if table.paper.judges_means else ():
         every = [column for other, column in table.cells if other == row]
         ran = [column for column in every if (row, column) in cells] or every
         if len(ran) > 1:
@@ -277,6 +277,8 @@ def render_reproduction(
     bounds = [f"{row} {low:g} to {high:g}" for row, (low, high) in table.paper.bands.items()]
     if table.paper.rows.keys() - table.paper.bands.keys():
         bounds.append(f"{table.paper.tolerance} points")
+    if table.paper.mean_tolerance is not None:
+        bounds.append(f"{table.paper.mean_tolerance} of means")
     bound = listed(bounds)
     if any(cell.column.startswith(f"{MEAN} of ") for cell in judged):
         bound += ", of fewer columns by the root of how many times fewer they are"

@@ -221,3 +221,28 @@ def test_the_few_labelled_rows_are_among_those_that_are_left(protocol: str) -> N
     dataset = zoo(label_shift=2.0, labels_per_class=1, **keys)
     left = set(dataset.domain_splitter("photo").target_rows().tolist())
     assert {*dataset.split_roles().train["target_labelled"][0].rows.tolist()} <= left
+
+
+def source_rows(**keys: Any) -> np.ndarray[Any, Any]:
+    split = zoo(**keys).split_roles()
+    return np.concatenate([split.train["source"][0].rows, split.validation["source"][0].rows])
+
+
+def test_of_a_source_so_many_samples_of_each_class_are_drawn() -> None:
+    """Of 60 samples, 15 of each class, some are drawn: the target keeps all of its own."""
+    drawn = source_rows(source_per_class=10)
+    assert np.bincount(drawn % 4).tolist() == [10] * 4
+    assert len(np.unique(drawn)) == 40
+    assert np.bincount(source_rows(source_per_class=20) % 4).tolist() == [15] * 4
+    assert sorted(drawn) == sorted(source_rows(source_per_class=10))
+    assert sorted(drawn) != sorted(source_rows(source_per_class=10, split_seed=1))
+    assert np.bincount(
+        source_rows(source_per_class=3, source_classes=["dog", "yak"]) % 4
+    ).tolist() == [0, 3, 0, 3]
+    plain, few = (zoo(source_per_class=count).split_roles() for count in (None, 10))
+    for role in ("train", "validation"):
+        pair = (getattr(split, role)["target"][0].rows for split in (plain, few))
+        np.testing.assert_array_equal(*pair)
+    # of the drawn, a fifth of every class is held out
+    held_out = few.validation["source"][0].rows
+    assert np.bincount(held_out % 4).tolist() == [2] * 4

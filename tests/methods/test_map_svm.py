@@ -47,3 +47,28 @@ def test_no_shift_is_the_linear_machine() -> None:
 def test_a_domain_of_one_sample_has_no_covariance() -> None:
     with pytest.raises(InputError, match="one sample"):
         Estimator("map_svm").fit(X, Y, T[:1])
+
+
+def test_of_several_costs_two_folds_choose_one_with_the_map_of_all_samples() -> None:
+    a, noisy = middle("covariances"), np.where(np.arange(40) % 5 == 0, (Y + 1) % 4, Y)
+    folds = np.array([(noisy[:row] == label).sum() % 2 for row, label in enumerate(noisy)])
+
+    def right(cost: float) -> int:
+        count = 0
+        for fold in (0, 1):
+            learnt, held = X[folds != fold], X[folds == fold]
+            kernel = learnt @ a @ learnt.T
+            model = SVC(kernel="precomputed", C=cost).fit(kernel, noisy[folds != fold])
+            predicted = model.predict((learnt @ a @ held.T).T)
+            count += int((predicted == noisy[folds == fold]).sum())
+        return count
+
+    costs = [10.0, 0.001, 0.03]
+    best = max(costs, key=right)
+    assert best != costs[0]
+    keys = {"alignment": "covariances", "ridge": 0.5}
+    several, one = (
+        Estimator("map_svm", cost=cost, **keys).fit(X, noisy, T).method_.get_buffer("pairs")
+        for cost in (costs, best)
+    )
+    assert (several == one).all()

@@ -77,6 +77,17 @@ def test_a_cell_is_inside_by_a_factor_and_a_tolerance(mine: Path) -> None:
     assert verdicts == {("x", "a"): True, ("x", "b"): False, ("y", "a"): None}
 
 
+def test_a_cell_may_have_a_band_of_its_own(mine: Path) -> None:
+    bands = {"x/*": [2.5, 3.2]}
+    mine.write_text(yaml.safe_dump(NODE | {"panels": {"one": PANEL | {"bands": bands}}}))
+    table = load_computed_table("mine/table", mine)
+    panel = table.panels["one"]
+    assert panel.band("x", "b") == (2.5, 3.2)
+    assert panel.band("y", "a") == pytest.approx((9.9, 10.1))
+    cells = judge_table(table, compute_table(table))
+    assert [cell.inside for cell in cells] == [False, True, None]
+
+
 def test_a_negative_value_has_its_band_the_right_way_round(mine: Path) -> None:
     mine.write_text(yaml.safe_dump(NODE | {"panels": {"one": PANEL | {"rows": {"y": [-3, 4]}}}}))
     panel = load_computed_table("mine/table", mine).panels["one"]
@@ -114,6 +125,11 @@ def test_a_doubted_cell_has_no_verdict_and_says_why(mine: Path) -> None:
         ({"rows": {"x": [1.0]}}, r"panels\.one\.rows\.x: 1 values for 2 columns"),
         ({"exceptions": {"z/*": {}}}, r"panels\.one: no cell is z/\*"),
         ({"exceptions": {"x/*": {"width": 1.0}}}, r"there is no width"),
+        (
+            {"bands": {"x/a": [2, 1]}},
+            r"panels\.one\.bands\.x/a: \[2, 1\] is not \[lowest, highest\]",
+        ),
+        ({"bands": {"z/a": [1, 2]}}, r"panels\.one: no cell is z/a"),
         ({"factor": 0.5}, r"panels\.one\.factor: input should be greater than or equal to 1"),
         ({"colums": []}, r"panels\.one\.colums: there is no such key; did you mean columns"),
     ],

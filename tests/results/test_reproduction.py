@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from da_framework.config.schema import check_config
 from da_framework.config.settings import Settings
 from da_framework.core.errors import InputError
-from da_framework.results.experiments import PaperTable, find_tables
+from da_framework.results.experiments import Paper, PaperTable, find_tables
 from da_framework.results.reproduction import (
     describe_provenance,
     format_mean,
@@ -262,6 +262,38 @@ def test_a_verdict_may_be_on_the_mean_of_a_row_alone(tmp_path: Path) -> None:
     assert "| `dann` | mean" not in text, "one cell is no mean"
     text = render_reproduction(stated, judge_cells(stated, runs[:2]))
     assert "| `dann` | mean | 65.00 |  |  |  |  |  | 0 | not run |" in text
+
+
+def test_means_of_rows_may_be_judged_beside_their_cells(tmp_path: Path) -> None:
+    stated = paper_table(
+        tmp_path,
+        mean_tolerance=1.0,
+        rows={"source_only": [60.0, 50.0], "dann": [70.0, 60.0]},
+        params=SWEEP_PARAMS | {"seed": "1"},
+    )
+    runs = [
+        reproduced_record("dann", accuracy, pair=pair)
+        for pair, accuracy in (("a-b", 0.714), ("b-a", 0.612))
+    ]
+    runs.append(reproduced_record("source_only", 0.7, pair="a-b"))
+    inside = {(cell.row, cell.column): cell.inside for cell in judge_cells(stated, runs)}
+    assert inside == {
+        ("source_only", "a-b"): False,
+        ("source_only", "b-a"): None,
+        ("dann", "a-b"): True,
+        ("dann", "b-a"): True,
+        ("dann", "mean"): False,  # by 1.3 points, of two cells that are each inside
+    }
+    text = render_reproduction(stated, judge_cells(stated, runs))
+    assert "2 of 4 cells within 1.5 points, 1.0 of means (five seeds); 1 not run." in text
+
+
+def test_a_mean_tolerance_goes_with_cells_alone() -> None:
+    keys: dict[str, Any] = {"title": "t", "known": "k", "columns": ["a-b"], "rows": {"dann": [1.0]}}
+    stated = Paper(**keys, tolerance=1.0, mean_tolerance=1.0, verdict="mean")
+    assert [*stated.problems()] == [
+        "paper.mean_tolerance goes with a tolerance, and with no verdict, bands or beside"
+    ]
 
 
 def test_a_mean_of_some_columns_is_held_beside_the_papers_of_the_same(tmp_path: Path) -> None:
