@@ -11,7 +11,7 @@ from da_framework.networks.network import Network
 
 
 class CCSA(Method):
-    r"""Classification and contrastive semantic alignment, with a few labels of the target.
+    r"""Classification and contrastive semantic alignment (CCSA): labelled pairs of a class meet.
 
     .. math::
         \min_{f,\, c} \; L_y + w \left( \overline{\tfrac12 d_{ij}^2}_{\;y_i = y_j} +

@@ -13,7 +13,7 @@ from da_framework.networks.network import Network
 
 
 class DSNE(Method):
-    r"""d-SNE, domain adaptation using stochastic neighborhood embedding, with a few target labels.
+    r"""Stochastic neighborhood embedding (d-SNE): few target labels have their class nearest.
 
     .. math::
         \min_{f,\, c} \; L_y + \frac{w}{m} \sum_j \max \left( 0, \; \gamma +
