@@ -18,6 +18,7 @@ from da_framework.methods.bnm import BNM as BNM
 from da_framework.methods.bsp import BSP as BSP
 from da_framework.methods.bss import BSS as BSS
 from da_framework.methods.can import CAN as CAN
+from da_framework.methods.ccsa import CCSA as CCSA
 from da_framework.methods.cdan import CDAN as CDAN
 from da_framework.methods.cdann_between_sources import CDANNBetweenSources as CDANNBetweenSources
 from da_framework.methods.cmd import CMD as CMD
@@ -32,6 +33,7 @@ from da_framework.methods.deep_jdot import DeepJDOT as DeepJDOT
 from da_framework.methods.delta import DELTA as DELTA
 from da_framework.methods.distillation import Distillation as Distillation
 from da_framework.methods.dsan import DSAN as DSAN
+from da_framework.methods.dsne import DSNE as DSNE
 from da_framework.methods.easy_tl import EasyTL as EasyTL
 from da_framework.methods.entropy_minimization import EntropyMinimization as EntropyMinimization
 from da_framework.methods.fine_tuning import FineTuning as FineTuning

@@ -181,6 +181,23 @@ def adagrad(
     return Optimizer(partial(algorithm, weight_decay=weight_decay), **base)
 
 
+def adadelta(
+    *, lr: Positive, rho: Fraction, weight_decay: NonNegative, **base: Unpack[OptimizerKeys]
+) -> Optimizer:
+    """Adadelta: steps of the size of the steps before, whatever the size of the gradient.
+
+    Zeiler, "ADADELTA: An Adaptive Learning Rate Method", 2012. https://arxiv.org/abs/1212.5701
+
+    Args:
+        lr: factor on a step; 1 is the paper's.
+        rho: decay of the running means of a weight's squared gradients and squared steps.
+        weight_decay: of the squared norm of the weights, halved, which is added to the loss.
+        base: the keys every optimizer has.
+    """
+    algorithm = partial(torch.optim.Adadelta, lr=lr, rho=rho)
+    return Optimizer(partial(algorithm, weight_decay=weight_decay), **base)
+
+
 @cache
 def say_that_adam_was_adamw() -> None:
     """Says once what the name stood for until version 0.2."""

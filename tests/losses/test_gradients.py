@@ -30,6 +30,10 @@ from da_framework.losses.information import (
 )
 from da_framework.losses.invariance import fishr, gradient_variances, irm_penalty, risk_variance
 from da_framework.losses.joint_mmd import joint_mmd
+from da_framework.losses.labelled_pairs import (
+    contrastive_semantic_alignment,
+    neighborhood_margin,
+)
 from da_framework.losses.margin_disparity import margin_disparity
 from da_framework.losses.mmd import (
     bandwidths,
@@ -107,6 +111,18 @@ CASES = {
     hard_consistency: Case(lambda z: hard_consistency(z, OTHER, threshold=0.4), (S,)),
     contrastive_discrepancy: Case(
         lambda s, t: contrastive_discrepancy(s, t, classes=3, bandwidths=WIDTHS, **LABELS), (S, T)
+    ),
+    contrastive_semantic_alignment: Case(
+        lambda s, t: contrastive_semantic_alignment(
+            s, t, y_source=Y, y_target=torch.tensor([0, 1, 1, 2]), margin=3.0
+        ),
+        (S, T),
+    ),
+    neighborhood_margin: Case(
+        lambda s, t: neighborhood_margin(
+            s, t, y_source=Y, y_target=torch.tensor([0, 1, 1, 2]), margin=1.0
+        ),
+        (S, T),
     ),
     coral: Case(coral, (S, T)),
     log_coral: Case(lambda s, t: log_coral(s, t, ridge=0.1), (S, T)),

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from da_framework.core.errors import InputError
 from da_framework.core.schedules import Constant
 from da_framework.training.module import Adaptation
-from da_framework.training.optimizers import Optimizer, adagrad, adam, adamw, sgd
+from da_framework.training.optimizers import Optimizer, adadelta, adagrad, adam, adamw, sgd
 
 
 class Toy(nn.Module):
@@ -158,6 +158,23 @@ def test_adagrad_is_its_formula_with_its_decays() -> None:
         g = w.grad + decay * expected
         squares = squares + g**2
         expected = expected - lr / (1 + slowing * t) * g / (squares.sqrt() + 1e-10)
+        step(optimizer, built)
+        assert_close(w.detach(), expected)
+
+
+def test_adadelta_is_its_formula_with_its_decays() -> None:
+    lr, rho, decay = 0.5, 0.8, 0.2
+    method, w = weight(1.0, -2.0)
+    optimizer = adadelta(lr=lr, rho=rho, weight_decay=decay)
+    built = optimizer.build(method, "model", [method])
+    expected, squares, steps = w.detach().clone(), torch.zeros(2).double(), torch.zeros(2).double()
+    for gradient in ([3.0, -0.5], [-1.0, 0.5], [0.0, 2.0]):
+        w.grad = torch.tensor(gradient).double()
+        g = w.grad + decay * expected
+        squares = rho * squares + (1 - rho) * g**2
+        change = ((steps + 1e-6) / (squares + 1e-6)).sqrt() * g
+        steps = rho * steps + (1 - rho) * change**2
+        expected = expected - lr * change
         step(optimizer, built)
         assert_close(w.detach(), expected)
 
