@@ -59,7 +59,9 @@ def test_the_table_of_streams_is_the_recorded_one() -> None:
 
 def test_the_leaderboard_is_of_what_is_recorded() -> None:
     board = loaded("leaderboard", ROOT / "scripts" / "leaderboard.py")
-    assert board.render(board.read_runs()) in board.README.read_text("utf-8")
+    runs, page = board.read_runs(), board.README.read_text("utf-8")
+    assert board.render(runs) in page
+    assert board.render_rates(board.of_finished_tasks(board.read_rates(runs))) in page
     assert board.PICTURE.is_file()
 
 
@@ -80,6 +82,44 @@ def test_the_leaderboard_counts_gains_costs_and_ranks() -> None:
     text = board.render(runs)
     assert "| `source_only` | 1.5 | 1.8 | +0.0 | +0.0 | +0.0 | 1.0 |" in text
     assert "| `mine` | 1.5 | 1.3 | +5.0 | +5.0 | -10.0 | 3.0 |" in text
+
+
+def test_the_leaderboard_chooses_learning_rates_by_the_validator_alone() -> None:
+    board = loaded("leaderboard", ROOT / "scripts" / "leaderboard.py")
+
+    def run(rate: float, seed: int, score: float | None, accuracy: float) -> Any:
+        picks = {"last": {"accuracy": accuracy}}
+        return {
+            "choices": {"method": "mine", "experiments": "leaderboard/emoji_rates"},
+            "config": {"seed": seed, "optimizer": {"lr": rate}},
+            "domains": {"source": ["a"], "target": ["b"]},
+            "target": picks if score is None else {**picks, "chosen": {"score": score}},
+        }
+
+    default = [run(1, 1, 2.0, 0.5), run(1, 2, 9.0, 0.5), run(1, 3, 9.0, 0.5)]
+    higher, lower = [run(3, 1, 2.5, 0.4)], [run(0.3, 1, None, 0.9)]
+    rates = {
+        board.BASELINE: {"emoji: a → b": {1: default, 3: [run(3, 1, 2.0, 0.9)]}},
+        "mine": {"emoji: a → b": {1: default, 3: higher, 0.3: lower}},
+    }
+    chosen = board.choose_rates(rates)
+    # of equals the default; never by accuracy, by the other seeds, or without a score
+    assert chosen == {board.BASELINE: {"emoji: a → b": 1}, "mine": {"emoji: a → b": 3}}
+    assert board.runs_at(rates, chosen)["mine"] == {"emoji: a → b": higher}
+    assert board.unfinished(rates) == [
+        "da train experiments=leaderboard/emoji_rates method=mine 'dataset.pair=[a,b]' "
+        "optimizer.lr=3 seed=2,3"
+    ]
+    assert board.of_finished_tasks(rates)["mine"] == {}
+    higher += [run(3, 2, 0.0, 0.3), run(3, 3, 0.0, 0.2)]
+    assert board.unfinished(rates) == []
+    assert board.of_finished_tasks(rates) == rates
+    words = board.describe_choice(rates)
+    assert "Of 2 choices 1 kept the default, 1 took the higher rate and 0 the lower one." in words
+    assert "by -10.0 points in the mean: it gained a point or more in 0 and lost" in words
+    # seed 1: (0 - 10) / 2, and (40 + 40) / 2 of the best
+    assert "it is -5.0, and the best of the three by target labels" in words
+    assert "may use, +40.0." in words
 
 
 def test_the_two_commands_at_the_top_are_those_of_ci() -> None:
