@@ -33,6 +33,8 @@ OPTIONS = (
     "package",
 )
 """Hydra's own options that take a value."""
+MAY_SAY_MODE = re.compile(r"-|[+~]*(hydra(\.mode)?=|experiments)")
+"""The beginning of a word by which ``hydra.mode`` may be set."""
 HOME = re.compile(r"(^|[,\[])~(?=/|$|[,\]])")
 """The home folder at the beginning of a value, or of one in a list or a sweep."""
 
@@ -86,7 +88,7 @@ def run_hydra(name: str, module: str, rest: list[str], **keys: Any) -> None:
     sys.argv = [f"da {name}", *fitted]
     compose = hydra.main(version_base="1.3", config_path=config_dir, config_name=config_name)
     try:
-        with explain_references(), sweeps.monitor_sweep(), jobs:
+        with explain_references(), sweeps.monitor_sweep(), jobs, composed_once(fitted):
             compose(make_task(module, keys))()
     except (ConfigCompositionException, HydraException, ValueError) as error:
         # a group set to nothing is a plain ValueError of Hydra's
@@ -97,6 +99,22 @@ def run_hydra(name: str, module: str, rest: list[str], **keys: Any) -> None:
         from da_framework.cli.override_errors import explain_overrides
 
         raise InputError(*explain_overrides(rest, config_dir, config_name, error)) from error
+
+
+@contextmanager
+def composed_once(words: Sequence[str]) -> Iterator[None]:
+    """Hydra does not compose for its mode alone what has none: only options and experiments do."""
+    from hydra._internal.hydra import Hydra
+
+    read = getattr(Hydra, "get_mode", None)
+    if read is None or any(map(MAY_SAY_MODE.match, words)):
+        yield
+        return
+    Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Hydra.get_mode = read  # type: ignore[method-assign]
 
 
 def check_words(words: Sequence[str]) -> None:

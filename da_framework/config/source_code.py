@@ -60,11 +60,19 @@ def import_closure(modules: Iterable[str]) -> dict[str, Path]:
     return sources
 
 
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Where statements hold others."""
+
+
 @cache
 def imported_modules(text: str) -> tuple[str, ...]:
     """What a source imports by absolute names; of ``from a import b`` both ``a`` and ``a.b``."""
     names: list[str] = []
-    for node in ast.walk(ast.parse(text)):
+    waiting: list[ast.AST] = [ast.parse(text)]
+    while waiting:
+        node = waiting.pop()
+        for block in BLOCKS:  # statements alone: no expression imports
+            waiting += getattr(node, block, ())
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from da_framework.cli import main as cli
+from da_framework.cli.hydra_app import MAY_SAY_MODE
 from da_framework.cli.main import COMMANDS
 from da_framework.config.catalog import option_names
 from da_framework.config.plugins import conf_dir
@@ -498,3 +499,36 @@ def test_the_version_is_said(da: Any) -> None:
     ended = da("--version")
     assert ended.code == 0
     assert ended.out.startswith(f"da_framework {version('da_framework')} (Python 3.")
+
+
+# how often a config is composed
+
+
+@pytest.mark.parametrize(
+    ("words", "times"),
+    [((), 1), (("hydra.mode=RUN",), 2), (("hydra={mode: RUN}",), 2), (("+hydra.mode=RUN",), 2)],
+    ids=["plain", "mode", "hydra", "added"],
+)
+def test_a_config_that_can_have_no_mode_is_composed_once(
+    da: Any, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], times: int
+) -> None:
+    from hydra._internal.hydra import Hydra
+
+    compose, composed = Hydra.compose_config, []
+    monkeypatch.setattr(
+        Hydra, "compose_config", lambda *own, **keys: composed.append(1) or compose(*own, **keys)
+    )
+    da.train(*words)
+    assert len(composed) == times
+
+
+@pytest.mark.parametrize(
+    "word", ["experiments=jda_2013/digits", "+experiments=x", "-m", "hydra={}"]
+)
+def test_what_may_make_a_sweep_of_a_run_is_looked_at(word: str) -> None:
+    assert MAY_SAY_MODE.match(word)
+
+
+@pytest.mark.parametrize("word", ["method=dann", "seed=1,2", "hydra.run.dir=x", "dataset.hydra=1"])
+def test_what_cannot_is_not(word: str) -> None:
+    assert not MAY_SAY_MODE.match(word)
