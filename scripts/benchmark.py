@@ -1039,7 +1039,10 @@ def growth(bench: Bench) -> Iterator[Line]:
         "kernel mean matching, samples": ([1000, 4000, 16_000, 64_000], weighed),
         "MMD, rows of a domain": ([64, 256, 1024, 4096, 16384], partial(loss, d=256)),
         "MMD, features": ([64, 256, 1024, 4096], partial(loss, 512)),
-        "step, classes": ([2, 10, 100, 1000], lambda k: steps(wide._replace(classes=k))),
+        "step, classes": (
+            [2, 10, 100, 1000, 20_000],
+            lambda k: steps(wide._replace(classes=k, rows=max(20_000, 10 * k))),
+        ),
         "step, rows of a batch": (
             [64, 256, 1024, 4096, 16384],
             lambda n: steps(wide._replace(batch=n)),
@@ -1049,7 +1052,7 @@ def growth(bench: Bench) -> Iterator[Line]:
     for case, (every, make) in laws.items():
         sizes = every[:3] if bench.quick else every
         yield law(case, bench.race({str(size): make(size) for size in sizes}))
-    runs = [1, 10] if bench.quick else [1, 10, 100, 1000]
+    runs = [1, 10] if bench.quick else [1, 10, 100]
     sweeps = {str(n): da(*DA, "train", "-m", *SHORT, f"seed=range(1,{n + 1})") for n in runs}
     calls = {n: partial(bench.timed, call) for n, call in sweeps.items()}
     yield law("sweep in one process, runs", bench.race(calls, rounds=1), "s")
