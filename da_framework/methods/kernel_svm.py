@@ -67,11 +67,6 @@ class KernelSVM(ClosedForm):
         pairs, offsets = z.new_zeros(len(signs), len(z)), z.new_zeros(len(signs))
         if signs:
             kernel = self.kernel(z, z)
-            if not kernel.isfinite().all():
-                raise InputError(
-                    f"the SVM cannot be fitted: inputs are as large as {z.abs().max():.0e}; "
-                    "dataset.scale=source brings tables and arrays to one scale"
-                )
             model = fit_machine(kernel, y, self.choose_cost(kernel, y))
             place = {label: index for index, label in enumerate(classes)}
             support = torch.as_tensor(model.support_, dtype=torch.long, device=z.device)
@@ -120,10 +115,20 @@ class KernelSVM(ClosedForm):
 
 
 def fit_machine(kernel: Float[Tensor, "n n"], y: Int[Tensor, " n"], cost: float) -> Any:
-    """The machine of libsvm; columns of the kernel are of samples as those that are learnt from."""
+    """The machine of libsvm; columns of the kernel are of samples as those that are learnt from.
+
+    Raises:
+        InputError: its numbers are no longer finite.
+    """
     from sklearn.svm import SVC
 
-    return SVC(kernel="precomputed", C=cost).fit(kernel.T.cpu().numpy(), y.cpu().numpy())
+    try:
+        return SVC(kernel="precomputed", C=cost).fit(kernel.T.cpu().numpy(), y.cpu().numpy())
+    except ValueError as error:
+        raise InputError(
+            f"the SVM cannot be fitted: products of samples are as large as "
+            f"{kernel.abs().max():.0e}; dataset.scale=source brings tables and arrays to one scale"
+        ) from error
 
 
 def alternate(y: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
