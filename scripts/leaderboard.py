@@ -360,10 +360,12 @@ def describe_choice(rates: Rates) -> str:
 
 
 def draw(runs: Runs, rates: Rates) -> None:
-    """Mean ranks with the critical difference from the first, and gain beside cost."""
-    ranks, points, cost = rank(runs, "last"), gains(runs, "last"), costs(runs)
-    chosen = rank(runs_at(rates, choose_rates(rates)), "last")
+    """Mean ranks at default and chosen learning rates, on the same tasks; gain beside cost."""
+    ranks, chosen = (
+        rank(runs_at(rates, own), "last") for own in (default_rates(rates), choose_rates(rates))
+    )
     of_chosen = dict(zip(chosen.names, chosen.means, strict=True))
+    points, cost = gains(runs, "last"), costs(runs)
     places = range(len(ranks.names))
     with save_figure(PICTURE, width=13, height=8) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(2, 3))
@@ -375,24 +377,26 @@ def draw(runs: Runs, rates: Rates) -> None:
             places,
             facecolors="none",
             edgecolors=TARGET,
-            label=f"chosen learning rates, {len(chosen.tasks)} tasks",
+            label="chosen learning rates",
         )
-        left.legend(loc="lower left")
+        left.legend(loc="upper right")
         if ranks.distance is not None:
             left.axvspan(ranks.means[0], ranks.means[0] + ranks.distance, color=SOURCE, alpha=0.12)
         left.set_yticks(places, ranks.names)
         left.invert_yaxis()
-        left.set_xlabel("mean rank over tasks; shaded: not told apart from the first")
+        shaded = "; shaded: not told apart from the first" if ranks.distance else ""
+        left.set_xlabel(f"mean rank over {len(ranks.tasks)} tasks{shaded}")
         means = {name: (cost[name], fmean(points[name])) for name in ranks.names}
         for name, point in means.items():
             colour = TARGET if name == BASELINE else SOURCE if point[1] > 0 else GREY
             right.scatter(*point, color=colour)
         right.axhline(0, color=GREY, linewidth=0.8)
         right.set_xscale("log")
+        right.margins(x=0.12)  # room for names
         ticks = (0.6, 0.8, 1, 1.5, 2)
         right.set_xticks(ticks, map(str, ticks), minor=False)
         right.minorticks_off()
-        right.set(xlabel=f"times the processor time of {BASELINE}", ylabel="mean gain in points")
+        right.set(xlabel=f"times the processor time of {BASELINE}", ylabel="mean gain of defaults")
         figure.draw_without_rendering()  # lays the axes out, on which the room for names hangs
         label_points(right, means)
 
@@ -418,7 +422,8 @@ def label_points(axes: "Axes", points: Mapping[str, tuple[float, float]]) -> Non
                 size=7,
             )
             room = label.get_window_extent()
-            if not any(room.overlaps(other) for other in taken):
+            inside = axes.bbox.containsx(room.x0) and axes.bbox.containsx(room.x1)
+            if inside and not any(room.overlaps(other) for other in taken):
                 taken.append(room)
                 break
             label.remove()

@@ -54,6 +54,8 @@ class Paper:
         first: experiments whose runs make other rows, or begin these; they state no values.
         tuned: keys with several values in the sweep; the validator chooses among them for each
             cell and seed.
+        read_off: of a key with several values in the sweep the value of each column, where it was
+            read off the paper's own values: its cells are shown, and none has a verdict.
         readings: beside the last step, the mean of so many evaluations.
         quick: overrides that make a cheap part of it.
         reference: whose the values are, if not the paper's.
@@ -75,6 +77,7 @@ class Paper:
     baseline: str | None = None
     first: list[str] = field(default_factory=list)
     tuned: list[str] = field(default_factory=list)
+    read_off: dict[str, list[Number]] = field(default_factory=dict)
     readings: Count | None = None
     quick: list[str] = field(default_factory=list)
     reference: str = "paper"
@@ -105,6 +108,14 @@ class Paper:
             if unknown := [row for row in rows_named if row not in self.rows]:
                 there = listed(self.rows)
                 yield f"paper.{key}: there is no row {listed(unknown)}; there are {there}"
+        for key, settings in self.read_off.items():
+            if len(settings) != len(self.columns):
+                yield (
+                    f"paper.read_off: {key} has {len(settings)} values for {len(self.columns)} "
+                    "columns"
+                )
+        if self.read_off and (self.tuned or self.verdict):
+            yield "paper.read_off goes with neither paper.tuned nor paper.verdict"
         if self.tolerance is None and (bare := self.rows.keys() - self.bands.keys()):
             yield f"paper.tolerance is missing, and paper.bands has none for {listed(sorted(bare))}"
         if self.verdict and (self.bands or self.beside or self.tolerance is None):

@@ -30,6 +30,8 @@ from da_framework.results.statistics import (
 from da_framework.results.tables import keep_records
 
 VERDICTS = {True: "inside", False: "OUTSIDE", None: ""}
+READ_OFF = "read off"
+"""In the place of a verdict, of a cell whose setting was read off the paper's value."""
 
 CellPlace = tuple[str, str]
 """Where a cell stands: row and column."""
@@ -75,6 +77,10 @@ class ReproducedCell:
         """Whether it has runs, but fewer seeds than the experiment states."""
         return 0 < len(self.runs) < len(table.seeds)
 
+    def verdict(self, table: PaperTable) -> str:
+        """What it is said to be; nothing where another cell has the verdict."""
+        return READ_OFF if table.paper.read_off else VERDICTS[self.inside]
+
     def fields(self, table: PaperTable) -> list[str]:
         """Its line of the table, a text a column."""
         means = {pick: percents(self.runs, pick) for pick in PICKS}
@@ -98,7 +104,7 @@ class ReproducedCell:
             format_fixed(fmean(means["oracle"]), 2) if means["oracle"] else "",
             "" if self.gain is None else format_signed(self.gain, 2),
             f"{len(self.runs)}{mark}",
-            VERDICTS[self.inside] if self.runs else "not run",
+            self.verdict(table) if self.runs else "not run",
         ]
 
 
@@ -109,7 +115,8 @@ def judge_cells(table: PaperTable, records: Sequence[RunRecord]) -> list[Reprodu
         InputError: runs of one cell differ in more than their seeds.
     """
     recorded, reproduced = (
-        group_by_column(some, tuned=table.paper.tuned) for some in (table.recorded, records)
+        group_by_column(with_settings_read_off(table, some), tuned=table.paper.tuned)
+        for some in (table.recorded, records)
     )
     baseline = str(table.paper.baseline)
     cells = []
@@ -120,6 +127,7 @@ def judge_cells(table: PaperTable, records: Sequence[RunRecord]) -> list[Reprodu
         pairs = [(run, others[run.seed]) for run in runs if run.seed in others]
         gains = [ours - base for ours, base in (percents(pair, "last") for pair in pairs)]
         judged = runs and (name not in table.paper.columns or table.paper.verdict is None)
+        judged = judged and not table.paper.read_off
         mean = fmean(percents(runs, "last")) if judged else None
         paper = fmean(table.cells[row, column] for column in columns)
         cells.append(
@@ -134,6 +142,24 @@ def judge_cells(table: PaperTable, records: Sequence[RunRecord]) -> list[Reprodu
             )
         )
     return cells
+
+
+def with_settings_read_off(table: PaperTable, records: Sequence[RunRecord]) -> list[RunRecord]:
+    """The records whose settings are those that were read off for their column."""
+    wanted = {
+        column: {key: values[place] for key, values in table.paper.read_off.items()}
+        for place, column in enumerate(table.paper.columns)
+    }
+    return [
+        record
+        for record in records
+        if wanted.get(column_of(record), {}).items() <= flatten(record["config"]).items()
+    ]
+
+
+def column_of(record: RunRecord) -> str:
+    """The column that a run stands in."""
+    return "-".join(map("+".join, sides(record)))
 
 
 def list_cell_places(
@@ -209,7 +235,7 @@ def group_by_column(
         {**record, "config": without_keys(record["config"], tuple(tuned))} for record in records
     ]
     for record, kind in zip(records, assign_cells(untuned), strict=True):
-        where = record["choices"]["method"], "-".join(map("+".join, sides(record)))
+        where = record["choices"]["method"], column_of(record)
         if (other := kinds.setdefault(where, kind)) != kind:
             raise InputError(
                 f"runs of the cell {where[0]}, {where[1]} differ in more than their seeds "
@@ -289,9 +315,26 @@ def render_reproduction(
             *(f"| {' | '.join(fields)} |" for fields in lines),
             "",
             f"{good} of {len(judged)} cells within {bound}"
-            f"{f' ({reason})' if reason else ''}; {missing} not run.",
+            f"{f' ({reason})' if reason else ''}; {missing} not run."
+            if not table.paper.read_off
+            else f"{read_off_note(table, cells)} {missing} not run.",
             *reproduction_notes(table, cells, records),
         ]
+    )
+
+
+def read_off_note(table: PaperTable, cells: Sequence[ReproducedCell]) -> str:
+    """What was read off the paper's values, and how many cells are near them for it."""
+    ran = [cell for cell in cells if cell.runs]
+    near = sum(
+        is_within(fmean(percents(cell.runs, "last")), table.band(cell.row, cell.paper))
+        for cell in ran
+    )
+    settings = listed(f"`{key}` {listed(values)}" for key, values in table.paper.read_off.items())
+    return (
+        "No cell has a verdict, for its setting was read off the paper's value in it: "
+        f"{settings}, in the order of the columns. So {near} of {len(ran)} are within "
+        f"{table.paper.tolerance} points;"
     )
 
 
@@ -353,7 +396,8 @@ def record_table(table: PaperTable, records: Sequence[RunRecord]) -> None:
 
     bands = {(row, column): table.band(row, paper) for (row, column), paper in table.cells.items()}
     panels: dict[str, dict[str, list[list[tuple[int, float]]]]] = {}
-    for (row, column), runs in group_by_column(records, tuned=table.paper.tuned).items():
+    ours = group_by_column(with_settings_read_off(table, records), tuned=table.paper.tuned)
+    for (row, column), runs in ours.items():
         if (row, column) in bands:
             panels.setdefault(column, {})[row] = [accuracy_curve(record) for record in runs]
     draw_apart(draw_curves, table.file.with_suffix(".png"), panels, bands)

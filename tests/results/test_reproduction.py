@@ -238,6 +238,34 @@ def test_of_the_settings_tried_the_validator_chooses_one_a_cell_and_seed(tmp_pat
         judge_cells(stated, runs)
 
 
+def test_a_setting_that_was_read_off_the_papers_values_has_no_verdict(tmp_path: Path) -> None:
+    runs = [
+        tried("dann", accuracy, width=width, score=0.5, pair=pair)
+        for pair, width, accuracy in (
+            *(("a-b", 1, 0.65), ("a-b", 2, 0.5)),
+            *(("b-a", 1, 0.65), ("b-a", 2, 0.5)),
+        )
+    ]
+    keys: Any = {"rows": {"dann": [65.0, 65.0]}, "baseline": "dann"}
+    stated = paper_table(tmp_path, read_off={"network.width": [1, 2]}, **keys)
+    cells = judge_cells(stated, runs)
+    assert [cell.runs[0].figures["last"] for cell in cells] == [0.65, 0.5]
+    assert [cell.inside for cell in cells] == [None, None]
+    text = render_reproduction(stated, cells, runs)
+    assert text.count("| read off |") == 2
+    assert (
+        "was read off the paper's value in it: `network.width` 1, 2, in the order of the columns. "
+        "So 1 of 2 are within 1.5 points; 0 not run." in text
+    )
+    text = render_reproduction(stated, judge_cells(stated, runs[1:]), runs)
+    assert "| `dann` | a-b | 65.00 |  |  |  |  |  | 0 | not run |" in text
+    for wrong, message in (
+        ({"read_off": {"network.width": [1]}}, "has 1 values for 2 columns"),
+        ({"read_off": {"network.width": [1, 2]}, "tuned": ["seed"]}, "goes with neither"),
+    ):
+        assert message in " ".join(paper_table(tmp_path, **wrong, **keys).paper.problems())
+
+
 def test_a_verdict_may_be_on_the_mean_of_a_row_alone(tmp_path: Path) -> None:
     stated = paper_table(
         tmp_path,
