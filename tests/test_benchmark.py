@@ -100,6 +100,27 @@ def test_no_step_waits_for_the_device(tiny: Any) -> None:
     assert operators(tiny.ours, only=WAITS) == 0
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_no_step_waits_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = benchmark.Bench(torch.device("cuda"), quick=True)
+    steps = benchmark.Steps(bench, benchmark.SIZES[benchmark.LENET]._replace(rows=1000))
+    take = benchmark.Adaptation.take_step
+
+    def strictly(call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            torch.cuda.set_sync_debug_mode("error")
+            try:
+                return call(*arguments)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+
+        return run
+
+    monkeypatch.setattr(benchmark.Adaptation, "take_step", strictly(take))
+    monkeypatch.setattr(benchmark.Domains, "batch", strictly(benchmark.Domains.batch))
+    steps.ours(20)
+
+
 def test_batches_of_several_steps_are_looked_up_at_once(tiny: Any) -> None:
     def batches(steps: int) -> float:
         for step in range(steps):

@@ -22,6 +22,7 @@ __all__ = [
     "both_features",
     "every_kth",
     "row_blocks",
+    "send",
 ]
 
 MOST_NUMBERS = 2**24
@@ -121,6 +122,16 @@ def both_features(source: Outputs, target: Outputs) -> Tensor:
     ):
         return whole
     return torch.cat([first, second])
+
+
+def send(x: Tensor, to: Tensor | torch.device) -> Tensor:
+    """A tensor as another has its type and device, or on a device; no GPU is waited for.
+
+    From memory that is not pinned a copy is on its way once this returns: the tensor may change.
+    """
+    device = to.device if isinstance(to, Tensor) else to
+    moved: Tensor = x.to(to, non_blocking=device.type == "cuda")
+    return moved
 
 
 Batch = Mapping[str, Samples]

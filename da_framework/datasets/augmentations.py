@@ -36,14 +36,19 @@ class BatchRandom:
         """Standard normal numbers of this shape for each sample of the batch."""
         import torch
 
-        return torch.randn(self.samples, *shape, generator=self.generator)[self.local].to(self.like)
+        from da_framework.core.batch import send
+
+        drawn = torch.randn(self.samples, *shape, generator=self.generator)[self.local]
+        return send(drawn, self.like)
 
     def uniform(self, *shape: int) -> "Tensor":
         """Numbers uniform in [-1, 1), of this shape for each sample of the batch."""
         import torch
 
+        from da_framework.core.batch import send
+
         drawn = torch.rand(self.samples, *shape, generator=self.generator)[self.local]
-        return (2 * drawn - 1).to(self.like)
+        return send(2 * drawn - 1, self.like)
 
 
 class View(ABC):

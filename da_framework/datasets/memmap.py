@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from da_framework.core.batch import send
 from da_framework.datasets.base import Array
 from da_framework.datasets.splits import IntArray
 
@@ -45,7 +46,7 @@ class MappedSamples:
     def __getitem__(self, rows: Tensor | slice) -> Tensor:
         ahead, self._ahead = self._ahead, None
         read = ahead[1].result() if ahead and ahead[0] is rows else self._read(rows)
-        return read.to(self.device)
+        return send(read, self.device)
 
     def read_ahead(self, rows: Tensor) -> None:
         """Begins to read samples; to ask for them next, by this very tensor, gives what was read.

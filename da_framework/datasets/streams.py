@@ -7,7 +7,7 @@ from itertools import cycle
 import torch
 from torch import Tensor
 
-from da_framework.core.batch import Samples, as_input
+from da_framework.core.batch import Samples, as_input, send
 from da_framework.core.errors import InputError
 from da_framework.core.room import memory_limit
 from da_framework.core.seeding import mix
@@ -96,9 +96,9 @@ class Stream:
             following = block + 1, rank, world
             self._ahead = following, self._rows(*following)
             read_ahead(self._ahead[1])
-            rows = rows.to(x.device)
+            rows = send(rows, x.device)
         else:
-            rows = rows.to(samples.x.device)
+            rows = send(rows, samples.x.device)
             # rows of bytes are several times faster than by samples.x[rows]
             x = samples.x.index_select(0, rows)
         x, y = as_input(x), samples.y.index_select(0, rows)

@@ -18,6 +18,7 @@ from da_framework.core.batch import (
     Task,
     Term,
     as_input,
+    send,
 )
 from da_framework.core.errors import InputError
 from da_framework.core.types import Count, Fraction, Share
@@ -284,11 +285,11 @@ class Method(nn.Module):
 
     def normal(self, *shape: int, like: Tensor) -> Tensor:
         """Standard normal numbers, the same on all processes: for samples of the global batch."""
-        return torch.randn(shape, generator=self.generator).to(like)
+        return send(torch.randn(shape, generator=self.generator), like)
 
     def uniform(self, *shape: int, like: Tensor) -> Tensor:
         """Numbers uniform in [0, 1), the same on all processes."""
-        return torch.rand(shape, generator=self.generator).to(like)
+        return send(torch.rand(shape, generator=self.generator), like)
 
     @torch.no_grad()
     def evaluate_samples(self, samples: Samples, *, size: int = 512) -> Outputs:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from da_framework.core.batch import Batch, Objective, Outputs, Samples, Task, Term
+from da_framework.core.batch import Batch, Objective, Outputs, Samples, Task, Term, send
 from da_framework.core.types import Positive
 from da_framework.methods.base import MethodKeys
 from da_framework.methods.generalization import Generalization
@@ -76,7 +76,7 @@ def draw_partners(domain: Tensor, generator: torch.Generator, *, apart: bool) ->
         generator: of random numbers.
         apart: whether each is mixed with one of its own domain.
     """
-    order = torch.randperm(len(domain), generator=generator).to(domain.device)
+    order = send(torch.randperm(len(domain), generator=generator), domain.device)
     if apart:
         order = order[domain[order].argsort(stable=True)]
         return order[domain.argsort(stable=True).argsort()]

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from da_framework.core.batch import Outputs, Task, Term
+from da_framework.core.batch import Outputs, Task, Term, send
 from da_framework.core.errors import InputError
 from da_framework.core.types import NonNegative
 from da_framework.methods.base import MethodKeys
@@ -74,7 +74,7 @@ class SHOTRotation(SHOT):
 
     def method_terms(self, outputs: Mapping[str, Outputs]) -> Mapping[str, Term]:
         target = outputs["target"]
-        drawn = torch.randint(4, (len(target.x),), generator=self.generator).to(target.x.device)
+        drawn = send(torch.randint(4, (len(target.x),), generator=self.generator), target.x.device)
         turned, _ = self.network(rotate(target.x, drawn), target.domain)
         logits = self.turns(torch.cat([target.features.detach(), turned], dim=1))
         term = Term(cross_entropy(logits, drawn), self.rotation_weight)

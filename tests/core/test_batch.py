@@ -1,5 +1,8 @@
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 from torch.testing import assert_close
 
 from da_framework.core.batch import (
@@ -10,6 +13,7 @@ from da_framework.core.batch import (
     Term,
     as_input,
     both_features,
+    send,
 )
 from da_framework.networks.adversary import reverse_gradient
 
@@ -75,3 +79,22 @@ def test_the_features_of_both_sides_are_copied_only_where_they_are_apart(how: st
     if how != "no gradient":
         (gradient,) = torch.autograd.grad(both.square().sum(), leaf)
         assert_close(gradient, (-3 if how == "reversed" else 1) * 8 * leaf)
+
+
+@pytest.mark.parametrize(("name", "at_once"), [("cuda", True), ("cpu", False), ("mps", False)])
+def test_only_a_gpu_is_sent_to_without_waiting(
+    monkeypatch: pytest.MonkeyPatch, name: str, at_once: bool
+) -> None:
+    asked: list[Any] = []
+
+    def to(own: Tensor, where: torch.device, *, non_blocking: bool) -> Tensor:
+        asked.append((where, non_blocking))
+        return own
+
+    monkeypatch.setattr(Tensor, "to", to)
+    send(torch.arange(3), torch.device(name))
+    assert asked == [(torch.device(name), at_once)]
+
+
+def test_what_is_sent_has_the_type_of_another() -> None:
+    assert send(torch.arange(3), torch.zeros(1, dtype=torch.float64)).dtype == torch.float64
