@@ -19,6 +19,9 @@ from da_framework.networks.network import Network
 Cost = Positive | Annotated[list[Positive], Field(min_length=1)]
 """What a sample on the wrong side costs, or several such numbers to choose among."""
 
+MOST_STEPS = 10**7
+"""Of the solver, as in libsvm itself: with a kernel that is not symmetric it may find no end."""
+
 
 class KernelSVM(ClosedForm):
     r"""Kernel support vector machine: the widest margin of a Gaussian kernel, without transfer.
@@ -123,7 +126,8 @@ def fit_machine(kernel: Float[Tensor, "n n"], y: Int[Tensor, " n"], cost: float)
     from sklearn.svm import SVC
 
     try:
-        return SVC(kernel="precomputed", C=cost).fit(kernel.T.cpu().numpy(), y.cpu().numpy())
+        machine = SVC(kernel="precomputed", C=cost, max_iter=MOST_STEPS)
+        return machine.fit(kernel.T.cpu().numpy(), y.cpu().numpy())
     except ValueError as error:
         raise InputError(
             f"the SVM cannot be fitted: products of samples are as large as "

@@ -7,6 +7,7 @@ from sklearn.svm import SVC
 
 from da_framework.core.errors import InputError
 from da_framework.estimator import Estimator
+from da_framework.methods.kernel_svm import alternate
 
 RNG = np.random.default_rng(6)
 Y = np.arange(40) % 4
@@ -86,3 +87,7 @@ def test_several_costs_need_two_samples_of_two_classes() -> None:
         Estimator("kernel_svm", cost=[1.0, 2.0]).fit(X[:4], Y[:4], T)
     with pytest.raises(InputError, match="cost"):
         Estimator("kernel_svm", cost=[]).fit(X, Y, T)
+
+
+def test_every_second_sample_of_a_class_is_in_the_other_half() -> None:
+    assert alternate(torch.tensor([2, 0, 2, 2, 0, 1])).tolist() == [0, 0, 1, 0, 1, 0]

@@ -50,7 +50,7 @@ def test_a_domain_of_one_sample_has_no_covariance() -> None:
 
 
 def test_of_several_costs_two_folds_choose_one_with_the_map_of_all_samples() -> None:
-    a, noisy = middle("covariances"), np.where(np.arange(40) % 5 == 0, (Y + 1) % 4, Y)
+    a, noisy = middle("covariances"), np.where(np.arange(40) % 3 == 0, (Y + 1) % 4, Y)
     folds = np.array([(noisy[:row] == label).sum() % 2 for row, label in enumerate(noisy)])
 
     def right(cost: float) -> int:
@@ -63,7 +63,7 @@ def test_of_several_costs_two_folds_choose_one_with_the_map_of_all_samples() -> 
             count += int((predicted == noisy[folds == fold]).sum())
         return count
 
-    costs = [10.0, 0.001, 0.03]
+    costs = [0.001, 0.03, 0.1]  # with the map on the other side, 0.03 would do best
     best = max(costs, key=right)
     assert best != costs[0]
     keys = {"alignment": "covariances", "ridge": 0.5}
