@@ -356,6 +356,7 @@ def split(y: np.ndarray, *, group: np.ndarray | None = None, **rules: Any) -> Do
         "target_classes": ("a", "b"),
         "protocol": "inductive",
         "labels_per_class": 0,
+        "source_per_class": None,
         "val": 0.1,
         "test": 0.2,
         "split_seed": 0,
