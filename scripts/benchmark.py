@@ -731,7 +731,7 @@ def raced_batches(
 def by_domain(domains: Domains, shares: Sequence[int]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """What a person would write for several sources: rows of each domain in an order of its own."""
     source, target = domains.train["source"], domains.train["target"]
-    sides = [source.at(source.domain == number) for number in source.domain.unique()]
+    sides = [source.at(source.domain == number) for number in range(len(domains.dataset.source))]
     sides.append(target)
     while True:
         orders = [torch.randperm(len(side.y)).to(side.y.device) for side in sides]

@@ -515,9 +515,12 @@ def test_a_config_that_can_have_no_mode_is_composed_once(
     from hydra._internal.hydra import Hydra
 
     compose, composed = Hydra.compose_config, []
-    monkeypatch.setattr(
-        Hydra, "compose_config", lambda *own, **keys: composed.append(1) or compose(*own, **keys)
-    )
+
+    def counted(*own: Any, **keys: Any) -> Any:
+        composed.append(keys)
+        return compose(*own, **keys)
+
+    monkeypatch.setattr(Hydra, "compose_config", counted)
     da.train(*words)
     assert len(composed) == times
 

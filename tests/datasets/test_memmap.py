@@ -58,7 +58,12 @@ def test_what_is_read_ahead_is_read_once(
 ) -> None:
     read, wanted = MappedSamples._read, rows(4, 1)
     reads: list[Any] = []
-    monkeypatch.setattr(MappedSamples, "_read", lambda own, r: reads.append(r) or read(own, r))
+
+    def counted(own: MappedSamples, asked: Any) -> Tensor:
+        reads.append(asked)
+        return read(own, asked)
+
+    monkeypatch.setattr(MappedSamples, "_read", counted)
     mapped.read_ahead(wanted)
     assert torch.equal(mapped[wanted], expected[wanted])
     assert len(reads) == 1
