@@ -311,14 +311,11 @@ def render_rates(rates: Rates) -> str:
             str(kept),
         ]
         lines.append(f"| {' | '.join(fields)} |")
-    first = ranks.names[0]
     return "\n".join(
         [
             *lines,
             "",
             f"{len(ranks.tasks)} tasks: {', '.join(ranks.tasks)}. {' '.join(rank_notes(ranks))}",
-            "",
-            f"Not told apart from `{first}`, the first: {len(ranks.alike(0))} of the others.",
             "",
             describe_choice(rates),
         ]
