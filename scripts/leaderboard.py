@@ -335,16 +335,19 @@ def describe_choice(rates: Rates) -> str:
         run = of_seed(rates[method][task][rate], FIRST_SEED)
         return 100 * run["target"]["last"]["accuracy"]
 
-    gained, possible = (
-        fmean(
-            best(method, task) - accuracy(method, task, default[method][task])
+    def mean_gain(taken: Callable[[str, str], float]) -> float:
+        return fmean(
+            taken(method, task) - accuracy(method, task, default[method][task])
             for method, task in pairs
         )
-        for best in (
-            lambda method, task: accuracy(method, task, picked[method][task]),
-            lambda method, task: max(accuracy(method, task, rate) for rate in rates[method][task]),
-        )
-    )
+
+    def at_chosen(method: str, task: str) -> float:
+        return accuracy(method, task, picked[method][task])
+
+    def at_best(method: str, task: str) -> float:
+        return max(accuracy(method, task, rate) for rate in rates[method][task])
+
+    gained, possible = mean_gain(at_chosen), mean_gain(at_best)
     return (
         f"Of {len(pairs)} choices {kept} kept the default, {higher} took the higher rate and "
         f"{len(pairs) - kept - higher} the lower one. Choosing changed the accuracy by "
