@@ -46,10 +46,11 @@ def read_experiments() -> dict[Path, list[Run]]:
 
 
 def known_runs(records: list[Run]) -> Iterator[Run]:
-    """Those that are runs, of methods, with an accuracy."""
+    """Those that are runs, of methods, on samples that they name, with an accuracy."""
     for record in records:
         last = (record.get("target") or {}).get("last") if "choices" in record else None
-        if last and "accuracy" in last and record["choices"].get("method"):
+        named = last and record["choices"].get("method") and "dataset" in record["config"]
+        if named and "accuracy" in last:
             yield record
 
 

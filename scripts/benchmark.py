@@ -577,7 +577,7 @@ def there_and_back(
 def composed(call: Callable[[], float]) -> float:
     """What a call gives when the whole kernel matrix is there at once, and autograd derives it."""
 
-    def whole(*given: Any, geometric_bandwidths: bool) -> Tensor:
+    def whole(*given: Any, geometric_bandwidths: bool = False) -> Tensor:
         return losses.composed_sum(*given)
 
     with patch.object(losses, "kernel_sum", whole):
