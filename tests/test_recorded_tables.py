@@ -14,7 +14,8 @@ RECORDED = Path(__file__).parents[1] / "docs" / "recorded.py"
 @pytest.fixture(scope="module")
 def recorded() -> Any:
     spec = spec_from_file_location("recorded", RECORDED)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
