@@ -49,8 +49,9 @@ def known_runs(records: list[Run]) -> Iterator[Run]:
     """Those that are runs, of methods, on samples that they name, with an accuracy."""
     for record in records:
         last = (record.get("target") or {}).get("last") if "choices" in record else None
-        named = last and record["choices"].get("method") and "dataset" in record["config"]
-        if named and "accuracy" in last:
+        if not last or "accuracy" not in last or not record["choices"].get("method"):
+            continue
+        if "dataset" in record["config"]:
             yield record
 
 
