@@ -357,6 +357,7 @@ def split(y: np.ndarray, *, group: np.ndarray | None = None, **rules: Any) -> Do
         "protocol": "inductive",
         "labels_per_class": 0,
         "source_per_class": None,
+        "training_samples": None,
         "val": 0.1,
         "test": 0.2,
         "split_seed": 0,

@@ -50,6 +50,7 @@ ADDED: dict[str, dict[str, Any]] = {
         "weak": None,
         "left_out": None,
         "source_per_class": None,
+        "training_samples": None,
     },
     "network": {"batch_norm": False, "recompute": False},
     "da_framework.datasets.digits.Digits": {"margin": None},

@@ -55,6 +55,8 @@ class Roles(TypedDict):
             official test part and is labelled in part, all other labelled samples are the test.
         source_per_class: samples of each class that are drawn of every source, of a class that has
             fewer all; the others are not used. ``None``: all of every class.
+        training_samples: names of domains, with how many of their samples are drawn, whatever their
+            class; an official test part stays whole. ``None``, or not named: all.
         val: share of the training samples that is held out for validators; at 0 they see no source.
         test: share of a target that is tested on, where it has no official test part.
         split_seed: of all the choices above, apart from the seed of training.
@@ -84,6 +86,7 @@ class Roles(TypedDict):
     protocol: Literal["inductive", "transductive"]
     labels_per_class: Index | Literal["all"]
     source_per_class: Count | None
+    training_samples: dict[str, Count] | None
     val: Fraction
     test: Fraction
     split_seed: Index
@@ -170,6 +173,7 @@ class Dataset(ABC):
         split_seed: Index,
         batch_size: BatchSize,
         source_per_class: Count | None = None,
+        training_samples: dict[str, Count] | None = None,
         sampler: Literal["shuffled", "balanced"] = "shuffled",
         source_classes: list[str] | None = None,
         target_classes: list[str] | None = None,
@@ -193,6 +197,7 @@ class Dataset(ABC):
         self.protocol = protocol
         self.labels_per_class = labels_per_class
         self.source_per_class = source_per_class
+        self.training_samples = dict(training_samples or {})
         self.val = val
         self.test = test
         self.split_seed = split_seed
@@ -386,6 +391,7 @@ class Dataset(ABC):
             protocol=self.protocol,
             labels_per_class=self.labels_per_class,
             source_per_class=self.source_per_class,
+            training_samples=self.training_samples.get(name),
             val=self.val,
             test=self.test,
             split_seed=self.split_seed,
@@ -452,6 +458,12 @@ class Dataset(ABC):
             given = getattr(self, key)
             if len(set(given)) < len(given):
                 raise InputError(f"dataset.{key} names a domain twice: {listed(given)}")
+        for name in self.training_samples:
+            if name not in self.names:
+                raise InputError(
+                    f"dataset.training_samples has {name!r}, which is no domain here; "
+                    f"the domains are {listed(self.names)}"
+                )
         for key in ("source_classes", "target_classes"):
             given, there = getattr(self, key), frozenset(self.classes)
             for name in given or ():

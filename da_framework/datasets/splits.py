@@ -53,6 +53,7 @@ class SplitRules:
         classes: names of all classes of the data set; a label is a position among them.
         source_classes: those that are learnt.
         target_classes: those that the target has.
+        training_samples: how many of this domain's are drawn; ``None``: all.
     """
 
     classes: tuple[str, ...]
@@ -61,6 +62,7 @@ class SplitRules:
     protocol: Literal["inductive", "transductive"]
     labels_per_class: int | Literal["all"]
     source_per_class: int | None
+    training_samples: int | None
     val: float
     test: float
     split_seed: int
@@ -205,8 +207,21 @@ class DomainSplitter:
         return np.sort(np.concatenate(chosen))
 
     def training_rows(self) -> IntArray:
-        """All samples but those of the official test part."""
-        return np.arange(len(self.y)) if self.tested is None else np.flatnonzero(~self.tested)
+        """All samples but those of the official test part; or so many of them, drawn.
+
+        Raises:
+            InputError: there are fewer.
+        """
+        rows = np.arange(len(self.y)) if self.tested is None else np.flatnonzero(~self.tested)
+        count = self.rules.training_samples
+        if count is None:
+            return rows
+        if count > len(rows):
+            raise InputError(
+                f"dataset.training_samples.{self.name}={count}, but {self.name} has only "
+                f"{len(rows)}"
+            )
+        return np.sort(self.make_generator("training").choice(rows, count, replace=False))
 
     def target_rows(self) -> IntArray:
         """The samples that a target has: of its classes, in shares that the label shift draws.
@@ -214,9 +229,12 @@ class DomainSplitter:
         Samples that have no label stay, unless shares are drawn, for which labels are needed.
         """
         classes = self.rules.target_classes
-        rows = self.select_classes(np.arange(len(self.y)), classes)
+        used = self.training_rows()
+        if self.tested is not None:
+            used = np.union1d(used, np.flatnonzero(self.tested))
+        rows = self.select_classes(used, classes)
         if self.rules.label_shift is None:
-            return np.union1d(rows, np.flatnonzero(self.y == UNLABELLED))
+            return np.union1d(rows, used[self.y[used] == UNLABELLED])
         generator = self.make_generator("label shift")
         shares = generator.dirichlet([self.rules.label_shift] * len(classes))
         groups = self.split_by_class(rows, classes)

@@ -246,3 +246,40 @@ def test_of_a_source_so_many_samples_of_each_class_are_drawn() -> None:
     # of the drawn, a fifth of every class is held out
     held_out = few.validation["source"][0].rows
     assert np.bincount(held_out % 4).tolist() == [2] * 4
+
+
+def test_so_many_samples_of_a_domain_are_drawn_whatever_their_class() -> None:
+    """The target without a test part of its own loses some before its test is held out."""
+    drawn = source_rows(training_samples={"art": 40})
+    assert len(np.unique(drawn)) == 40
+    assert len(np.unique(np.bincount(drawn % 4))) > 1  # classes are not counted
+    assert sorted(drawn) == sorted(source_rows(training_samples={"art": 40}))
+    assert sorted(drawn) != sorted(source_rows(training_samples={"art": 40}, split_seed=1))
+    plain, few = (zoo(training_samples=given).split_roles() for given in (None, {"photo": 50}))
+    np.testing.assert_array_equal(*(split.train["source"][0].rows for split in (plain, few)))
+    parts = [few.train["target"][0].rows, few.validation["target"][0].rows, few.test[0].rows]
+    assert len(np.unique(np.concatenate(parts))) == sum(map(len, parts)) == 50
+    with pytest.raises(InputError, match=r"training_samples.art=61, but art has only 60"):
+        source_rows(training_samples={"art": 61})
+    with pytest.raises(InputError, match=r"training_samples has 'fur', which is no domain here"):
+        zoo(training_samples={"fur": 1})
+
+
+def test_an_official_test_part_stays_whole_where_samples_are_drawn() -> None:
+    class Official(Zoo):
+        def load(self, name: str) -> Domain:
+            domain = super().load(name)
+            return domain._replace(test=np.arange(len(domain.y)) >= 45)
+
+    def split(**roles: Any) -> Any:
+        return Official(False, **{**INDUCTIVE, "batch_size": {"source": 8, "target": 6}, **roles})
+
+    whole, few = (
+        split(training_samples=given).split_roles() for given in (None, {"art": 20, "photo": 30})
+    )
+    np.testing.assert_array_equal(whole.test[0].rows, few.test[0].rows)
+    both = [*few.train["target"], *few.validation["target"]]
+    assert sum(len(part.rows) for part in both) == 30
+    source = [*few.train["source"], *few.validation["source"]]
+    assert sum(len(part.rows) for part in source) == 20
+    assert max(np.concatenate([part.rows for part in [*both, *source]])) < 45
