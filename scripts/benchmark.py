@@ -535,6 +535,103 @@ def step(bench: Bench) -> Iterator[Line]:
             yield Line("step", case, f"{name} to by hand", values, goal=goal)
 
 
+class Stackable(nn.Module):
+    """The loss of ``Plain`` as ``vmap`` takes it: gradients are reversed by arithmetic alone."""
+
+    def __init__(self, plain: Plain) -> None:
+        super().__init__()
+        self.plain = plain
+
+    def forward(self, x: Tensor, y: Tensor, other: Tensor, coefficient: float) -> Tensor:
+        features = self.plain.encoder(torch.cat([x, other]))
+        turned = (1 + coefficient) * features.detach() - coefficient * features
+        labels = cross_entropy(self.plain.head(features[: self.plain.batch]), y)
+        sides = self.plain.discriminator(turned)
+        return labels + binary_cross_entropy_with_logits(sides, self.plain.sides)
+
+
+class ManyRuns:
+    """Small runs that differ in their weights and batches: one by one, or stacked as one job.
+
+    Args:
+        steps: of what.
+        number: of runs.
+    """
+
+    def __init__(self, steps: Steps, number: int) -> None:
+        self.steps, self.number = steps, number
+        self.plains = [steps.plain() for _ in range(number)]
+        domains = steps.domains.train
+        self.source, self.target = domains["source"], domains["target"]
+
+    def batches(self) -> Triple:
+        """Of all runs, stacked."""
+        size = self.number, self.steps.size.batch
+        rows, others = (
+            torch.randint(len(side.x), size, device=side.x.device)
+            for side in (self.source, self.target)
+        )
+        return as_input(self.source.x[rows]), self.source.y[rows], as_input(self.target.x[others])
+
+    def alone(self, number: int) -> float:
+        """Seconds of so many steps of every run, one run after the other."""
+        optimizers = [plain.sgd() for plain in self.plains]
+        start = self.steps.bench.now()
+        x, y, other = self.batches()
+        for run, (plain, optimizer) in enumerate(zip(self.plains, optimizers, strict=True)):
+            batch = x[run], y[run], other[run]
+            for step in range(number):
+                optimizer.zero_grad()
+                plain.loss(batch, step / number).backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+        return (self.steps.bench.now() - start) / number
+
+    def gradients(
+        self, weights: dict[str, Tensor], batches: Triple, coefficient: float
+    ) -> dict[str, Tensor]:
+        """Of every run's loss with respect to its own weights, stacked."""
+        model = Stackable(self.plains[0])
+
+        def loss(own: dict[str, Tensor], x: Tensor, y: Tensor, other: Tensor) -> Tensor:
+            value: Tensor = torch.func.functional_call(model, own, (x, y, other, coefficient))
+            return value
+
+        found: dict[str, Tensor] = torch.func.vmap(torch.func.grad(loss))(weights, *batches)
+        return found
+
+    def stacked_weights(self) -> dict[str, Tensor]:
+        """Of all runs."""
+        weights, _ = torch.func.stack_module_state([*map(Stackable, self.plains)])
+        return weights
+
+    def together(self, number: int) -> float:
+        """Seconds of so many steps of all runs as one job."""
+        weights = self.stacked_weights()
+        optimizer = torch.optim.SGD(weights.values(), **LEARNING)
+        batches = self.batches()
+        start = self.steps.bench.now()
+        for step in range(number):
+            coefficient = self.plains[0].coefficient(step / number)
+            for name, gradient in self.gradients(weights, batches, coefficient).items():
+                weights[name].grad = gradient
+            optimizer.step()
+        return (self.steps.bench.now() - start) / number
+
+
+def vectorised(bench: Bench) -> Iterator[Line]:
+    """Small runs of DANN by hand, one after the other, to all of them as one job."""
+    for case in (TINY,) if bench.quick else (TINY, MLP):
+        steps = Steps(bench, SIZES[case])
+        for runs in (8,) if bench.quick else (8, 32, 128):
+            many = ManyRuns(steps, runs)
+            number = max(2, round(bench.span / many.alone(2)))
+            times = bench.race(
+                {"alone": partial(many.alone, number), "together": partial(many.together, number)}
+            )
+            values = ratios(times["alone"], times["together"])
+            yield Line("vectorised", f"{runs} runs, {case}", "alone to one job", values)
+
+
 def features(n: int, d: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Of two domains, with gradient."""
     generator = torch.Generator().manual_seed(0)
@@ -1079,7 +1176,7 @@ def law(case: str, seen: Mapping[str, Sequence[float]], unit: str = "ms") -> Lin
 ROWS = {
     f.__name__: f
     for f in (
-        *(step, mmd, mmd_memory, mmd_kin, batches, frozen),
+        *(step, vectorised, mmd, mmd_memory, mmd_kin, batches, frozen),
         *(sweep, pictures, startup, first_step, reports, growth),
     )
 }

@@ -121,6 +121,22 @@ def test_no_step_waits_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     steps.ours(20)
 
 
+def test_a_run_in_a_stack_of_runs_learns_what_it_learns_alone(tiny: Any) -> None:
+    many = benchmark.ManyRuns(tiny, 3)
+    for plain in many.plains:
+        torch.nn.init.normal_(plain.head[0].weight)  # each begins elsewhere
+        plain.double()
+    (x, y, other), coefficient = many.batches(), many.plains[0].coefficient(0.5)
+    batches = x.double(), y, other.double()
+    stacked = many.gradients(many.stacked_weights(), batches, coefficient)
+    for run, plain in enumerate(many.plains):
+        plain.sides = plain.sides.double()
+        loss = plain.loss(tuple(field[run] for field in batches), 0.5)
+        expected = torch.autograd.grad(loss, [*plain.parameters()])
+        for name, gradient in zip(dict(plain.named_parameters()), expected, strict=True):
+            torch.testing.assert_close(stacked[f"plain.{name}"][run], gradient)
+
+
 def test_batches_of_several_steps_are_looked_up_at_once(tiny: Any) -> None:
     def batches(steps: int) -> float:
         for step in range(steps):
