@@ -53,6 +53,7 @@ ADDED: dict[str, dict[str, Any]] = {
         "training_samples": None,
     },
     "network": {"batch_norm": False, "recompute": False},
+    "da_framework.methods.adda.ADDA": {"reads": "features"},
     "da_framework.datasets.digits.Digits": {"margin": None},
     "da_framework.networks.convnet.ConvNet": {"dropout": 0.0},
     "da_framework.datasets.arrays.Arrays": {"scale": "none", "window": None, "stride": None},

@@ -1,7 +1,7 @@
 """An encoder of the target's own, made to look like the source's."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, Unpack
+from typing import ClassVar, Literal, Unpack
 
 import torch
 from jaxtyping import Float, Int, Num
@@ -40,6 +40,8 @@ class ADDA(Method):
         network: encoder and head, trained on the source.
         task: classes, domains and samples.
         hidden: widths of the discriminator's hidden layers; 500, 500 are the paper's for digits.
+        reads: what the discriminator tells apart: ``features``, or ``logits``, the frozen head of
+            them, as in the authors' code for digits.
         weight: w of both players' losses: under SGD, a factor on the learning rate.
     """
 
@@ -57,12 +59,15 @@ class ADDA(Method):
         *,
         hidden: list[Count],
         weight: NonNegative,
+        reads: Literal["features", "logits"] = "features",
         **base: Unpack[MethodKeys],
     ) -> None:
         super().__init__(network, task, **base)
         self.trained = Frozen(network)
         self.network.head.requires_grad_(False)
-        self.discriminator = Discriminator(network.feature_dim, hidden)
+        self.reads = reads
+        width = network.feature_dim if reads == "features" else network.classes
+        self.discriminator = Discriminator(width, hidden)
         self.weight = weight
 
     def forward(
@@ -89,10 +94,10 @@ class ADDA(Method):
 
     def objectives(self, batch: Batch) -> Iterator[Objective]:
         outputs = self.outputs(batch)
-        source, target = outputs["source"].features, outputs["target"].features
+        source, target = (getattr(outputs[side], self.reads) for side in ("source", "target"))
         logits = self.discriminator(torch.cat([source, target.detach()]))
         discriminated = Term(domain_adversarial(logits, n=len(source)), self.weight)
         yield Objective({"discriminator": discriminated}, updates=("discriminator",))
-        # the encoder has not moved since: its features are those of before
+        # the encoder has not moved since: what it gives is as before
         inverted = Term(softplus(-self.discriminator(target)).mean(), self.weight)
         yield Objective({"domain": inverted, **self.extras(outputs)}, updates=("encoder",))

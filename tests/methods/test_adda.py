@@ -52,6 +52,26 @@ def test_steps_equal_a_loop_written_by_hand(tiny: Any) -> None:
     )
 
 
+def test_logits_are_what_the_frozen_head_makes_of_features(tiny: Any, gradient: Any) -> None:
+    method = tiny.method(ADDA, reads="logits", **KEYS)
+    batch, head = tiny.batch(), method.network.head
+    source = head(method.trained.module.encoder(batch["source"].x)).detach()
+    target = head(method.network.encoder(batch["target"].x))
+    first, second = method.objectives(batch)
+    real, fake = method.discriminator(source), method.discriminator(target)
+    told = (binary(real, torch.ones(7).double()) + binary(fake, torch.zeros(5).double())) / 2
+    assert_close(first.terms["discriminator"].value, told)
+    taken = second.terms["domain"].value
+    assert_close(taken, binary(fake, torch.ones(5).double()))
+    for own, expected in zip(
+        gradient(taken, method.network.encoder),
+        gradient(binary(fake, torch.ones(5).double()), method.network.encoder),
+        strict=True,
+    ):
+        assert own.any()
+        assert_close(own, expected)
+
+
 def test_the_head_and_the_source_s_encoder_stay_as_they_were(tiny: Any) -> None:
     network = tiny.network(norm=True)
     method = tiny.method(ADDA, network=network, **KEYS)
