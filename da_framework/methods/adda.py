@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 from torch.nn.functional import softplus
+from torch.nn.modules.dropout import _DropoutNd
 
 from da_framework.core.batch import Batch, Objective, Outputs, Task, Term
 from da_framework.core.types import Count, NonNegative
@@ -34,7 +35,9 @@ class ADDA(Method):
     https://arxiv.org/abs/1702.05464
     Departures: the discriminator's loss is the mean of the two domains', half the paper's sum; a
     weight, because at the rate and momentum that labels are learnt with the two players swing
-    instead of settling.
+    instead of settling; the head is frozen, as in the paper, where the authors' code trains the
+    target's last layer as well. Dropout is off: the source's encoder, being frozen, has none, and
+    by its zeros alone a discriminator would tell the target's features.
 
     Args:
         network: encoder and head, trained on the source.
@@ -69,6 +72,13 @@ class ADDA(Method):
         width = network.feature_dim if reads == "features" else network.classes
         self.discriminator = Discriminator(width, hidden)
         self.weight = weight
+
+    def train(self, mode: bool = True) -> "ADDA":
+        super().train(mode)
+        for module in self.network.modules():
+            if isinstance(module, _DropoutNd):
+                module.train(False)  # as in the frozen encoder that it is to look like
+        return self
 
     def forward(
         self, x: Num[Tensor, "rows ..."], domain: Int[Tensor, " rows"] | None = None

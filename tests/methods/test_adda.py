@@ -86,6 +86,18 @@ def test_the_head_and_the_source_s_encoder_stay_as_they_were(tiny: Any) -> None:
         assert not torch.equal(after[f"network.encoder.{name}"], before[f"network.encoder.{name}"])
 
 
+def test_dropout_does_not_tell_the_encoders_apart(tiny: Any) -> None:
+    network = tiny.network(dropout=0.5)
+    network.head.insert(0, nn.Dropout(0.5))
+    method = tiny.method(ADDA, network=network, **KEYS).train()
+    batch = tiny.batch(source=5)
+    same = batch["target"]._replace(x=batch["source"].x)
+    outputs = method.outputs({**batch, "target": same})
+    # before any step both encoders make the same of the same samples
+    assert_close(outputs["target"].features, outputs["source"].features)
+    assert_close(outputs["target"].logits, outputs["source"].logits)
+
+
 def test_each_player_learns_in_its_own_move(tiny: Any, gradient: Any) -> None:
     method = tiny.method(ADDA, **KEYS)
     first, second = method.objectives(tiny.batch())
