@@ -213,7 +213,7 @@ def test_what_cannot_be_reproduced_is_said(da: Any, monkeypatch: pytest.MonkeyPa
     ended = da("reproduce", "jda_2013/objects")
     assert ended.code == 2
     assert (
-        "the tables are alexandari_2020/mnist, cdan_2018/digits, cmd_2017/amazon, coral_2016"
+        "the tables are adda_2017/digits, alexandari_2020/mnist, cdan_2018/digits, cmd_2017"
         in ended.err
     )
     ended = da("reproduce", "jda_2013/digits", "method=no_such")
