@@ -49,9 +49,9 @@ def known_runs(records: list[Run]) -> Iterator[Run]:
     """Those that are runs, of methods, on samples that they name, with an accuracy."""
     for record in records:
         last = (record.get("target") or {}).get("last") if "choices" in record else None
-        if not last or "accuracy" not in last or not record["choices"].get("method"):
+        if not last or "accuracy" not in last or "dataset" not in record["config"]:
             continue
-        if "dataset" in record["config"]:
+        if record["choices"].get("method"):
             yield record
 
 

@@ -261,11 +261,16 @@ class Plain(nn.Module):
         self.to(device)
         self.sides = torch.cat([torch.ones(batch), torch.zeros(batch)]).to(device)
 
-    def loss(self, triple: Triple, progress: float) -> Tensor:
+    def loss(
+        self,
+        triple: Triple,
+        progress: float,
+        reverse: Callable[[Tensor, float], Tensor] = reverse_gradient,
+    ) -> Tensor:
         """Of labels and of domains."""
         x, y, other = triple
         features = self.encoder(torch.cat([x, other]))
-        sides = self.discriminator(reverse_gradient(features, self.coefficient(progress)))
+        sides = self.discriminator(reverse(features, self.coefficient(progress)))
         labels = cross_entropy(self.head(features[: self.batch]), y)
         return labels + binary_cross_entropy_with_logits(sides, self.sides)
 
@@ -535,19 +540,20 @@ def step(bench: Bench) -> Iterator[Line]:
             yield Line("step", case, f"{name} to by hand", values, goal=goal)
 
 
+def reverse_by_arithmetic(x: Tensor, coefficient: float) -> Tensor:
+    """As ``reverse_gradient``, of operators that ``vmap`` knows."""
+    return (1 + coefficient) * x.detach() - coefficient * x
+
+
 class Stackable(nn.Module):
-    """The loss of ``Plain`` as ``vmap`` takes it: gradients are reversed by arithmetic alone."""
+    """The loss of ``Plain`` as a module's call, whose weights ``functional_call`` replaces."""
 
     def __init__(self, plain: Plain) -> None:
         super().__init__()
         self.plain = plain
 
-    def forward(self, x: Tensor, y: Tensor, other: Tensor, coefficient: float) -> Tensor:
-        features = self.plain.encoder(torch.cat([x, other]))
-        turned = (1 + coefficient) * features.detach() - coefficient * features
-        labels = cross_entropy(self.plain.head(features[: self.plain.batch]), y)
-        sides = self.plain.discriminator(turned)
-        return labels + binary_cross_entropy_with_logits(sides, self.plain.sides)
+    def forward(self, triple: Triple, progress: float) -> Tensor:
+        return self.plain.loss(triple, progress, reverse_by_arithmetic)
 
 
 class ManyRuns:
@@ -587,13 +593,13 @@ class ManyRuns:
         return (self.steps.bench.now() - start) / number
 
     def gradients(
-        self, weights: dict[str, Tensor], batches: Triple, coefficient: float
+        self, weights: dict[str, Tensor], batches: Triple, progress: float
     ) -> dict[str, Tensor]:
         """Of every run's loss with respect to its own weights, stacked."""
         model = Stackable(self.plains[0])
 
         def loss(own: dict[str, Tensor], x: Tensor, y: Tensor, other: Tensor) -> Tensor:
-            value: Tensor = torch.func.functional_call(model, own, (x, y, other, coefficient))
+            value: Tensor = torch.func.functional_call(model, own, ((x, y, other), progress))
             return value
 
         found: dict[str, Tensor] = torch.func.vmap(torch.func.grad(loss))(weights, *batches)
@@ -611,8 +617,7 @@ class ManyRuns:
         batches = self.batches()
         start = self.steps.bench.now()
         for step in range(number):
-            coefficient = self.plains[0].coefficient(step / number)
-            for name, gradient in self.gradients(weights, batches, coefficient).items():
+            for name, gradient in self.gradients(weights, batches, step / number).items():
                 weights[name].grad = gradient
             optimizer.step()
         return (self.steps.bench.now() - start) / number

@@ -126,9 +126,9 @@ def test_a_run_in_a_stack_of_runs_learns_what_it_learns_alone(tiny: Any) -> None
     for plain in many.plains:
         torch.nn.init.normal_(plain.head[0].weight)  # each begins elsewhere
         plain.double()
-    (x, y, other), coefficient = many.batches(), many.plains[0].coefficient(0.5)
+    x, y, other = many.batches()
     batches = x.double(), y, other.double()
-    stacked = many.gradients(many.stacked_weights(), batches, coefficient)
+    stacked = many.gradients(many.stacked_weights(), batches, 0.5)
     for run, plain in enumerate(many.plains):
         plain.sides = plain.sides.double()
         loss = plain.loss(tuple(field[run] for field in batches), 0.5)
